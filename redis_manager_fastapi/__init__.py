@@ -1,0 +1,1 @@
+"""The connection layer between FastAPI or Starlette services and Redis."""
