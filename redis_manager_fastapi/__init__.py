@@ -1,1 +1,76 @@
 """The connection layer between FastAPI or Starlette services and Redis."""
+
+from redis_manager_fastapi.errors import (
+    ClientEndedError,
+    CommandTimeoutError,
+    PoolClosedError,
+    PoolTimeoutError,
+    RedisAuthError,
+    RedisConfigError,
+    RedisManagerError,
+    RedisNotStartedError,
+    RedisPermissionError,
+    RedisTLSError,
+    RedisUnavailableError,
+    ReplyLostError,
+    TooManyWaitersError,
+)
+from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.manager import RedisManager
+from redis_manager_fastapi.observe.events import Event, ProbeFailed, StateChanged
+from redis_manager_fastapi.pool.state import PoolState, PoolStats
+from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.web.dependencies import (
+    RedisConnectionDep,
+    RedisDep,
+    get_redis,
+    get_redis_connection,
+    get_redis_manager,
+)
+from redis_manager_fastapi.web.health import HEALTH_ROUTES, health_router
+from redis_manager_fastapi.web.responses import (
+    REDIS_EXCEPTION_HANDLERS,
+    REDIS_RESPONSES,
+    redis_error_handler,
+)
+from redis_manager_fastapi.web.state import get_manager
+
+__all__ = [
+    # the app holds
+    "RedisManager",
+    "RedisSettings",
+    # handlers depend on
+    "Redis",
+    "RedisConnectionDep",
+    "RedisDep",
+    "get_manager",
+    "get_redis",
+    "get_redis_connection",
+    "get_redis_manager",
+    # the web hears
+    "HEALTH_ROUTES",
+    "REDIS_EXCEPTION_HANDLERS",
+    "REDIS_RESPONSES",
+    "health_router",
+    "redis_error_handler",
+    # operators watch
+    "Event",
+    "PoolState",
+    "PoolStats",
+    "ProbeFailed",
+    "StateChanged",
+    # callers catch
+    "ClientEndedError",
+    "CommandTimeoutError",
+    "PoolClosedError",
+    "PoolTimeoutError",
+    "RedisAuthError",
+    "RedisConfigError",
+    "RedisManagerError",
+    "RedisNotStartedError",
+    "RedisPermissionError",
+    "RedisTLSError",
+    "RedisUnavailableError",
+    "ReplyLostError",
+    "TooManyWaitersError",
+]

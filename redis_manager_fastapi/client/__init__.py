@@ -1,0 +1,1 @@
+"""redis-py's command API over the pool."""

@@ -1,0 +1,110 @@
+"""The outage contract for commands on a dedicated connection."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from redis_manager_fastapi.client.delivery import report_refusal
+from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
+from redis_manager_fastapi.pool.commands import SHARED, blocking_timeout
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.topology.failures import from_reply, refusal_code
+
+if TYPE_CHECKING:
+    from redis_manager_fastapi.client.redis import Redis
+
+
+async def execute_dedicated(client: "Redis", args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Execute one command on a connection of its own.
+
+    A command that was not sent waits for the pool; a read whose reply was lost
+    is sent again once; nothing else is.  A blocking command gets its own
+    timeout plus the client's as a margin.
+    """
+    if client.single_connection_client:
+        return await _execute_pinned(client, args, options)
+    pool = client.binding.require()
+    deadline = pool.loop.time() + client.call_options.timeout
+    command = SHARED.get(args[0]) if isinstance(args[0], str) else None
+    again, read_only = True, command is not None and command.read_only
+    while True:
+        try:
+            return await _lease_and_exchange(client, args, options, deadline)
+        except ReplyLostError as error:
+            if error.maybe_executed:
+                if not (read_only and again):
+                    raise
+                again = False
+        except RedisManagerError:
+            raise
+        except RedisError as error:
+            if refusal_code(error) is None or not again:
+                raise from_reply(error, pool.instance) from error.__cause__
+            again = False
+            await report_refusal(pool, error, deadline)
+
+
+async def _lease_and_exchange(
+    client: "Redis", args: tuple[Any, ...], options: dict[str, Any], deadline: float
+) -> Any:
+    connections = client.connection_pool
+    purpose = args[0] if isinstance(args[0], str) else "a command"
+    connection = await connections.lease(deadline, purpose)
+    try:
+        return await _exchange(client, connection, args, options, deadline)
+    finally:
+        await connections.release(connection)
+
+
+async def _exchange(
+    client: "Redis",
+    connection: DedicatedConnection,
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    deadline: float,
+) -> Any:
+    # One deadline over sending and reply: redis-py's own limit for each read is off.
+    connection.socket_timeout = None
+    try:
+        async with asyncio.timeout_at(_reply_deadline(client, args, deadline)):
+            await connection.send_command(*args)
+            return await client.parse_response(connection, args[0], **options)
+    except TimeoutError:
+        connection.abort()
+        raise _too_late(client) from None
+
+
+async def _execute_pinned(client: "Redis", args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Execute on the connection that the client is pinned to; a lost one is not replaced."""
+    pool = client.binding.require()
+    deadline = pool.loop.time() + client.call_options.timeout
+    await client.initialize()
+    if client.connection is not None:
+        client.connection.socket_timeout = None
+    try:
+        async with asyncio.timeout_at(_reply_deadline(client, args, deadline)):
+            return await redis.asyncio.Redis.execute_command(client, *args, **options)
+    except TimeoutError:
+        raise _too_late(client) from None
+    except RedisManagerError:
+        raise
+    except RedisError as error:
+        raise from_reply(error, pool.instance) from error.__cause__
+
+
+def _reply_deadline(client: "Redis", args: tuple[Any, ...], deadline: float) -> float | None:
+    """Return when the reply must be there; None for a command that blocks for ever."""
+    blocking = blocking_timeout(args)
+    if blocking is None:
+        return deadline
+    if blocking == 0:
+        return None
+    now = client.binding.require().loop.time()
+    return now + blocking + client.call_options.timeout
+
+
+def _too_late(client: "Redis") -> CommandTimeoutError:
+    message = "no reply before the command's deadline"
+    return CommandTimeoutError(message, instance=client.binding.instance, maybe_executed=True)

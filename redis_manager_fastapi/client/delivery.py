@@ -1,0 +1,89 @@
+"""The outage contract for commands on the multiplexed connection.
+
+A command that was not written waits for the pool and goes out after the heal;
+one that was written and not answered is sent again once, and only if it is
+read-only; all of it within the command's own deadline.
+"""
+
+import asyncio
+from typing import Any
+
+from redis_manager_fastapi.errors import (
+    CommandTimeoutError,
+    RedisManagerError,
+    ReplyLostError,
+)
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.request import Interrupted, Request
+from redis_manager_fastapi.pool.state import Suspicion
+from redis_manager_fastapi.topology.failures import from_reply, refusal_code
+
+
+def link_with_room(pool: Pool) -> MultiplexedConnection | None:
+    """Return the connection with the least in flight, or None when none takes a command now."""
+    links = pool.links
+    if len(links) == 1:
+        link = links[0]
+    elif links:
+        link = min(links, key=lambda each: each.in_flight)
+    else:
+        return None
+    return None if link.full else link
+
+
+async def deliver(pool: Pool, request: Request) -> Any:
+    """Send *request* when the pool serves and there is room; return the outcome."""
+    try:
+        async with asyncio.timeout_at(request.deadline):
+            link = link_with_room(pool)
+            while link is None:
+                await pool.serving(request.deadline)
+                if pool.links:
+                    await min(pool.links, key=lambda each: each.in_flight).room()
+                link = link_with_room(pool)
+    except TimeoutError:
+        message = "no room for the command before its deadline"
+        raise CommandTimeoutError(message, instance=pool.instance) from None
+    link.submit(request)
+    return await request.future
+
+
+async def recover(pool: Pool, request: Request, outcome: Exception) -> Any:
+    """Turn an exception that a request ended with into a reply, or raise what the caller sees."""
+    again = True
+    while isinstance(outcome, Exception):
+        if isinstance(outcome, RedisManagerError):
+            raise outcome
+        if isinstance(outcome, Interrupted):
+            again = _may_repeat(pool, request, outcome, again=again)
+        elif refusal_code(outcome) is not None and again:
+            again = False
+            await report_refusal(pool, outcome, request.deadline)
+        else:
+            raise from_reply(outcome, pool.instance)
+        request.renew(pool.loop.create_future())
+        outcome = await deliver(pool, request)
+    return outcome
+
+
+def _may_repeat(pool: Pool, request: Request, lost: Interrupted, *, again: bool) -> bool:
+    """Return whether a written command may be sent once more after this time; raise if not now."""
+    if not lost.written:
+        return again
+    if request.read_only and again:
+        return False
+    message = f"redis {pool.instance!r} took the command and its reply was lost"
+    raise ReplyLostError(message, instance=pool.instance)
+
+
+async def report_refusal(pool: Pool, error: Exception, deadline: float) -> None:
+    """Have the pool healed from a server that does not serve, and wait for the result.
+
+    The command was not executed, so it may go out again afterwards.
+    """
+    generation = pool.generation
+    translated = from_reply(error, pool.instance)
+    pool.suspect(generation, Suspicion.REFUSING, str(translated))
+    if await pool.settled(generation, deadline):
+        raise translated

@@ -1,0 +1,167 @@
+"""Pipelines: redis-py's, sent as one contiguous write when every command may share."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio.client
+from redis.client import NEVER_DECODE
+from redis.exceptions import RedisError
+
+from redis_manager_fastapi.client.delivery import deliver, link_with_room, recover
+from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
+from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
+from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
+from redis_manager_fastapi.pool.request import Batch
+from redis_manager_fastapi.pool.state import Suspicion
+from redis_manager_fastapi.topology.failures import from_reply, refusal_code
+
+if TYPE_CHECKING:
+    from redis_manager_fastapi.client.redis import Redis
+
+# MULTI and EXEC share a connection only around a batch that leaves in one write.
+_BRACKETS = {name: SharedCommand((name,), read_only=True) for name in ("MULTI", "EXEC")}
+
+
+class Pipeline(redis.asyncio.client.Pipeline):
+    """A `redis.asyncio.client.Pipeline` that keeps the outage contract.
+
+    Whether replies may have been lost under a write decides what a caller
+    sees: a pipeline that only reads is sent again, any other raises
+    `ReplyLostError`.  Replies are never applied by halves.
+    """
+
+    def __init__(
+        self, client: "Redis", connections: Any, transaction: bool, shard_hint: str | None
+    ) -> None:
+        super().__init__(connections, client.response_callbacks, transaction, shard_hint)
+        self._client = client
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """Execute the queued commands and return their replies; arguments are redis-py's.
+
+        Raises:
+            ReplyLostError: Sent and not answered, and not all of it reads.
+            RedisUnavailableError: Redis did not come back within grace.
+            CommandTimeoutError: The deadline passed.
+            redis.WatchError: A watched key changed, or the connection was lost under WATCH.
+        """
+        if self._client.scope is not None:
+            self._client.scope.check()
+        try:
+            if self._may_share():
+                return await self._execute_shared(raise_on_error)
+            return await self._execute_dedicated(raise_on_error)
+        except RedisManagerError:
+            raise
+        except RedisError as error:
+            raise self._translated(error) from error.__cause__
+
+    def _may_share(self) -> bool:
+        call = self._client.call_options
+        if not call.shared or self.watching or self.connection is not None or self.scripts:
+            return False
+        return bool(self.command_stack) and all(
+            args[0] in SHARED and NEVER_DECODE not in options
+            for args, options in self.command_stack
+        )
+
+    def _reads_only(self) -> bool:
+        return all(
+            args[0] in SHARED and SHARED[args[0]].read_only for args, options in self.command_stack
+        )
+
+    async def _execute_shared(self, raise_on_error: bool) -> list[Any]:
+        stack, transaction = self.command_stack, self.is_transaction or self.explicit_transaction
+        exchange: Any = _SharedExchange(self._client, read_only=self._reads_only())
+        # redis-py 8.1: `_execute_transaction` and `_execute_pipeline` read the replies.
+        execute = self._execute_transaction if transaction else self._execute_pipeline
+        try:
+            return await execute(exchange, stack, raise_on_error)
+        except _TooLargeToShareError:
+            return await self._execute_dedicated(raise_on_error)
+        finally:
+            await self.reset()
+
+    async def _execute_dedicated(self, raise_on_error: bool) -> list[Any]:
+        stack, read_only, timeout = (
+            self.command_stack,
+            self._reads_only(),
+            self._client.call_options.timeout,
+        )
+        for last in (not read_only, True):
+            self.command_stack = stack
+            try:
+                async with asyncio.timeout(timeout):
+                    return await super().execute(raise_on_error)
+            except TimeoutError:
+                message = "no reply before the pipeline's deadline"
+                raise CommandTimeoutError(
+                    message, instance=self._client.binding.instance, maybe_executed=True
+                ) from None
+            except ReplyLostError as error:
+                if last and error.maybe_executed:
+                    raise
+        raise AssertionError  # the last round returns or raises
+
+    def _translated(self, error: RedisError) -> Exception:
+        pool = self._client.binding.require()
+        translated = from_reply(error, pool.instance)
+        if refusal_code(error) is not None:
+            pool.suspect(pool.generation, Suspicion.REFUSING, str(translated))
+            if isinstance(translated, RedisManagerError):
+                translated.maybe_executed = not self.is_transaction
+        return translated
+
+
+class _TooLargeToShareError(Exception):
+    """The batch would hold up other callers; nothing of it was sent."""
+
+
+class _SharedExchange:
+    """Stands where redis-py's pipeline expects a connection: one write, then its replies."""
+
+    himport_registry = None
+
+    def __init__(self, client: "Redis", *, read_only: bool) -> None:
+        self._client = client
+        self._read_only = read_only
+        self._expected = 0
+        self._replies: list[Any] = []
+
+    def pack_commands(self, commands: Iterable[tuple[Any, ...]]) -> bytes:
+        """Pack commands into one piece."""
+        packed = [pack(SHARED.get(args[0]) or _BRACKETS[args[0]], args) for args in commands]
+        self._expected = len(packed)
+        return b"".join(packed)
+
+    async def send_packed_command(self, packed: bytes) -> None:
+        """Send the batch and wait for all of its replies."""
+        if len(packed) > LARGE_REQUEST:
+            raise _TooLargeToShareError
+        pool, call = self._client.binding.require(), self._client.call_options
+        pool.check_usable()
+        request = Batch(
+            packed,
+            pool.loop.create_future(),
+            pool.loop.time() + call.timeout,
+            decode=call.decode,
+            read_only=self._read_only,
+            expected=self._expected,
+        )
+        link = link_with_room(pool)
+        if link is None:
+            replies = await deliver(pool, request)
+        else:
+            link.submit(request)
+            replies = await request.future
+        if isinstance(replies, Exception):
+            replies = await recover(pool, request, replies)
+        self._replies = replies[::-1]
+
+    async def read_response(self, disable_decoding: bool = False) -> Any:
+        """Return the next reply, or raise it."""
+        reply = self._replies.pop()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply

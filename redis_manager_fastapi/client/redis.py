@@ -1,0 +1,169 @@
+"""The client: redis-py's `Redis`, with commands that travel together and outlive an outage."""
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+import redis.asyncio
+from redis.asyncio.client import Monitor, PubSub
+from redis.client import EMPTY_RESPONSE, NEVER_DECODE
+from redis.exceptions import ResponseError
+
+from redis_manager_fastapi.client.binding import Binding, CallOptions
+from redis_manager_fastapi.client.connections import LeasedConnections
+from redis_manager_fastapi.client.dedicated import execute_dedicated
+from redis_manager_fastapi.client.delivery import deliver, link_with_room, recover
+from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
+from redis_manager_fastapi.client.pipeline import Pipeline
+from redis_manager_fastapi.pool.commands import SHARED
+from redis_manager_fastapi.pool.request import Request
+
+if TYPE_CHECKING:
+    from redis_manager_fastapi.client.scope import ClientScope
+
+_running_loop = asyncio.get_running_loop
+
+
+class Redis(redis.asyncio.Redis):
+    """A `redis.asyncio.Redis` over the manager's pool.
+
+    Ordinary commands of all callers share a connection and leave in one write
+    per turn of the event loop; what cannot share (blocking commands, WATCH,
+    pub/sub, MONITOR, `client()`) is leased a connection of its own.  It holds
+    no connection between commands, and closing it closes nothing.
+
+    Every command waits out a short outage and raises one of this library's
+    errors in a long one; see `redis_manager_fastapi.errors`.
+    """
+
+    def __init__(
+        self, binding: Binding, options: CallOptions, connection_kwargs: dict[str, Any]
+    ) -> None:
+        kwargs = connection_kwargs | {"decode_responses": options.decode}
+        super().__init__(connection_pool=LeasedConnections(binding, kwargs))  # type: ignore[arg-type]
+        self.binding = binding
+        self.call_options = options
+        self.scope: ClientScope | None = None
+
+    def __repr__(self) -> str:
+        return f"<Redis {self.binding.instance!r} {self.call_options}>"
+
+    def with_options(
+        self,
+        *,
+        decode_responses: bool | None = None,
+        timeout: float | None = None,
+        dedicated: bool | None = None,
+    ) -> Self:
+        """Return a client on the same pool that differs in the given options.
+
+        Args:
+            decode_responses: `False` returns `bytes`, `True` returns `str`.
+            timeout: Each command's deadline, in seconds.
+            dedicated: `True` takes a dedicated connection for every command;
+                for values so large that other callers should not wait behind
+                them.
+        """
+        options = self.call_options
+        if decode_responses is not None:
+            options = replace(options, decode=decode_responses)
+        if timeout is not None:
+            options = replace(options, timeout=timeout)
+        if dedicated is not None:
+            options = replace(options, shared=not dedicated and self.call_options.shared)
+        client = self._copy()
+        client.call_options = options
+        kwargs = self.connection_pool.connection_kwargs | {"decode_responses": options.decode}
+        client.connection_pool = LeasedConnections(self.binding, kwargs, scope=self.scope)  # type: ignore[assignment]
+        return client
+
+    def scoped(self, scope: "ClientScope") -> Self:
+        """Return a client that ends with *scope*."""
+        client = self._copy()
+        client.scope = scope
+        return client
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Execute a command and return the parsed reply; arguments are redis-py's.
+
+        Raises:
+            RedisUnavailableError: Redis did not come back within grace.
+            ReplyLostError: A write was sent and not answered; it may have run.
+            CommandTimeoutError: The deadline passed.
+            redis.ResponseError: The command is wrong, in the server's words.
+        """
+        if self.scope is not None and self.scope.ended:
+            self.scope.check()
+        call = self.call_options
+        command = SHARED.get(args[0]) if call.shared and self.connection is None else None
+        if command is None or self.single_connection_client:
+            return await execute_dedicated(self, args, options)
+        packed = pack(command, args)
+        if len(packed) > LARGE_REQUEST:
+            return await execute_dedicated(self, args, options)
+        pool = self.binding.require()
+        loop = pool.loop
+        if _running_loop() is not loop:
+            pool.check_usable()
+        request = Request(
+            packed,
+            loop.create_future(),
+            loop.time() + call.timeout,
+            decode=call.decode and NEVER_DECODE not in options,
+            read_only=command.read_only,
+        )
+        link = link_with_room(pool)
+        if link is not None:
+            link.submit(request)
+            reply = await request.future
+        else:
+            reply = await deliver(pool, request)
+        if isinstance(reply, Exception):
+            try:
+                reply = await recover(pool, request, reply)
+            except ResponseError:
+                if EMPTY_RESPONSE in options:
+                    return options[EMPTY_RESPONSE]
+                raise
+        return self.parsed(args[0], reply, options)
+
+    def parsed(self, name: str, reply: Any, options: dict[str, Any]) -> Any:
+        """Turn a reply into the value that redis-py's callback for the command makes of it."""
+        # The names in SHARED are upper-case, as the callbacks' are: no conversion is needed.
+        callback = dict.get(self.response_callbacks, name)
+        if callback is None:
+            return reply
+        if options:
+            options.pop(EMPTY_RESPONSE, None)
+            options.pop(NEVER_DECODE, None)
+            options.pop("keys", None)
+        return callback(reply, **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        """Return a pipeline; without WATCH it leaves as one write on the shared connection."""
+        return Pipeline(self, self._bound("a pipeline"), transaction, shard_hint)
+
+    def pubsub(self, **kwargs: Any) -> PubSub:
+        """Return redis-py's `PubSub` on a connection of its own."""
+        return PubSub(self._bound("a pub/sub"), event_dispatcher=self._event_dispatcher, **kwargs)
+
+    def monitor(self) -> Monitor:
+        """Return redis-py's `Monitor` on a connection of its own."""
+        return Monitor(self._bound("a monitor"))
+
+    def client(self) -> Self:
+        """Return a client pinned to one connection, for `async with`; redis-py's meaning."""
+        client = self._copy()
+        client.connection_pool = self._bound("a pinned connection")
+        client.single_connection_client = True
+        client._single_conn_lock, client._usage_lock = asyncio.Lock(), asyncio.Lock()
+        return client
+
+    def _bound(self, purpose: str) -> Any:
+        return self.connection_pool.bound(purpose=purpose, scope=self.scope)
+
+    def _copy(self) -> Self:
+        """Return a client that shares everything; redis-py's constructor would build it anew."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        return copy

@@ -1,0 +1,212 @@
+"""The thing an app holds: opens, composes and closes everything below."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from redis.credentials import CredentialProvider
+from redis.himport import HImportRegistry
+
+from redis_manager_fastapi.client.binding import Binding, CallOptions
+from redis_manager_fastapi.client.connections import LeasedConnections
+from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.client.scope import ClientScope
+from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
+from redis_manager_fastapi.observe.events import Bus, Listener
+from redis_manager_fastapi.observe.log import LogListener
+from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.state import PoolState, PoolStats
+from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.supervision.supervisor import Supervisor
+from redis_manager_fastapi.topology.protocol import Topology
+from redis_manager_fastapi.topology.standalone import Standalone
+from redis_manager_fastapi.web.lifespan import AppLifespan, run_lifespan, wrap_lifespan
+
+
+class RedisManager:
+    """One Redis deployment, from the app's start to its end.
+
+    Making one does no I/O and needs no event loop.  Open it by the app's
+    lifespan, `FastAPI(lifespan=manager.lifespan)`, or by `async with manager:`;
+    after it was closed it may be opened again, on another event loop too.
+
+    Args:
+        settings: The settings; read from the environment when left out.
+        name: Stands in logs, errors and metrics.
+        credential_provider: Asked for user name and password at every connect.
+        listeners: Called with each `Event` of the pool's life.
+        overrides: Fields of `RedisSettings`, such as `url=`; only without *settings*.
+
+    Raises:
+        RedisConfigError: A setting is wrong.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings | None = None,
+        *,
+        name: str = "default",
+        credential_provider: CredentialProvider | None = None,
+        listeners: Iterable[Listener] = (),
+        **overrides: Any,
+    ) -> None:
+        if settings is not None and overrides:
+            raise TypeError("give either settings or single fields, not both")
+        self.name = name
+        self.settings = settings if settings is not None else RedisSettings(**overrides)
+        self._credentials = credential_provider
+        self._bus = Bus((LogListener(), *listeners))
+        self._binding = Binding(name)
+        self._supervisor: Supervisor | None = None
+        self._redis = Redis(self._binding, self._call_options(), self._connection_kwargs())
+
+    def __repr__(self) -> str:
+        pool = self._binding.pool
+        return f"<RedisManager {self.name!r} {pool.state.value if pool else 'not started'}>"
+
+    @property
+    def redis(self) -> Redis:
+        """A client for the life of the app, for libraries that want one of their own.
+
+        It may be taken before the manager opens, and closing it closes nothing.
+        """
+        return self._redis
+
+    @property
+    def connection_pool(self) -> LeasedConnections:
+        """The dedicated connections as a `connection_pool` for redis-py's own classes."""
+        return self._redis.connection_pool  # type: ignore[return-value]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a command would go out now, from the known state; asks nobody."""
+        pool = self._binding.pool
+        return pool is not None and pool.is_serving
+
+    def client(self) -> ClientScope:
+        """Return a context manager that hands out a client: `async with manager.client() as r:`."""
+        return ClientScope(self._redis)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Redis]:
+        """Hand out a client pinned to one dedicated connection, leased until the block ends.
+
+        Raises:
+            PoolTimeoutError: None became free within `pool.acquire_timeout`.
+        """
+        async with self.client() as client, client.client() as pinned:
+            yield pinned
+
+    def stats(self) -> PoolStats:
+        """Return the pool's counters of this instant.
+
+        Raises:
+            RedisNotStartedError: The manager is not open.
+        """
+        return self._binding.require().stats()
+
+    # Opening and closing.
+
+    async def open(self) -> None:
+        """Open the pool by the start-up policy and keep it healed until `aclose()`.
+
+        Raises:
+            RedisUnavailableError: Policy "fail": the first attempt failed; policy
+                "wait": none succeeded within `startup.timeout`.
+            RedisManagerError: It is open already.
+        """
+        old = self._binding.pool
+        if old is not None and not old.loop.is_closed() and old.state is not PoolState.CLOSED:
+            raise RedisManagerError(f"redis {self.name!r} is open already", instance=self.name)
+        dialer = Dialer(self._topology(), timeout=self.settings.timeout.connect, instance=self.name)
+        pool = Pool(dialer, self.settings, self._bus, instance=self.name)
+        self._supervisor = Supervisor(pool, self._bus)
+        self._binding.pool = pool
+        try:
+            pool.start()
+            self._supervisor.start()
+            await self._started(pool)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Refuse new work, let what is in flight finish for `shutdown.drain` seconds, and close."""
+        pool, supervisor, self._supervisor = self._binding.pool, self._supervisor, None
+        if pool is None or supervisor is None:
+            return
+        try:
+            await supervisor.stop()
+            await pool.drain(self.settings.shutdown.drain)
+        finally:
+            pool.close()
+        await pool.announced()
+
+    async def wait_ready(self, timeout: float) -> None:
+        """Wait until the pool serves.
+
+        Raises:
+            RedisUnavailableError: It still does not after *timeout* seconds.
+            PoolClosedError: It was closed meanwhile.
+        """
+        await self._binding.require().wait_ready(timeout)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def lifespan(self, app: Any) -> Any:
+        """Be an app's lifespan: `FastAPI(lifespan=manager.lifespan)`."""
+        return run_lifespan(self)
+
+    def wrap(self, lifespan: AppLifespan) -> AppLifespan:
+        """Return *lifespan* run inside this manager's; its own state is kept."""
+        return wrap_lifespan(self, lifespan)
+
+    async def _started(self, pool: Pool) -> None:
+        startup = self.settings.startup
+        if startup.policy == "fail":
+            await pool.wait_settled()
+            if not pool.is_serving:
+                raise pool.unavailable()
+        elif startup.policy == "wait":
+            try:
+                await pool.wait_ready(startup.timeout)
+            except RedisUnavailableError as error:
+                message = f"{error} (waited {startup.timeout:g} s, policy 'wait')"
+                raise RedisUnavailableError(message, instance=self.name) from error
+
+    def _topology(self) -> Topology:
+        return Standalone(self.settings, self._credentials)
+
+    def _call_options(self) -> CallOptions:
+        settings = self.settings
+        return CallOptions(
+            decode=settings.decode_responses,
+            timeout=settings.timeout.command,
+            shared=settings.pipelining.enabled,
+        )
+
+    def _connection_kwargs(self) -> dict[str, Any]:
+        """What redis-py's code looks up in a pool's `connection_kwargs`; no secrets."""
+        settings = self.settings
+        return {
+            "host": settings.host,
+            "port": settings.port,
+            "db": settings.db,
+            "protocol": settings.protocol,
+            "legacy_responses": True,
+            "encoding": "utf-8",
+            "encoding_errors": "strict",
+            "himport_registry": HImportRegistry(),
+        }

@@ -1,0 +1,1 @@
+"""What the layers above hear of the pool's life."""

@@ -1,0 +1,68 @@
+"""What happens to a pool, as values that listeners receive.
+
+Listeners are plain callables, called in the event loop in the turn in which
+the thing happened; they must not block.  An exception in one is logged and
+reaches nobody else.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+logger = logging.getLogger("redis_manager_fastapi")
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The pool moved from one state to another.
+
+    Attributes:
+        instance: The manager's name.
+        previous: The state that it left, as `PoolState.value`.
+        state: The state that it is in now.
+        generation: The generation in force after the move.
+        reason: Why, in words; never holds a host, a user or a password.
+        outage: Seconds since the pool last served; 0.0 unless *state* is
+            "ready" after an outage.
+    """
+
+    instance: str
+    previous: str
+    state: str
+    generation: int
+    reason: str
+    outage: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFailed:
+    """A probe did not reach a server that serves.
+
+    Attributes:
+        instance: The manager's name.
+        error: What went wrong.
+        attempt: How many probes failed in a row, from 1.
+    """
+
+    instance: str
+    error: Exception
+    attempt: int
+
+
+Event = StateChanged | ProbeFailed
+Listener = Callable[[Event], None]
+
+
+class Bus:
+    """Hands each event to every listener."""
+
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self._listeners = tuple(listeners)
+
+    def emit(self, event: Event) -> None:
+        """Call every listener; a failing one is logged and left out of nothing else."""
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                logger.exception("a listener failed on %s", type(event).__name__)

@@ -1,0 +1,1 @@
+"""The pool: its states, its dedicated leases and its multiplexed connections."""

@@ -1,0 +1,146 @@
+"""Who has which dedicated connection: decisions only, no I/O and no task.
+
+Capacity is counted here and nowhere else: a place is idle, leased or opening.
+Every method looks at the book, moves it, and returns what is to be done; the
+caller then does it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+
+
+@dataclass(slots=True)
+class Lease:
+    """A dedicated connection that a caller holds.
+
+    Attributes:
+        connection: The connection.
+        purpose: What it was taken for, in words, for the warning about a forgotten one.
+        since: When it was taken, on the monotonic clock.
+    """
+
+    connection: DedicatedConnection
+    purpose: str
+    since: float
+
+
+@dataclass(slots=True)
+class Waiter:
+    """A caller queued for a place."""
+
+    future: "asyncio.Future[HandOver]"
+    purpose: str
+
+
+class Open:
+    """Permission to open a connection: the place is already counted."""
+
+
+OPEN = Open()
+Grant = DedicatedConnection | Open
+HandOver = Grant | Exception
+
+
+class Book:
+    """The places of a pool's dedicated connections.
+
+    Args:
+        capacity: How many places there are.
+        max_idle: Seconds after which an unused connection is closed; 0 is never.
+        max_lifetime: Seconds after which a connection is not leased again; 0 is never.
+    """
+
+    def __init__(self, capacity: int, max_idle: float, max_lifetime: float) -> None:
+        self.capacity = capacity
+        self.opening = 0
+        self.leased: dict[int, Lease] = {}
+        self.waiting: deque[Waiter] = deque()
+        self._max_idle = max_idle
+        self._max_lifetime = max_lifetime
+        self._idle: deque[tuple[DedicatedConnection, float]] = deque()
+
+    @property
+    def idle(self) -> int:
+        """How many connections could be leased at once."""
+        return len(self._idle)
+
+    @property
+    def free(self) -> int:
+        """How many places nobody holds: idle ones and ones without a connection."""
+        return self.capacity - len(self.leased) - self.opening
+
+    def grant(self, purpose: str, now: float) -> Grant | None:
+        """Take a place: the connection used last, else permission to open one, else nothing.
+
+        The place counts as leased or opening from here on.  One connection is
+        opened at a time, so that a lost server is met by one attempt and not
+        by as many as there are callers.
+        """
+        if self._idle:
+            connection = self._idle.pop()[0]
+            self.lend(connection, purpose, now)
+            return connection
+        if self.opening == 0 and len(self.leased) < self.capacity:
+            self.opening += 1
+            return OPEN
+        return None
+
+    def lend(self, connection: DedicatedConnection, purpose: str, now: float) -> None:
+        """Enter *connection* as leased."""
+        self.leased[id(connection)] = Lease(connection, purpose, now)
+
+    def find(self, connection: DedicatedConnection) -> Lease | None:
+        """Return the lease on *connection*; None when nobody holds it."""
+        return self.leased.get(id(connection))
+
+    def take_back(self, connection: DedicatedConnection) -> Lease | None:
+        """Strike out a lease; None when it is not in the book, as for one given back twice."""
+        return self.leased.pop(id(connection), None)
+
+    def keep(self, connection: DedicatedConnection, now: float) -> None:
+        """Put a connection that nobody holds among the idle ones."""
+        self._idle.append((connection, now))
+
+    def crowded(self) -> bool:
+        """Whether somebody waits already, so that a newcomer has to queue."""
+        while self.waiting and self.waiting[0].future.done():
+            self.waiting.popleft()
+        return bool(self.waiting)
+
+    def serve(self, now: float) -> None:
+        """Hand what is free to those who wait, first in, first out."""
+        while self.crowded():
+            grant = self.grant(self.waiting[0].purpose, now)
+            if grant is None:
+                return
+            self.waiting.popleft().future.set_result(grant)
+
+    def refuse(self, error: Exception) -> None:
+        """Fail everybody who waits."""
+        while self.crowded():
+            self.waiting.popleft().future.set_result(error)
+
+    def lives(self, connection: DedicatedConnection, now: float) -> bool:
+        """Whether *connection* is young enough to be leased again."""
+        return not self._max_lifetime or now - connection.opened_at < self._max_lifetime
+
+    def weed(self, generation: int, now: float) -> list[DedicatedConnection]:
+        """Strike out idle connections that are stale, too old or unused for too long."""
+        kept: deque[tuple[DedicatedConnection, float]] = deque()
+        closing = []
+        for connection, since in self._idle:
+            unused = self._max_idle and now - since >= self._max_idle
+            if connection.generation != generation or unused or not self.lives(connection, now):
+                closing.append(connection)
+            else:
+                kept.append((connection, since))
+        self._idle = kept
+        return closing
+
+    def held(self) -> Iterable[Lease]:
+        """The leases in force, oldest first."""
+        return tuple(self.leased.values())

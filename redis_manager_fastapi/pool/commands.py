@@ -1,0 +1,96 @@
+"""What the pool knows about commands: which may share a connection, which block, which are neutral.
+
+Sharing is an allow-list.  A name that is not in `SHARED` takes a dedicated
+connection and behaves exactly as in redis-py.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from redis_manager_fastapi.pool.command_table import READS, WRITES
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCommand:
+    """A command that may travel with others on one connection.
+
+    Attributes:
+        words: The name as the server wants it, one argument a word.
+        read_only: Whether it may be sent again after a lost reply.
+    """
+
+    words: tuple[str, ...]
+    read_only: bool
+
+
+SHARED: dict[str, SharedCommand] = {
+    name: SharedCommand(tuple(name.split()), read_only)
+    for names, read_only in ((READS, True), (WRITES, False))
+    for name in names
+}
+
+
+def _last_argument(args: tuple[Any, ...]) -> float:
+    return float(args[-1])
+
+
+def _first_argument(args: tuple[Any, ...]) -> float:
+    return float(args[1])
+
+
+def _last_argument_in_milliseconds(args: tuple[Any, ...]) -> float:
+    return float(args[-1]) / 1000
+
+
+def _block_option(args: tuple[Any, ...]) -> float | None:
+    for index, value in enumerate(args):
+        if value in (b"STREAMS", "STREAMS"):
+            break
+        if value in (b"BLOCK", "BLOCK"):
+            return float(args[index + 1]) / 1000
+    return None
+
+
+# How long each blocking command asks the server to hold it, in seconds; 0 is for
+# ever, None is not at all.  Redis documents the units: XREAD, WAIT and WAITAOF
+# take milliseconds, the others seconds.
+BLOCKING: dict[str, Callable[[tuple[Any, ...]], float | None]] = {
+    "BLPOP": _last_argument,
+    "BRPOP": _last_argument,
+    "BRPOPLPUSH": _last_argument,
+    "BLMOVE": _last_argument,
+    "BZPOPMIN": _last_argument,
+    "BZPOPMAX": _last_argument,
+    "BLMPOP": _first_argument,
+    "BZMPOP": _first_argument,
+    "XREAD": _block_option,
+    "XREADGROUP": _block_option,
+    "WAIT": _last_argument_in_milliseconds,
+    "WAITAOF": _last_argument_in_milliseconds,
+}
+
+# Commands that leave a session as they found it, beside the shared and the
+# blocking ones.  A connection on which anything else ran is not leased again.
+NEUTRAL = frozenset(
+    """
+    ACL BGREWRITEAOF BGSAVE COMMAND CONFIG DEBUG FLUSHALL FLUSHDB FUNCTION INFO KEYS LASTSAVE
+    LATENCY MEMORY MIGRATE OBJECT ROLE SAVE SCRIPT SLOWLOG SWAPDB TIME XGROUP XINFO
+    """.split()
+)
+
+
+def leaves_session_alone(name: str) -> bool:
+    """Return whether the upper-case command *name* changes nothing about the connection."""
+    return name in SHARED or name in BLOCKING or name.partition(" ")[0] in NEUTRAL
+
+
+def blocking_timeout(args: tuple[Any, ...]) -> float | None:
+    """Return how long a command asks to block, in seconds: 0 is for ever, None is not at all."""
+    rule = BLOCKING.get(args[0]) if isinstance(args[0], str) else None
+    if rule is None:
+        return None
+    try:
+        return rule(args)
+    except (TypeError, ValueError, IndexError):
+        return None

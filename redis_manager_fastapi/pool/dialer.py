@@ -1,0 +1,78 @@
+"""Making one connection that serves, within its limit, leaving nothing behind when it fails."""
+
+import asyncio
+
+from redis_manager_fastapi.errors import RedisUnavailableError
+from redis_manager_fastapi.pool.dedicated import (
+    DedicatedConnection,
+    DedicatedTCPConnection,
+    DedicatedTLSConnection,
+    DedicatedUnixConnection,
+)
+from redis_manager_fastapi.topology.failures import from_connect
+from redis_manager_fastapi.topology.protocol import Topology
+
+_CLASSES: dict[str, type[DedicatedConnection]] = {
+    "tcp": DedicatedTCPConnection,
+    "tls": DedicatedTLSConnection,
+    "unix": DedicatedUnixConnection,
+}
+
+
+class Dialer:
+    """Opens connections to where the topology points.
+
+    Attributes:
+        connects: Attempts made, successful or not.
+    """
+
+    def __init__(self, topology: Topology, *, timeout: float, instance: str) -> None:
+        self.connects = 0
+        self._topology = topology
+        self._timeout = timeout
+        self._instance = instance
+
+    async def dial(self) -> DedicatedConnection:
+        """Connect, authenticate, PING and check the role.
+
+        Raises:
+            RedisUnavailableError: Or a subclass, with the reason.
+        """
+        return await self._attempt(None)
+
+    async def revive(self, connection: DedicatedConnection) -> None:
+        """Do the same with a connection object that has served before."""
+        await self._attempt(connection)
+
+    async def _attempt(self, connection: DedicatedConnection | None) -> DedicatedConnection:
+        try:
+            async with asyncio.timeout(self._timeout):
+                if connection is None:
+                    target = await self._topology.locate()
+                    connection = _CLASSES[target.transport](**target.options)
+                    connection.instance = self._instance
+                await self._shake_hands(connection)
+        except BaseException as error:
+            if connection is not None:
+                connection.abort()
+            if _cancelled(error) or not isinstance(error, Exception | asyncio.CancelledError):
+                raise
+            raise from_connect(error, self._instance, self._timeout) from error
+        return connection
+
+    async def _shake_hands(self, connection: DedicatedConnection) -> None:
+        self.connects += 1
+        await connection.establish()
+        await connection.send_command("PING")
+        if await connection.read_response() not in ("PONG", b"PONG"):
+            message = "the server answered PING with something else"
+            raise RedisUnavailableError(message, instance=self._instance)
+        await self._topology.confirm(connection)
+        connection.session_starts()
+        connection.opened_at = asyncio.get_running_loop().time()
+
+
+def _cancelled(error: BaseException) -> bool:
+    """Whether it is the caller who is cancelled, not something that it awaited."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and bool(task and task.cancelling())

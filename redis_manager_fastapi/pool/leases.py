@@ -1,0 +1,256 @@
+"""Leasing dedicated connections: first in first out, healed with the pool, never lost.
+
+`Book` decides; this module awaits.  A place leaves the book's count only in
+synchronous code, so a cancellation at any await finds the books in order.
+"""
+
+import asyncio
+from typing import Protocol
+
+from redis.exceptions import RedisError
+
+from redis_manager_fastapi.errors import (
+    PoolTimeoutError,
+    RedisUnavailableError,
+    TooManyWaitersError,
+)
+from redis_manager_fastapi.pool.book import Book, HandOver, Lease, Open, Waiter
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.pool.state import Suspicion
+from redis_manager_fastapi.settings import RedisSettings
+
+
+class Host(Protocol):
+    """What leasing asks of the pool that it is part of."""
+
+    generation: int
+
+    async def serving(self, deadline: float) -> None:
+        """Wait until commands can go out."""
+        ...
+
+    async def settled(self, generation: int, deadline: float) -> bool:
+        """Wait until a suspicion is resolved; return whether *generation* serves on."""
+        ...
+
+    def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
+        """Tell the supervisor that something broke."""
+        ...
+
+    def lease_ended(self) -> None:
+        """A lease came back."""
+        ...
+
+    def waiters(self) -> int:
+        """How many callers wait, for whatever reason."""
+        ...
+
+
+class Leases:
+    """The dedicated connections of one pool."""
+
+    def __init__(
+        self, host: Host, dialer: Dialer, settings: RedisSettings, *, instance: str
+    ) -> None:
+        pool = settings.pool
+        self.book = Book(pool.max_connections, pool.max_idle, pool.max_lifetime)
+        self._host = host
+        self._dialer = dialer
+        self._instance = instance
+        self._acquire_timeout = pool.acquire_timeout
+        self._max_waiting = pool.max_waiting
+        self._command_timeout = settings.timeout.command
+        self._pause = settings.health.backoff_cap
+        self._refused: tuple[float, RedisUnavailableError] | None = None
+        self._turn = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+
+    async def acquire(self, purpose: str, deadline: float) -> DedicatedConnection:
+        """Lease a connection that serves.
+
+        Args:
+            purpose: What for, in words.
+            deadline: On the loop's clock; waiting for a free place ends earlier,
+                after `pool.acquire_timeout`.
+
+        Raises:
+            PoolTimeoutError: No place became free in time.
+            TooManyWaitersError: `pool.max_waiting` callers wait already.
+            RedisUnavailableError: The pool does not serve, or no connection could be made.
+        """
+        while True:
+            await self._host.serving(deadline)
+            now = self._loop.time()
+            self.close_all(self.book.weed(self._host.generation, now))
+            grant: HandOver | None = None
+            if not self.book.crowded():
+                grant = self.book.grant(purpose, now)
+            if grant is None:
+                grant = await self._wait(purpose, min(deadline, now + self._acquire_timeout))
+            connection = await self._honour(grant, purpose, deadline)
+            if connection is not None:
+                return connection
+
+    async def release(self, connection: DedicatedConnection) -> None:
+        """Give a connection back; one already given back or revoked is left alone."""
+        try:
+            unread = connection.is_connected and await connection.can_read()
+        except BaseException:
+            self.give_back(connection, reusable=False)
+            raise
+        self.give_back(connection, reusable=not unread)
+
+    def give_back(self, connection: DedicatedConnection, *, reusable: bool) -> None:
+        """End the lease in this turn of the loop; keep the connection only if nothing is left on it."""
+        if self.book.take_back(connection) is None:
+            return
+        now = self._loop.time()
+        current = connection.generation == self._host.generation
+        if not connection.is_connected and current:
+            reason = "a dedicated connection was lost"
+            self._host.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
+        if reusable and connection.clean and current and self.book.lives(connection, now):
+            connection.socket_timeout = self._command_timeout
+            self.book.keep(connection, now)
+        else:
+            connection.reconnect = None
+            connection.abort()
+        self.book.serve(now)
+        self._host.lease_ended()
+
+    def revoke(self, lease: Lease) -> None:
+        """Take a lease back from a holder who forgot it."""
+        self.give_back(lease.connection, reusable=False)
+
+    def close_stale(self, *, leased: bool) -> None:
+        """Close what belongs to an old generation; with *leased*, also what callers hold."""
+        self.close_all(self.book.weed(self._host.generation, self._loop.time()))
+        if leased:
+            for lease in self.book.held():
+                if lease.connection.generation != self._host.generation:
+                    lease.connection.abort()
+
+    def close(self) -> None:
+        """Close every connection, held or not."""
+        self.close_all(self.book.weed(-1, self._loop.time()))
+        for lease in self.book.held():
+            self.revoke(lease)
+
+    @staticmethod
+    def close_all(connections: list[DedicatedConnection]) -> None:
+        """Close connections that are out of the book."""
+        for connection in connections:
+            connection.reconnect = None
+            connection.abort()
+
+    async def _wait(self, purpose: str, deadline: float) -> HandOver:
+        if self._host.waiters() >= self._max_waiting:
+            message = f"{self._max_waiting} callers wait for redis {self._instance!r} already"
+            raise TooManyWaitersError(message, instance=self._instance)
+        waiter = Waiter(self._loop.create_future(), purpose)
+        self.book.waiting.append(waiter)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await waiter.future
+        except BaseException as error:
+            self._pass_on(waiter)
+            if isinstance(error, TimeoutError):
+                raise self._no_place() from None
+            raise
+
+    def _pass_on(self, waiter: Waiter) -> None:
+        """Give what a waiter was handed in the turn in which it left to the next one."""
+        if not waiter.future.cancel() and not waiter.future.cancelled():
+            grant = waiter.future.result()
+            if isinstance(grant, Open):
+                self.book.opening -= 1
+            elif isinstance(grant, DedicatedConnection):
+                self.give_back(grant, reusable=True)
+        self.book.serve(self._loop.time())
+
+    def _no_place(self) -> PoolTimeoutError:
+        book = self.book
+        message = (
+            f"no dedicated connection became free within {self._acquire_timeout:g} s"
+            f" ({len(book.leased)} of {book.capacity} leased, {len(book.waiting)} waiting)"
+        )
+        return PoolTimeoutError(message, instance=self._instance)
+
+    async def _honour(
+        self, grant: HandOver, purpose: str, deadline: float
+    ) -> DedicatedConnection | None:
+        """Turn a grant into a usable connection; None means that the caller has to ask again."""
+        if isinstance(grant, Exception):
+            raise grant
+        if isinstance(grant, Open):
+            return await self._open(purpose, deadline)
+        try:
+            usable = grant.is_connected and not await grant.can_read()
+        except RedisError:
+            usable = False
+        except BaseException:
+            self.give_back(grant, reusable=False)
+            raise
+        if usable:
+            return grant
+        self.give_back(grant, reusable=False)
+        return None
+
+    async def _open(self, purpose: str, deadline: float) -> DedicatedConnection | None:
+        generation = self._host.generation
+        try:
+            self._check_refusal()
+            async with asyncio.timeout_at(deadline):
+                connection = await self._dialer.dial()
+        except BaseException as error:
+            self._opened(None, purpose)
+            if isinstance(error, TimeoutError):
+                raise self._no_place() from None
+            if not isinstance(error, RedisUnavailableError):
+                raise
+            failure = error
+        else:
+            connection.generation = generation
+            connection.reconnect = self._reconnect
+            self._opened(connection, purpose)
+            return connection
+        if self._remember(failure):
+            self._host.suspect(generation, Suspicion.LEASE_LOST, str(failure))
+        if await self._host.settled(generation, deadline):
+            raise failure
+        return None
+
+    def _opened(self, connection: DedicatedConnection | None, purpose: str) -> None:
+        """Settle the place that an attempt to open had taken."""
+        now = self._loop.time()
+        self.book.opening -= 1
+        if connection is not None:
+            self._refused = None
+            self.book.lend(connection, purpose, now)
+        self.book.serve(now)
+
+    async def _reconnect(self, connection: DedicatedConnection) -> None:
+        """Connect a leased connection again, for redis-py's pub/sub; one at a time."""
+        await self._host.serving(self._loop.time() + self._command_timeout)
+        async with self._turn:
+            self._check_refusal()
+            connection.generation = self._host.generation
+            try:
+                await self._dialer.revive(connection)
+            except RedisUnavailableError as error:
+                self._remember(error)
+                raise
+
+    def _check_refusal(self) -> None:
+        """Fail at once while the last refusal is fresh: no connect for each caller."""
+        if self._refused is not None and self._loop.time() < self._refused[0]:
+            error = self._refused[1]
+            raise type(error)(str(error), instance=self._instance) from error
+
+    def _remember(self, error: RedisUnavailableError) -> bool:
+        """Note a refusal; return whether it is news, not the echo of the last one."""
+        if self._refused is not None and error.__cause__ is self._refused[1]:
+            return False
+        self._refused = (self._loop.time() + self._pause, error)
+        return True

@@ -1,0 +1,385 @@
+"""The pool: one deployment's connections, the state they are in, and who waits for it.
+
+Only the pool changes its state.  The supervisor asks it to, connections tell
+it what they saw, and callers wait for it; every decision is synchronous, and
+the Conditions only carry the news.
+"""
+
+import asyncio
+
+from redis_manager_fastapi.errors import (
+    CommandTimeoutError,
+    PoolClosedError,
+    RedisNotStartedError,
+    RedisUnavailableError,
+    TooManyWaitersError,
+)
+from redis_manager_fastapi.observe.events import Bus, StateChanged
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.pool.leases import Leases
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.state import (
+    FINAL,
+    PoolState,
+    PoolStats,
+    Suspicion,
+    check_transition,
+)
+from redis_manager_fastapi.settings import RedisSettings
+
+MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
+
+
+class Pool:
+    """The connections to one deployment.
+
+    Attributes:
+        instance: The manager's name.
+        generation: How many sets of connections there have been.
+        links: The multiplexed connections that commands may go out on; empty
+            while the pool does not serve.
+        clients: Scoped clients in use.
+    """
+
+    def __init__(self, dialer: Dialer, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
+        self.instance = instance
+        self.settings = settings
+        self.loop = asyncio.get_running_loop()
+        self.generation = 0
+        self.links: tuple[MultiplexedConnection, ...] = ()
+        self.clients = 0
+        self.suspicion: Suspicion | None = None
+        self.dialer = dialer
+        self.leases = Leases(self, dialer, settings, instance=instance)
+        self._bus = bus
+        self._state = PoolState.NEW
+        self._reason = ""
+        self._set_aside: tuple[MultiplexedConnection, ...] = ()
+        self._last_reply = self._served = self.loop.time()
+        self._waiting = 0
+        self._news = asyncio.Condition()
+        self._trouble = asyncio.Condition()
+        self._announcements: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.instance!r} {self._state.value} generation={self.generation}>"
+
+    @property
+    def state(self) -> PoolState:
+        """Where the pool stands."""
+        return self._state
+
+    @property
+    def reason(self) -> str:
+        """Why the pool does not serve; empty while it does."""
+        return self._reason
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether a command would go out now."""
+        return bool(self.links)
+
+    # What callers do.
+
+    async def serving(self, deadline: float) -> None:
+        """Wait until commands can go out, no longer than grace after the last reply.
+
+        Raises:
+            RedisUnavailableError: Grace is over.
+            CommandTimeoutError: *deadline*, on the loop's clock, came first.
+            TooManyWaitersError: `pool.max_waiting` callers wait already.
+            PoolClosedError: The pool is draining or closed.
+            RedisNotStartedError: It was never opened, or on another event loop.
+        """
+        if self.links:
+            return
+        self.check_usable()
+        grace = self._grace_ends()
+        limit = min(deadline, grace)
+        if limit <= self.loop.time():
+            raise self._too_late(deadline, grace)
+        if self.waiters() >= self.settings.pool.max_waiting:
+            message = f"{self.waiters()} callers wait for redis {self.instance!r} already"
+            raise TooManyWaitersError(message, instance=self.instance)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout_at(limit), self._news:
+                await self._news.wait_for(lambda: self.links or self._state in FINAL)
+        except TimeoutError:
+            raise self._too_late(deadline, grace) from None
+        finally:
+            self._waiting -= 1
+        self.check_usable()
+
+    async def wait_ready(self, timeout: float) -> None:
+        """Wait until the pool serves, whatever grace says.
+
+        Raises:
+            RedisUnavailableError: It still does not after *timeout* seconds.
+            PoolClosedError: It was closed meanwhile.
+        """
+        try:
+            async with asyncio.timeout(timeout), self._news:
+                await self._news.wait_for(lambda: self.links or self._state in FINAL)
+        except TimeoutError:
+            raise self.unavailable() from None
+        self.check_usable()
+
+    async def settled(self, generation: int, deadline: float) -> bool:
+        """Wait until a suspicion is resolved; return whether *generation* serves on."""
+        try:
+            async with asyncio.timeout_at(deadline), self._news:
+                await self._news.wait_for(lambda: self._state is not PoolState.SUSPECT)
+        except TimeoutError:
+            return True
+        return self._state is PoolState.READY and self.generation == generation
+
+    def check_usable(self) -> None:
+        """Raise unless the pool is open, or opening, on this event loop."""
+        try:
+            here = asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            here = False
+        if not here:
+            message = (
+                f"redis {self.instance!r} was opened on another event loop or in another process;"
+                " open one manager for each: `async with manager:` or its lifespan"
+            )
+            raise RedisNotStartedError(message, instance=self.instance)
+        if self._state in FINAL:
+            message = f"redis {self.instance!r} is {self._state.value}"
+            raise PoolClosedError(message, instance=self.instance)
+
+    def waiters(self) -> int:
+        """How many callers wait, for the pool to serve or for a dedicated connection."""
+        return self._waiting + len(self.leases.book.waiting)
+
+    def unavailable(self) -> RedisUnavailableError:
+        """Return the error for a command that could not go out."""
+        message = f"redis {self.instance!r} is {self._state.value}"
+        if self._reason:
+            message += f": {self._reason}"
+        return RedisUnavailableError(message, instance=self.instance)
+
+    def _too_late(
+        self, deadline: float, grace: float
+    ) -> RedisUnavailableError | CommandTimeoutError:
+        if grace <= deadline:
+            return self.unavailable()
+        message = f"redis {self.instance!r} did not serve before the command's deadline"
+        return CommandTimeoutError(message, instance=self.instance)
+
+    def _grace_ends(self) -> float:
+        return self._last_reply + self.settings.outage.grace
+
+    # What connections tell.
+
+    def link_lost(self, link: MultiplexedConnection, reason: str) -> None:
+        """A multiplexed connection is gone."""
+        if link in self.links or link in self._set_aside:
+            self._note_reply(link)
+            self.links = tuple(other for other in self.links if other is not link)
+            self.suspect(self.generation, Suspicion.LINK_LOST, reason)
+        elif self._state is PoolState.DRAINING:
+            self._announce(self._news)
+
+    def link_heard(self, link: MultiplexedConnection) -> None:
+        """A link that was suspected of silence has spoken: it serves again."""
+        link.suspected = False
+        if self._state is PoolState.SUSPECT and link in self._set_aside:
+            self.clear_suspicion()
+
+    def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
+        """Have the supervisor ask; news about an old generation is no news."""
+        if generation != self.generation or self._state not in (PoolState.READY, PoolState.SUSPECT):
+            return
+        worse = self.suspicion is not None and _GRAVITY[suspicion] <= _GRAVITY[self.suspicion]
+        if worse:
+            return
+        self.suspicion = suspicion
+        if suspicion is Suspicion.SILENT:
+            self._set_links_aside()
+        if self._state is PoolState.READY:
+            for link in self.links:
+                self._note_reply(link)
+            self._last_reply = max(self._last_reply, self.loop.time() - self._detection())
+            self._served = self.loop.time()
+            self._move(PoolState.SUSPECT, reason)
+        self._announce(self._trouble)
+
+    def _set_links_aside(self) -> None:
+        self._set_aside, self.links = self.links, ()
+        for link in self._set_aside:
+            self._note_reply(link)
+            link.suspected = True
+
+    def _detection(self) -> float:
+        """Longest time between a lost reply and its detection; beyond it the loop was stalled."""
+        return self.settings.health.interval + self.settings.health.timeout
+
+    def _note_reply(self, link: MultiplexedConnection) -> None:
+        self._last_reply = max(self._last_reply, link.last_heard)
+
+    # What the supervisor asks for.
+
+    def start(self) -> None:
+        """Begin to open."""
+        self._last_reply = self._served = self.loop.time()
+        self._move(PoolState.STARTING, "opening")
+
+    async def wait_trouble(self, timeout: float) -> bool:
+        """Wait until the pool is suspected, at most *timeout* seconds; return whether it is."""
+        try:
+            async with asyncio.timeout(timeout), self._trouble:
+                await self._trouble.wait_for(lambda: self._state is not PoolState.READY)
+        except TimeoutError:
+            return False
+        return True
+
+    async def wait_settled(self) -> None:
+        """Wait until the first probe has ended, well or not."""
+        async with self._news:
+            await self._news.wait_for(lambda: self._state is not PoolState.STARTING)
+
+    def clear_suspicion(self) -> None:
+        """Serve on with the connections that there are."""
+        self.links = self.links or self._set_aside
+        self._set_aside = ()
+        self.suspicion = None
+        for link in self.links:
+            link.suspected = False
+        self._move(PoolState.READY, "the suspicion was unfounded")
+
+    def install(self, connections: list[DedicatedConnection]) -> None:
+        """Serve with a new generation; the old one drains, or is dropped if it was silent."""
+        old, dropped = (*self.links, *self._set_aside), self.suspicion is Suspicion.SILENT
+        refusing = self.suspicion is Suspicion.REFUSING
+        pipelining = self.settings.pipelining
+        self.generation += 1
+        self.links = tuple(
+            MultiplexedConnection(
+                self,
+                connection,
+                max_in_flight=pipelining.max_in_flight,
+                max_bytes=MAX_BYTES_IN_FLIGHT,
+            )
+            for connection in connections
+        )
+        self._set_aside, self.suspicion = (), None
+        for link in old:
+            link.abort("replaced") if dropped else link.retire()
+        self.leases.close_stale(leased=dropped or refusing or self._state is PoolState.DOWN)
+        self._move(PoolState.READY, "serving")
+
+    def mark_down(self, error: Exception) -> None:
+        """Fail what is in flight and refuse, after grace, what comes."""
+        links, self.links, self._set_aside = (*self.links, *self._set_aside), (), ()
+        self.suspicion = None
+        self._reason = str(error)
+        if self._state is not PoolState.DOWN:
+            self._move(PoolState.DOWN, str(error))
+        for link in links:
+            self._note_reply(link)
+            link.abort(str(error))
+        for lease in self.leases.book.held():
+            lease.connection.abort()
+
+    # Closing.
+
+    async def drain(self, timeout: float) -> None:
+        """Refuse new work, fail who waits, and give what is in flight *timeout* seconds."""
+        serving = self.is_serving
+        draining, self._set_aside = (*self.links, *self._set_aside), ()
+        self.links = ()
+        self._move(PoolState.DRAINING, "closing")
+        closed = PoolClosedError(f"redis {self.instance!r} is draining", instance=self.instance)
+        self.leases.book.refuse(closed)
+        if serving:
+            for link in draining:
+                link.retire()
+            await self._finished(draining, timeout)
+        for link in draining:
+            link.abort("closed")
+
+    async def _finished(self, links: tuple[MultiplexedConnection, ...], timeout: float) -> None:
+        """Wait for the last reply and the last lease."""
+        book = self.leases.book
+        try:
+            async with asyncio.timeout(timeout), self._news:
+                await self._news.wait_for(
+                    lambda: all(link.lost for link in links) and not book.leased
+                )
+        except TimeoutError:
+            return
+
+    def lease_ended(self) -> None:
+        """A dedicated connection came back; the one who drains waits for it."""
+        if self._state is PoolState.DRAINING:
+            self._announce(self._news)
+
+    def close(self) -> None:
+        """Drop every connection; final."""
+        if self._state is PoolState.CLOSED:
+            return
+        for link in (*self.links, *self._set_aside):
+            link.abort("closed")
+        self.links = self._set_aside = ()
+        self.leases.close()
+        self._move(PoolState.CLOSED, "closed")
+
+    async def announced(self) -> None:
+        """Wait until everybody has been told the last news."""
+        while self._announcements:
+            await asyncio.gather(*self._announcements)
+
+    def stats(self) -> PoolStats:
+        """Return the counters of this instant."""
+        book = self.leases.book
+        return PoolStats(
+            instance=self.instance,
+            state=self._state,
+            serving=self.is_serving,
+            generation=self.generation,
+            reason=self._reason,
+            links=len(self.links),
+            in_flight=sum(link.in_flight for link in (*self.links, *self._set_aside)),
+            idle=book.idle,
+            leased=len(book.leased),
+            opening=book.opening,
+            waiting=self.waiters(),
+            clients=self.clients,
+            connects=self.dialer.connects,
+        )
+
+    def _move(self, new: PoolState, reason: str) -> None:
+        previous = self._state
+        check_transition(previous, new)
+        self._state = new
+        self._reason = "" if new is PoolState.READY else reason
+        outage = 0.0
+        if new is PoolState.READY:
+            outage = self.loop.time() - self._served
+        self._bus.emit(
+            StateChanged(self.instance, previous.value, new.value, self.generation, reason, outage)
+        )
+        self._announce(self._news)
+
+    def _announce(self, condition: asyncio.Condition) -> None:
+        """Tell everybody who waits on *condition*, from synchronous code."""
+        task = self.loop.create_task(_notify(condition))
+        self._announcements.add(task)
+        task.add_done_callback(self._announcements.discard)
+
+
+async def _notify(condition: asyncio.Condition) -> None:
+    async with condition:
+        condition.notify_all()
+
+
+_GRAVITY = {
+    Suspicion.LEASE_LOST: 0,
+    Suspicion.REFUSING: 1,
+    Suspicion.LINK_LOST: 2,
+    Suspicion.SILENT: 3,
+}

@@ -1,0 +1,37 @@
+"""Settings: what the environment and the constructor say, checked and resolved.
+
+Nothing here connects to anything, and nothing is cached: every
+`RedisSettings()` reads the environment anew, so that two apps in one process
+can differ.
+"""
+
+from redis_manager_fastapi.settings.address import Address
+from redis_manager_fastapi.settings.groups import (
+    ClusterSettings,
+    HealthSettings,
+    OutageSettings,
+    PipeliningSettings,
+    PoolSettings,
+    SentinelSettings,
+    ShutdownSettings,
+    StartupSettings,
+    TimeoutSettings,
+    TLSSettings,
+)
+from redis_manager_fastapi.settings.model import RedisSettings, Topology
+
+__all__ = [
+    "Address",
+    "ClusterSettings",
+    "HealthSettings",
+    "OutageSettings",
+    "PipeliningSettings",
+    "PoolSettings",
+    "RedisSettings",
+    "SentinelSettings",
+    "ShutdownSettings",
+    "StartupSettings",
+    "TLSSettings",
+    "TimeoutSettings",
+    "Topology",
+]

@@ -1,0 +1,93 @@
+"""Hosts, ports and lists of nodes, as text and as values.
+
+Every `ValueError` raised here completes a sentence that starts with a
+setting's name ("host (REDIS_HOST) holds a port"), and none repeats the value:
+the caller knows whether it may be shown.
+"""
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv6Address
+from typing import Any, NamedTuple
+
+SENTINEL_PORT = 26379
+REDIS_PORT = 6379
+
+_NAME = re.compile(r"[\w.-]+")
+
+
+class Address(NamedTuple):
+    """Where one server listens.
+
+    Attributes:
+        host: A host name or an IP address; an IPv6 address without brackets.
+        port: The TCP port.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def host_name(text: str) -> str:
+    """Return *text* as a host, without the brackets of an IPv6 address."""
+    if "://" in text:
+        raise ValueError("holds a URL")
+    if "@" in text:
+        raise ValueError("holds a user or a password")
+    if ":" in text:
+        return _ipv6(text)
+    if not _NAME.fullmatch(text):
+        raise ValueError("is not a host name")
+    return text
+
+
+def _ipv6(text: str) -> str:
+    """Return *text*, which holds a colon, as an IPv6 address."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        IPv6Address(bare)
+    except ValueError:
+        raise ValueError("holds a port, or is not an IPv6 address") from None
+    return bare
+
+
+def port_number(text: str) -> int:
+    """Return *text* as a port."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
+        raise ValueError("has a port that is not a whole number from 1 to 65535")
+    return int(text)
+
+
+def parse_address(text: str, default_port: int) -> Address:
+    """Return `host`, `host:port`, `[ipv6]` or `[ipv6]:port` as an address."""
+    if text.startswith("["):
+        host, bracket, port = text.partition("]")
+        host, port = host + bracket, port.removeprefix(":")
+    elif text.count(":") > 1:
+        raise ValueError("has an IPv6 address without its brackets")
+    else:
+        host, _, port = text.partition(":")
+    if not host:
+        raise ValueError("has a node without a host")
+    return Address(host_name(host), port_number(port) if port else default_port)
+
+
+def parse_nodes(value: Any, default_port: int) -> tuple[Address, ...]:
+    """Return nodes given as `h1:26379,h2`, or as an iterable of texts and pairs."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, Iterable):
+        raise ValueError("is not a list of nodes")  # noqa: TRY004 - pydantic collects ValueErrors
+    return tuple(_node(item, default_port) for item in value)
+
+
+def _node(item: Any, default_port: int) -> Address:
+    if isinstance(item, str):
+        return parse_address(item, default_port)
+    if not (isinstance(item, (tuple, list)) and len(item) == 2):
+        raise ValueError("has a node that is neither a text nor a pair of host and port")
+    return Address(host_name(str(item[0])), port_number(str(item[1])))

@@ -1,0 +1,142 @@
+"""Settings that are right one by one and wrong together.
+
+Each check returns the sentences of what is wrong.  `contradictions` asks only
+whether something was given, so it can report beside values that are wrong in
+themselves; `limits` compares valid values.
+"""
+
+import os
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from redis_manager_fastapi.settings.layer import PLACES, SettingError
+from redis_manager_fastapi.settings.resolve import Resolution
+
+if TYPE_CHECKING:
+    from redis_manager_fastapi.settings.model import RedisSettings
+
+_TLS_FILES = ("tls.ca_file", "tls.cert_file", "tls.key_file")
+_TOGETHER = (
+    ("tls.cert_file", "tls.key_file"),
+    ("tls.key_file", "tls.cert_file"),
+    ("sentinel.nodes", "sentinel.service"),
+    ("sentinel.service", "sentinel.nodes"),
+    ("sentinel.username", "sentinel.password"),
+)
+"""Pairs of which the first needs the second."""
+
+
+def contradictions(found: Resolution) -> Iterator[str]:
+    """Find what was given and excludes, or needs, something else."""
+    yield from _places(found)
+    yield from _credentials(found)
+    for path, needed in _TOGETHER:
+        if found.has(path) and not found.has(needed):
+            yield (
+                f"{found.named(path)} is set without {needed}; "
+                f"set {found.variable(needed)} too, or remove it"
+            )
+    for path in _TLS_FILES:
+        if found.has(path) and (reason := _unreadable(found.layer[path].value)):
+            yield f"{found.named(path)} {reason}; set it to a file that this process can read"
+
+
+def _places(found: Resolution) -> Iterator[str]:
+    given = [place for place in PLACES if found.has(place)]
+    for one, other in combinations(given, 2):
+        switched_on = found.variable(other) == f"{found.prefix}CLUSTER"
+        if not (one == "host" and switched_on):
+            yield (
+                f"{found.named(one)} and {found.named(other)} both say where Redis is; "
+                "remove one of them"
+            )
+
+
+def _credentials(found: Resolution) -> Iterator[str]:
+    if found.has("password") and found.has("password_file"):
+        yield (
+            f"{found.named('password_file')} is set beside {found.named('password')}; "
+            "remove one of them"
+        )
+    if found.has("username") and not (found.has("password") or found.has("password_file")):
+        yield (
+            f"{found.named('username')} is set without a password; set "
+            f"{found.variable('password')} or {found.variable('password_file')} too, "
+            "and write a password alone as :password@ in a URL"
+        )
+
+
+def limits(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
+    """Find valid values that cannot hold together."""
+    yield from _tls(settings, found)
+    if settings.topology == "cluster" and settings.db:
+        yield (
+            f"{found.named('db')} is {settings.db}, but a cluster has database 0 alone; "
+            "set it to 0 or remove it"
+        )
+    health = settings.health
+    if health.backoff_base > health.backoff_cap:
+        yield (
+            f"{found.named('health.backoff_base')} is {health.backoff_base}, more than "
+            f"{found.named('health.backoff_cap')}, which is {health.backoff_cap}; "
+            "set it to that or less"
+        )
+
+
+def _tls(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
+    enabled = found.variable("tls.enabled")
+    if settings.tls.enabled and settings.unix_socket:
+        yield (
+            f"{found.named('tls.enabled')} is on, but {found.named('unix_socket')} "
+            f"cannot use TLS; set {enabled}=false or connect to a host"
+        )
+    for path in _TLS_FILES if not settings.tls.enabled else ():
+        if found.has(path):
+            yield (
+                f"{found.named(path)} is set, but TLS is off; set {enabled}=true or remove the file"
+            )
+
+
+def _unreadable(path: object) -> str | None:
+    """Return what keeps this process from reading *path*, if anything does."""
+    if not isinstance(path, (str, os.PathLike)):
+        return None
+    shown = _shown_path(str(path))
+    if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a pasted certificate
+        return f"is {shown}, which does not exist"
+    if not Path(path).is_file():
+        return f"is {shown}, which is not a file"
+    if not os.access(path, os.R_OK):
+        return f"is {shown}, which this process may not read"
+    return None
+
+
+def _shown_path(path: str) -> str:
+    """Return *path* for a message, unless it looks like the secret itself."""
+    if path.startswith(("/", "./", "../")) and path.isprintable() and len(path) < 256:
+        return repr(path)
+    return "a path (not shown, as it may be the secret itself)"
+
+
+def read_secret(path: str) -> str:
+    """Return the content of a secret's file, without one final newline.
+
+    Raises:
+        SettingError: It cannot be read, or holds no password.
+    """
+    if reason := _unreadable(path):
+        raise SettingError(f"{reason}; set it to a file that this process can read")
+    shown = _shown_path(path)
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        reason = f"is {shown}, which cannot be read ({error.strerror})"
+        raise SettingError(f"{reason}; set it to a file that this process can read") from None
+    text = raw.decode(errors="replace").removesuffix("\n").removesuffix("\r")
+    if "\ufffd" in text:
+        raise SettingError(f"is {shown}, which is not UTF-8; write the password as UTF-8")
+    if not text:
+        raise SettingError(f"is {shown}, which is empty; write the password into it")
+    return text

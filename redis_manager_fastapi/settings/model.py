@@ -1,0 +1,198 @@
+"""`RedisSettings`: the whole configuration of one manager, checked and resolved."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.sources import DotenvType
+
+from redis_manager_fastapi.errors import RedisConfigError
+from redis_manager_fastapi.settings.checks import contradictions, limits, read_secret
+from redis_manager_fastapi.settings.environment import read_variables, warn_unknown
+from redis_manager_fastapi.settings.explain import explained
+from redis_manager_fastapi.settings.fields import (
+    ClientName,
+    Digit,
+    FilePath,
+    HostName,
+    Port,
+    SocketPath,
+    UserName,
+)
+from redis_manager_fastapi.settings.groups import (
+    ClusterSettings,
+    HealthSettings,
+    OutageSettings,
+    PipeliningSettings,
+    PoolSettings,
+    SentinelSettings,
+    ShutdownSettings,
+    StartupSettings,
+    TimeoutSettings,
+    TLSSettings,
+)
+from redis_manager_fastapi.settings.layer import SettingError, canonical, nested
+from redis_manager_fastapi.settings.resolve import (
+    Resolution,
+    group_names,
+    resolve,
+    setting_paths,
+)
+
+Topology = Literal["standalone", "sentinel", "cluster"]
+
+
+class RedisSettings(BaseSettings):
+    """The settings of one Redis deployment, from `REDIS_*` and from keyword arguments.
+
+    Keyword arguments beat the environment, and groups are given as mappings:
+    `RedisSettings(host="db", pool={"max_connections": 50})`.  In the
+    environment `REDIS_URL` beats the fields beside it, and they fill what it
+    leaves open; among keyword arguments a field beats the URL.  A keyword
+    argument that says where Redis is (a host, a socket, nodes, a URL) also
+    takes the place of whatever other kind of place the environment names, and
+    a URL given so replaces `REDIS_URL` altogether.  An empty text counts as
+    not given; None says "none", also against the environment.
+
+    After construction the plain fields hold the resolved values, whatever
+    their source.  A second deployment reads its own variables:
+    `RedisSettings(_env_prefix="REDIS_CACHE_")` reads `REDIS_CACHE_URL`.
+    Variables come from a `.env` file too where `_env_file` names one.
+
+    Attributes:
+        url: A Redis URL: `redis://`, `rediss://`, `unix://`,
+            `redis+sentinel://h1:26379,h2/0/mymaster`, `redis+cluster://h1,h2`.
+        host: The server's host name or IP address.
+        port: The server's port.
+        db: The database number.
+        unix_socket: The path of a unix socket, in place of host and port.
+        username: The ACL user; needs a password.
+        password: The password.
+        password_file: A file that holds the password, read again at every
+            connect, so that it may change while the app runs.
+        client_name: The name that connections show in `CLIENT LIST`.
+        protocol: 2 serves Redis 5.0 and later; 3 is RESP3.
+        decode_responses: Whether replies are `str` rather than `bytes`.
+        critical: Whether the app's readiness depends on this deployment.
+        tls: Encryption.
+        pipelining: The connections that all callers share.
+        pool: The dedicated connections.
+        timeout: Time limits.
+        health: Heartbeats and healing.
+        outage: What callers do while Redis is away.
+        startup: What happens when Redis is away at start.
+        shutdown: How the end goes.
+        sentinel: A deployment watched by Sentinels.
+        cluster: A Redis Cluster.
+
+    Raises:
+        RedisConfigError: Something is wrong.  The message has one sentence a
+            line for each mistake, with the field, its variable and the fix,
+            and never holds a password.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="REDIS_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+    )
+
+    url: SecretStr | None = Field(default=None, repr=False)
+    host: HostName = "localhost"
+    port: Port = 6379
+    db: Annotated[int, Field(ge=0, le=65535)] = 0
+    unix_socket: SocketPath = None
+    username: UserName = None
+    password: SecretStr | None = None
+    password_file: FilePath = None
+    client_name: ClientName = None
+    protocol: Annotated[Literal[2, 3], Digit] = 2
+    decode_responses: bool = True
+    critical: bool = True
+    tls: TLSSettings = TLSSettings()
+    pipelining: PipeliningSettings = PipeliningSettings()
+    pool: PoolSettings = PoolSettings()
+    timeout: TimeoutSettings = TimeoutSettings()
+    health: HealthSettings = HealthSettings()
+    outage: OutageSettings = OutageSettings()
+    startup: StartupSettings = StartupSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
+    sentinel: SentinelSettings = SentinelSettings()
+    cluster: ClusterSettings = ClusterSettings()
+
+    _prefix: str = PrivateAttr(default="REDIS_")
+
+    def __init__(
+        self,
+        *,
+        _env_prefix: str | None = None,
+        _env_file: DotenvType | None = None,
+        **values: Any,
+    ) -> None:
+        model, config = type(self), self.model_config
+        prefix = config.get("env_prefix", "") if _env_prefix is None else _env_prefix
+        prefix = prefix.upper()
+        variables = read_variables(model, prefix, _env_file or config.get("env_file"))
+        warn_unknown(variables, prefix, setting_paths(model), group_names(model))
+        found = resolve(model, values, variables, prefix)
+        together = contradictions(found) if found.complete else ()
+        problems = [*found.problems, *together, *self._validate(found)]
+        problems = problems or [*limits(self, found), *self._password_problems()]
+        # Raised outside any `except`: a ValidationError in its context would hold the values.
+        if problems:
+            raise RedisConfigError("\n".join(f"{problem}." for problem in problems))
+
+    def _validate(self, found: Resolution) -> list[str]:
+        """Fill the fields; return what is wrong with single values."""
+        try:
+            super().__init__(**nested(found.layer))
+        except ValidationError as error:
+            return explained(error, type(self), found)
+        self._prefix = found.prefix
+        return []
+
+    def _password_problems(self) -> list[str]:
+        try:
+            self.read_password()
+        except RedisConfigError as error:
+            return [str(error).removesuffix(".")]
+        return []
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings passes by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what `__init__` has resolved, and nothing beside it."""
+        return (init_settings,)
+
+    @property
+    def topology(self) -> Topology:
+        """How the primary is found."""
+        if self.sentinel.nodes:
+            return "sentinel"
+        return "cluster" if self.cluster.nodes else "standalone"
+
+    def variable(self, path: str) -> str:
+        """Return the environment variable of a field, such as `timeout.connect`."""
+        return canonical(self._prefix, path)
+
+    def read_password(self) -> str | None:
+        """Return the password as it is now; one in a file is read at each call.
+
+        Raises:
+            RedisConfigError: The file cannot be read, or is empty.
+        """
+        if self.password_file is None:
+            return self.password.get_secret_value() if self.password else None
+        try:
+            return read_secret(self.password_file)
+        except SettingError as mistake:
+            named = f"password_file ({self.variable('password_file')})"
+            raise RedisConfigError(f"{named} {mistake}.") from None

@@ -1,0 +1,151 @@
+"""The task that keeps one pool alive.
+
+It sleeps until the pool is suspected or a heartbeat is due, asks, and has the
+pool go down, serve on or start a new generation.  It is the only one who
+probes, so however many callers meet an outage, the server meets one attempt at
+a time.
+"""
+
+import asyncio
+import logging
+
+from redis_manager_fastapi.errors import RedisUnavailableError
+from redis_manager_fastapi.observe.events import Bus, ProbeFailed
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.state import FINAL, PoolState, Suspicion
+from redis_manager_fastapi.supervision.backoff import FullJitter
+from redis_manager_fastapi.supervision.probe import answers
+
+logger = logging.getLogger("redis_manager_fastapi")
+
+
+class Supervisor:
+    """Heals one pool until it is stopped."""
+
+    def __init__(self, pool: Pool, bus: Bus) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._health = pool.settings.health
+        self._backoff = FullJitter(self._health.backoff_base, self._health.backoff_cap)
+        self._healed_at = float("-inf")
+        self._task: asyncio.Task[None] | None = None
+        self._logged: str | None = None
+
+    def start(self) -> None:
+        """Begin, in a task of its own."""
+        name = f"redis-supervisor-{self._pool.instance}"
+        self._task = self._pool.loop.create_task(self._run(), name=name)
+
+    async def stop(self) -> None:
+        """End the task and whatever it was doing."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _run(self) -> None:
+        while self._pool.state not in FINAL:
+            try:
+                await self._tend()
+            except Exception as error:
+                self._log_once(error)
+                await asyncio.sleep(self._health.backoff_cap)
+
+    async def _tend(self) -> None:
+        """Do what the pool's state asks for, once."""
+        pool = self._pool
+        if pool.state is PoolState.READY:
+            if not await pool.wait_trouble(self._until_heartbeat()):
+                await self._heartbeat()
+        elif pool.state is PoolState.SUSPECT:
+            await self._examine()
+        else:
+            await self._heal()
+
+    def _until_heartbeat(self) -> float:
+        now = self._pool.loop.time()
+        heard = min((link.last_heard for link in self._pool.links), default=now)
+        return max(0.0, heard + self._health.interval - now)
+
+    async def _heartbeat(self) -> None:
+        """Ask each connection that has been silent for an interval."""
+        due = self._pool.loop.time() - self._health.interval
+        for link in self._pool.links:
+            if link.last_heard <= due and not await self._answers(link):
+                reason = f"no reply for {self._health.interval + self._health.timeout:g} s"
+                self._pool.suspect(self._pool.generation, Suspicion.SILENT, reason)
+                return
+
+    async def _examine(self) -> None:
+        """Find out whether the suspicion holds: in band where that can tell, else by a probe."""
+        pool = self._pool
+        if pool.suspicion is Suspicion.LEASE_LOST and pool.links:
+            answered = [await self._answers(link) for link in pool.links]
+            if pool.state is not PoolState.SUSPECT or pool.suspicion is not Suspicion.LEASE_LOST:
+                return
+            if all(answered):
+                pool.clear_suspicion()
+                return
+            pool.suspect(pool.generation, Suspicion.SILENT, "no reply to a heartbeat")
+        await self._heal()
+
+    async def _answers(self, link: MultiplexedConnection) -> bool:
+        return await answers(link, self._health.timeout)
+
+    async def _heal(self) -> None:
+        """Probe once; a server that serves gets a new generation."""
+        pool = self._pool
+        await self._pause()
+        if pool.state in (PoolState.READY, *FINAL):
+            return
+        try:
+            connections = await self._connect()
+        except RedisUnavailableError as error:
+            self._failed(error)
+            return
+        if pool.state in (PoolState.READY, *FINAL):
+            for connection in connections:
+                connection.abort()
+            return
+        pool.install(connections)
+        self._backoff.reset()
+        self._healed_at = pool.loop.time()
+        self._logged = None
+
+    async def _pause(self) -> None:
+        """Keep probes apart: after a failure, and after a heal that did not last."""
+        recently = self._pool.loop.time() - self._healed_at < self._health.backoff_cap
+        if self._backoff.attempts or recently:
+            await asyncio.sleep(self._backoff.pause())
+
+    async def _connect(self) -> list[DedicatedConnection]:
+        """Make the connections of a generation; all or none."""
+        connections: list[DedicatedConnection] = []
+        try:
+            for _ in range(self._pool.settings.pipelining.connections):
+                connections.append(await self._pool.dialer.dial())
+        except BaseException:
+            for connection in connections:
+                connection.abort()
+            raise
+        return connections
+
+    def _failed(self, error: RedisUnavailableError) -> None:
+        if self._pool.state in (PoolState.READY, *FINAL):
+            return
+        if not self._backoff.attempts:
+            self._backoff.attempts = 1
+        self._pool.mark_down(error)
+        self._bus.emit(ProbeFailed(self._pool.instance, error, self._backoff.attempts))
+
+    def _log_once(self, error: Exception) -> None:
+        """Log a fault of the supervisor itself, not again while it repeats."""
+        if self._logged != repr(error):
+            self._logged = repr(error)
+            logger.error(
+                "the supervisor of redis %r failed and goes on",
+                self._pool.instance,
+                exc_info=error,
+            )

@@ -1,0 +1,31 @@
+"""What a test needs to break Redis, and to see an app live through it.
+
+`RedisServer` is a real server, `FaultProxy` the bad network before it; the
+fixtures `redis_server`, `redis_url`, `redis_manager` and `fault_proxy` come as
+a pytest plugin.  Install the extra `testing`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redis_manager_fastapi.testing.binary import ServerVersion, server_binary
+    from redis_manager_fastapi.testing.proxy import FaultProxy, ProxyStats
+    from redis_manager_fastapi.testing.server import RedisServer
+
+__all__ = ["FaultProxy", "ProxyStats", "RedisServer", "ServerVersion", "server_binary"]
+
+_MODULES = {
+    "FaultProxy": "proxy",
+    "ProxyStats": "proxy",
+    "RedisServer": "server",
+    "ServerVersion": "binary",
+    "server_binary": "binary",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import at first use: every pytest run imports this package, few need what it holds."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,1 @@
+"""How to reach a primary: one module for each kind of deployment."""

@@ -1,0 +1,120 @@
+"""From what redis-py and the sockets raise to the errors that callers see.
+
+Messages never hold a host, a user or a password: they end up in HTTP bodies.
+The original exception stays attached as the cause, for the log.
+"""
+
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import TypeVar
+
+import redis.exceptions as redis_errors
+
+from redis_manager_fastapi.errors import (
+    RedisAuthError,
+    RedisManagerError,
+    RedisPermissionError,
+    RedisTLSError,
+    RedisUnavailableError,
+)
+
+E = TypeVar("E", bound=Exception)
+
+# The first word of a server's error that says "not now" rather than "your mistake".
+# BUSY is matched by its whole first word: BUSYGROUP and BUSYKEY are the user's own.
+REFUSALS: dict[str, str] = {
+    "LOADING": "the server is loading its data set",
+    "MASTERDOWN": "the replica has lost its primary",
+    "READONLY": "the server is a read-only replica",
+    "CLUSTERDOWN": "the cluster is down",
+    "BUSY": "the server is busy running a script",
+    "UNBLOCKED": "the server was demoted while the command was blocked",
+}
+
+
+def refusal_code(error: BaseException) -> str | None:
+    """Return the code in `REFUSALS` that *error* carries, if it carries one."""
+    code = getattr(error, "status_code", None)
+    if code is None:
+        code = str(error).split(" ", 1)[0]
+    return code if code in REFUSALS else None
+
+
+def from_reply(error: Exception, instance: str) -> Exception:
+    """Translate an error that the server replied with; the user's own mistakes pass untouched."""
+    code = refusal_code(error)
+    if code is not None:
+        return _caused(
+            RedisUnavailableError(f"{REFUSALS[code]} ({code})", instance=instance), error
+        )
+    if isinstance(error, redis_errors.NoPermissionError):
+        message = "the server's ACL forbids this command (NOPERM)"
+        return _caused(RedisPermissionError(message, instance=instance), error)
+    if isinstance(error, redis_errors.AuthenticationError):
+        return _caused(RedisAuthError(_auth_message(error), instance=instance), error)
+    if isinstance(error, redis_errors.ConnectionError):
+        return _caused(RedisUnavailableError(_reason(error), instance=instance), error)
+    return error
+
+
+def from_connect(error: BaseException, instance: str, timeout: float) -> RedisManagerError:
+    """Translate what a failed connect or handshake raised.
+
+    Args:
+        error: Anything but a cancellation of the caller.
+        instance: The manager's name.
+        timeout: The limit that applied, in seconds, for the message.
+    """
+    if isinstance(error, RedisManagerError):
+        return error
+    if isinstance(error, redis_errors.TimeoutError | TimeoutError):
+        message = f"no connection within {timeout:g} s"
+        return _caused(RedisUnavailableError(message, instance=instance), error)
+    if any(isinstance(link, ssl.SSLError) for link in _chain(error)):
+        return _caused(RedisTLSError(_tls_message(error), instance=instance), error)
+    if isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError):
+        return _caused(RedisAuthError(_auth_message(error), instance=instance), error)
+    if isinstance(error, redis_errors.RedisError | OSError):
+        return _caused(RedisUnavailableError(_reason(error), instance=instance), error)
+    message = f"the credentials could not be obtained ({type(error).__name__})"
+    return _caused(RedisAuthError(message, instance=instance), error)
+
+
+def _caused(translated: E, cause: BaseException) -> E:
+    translated.__cause__ = cause
+    return translated
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _auth_message(error: BaseException) -> str:
+    code = getattr(error, "status_code", None)
+    return f"the server refused the credentials ({code})" if code else "the credentials are wrong"
+
+
+def _tls_message(error: BaseException) -> str:
+    cause = next(link for link in _chain(error) if isinstance(link, ssl.SSLError))
+    detail = getattr(cause, "verify_message", "") or cause.reason or type(cause).__name__
+    return f"the TLS handshake failed: {detail}"
+
+
+def _reason(error: BaseException) -> str:
+    code = refusal_code(error)
+    if code is not None:
+        return f"{REFUSALS[code]} ({code})"
+    for link in _chain(error):
+        if isinstance(link, socket.gaierror):
+            return "the host name does not resolve"
+        if isinstance(link, OSError):
+            return os.strerror(link.errno).lower() if link.errno else "the host cannot be reached"
+    status = getattr(error, "status_code", None)
+    if status is not None:
+        return f"the server answered {status}: {error}"
+    return "the connection was lost"

@@ -1,0 +1,54 @@
+"""From settings to the keyword arguments of redis-py's connection classes."""
+
+from typing import Any
+
+from redis.credentials import CredentialProvider
+from redis.maint_notifications import MaintNotificationsConfig
+
+from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.topology.credentials import FileCredentialProvider
+
+
+def common_options(
+    settings: RedisSettings, credentials: CredentialProvider | None
+) -> dict[str, Any]:
+    """Return what every transport takes: protocol, limits, session and credentials."""
+    options: dict[str, Any] = {
+        "db": settings.db,
+        "protocol": settings.protocol,
+        "decode_responses": True,
+        "client_name": settings.client_name,
+        "socket_timeout": settings.timeout.command,
+        "socket_connect_timeout": settings.timeout.connect,
+    }
+    if settings.protocol == 3:
+        options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+    return options | credential_options(settings, credentials)
+
+
+def credential_options(
+    settings: RedisSettings, credentials: CredentialProvider | None
+) -> dict[str, Any]:
+    """Return the one source of credentials: the provider, the password file, or the fields."""
+    if credentials is not None:
+        return {"credential_provider": credentials}
+    if settings.password_file is not None:
+        return {"credential_provider": FileCredentialProvider(settings)}
+    password = settings.password.get_secret_value() if settings.password else None
+    return {"username": settings.username, "password": password}
+
+
+def tls_options(settings: RedisSettings) -> dict[str, Any]:
+    """Return redis-py's `ssl_*` arguments; files are read again at every connect."""
+    tls = settings.tls
+    return {
+        "ssl_ca_certs": _path(tls.ca_file),
+        "ssl_certfile": _path(tls.cert_file),
+        "ssl_keyfile": _path(tls.key_file),
+        "ssl_cert_reqs": "none" if tls.verify == "none" else "required",
+        "ssl_check_hostname": tls.verify == "full",
+    }
+
+
+def _path(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,40 @@
+"""What the pool asks of a deployment."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from redis.asyncio.connection import AbstractConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server to connect to.
+
+    Attributes:
+        transport: What carries the connection.
+        options: Keyword arguments of redis-py's connection class for that
+            transport, credentials included.
+    """
+
+    transport: Literal["tcp", "tls", "unix"]
+    options: dict[str, Any]
+
+
+class Topology(Protocol):
+    """One way to reach the server that takes writes: standalone, Sentinel or a Cluster node."""
+
+    async def locate(self) -> Target:
+        """Return where the primary is now.
+
+        Raises:
+            RedisUnavailableError: Nobody knows.
+        """
+        ...
+
+    async def confirm(self, connection: AbstractConnection) -> None:
+        """Check on a fresh, authenticated *connection* that the server has the role asked for.
+
+        Raises:
+            RedisUnavailableError: It has not.
+        """
+        ...

@@ -1,0 +1,39 @@
+"""A single server at a fixed address or unix socket."""
+
+from redis.asyncio.connection import AbstractConnection
+from redis.credentials import CredentialProvider
+
+from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.topology.options import common_options, tls_options
+from redis_manager_fastapi.topology.protocol import Target
+
+
+class Standalone:
+    """Reaches the one server that the settings name.
+
+    The host name is resolved again at every connect, so a changed address is
+    followed by the next generation.  The role is not checked: whoever names a
+    replica means it.
+    """
+
+    def __init__(
+        self, settings: RedisSettings, credentials: CredentialProvider | None = None
+    ) -> None:
+        self._target = _target(settings, credentials)
+
+    async def locate(self) -> Target:
+        """Return the configured address."""
+        return self._target
+
+    async def confirm(self, connection: AbstractConnection) -> None:
+        """Accept any role."""
+
+
+def _target(settings: RedisSettings, credentials: CredentialProvider | None) -> Target:
+    options = common_options(settings, credentials)
+    if settings.unix_socket is not None:
+        return Target("unix", options | {"path": str(settings.unix_socket)})
+    options |= {"host": settings.host, "port": settings.port}
+    if settings.tls.enabled:
+        return Target("tls", options | tls_options(settings))
+    return Target("tcp", options)

@@ -1,0 +1,1 @@
+"""FastAPI and Starlette: lifespan, dependencies, health routes, error responses."""

@@ -1,0 +1,46 @@
+"""Liveness and readiness, answered from what is known: neither calls Redis."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Route
+
+from redis_manager_fastapi.pool.state import PoolStats
+from redis_manager_fastapi.web.responses import RETRY_AFTER
+from redis_manager_fastapi.web.state import get_managers
+
+
+async def livez(request: Request) -> PlainTextResponse:
+    """Say that the process runs; a restart of it would not mend Redis."""
+    return PlainTextResponse("ok")
+
+
+async def readyz(request: Request) -> JSONResponse:
+    """Say whether commands would go out now: 200, or 503 with each state and reason.
+
+    A manager with `REDIS_CRITICAL=false` is shown and does not decide.
+    """
+    managers = get_managers(request)
+    ready = all(manager.is_ready for manager in managers if manager.settings.critical)
+    body = {
+        "status": "ready" if ready else "unavailable",
+        "redis": {manager.name: _shown(manager.stats()) for manager in managers},
+    }
+    if ready:
+        return JSONResponse(body)
+    return JSONResponse(body, 503, headers={"Retry-After": RETRY_AFTER})
+
+
+def _shown(stats: PoolStats) -> dict[str, str]:
+    shown = {"state": stats.state.value}
+    return shown if stats.serving else {**shown, "reason": stats.reason}
+
+
+HEALTH_ROUTES = (
+    Route("/livez", livez, include_in_schema=False),
+    Route("/readyz", readyz, include_in_schema=False),
+)
+"""For `routes=` of a Starlette app."""
+
+health_router = APIRouter(routes=list(HEALTH_ROUTES))
+"""For FastAPI: `app.include_router(health_router)`."""

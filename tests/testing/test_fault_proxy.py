@@ -1,0 +1,482 @@
+"""Each fault, on real sockets before a real server."""
+
+import asyncio
+import os
+import socket
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from redis_manager_fastapi.testing import FaultProxy, ProxyStats, RedisServer
+from redis_manager_fastapi.testing.proxy_process.flow import DIRECTIONS, Direction
+
+from .wire import DEADLINE, TICK, eventually, open_descriptors, wire
+
+PONG = b"+PONG\r\n"
+INCR = b"INCR counter\r\n"
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+
+
+async def counter(server: RedisServer) -> int:
+    """How many INCR the server has run."""
+    return int(await server.command("GET", "counter") or 0)
+
+
+async def ends(proxy: FaultProxy) -> None:
+    """Wait until no client is connected."""
+
+    async def closed() -> bool:
+        return (await proxy.stats()).open == 0
+
+    await eventually(closed)
+
+
+class TestPassing:
+    async def test_bytes_and_connections_are_counted(self, fault_proxy: FaultProxy) -> None:
+        before = time.monotonic()
+
+        async with wire(fault_proxy.port) as one, wire(fault_proxy.port) as other:
+            assert await one.ask(b"PING") == PONG
+            assert await other.ask(b"PING") == PONG
+            stats = await fault_proxy.stats()
+
+        assert (stats.accepted, stats.open) == (2, 2)
+        assert (stats.to_server, stats.to_client, stats.lost) == (12, 14, 0)
+        assert before < stats.connect_times[0] < stats.connect_times[1] < time.monotonic()
+        await ends(fault_proxy)
+
+    async def test_large_values_arrive_whole(self, fault_proxy: FaultProxy) -> None:
+        value = os.urandom(1 << 20)
+        async with Redis.from_url(fault_proxy.url, protocol=2) as client:
+            await client.set("key", value)
+
+            assert await client.get("key") == value
+
+    async def test_end_of_the_server_reaches_the_client(
+        self, fault_proxy: FaultProxy, redis_server: RedisServer
+    ) -> None:
+        async with wire(fault_proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+
+            await redis_server.kill()
+
+            assert await client.rest() == b""
+        await ends(fault_proxy)
+
+    async def test_unreachable_server_resets_the_client(
+        self, fault_proxy: FaultProxy, redis_server: RedisServer
+    ) -> None:
+        await redis_server.kill()
+
+        async with wire(fault_proxy.port) as client:
+            with pytest.raises(ConnectionResetError):
+                await client.rest()
+
+        await redis_server.start()
+        async with wire(fault_proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+
+    async def test_stalled_loop_does_not_stall_the_proxy(self, fault_proxy: FaultProxy) -> None:
+        """Blocking sockets on the loop's own thread are answered."""
+        address = (fault_proxy.host, fault_proxy.port)
+        with socket.create_connection(address, DEADLINE) as client:
+            client.sendall(b"PING\r\n")
+
+            assert client.recv(100) == PONG
+
+
+class TestRefuse:
+    async def test_new_connections_are_refused_and_old_ones_live(
+        self, fault_proxy: FaultProxy
+    ) -> None:
+        async with wire(fault_proxy.port) as old:
+            assert await old.ask(b"PING") == PONG
+            await fault_proxy.refuse()
+
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(fault_proxy.host, fault_proxy.port)
+            assert await old.ask(b"PING") == PONG
+
+        await fault_proxy.pass_through()
+        async with wire(fault_proxy.port) as new:
+            assert await new.ask(b"PING") == PONG
+
+    async def test_cut_ends_the_old_ones_too(self, fault_proxy: FaultProxy) -> None:
+        async with wire(fault_proxy.port) as old:
+            assert await old.ask(b"PING") == PONG
+
+            await fault_proxy.refuse(cut=True)
+
+            with pytest.raises(ConnectionResetError):
+                await old.rest()
+
+
+class TestReset:
+    async def test_open_connections_are_reset_and_new_ones_work(
+        self, fault_proxy: FaultProxy
+    ) -> None:
+        async with wire(fault_proxy.port) as old:
+            assert await old.ask(b"PING") == PONG
+
+            assert await fault_proxy.reset() == 1
+
+            with pytest.raises(ConnectionResetError):
+                await old.rest()
+        async with wire(fault_proxy.port) as new:
+            assert await new.ask(b"PING") == PONG
+        assert (await fault_proxy.stats()).open <= 1
+
+    @pytest.mark.parametrize("n", range(1, len(PONG)))
+    async def test_reply_is_cut_at_the_byte(self, fault_proxy: FaultProxy, n: int) -> None:
+        await fault_proxy.reset_at(n)
+
+        async with wire(fault_proxy.port) as client:
+            client.send(b"PING\r\n")
+            assert await client.read(n) == PONG[:n]
+            with pytest.raises(ConnectionResetError):
+                await client.rest()
+
+    @pytest.mark.parametrize(("n", "executed"), [(0, 0), (len(INCR) - 1, 0), (len(INCR), 1)])
+    async def test_request_is_cut_at_the_byte(
+        self, fault_proxy: FaultProxy, redis_server: RedisServer, n: int, executed: int
+    ) -> None:
+        await fault_proxy.reset_at(n, direction="to_server")
+
+        async with wire(fault_proxy.port) as client:
+            client.send(2 * INCR)
+            with pytest.raises(ConnectionResetError):
+                await client.rest()
+
+        async def gone() -> bool:
+            return len(await redis_server.command("CLIENT LIST")) == 1
+
+        await eventually(gone)
+        assert await counter(redis_server) == executed
+
+    async def test_bytes_count_from_now_on_an_old_connection(self, fault_proxy: FaultProxy) -> None:
+        async with wire(fault_proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+            await fault_proxy.reset_at(3)
+
+            client.send(b"PING\r\n")
+
+            assert await client.read(3) == b"+PO"
+            with pytest.raises(ConnectionResetError):
+                await client.rest()
+
+    async def test_once_cuts_one_connection(self, fault_proxy: FaultProxy) -> None:
+        await fault_proxy.reset_at(1, once=True)
+
+        async with wire(fault_proxy.port) as first:
+            with pytest.raises(ConnectionResetError):
+                await first.ask(b"PING")
+        async with wire(fault_proxy.port) as second:
+            assert await second.ask(b"PING") == PONG
+
+
+class TestBlackHole:
+    async def test_everything_is_lost_and_nothing_closes(
+        self, fault_proxy: FaultProxy, redis_server: RedisServer
+    ) -> None:
+        async with wire(fault_proxy.port) as old:
+            assert await old.ask(b"PING") == PONG
+            await fault_proxy.black_hole()
+
+            async with wire(fault_proxy.port) as new:
+                old.send(INCR)
+                new.send(INCR)
+                await old.assert_silent()
+                await new.assert_silent()
+
+            stats = await fault_proxy.stats()
+            assert (stats.accepted, stats.lost) == (2, 2 * len(INCR))
+            assert await counter(redis_server) == 0
+
+    @pytest.mark.parametrize(("direction", "executed"), [("to_server", 0), ("to_client", 1)])
+    async def test_one_way_loses_one_way(
+        self,
+        fault_proxy: FaultProxy,
+        redis_server: RedisServer,
+        direction: Direction,
+        executed: int,
+    ) -> None:
+        async with wire(fault_proxy.port) as old, wire(fault_proxy.port) as untouched:
+            assert await old.ask(b"PING") == PONG
+            await fault_proxy.black_hole(**{name: name == direction for name in DIRECTIONS})
+
+            async with wire(fault_proxy.port) as new:
+                old.send(INCR)
+                await old.assert_silent()
+                assert await counter(redis_server) == executed
+                new.send(INCR)
+                await new.assert_silent()
+                assert await counter(redis_server) == 2 * executed
+
+            await fault_proxy.pass_through()
+            assert await untouched.ask(b"PING") == PONG
+
+    async def test_connection_that_lost_bytes_stays_dead(self, fault_proxy: FaultProxy) -> None:
+        """A later reply must not take the place of the lost one."""
+        async with wire(fault_proxy.port) as client:
+            await fault_proxy.black_hole(to_server=False)
+            client.send(b"ECHO lost\r\n")
+            await client.assert_silent()
+            await fault_proxy.pass_through()
+
+            client.send(b"ECHO later\r\n")
+
+            await client.assert_silent()
+        async with wire(fault_proxy.port) as new:
+            assert await new.ask(b"PING") == PONG
+
+    async def test_connection_that_lost_nothing_lives_on(self, fault_proxy: FaultProxy) -> None:
+        async with wire(fault_proxy.port) as old:
+            assert await old.ask(b"PING") == PONG
+            await fault_proxy.black_hole()
+            async with wire(fault_proxy.port) as new:
+                await fault_proxy.pass_through()
+
+                assert await old.ask(b"PING") == PONG
+                assert await new.ask(b"PING") == PONG
+
+    async def test_scope_can_be_old_or_new_connections(self, fault_proxy: FaultProxy) -> None:
+        async with wire(fault_proxy.port) as old:
+            assert await old.ask(b"PING") == PONG
+            await fault_proxy.black_hole(existing=False)
+            async with wire(fault_proxy.port) as new:
+                assert await old.ask(b"PING") == PONG
+                new.send(b"PING\r\n")
+                await new.assert_silent()
+
+            await fault_proxy.pass_through()
+            await fault_proxy.black_hole(new=False)
+            async with wire(fault_proxy.port) as new:
+                assert await new.ask(b"PING") == PONG
+                old.send(b"PING\r\n")
+                await old.assert_silent()
+
+    async def test_client_does_not_hear_of_the_servers_end(
+        self, fault_proxy: FaultProxy, redis_server: RedisServer
+    ) -> None:
+        async with wire(fault_proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+            await fault_proxy.black_hole(to_server=False)
+
+            await redis_server.kill()
+            client.send(b"PING\r\n")
+            await client.assert_silent()
+            client.send(b"PING\r\n")
+            await client.assert_silent()
+        await ends(fault_proxy)
+
+
+class TestSlowness:
+    async def test_delay_postpones_without_slowing_down(self, fault_proxy: FaultProxy) -> None:
+        async with wire(fault_proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+            await fault_proxy.delay(to_server=0.05, to_client=0.05)
+            start = time.monotonic()
+
+            for _ in range(5):
+                client.send(b"PING\r\n")
+                await asyncio.sleep(TICK)
+            replies = await client.read(5 * len(PONG))
+
+            assert replies == 5 * PONG
+            assert 0.1 <= time.monotonic() - start < 0.3
+
+    async def test_end_of_a_delay_releases_what_waits(self, fault_proxy: FaultProxy) -> None:
+        async with wire(fault_proxy.port) as client:
+            await fault_proxy.delay(to_server=60)
+            client.send(b"PING\r\n")
+            await client.assert_silent()
+
+            await fault_proxy.pass_through()
+
+            assert await client.read(len(PONG)) == PONG
+
+    @pytest.mark.parametrize("direction", DIRECTIONS)
+    async def test_drip_passes_a_few_bytes_at_a_time(
+        self, fault_proxy: FaultProxy, direction: Direction
+    ) -> None:
+        async with wire(fault_proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+            await fault_proxy.drip(2, 0.02, direction=direction)
+            start = time.monotonic()
+
+            client.send(b"PING\r\n")
+            first = await client.piece()
+            await client.read(len(PONG) - len(first))
+
+            assert time.monotonic() - start >= 2 * 0.02
+            assert len(first) == (2 if direction == "to_client" else len(PONG))
+
+    async def test_faults_add_up(self, fault_proxy: FaultProxy) -> None:
+        await fault_proxy.delay(to_client=0.05)
+        await fault_proxy.drip(2, 0.02, direction="to_client")
+        start = time.monotonic()
+
+        async with wire(fault_proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+
+        assert time.monotonic() - start >= 0.05 + 3 * 0.02
+
+
+class TestBrokenStreams:
+    async def test_half_close_ends_one_direction(
+        self, fault_proxy: FaultProxy, redis_server: RedisServer
+    ) -> None:
+        async with wire(fault_proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+
+            assert await fault_proxy.half_close() == 1
+
+            assert await client.rest() == b""
+            client.send(INCR)
+
+            async def executed() -> bool:
+                return await counter(redis_server) == 1
+
+            await eventually(executed)
+        await ends(fault_proxy)
+
+    async def test_injected_bytes_come_before_the_reply(self, fault_proxy: FaultProxy) -> None:
+        async with wire(fault_proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+
+            assert await fault_proxy.inject(b"\x00garbage\n") == 1
+
+            assert await client.ask(b"PING") == b"\x00garbage\n"
+            assert await client.read(len(PONG)) == PONG
+
+    async def test_nothing_can_be_injected_after_the_end(self, fault_proxy: FaultProxy) -> None:
+        async with wire(fault_proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+            await fault_proxy.half_close()
+
+            assert await fault_proxy.inject(b"more") == 0
+
+            assert await client.rest() == b""
+
+    @pytest.mark.parametrize("n", range(len(PONG)))
+    async def test_reply_is_truncated(self, fault_proxy: FaultProxy, n: int) -> None:
+        await fault_proxy.truncate_at(n, once=True)
+
+        async with wire(fault_proxy.port) as client:
+            client.send(b"PING\r\n")
+
+            assert await client.rest() == PONG[:n]
+        async with wire(fault_proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+
+
+class TestTLS:
+    @pytest.fixture
+    async def tls_proxy(self, redis_server: RedisServer) -> FaultProxy:
+        return FaultProxy(
+            redis_server.host, redis_server.port, cert_file=CERTIFICATE, key_file=CERTIFICATE
+        )
+
+    @staticmethod
+    async def connect(proxy: FaultProxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        context = ssl.create_default_context(cafile=CERTIFICATE)
+        async with asyncio.timeout(0.5):
+            return await asyncio.open_connection(proxy.host, proxy.port, ssl=context)
+
+    async def test_tls_client_reaches_a_server_without_tls(self, tls_proxy: FaultProxy) -> None:
+        async with (
+            tls_proxy as proxy,
+            Redis.from_url(proxy.url, protocol=2, ssl_ca_certs=str(CERTIFICATE)) as client,
+        ):
+            value = os.urandom(1 << 18)
+            await client.set("key", value)
+
+            assert proxy.url.startswith("rediss://")
+            assert await client.get("key") == value
+
+    async def test_faults_work_within_tls(self, tls_proxy: FaultProxy) -> None:
+        async with tls_proxy as proxy:
+            reader, writer = await self.connect(proxy)
+            writer.write(b"PING\r\n")
+            assert await reader.readline() == PONG
+
+            assert await proxy.half_close() == 1
+            assert await reader.read() == b""
+            writer.transport.abort()
+
+            reader, writer = await self.connect(proxy)
+            assert await proxy.reset() >= 1
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            writer.transport.abort()
+
+    async def test_black_hole_takes_the_handshake(self, tls_proxy: FaultProxy) -> None:
+        async with tls_proxy as proxy:
+            await proxy.black_hole(to_server=False)
+
+            with pytest.raises(TimeoutError):
+                await self.connect(proxy)
+
+            assert (await proxy.stats()).accepted == 1
+            await proxy.pass_through()
+            _, writer = await self.connect(proxy)
+            writer.transport.abort()
+
+
+class TestLife:
+    async def test_nothing_is_left_behind(self, redis_server: RedisServer) -> None:
+        before = open_descriptors()
+
+        async with FaultProxy(redis_server.host, redis_server.port) as proxy:
+            await proxy.black_hole()
+            async with wire(proxy.port) as client:
+                client.send(b"PING\r\n")
+
+        assert open_descriptors() == before
+
+    async def test_end_resets_what_is_open(self, redis_server: RedisServer) -> None:
+        proxy = FaultProxy(redis_server.host, redis_server.port)
+        async with proxy, wire(proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+
+            await proxy.aclose()
+
+            with pytest.raises(ConnectionResetError):
+                await client.rest()
+
+    async def test_failure_of_the_process_is_shown(self, redis_server: RedisServer) -> None:
+        proxy = FaultProxy(redis_server.host, redis_server.port, cert_file="/no/such/file")
+
+        with pytest.raises(RuntimeError, match="No such file"):
+            async with proxy:
+                pass
+
+    async def test_commands_need_a_running_proxy(self, fault_proxy: FaultProxy) -> None:
+        with pytest.raises(RuntimeError, match="running already"):
+            await fault_proxy.start()
+        await fault_proxy.aclose()
+
+        with pytest.raises(RuntimeError, match="not running"):
+            await fault_proxy.reset()
+
+    async def test_cancelled_command_does_not_shift_the_replies(
+        self, fault_proxy: FaultProxy
+    ) -> None:
+        for turns in range(4):
+            cancelled = asyncio.create_task(fault_proxy.half_close())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            cancelled.cancel()
+
+            assert isinstance(await fault_proxy.stats(), ProxyStats)
+
+
+def test_most_connects_finds_the_densest_window() -> None:
+    stats = ProxyStats(5, 0, 0, 0, 0, connect_times=(0.0, 0.9, 1.0, 1.8, 5.0))
+
+    assert stats.most_connects() == 3
+    assert stats.most_connects(0.05) == 1
+    assert ProxyStats(0, 0, 0, 0, 0, ()).most_connects() == 0

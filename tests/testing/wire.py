@@ -1,0 +1,77 @@
+"""Raw connections, as seen from a client, and waiting for what others do."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+DEADLINE = 5.0
+TICK = 0.01
+
+
+class Wire:
+    """A raw connection to a server or a proxy."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    def send(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def read(self, size: int) -> bytes:
+        """Return exactly this many bytes."""
+        async with asyncio.timeout(DEADLINE):
+            return await self._reader.readexactly(size)
+
+    async def piece(self) -> bytes:
+        """Return what arrives next."""
+        async with asyncio.timeout(DEADLINE):
+            return await self._reader.read(1000)
+
+    async def rest(self) -> bytes:
+        """Return what comes until the end of the stream."""
+        async with asyncio.timeout(DEADLINE):
+            return await self._reader.read()
+
+    async def ask(self, command: bytes) -> bytes:
+        """Return the first line of the reply."""
+        self.send(command + b"\r\n")
+        async with asyncio.timeout(DEADLINE):
+            return await self._reader.readline()
+
+    async def assert_silent(self) -> None:
+        """Fail if anything, an end of the stream included, arrives soon."""
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5 * TICK):
+                await self._reader.read(1)
+
+
+@asynccontextmanager
+async def wire(port: int) -> AsyncIterator[Wire]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield Wire(reader, writer)
+    finally:
+        writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what another process does and nobody announces."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(TICK)
+
+
+def open_descriptors() -> int:
+    """How many files and sockets this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def exists(path: Path) -> bool:
+    return path.exists()
