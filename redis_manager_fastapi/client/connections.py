@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio.connection import AbstractConnection, ConnectionPoolInterface, Encoder
+from redis.asyncio.connection import AbstractConnection, ConnectionPoolInterface
 from redis.asyncio.retry import Retry
 from redis.auth.token import TokenInterface
+from redis.connection import Encoder
 
 from redis_manager_fastapi.client.binding import Binding
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -103,7 +104,7 @@ class LeasedConnections(ConnectionPoolInterface):
         """Do nothing; a new connection asks the credential provider."""
 
     def get_connection_count(self) -> list[tuple[int, dict[str, Any]]]:
-        """Return `(count, attributes)` of idle and of used connections, as redis-py's metrics want."""
+        """Return `(count, attributes)` of idle and of used connections, for redis-py's metrics."""
         pool = self._binding.pool
         idle, leased = (pool.leases.book.idle, len(pool.leases.book.leased)) if pool else (0, 0)
         name = {"db.client.connection.pool.name": self._binding.instance}

@@ -1,7 +1,7 @@
 """The outage contract for commands on a dedicated connection."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -49,7 +49,7 @@ async def execute_dedicated(client: "Redis", args: tuple[Any, ...], options: dic
 async def _lease_and_exchange(
     client: "Redis", args: tuple[Any, ...], options: dict[str, Any], deadline: float
 ) -> Any:
-    connections = client.connection_pool
+    connections = client.connections
     purpose = args[0] if isinstance(args[0], str) else "a command"
     connection = await connections.lease(deadline, purpose)
     try:
@@ -70,7 +70,7 @@ async def _exchange(
     try:
         async with asyncio.timeout_at(_reply_deadline(client, args, deadline)):
             await connection.send_command(*args)
-            return await client.parse_response(connection, args[0], **options)
+            return await client.parse_response(cast(Any, connection), args[0], **options)
     except TimeoutError:
         connection.abort()
         raise _too_late(client) from None

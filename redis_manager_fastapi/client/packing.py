@@ -1,9 +1,9 @@
 """From a command's arguments to the bytes of a request."""
 
-from typing import Any
+from typing import Any, cast
 
 import hiredis
-from redis.asyncio.connection import Encoder
+from redis.connection import Encoder
 
 from redis_manager_fastapi.pool.commands import SharedCommand
 
@@ -24,9 +24,10 @@ def pack(command: SharedCommand, args: tuple[Any, ...]) -> bytes:
         redis.DataError: An argument is not bytes, str, int or float.
     """
     words = command.words
-    arguments = args if len(words) == 1 else (*words, *args[1:])
+    arguments: Any = args if len(words) == 1 else (*words, *args[1:])
     try:
-        return hiredis.pack_command(arguments)
+        return cast(bytes, hiredis.pack_command(arguments))
     except TypeError:
         encode = _ENCODER.encode
-        return hiredis.pack_command(tuple(bytes(encode(value)) for value in arguments))
+        encoded: Any = tuple(bytes(encode(value)) for value in arguments)
+        return cast(bytes, hiredis.pack_command(encoded))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import redis.asyncio.client
 from redis.client import NEVER_DECODE
@@ -77,7 +77,7 @@ class Pipeline(redis.asyncio.client.Pipeline):
         # redis-py 8.1: `_execute_transaction` and `_execute_pipeline` read the replies.
         execute = self._execute_transaction if transaction else self._execute_pipeline
         try:
-            return await execute(exchange, stack, raise_on_error)
+            return cast("list[Any]", await execute(exchange, stack, raise_on_error))
         except _TooLargeToShareError:
             return await self._execute_dedicated(raise_on_error)
         finally:

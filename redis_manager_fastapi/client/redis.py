@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import redis.asyncio
 from redis.asyncio.client import Monitor, PubSub
@@ -130,7 +130,8 @@ class Redis(redis.asyncio.Redis):
     def parsed(self, name: str, reply: Any, options: dict[str, Any]) -> Any:
         """Turn a reply into the value that redis-py's callback for the command makes of it."""
         # The names in SHARED are upper-case, as the callbacks' are: no conversion is needed.
-        callback = dict.get(self.response_callbacks, name)
+        callbacks = cast("dict[str, Any]", self.response_callbacks)
+        callback = dict.get(callbacks, name)
         if callback is None:
             return reply
         if options:
@@ -156,11 +157,16 @@ class Redis(redis.asyncio.Redis):
         client = self._copy()
         client.connection_pool = self._bound("a pinned connection")
         client.single_connection_client = True
-        client._single_conn_lock, client._usage_lock = asyncio.Lock(), asyncio.Lock()
+        client._single_conn_lock, client._usage_lock = asyncio.Lock(), asyncio.Lock()  # noqa: SLF001 (its own)
         return client
 
+    @property
+    def connections(self) -> LeasedConnections:
+        """The pool under its own type; redis-py's annotation knows only its own class."""
+        return cast(LeasedConnections, self.connection_pool)
+
     def _bound(self, purpose: str) -> Any:
-        return self.connection_pool.bound(purpose=purpose, scope=self.scope)
+        return self.connections.bound(purpose=purpose, scope=self.scope)
 
     def _copy(self) -> Self:
         """Return a client that shares everything; redis-py's constructor would build it anew."""

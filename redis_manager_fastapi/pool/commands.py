@@ -72,12 +72,13 @@ BLOCKING: dict[str, Callable[[tuple[Any, ...]], float | None]] = {
 
 # Commands that leave a session as they found it, beside the shared and the
 # blocking ones.  A connection on which anything else ran is not leased again.
-NEUTRAL = frozenset(
-    """
-    ACL BGREWRITEAOF BGSAVE COMMAND CONFIG DEBUG FLUSHALL FLUSHDB FUNCTION INFO KEYS LASTSAVE
-    LATENCY MEMORY MIGRATE OBJECT ROLE SAVE SCRIPT SLOWLOG SWAPDB TIME XGROUP XINFO
-    """.split()
-)
+# fmt: off
+NEUTRAL = frozenset({
+    "ACL", "BGREWRITEAOF", "BGSAVE", "COMMAND", "CONFIG", "DEBUG", "FLUSHALL", "FLUSHDB",
+    "FUNCTION", "INFO", "KEYS", "LASTSAVE", "LATENCY", "MEMORY", "MIGRATE", "OBJECT", "ROLE",
+    "SAVE", "SCRIPT", "SLOWLOG", "SWAPDB", "TIME", "XGROUP", "XINFO",
+})
+# fmt: on
 
 
 def leaves_session_alone(name: str) -> bool:

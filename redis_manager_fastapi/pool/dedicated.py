@@ -6,8 +6,9 @@ and the connection knows whether a command left state behind, so that it is not
 handed to the next caller.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import redis.exceptions as redis_errors
 from redis.asyncio.connection import (
@@ -51,6 +52,21 @@ class DedicatedConnection(AbstractConnection):
         self._serving = False
 
     @property
+    def transport(self) -> asyncio.Transport:
+        """The socket's transport, for whoever takes the connection over."""
+        # redis-py 8.1: `_writer` is the connection's StreamWriter, `_parser.parse_error`
+        # makes its exceptions, `_close()` forgets the socket;
+        # tests/commands/test_private_names.py fails when one of them goes away.
+        if self._writer is None:
+            raise RuntimeError("the connection is not connected")
+        return cast(asyncio.Transport, self._writer.transport)
+
+    @property
+    def parse_error(self) -> Callable[[str], Exception]:
+        """What makes redis-py's exception of a server's error line."""
+        return cast(Callable[[str], Exception], self._parser.parse_error)
+
+    @property
     def clean(self) -> bool:
         """Whether nothing of the last holder is left: no session state, no open transaction."""
         return self.is_connected and not self.tainted and not self._unfinished
@@ -77,16 +93,14 @@ class DedicatedConnection(AbstractConnection):
 
     def abort(self) -> None:
         """Drop the connection at once, with whatever is unsent."""
-        # redis-py 8.1: `_writer` is the StreamWriter, `_close()` forgets it;
-        # tests/topology/test_private_names.py fails when either goes away.
         if self._writer is not None:
-            self._writer.transport.abort()
+            self.transport.abort()
         self._close()
 
     async def disconnect(self, *args: Any, **kwargs: Any) -> None:
         """Drop the connection at once; arguments are redis-py's and make no difference."""
         if self._writer is not None:
-            self._writer.transport.abort()
+            self.transport.abort()
         kwargs["nowait"] = True
         await super().disconnect(**kwargs)
 
@@ -104,21 +118,26 @@ class DedicatedConnection(AbstractConnection):
         except RedisManagerError:
             raise
         except redis_errors.TimeoutError as error:
-            raise self._late(error) from error
+            raise self._late() from error
         except redis_errors.ConnectionError as error:
             if not self._serving:
                 raise
             raise self._lost("the connection broke while sending") from error
 
     async def read_response(self, disable_decoding: bool = False, *args: Any, **kwargs: Any) -> Any:
-        """Read one reply; silence raises `CommandTimeoutError`, a lost connection `ReplyLostError`."""
+        """Read one reply.
+
+        Raises:
+            CommandTimeoutError: None came in time.
+            ReplyLostError: The connection was lost first, or the reply is malformed.
+        """
         raw = disable_decoding or not self.decode
         try:
             return await super().read_response(raw, *args, **kwargs)
         except RedisManagerError:
             raise
         except redis_errors.TimeoutError as error:
-            raise self._late(error) from error
+            raise self._late() from error
         except redis_errors.ConnectionError as error:
             if not self._serving or error.status_code is not None:
                 raise
@@ -140,7 +159,7 @@ class DedicatedConnection(AbstractConnection):
         self.abort()
         return ReplyLostError(message, instance=self.instance, maybe_executed=maybe_executed)
 
-    def _late(self, error: Exception) -> CommandTimeoutError:
+    def _late(self) -> CommandTimeoutError:
         message = "no reply in time"
         return CommandTimeoutError(message, instance=self.instance, maybe_executed=True)
 

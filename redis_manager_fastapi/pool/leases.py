@@ -102,7 +102,7 @@ class Leases:
         self.give_back(connection, reusable=not unread)
 
     def give_back(self, connection: DedicatedConnection, *, reusable: bool) -> None:
-        """End the lease in this turn of the loop; keep the connection only if nothing is left on it."""
+        """End the lease at once; keep the connection only if nothing is left on it."""
         if self.book.take_back(connection) is None:
             return
         now = self._loop.time()

@@ -68,12 +68,10 @@ class MultiplexedConnection(asyncio.Protocol):
             encoding="utf-8",
             notEnoughData=_INCOMPLETE,
             protocolError=ValueError,
-            # redis-py 8.1: `_parser.parse_error` makes its exception from an error reply.
-            replyError=connection._parser.parse_error,
+            replyError=connection.parse_error,
         )
         self._connection = connection
-        # redis-py 8.1: `_writer` is the connection's StreamWriter.
-        self._transport = connection._writer.transport
+        self._transport = connection.transport
         self._queue: list[Request] = []
         self._in_flight: deque[Request] = deque()
         self._bytes = 0
@@ -103,7 +101,7 @@ class MultiplexedConnection(asyncio.Protocol):
         return self.in_flight >= self._max_in_flight or self._bytes >= self._max_bytes
 
     def submit(self, request: Request) -> None:
-        """Queue *request*; it leaves in this turn of the loop, or at once when nothing is in flight.
+        """Queue *request*: it leaves in this turn of the loop, at once when nothing is in flight.
 
         The caller has seen that the connection is not `full`.
         """
@@ -153,7 +151,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._reader.feed(data)
         try:
             self._match()
-        except Exception as error:  # noqa: BLE001 (whatever it was, the stream is out of step)
+        except Exception as error:
             self._lose(f"the reply stream is broken ({type(error).__name__})")
             return
         if self._room:

@@ -30,7 +30,7 @@ async def answers(link: MultiplexedConnection, timeout: float) -> bool:
         started = loop.time()
         await asyncio.wait({request.future}, timeout=timeout)
         if request.future.done():
-            return request.future.result() == "PONG"
+            return bool(request.future.result() == "PONG")
         if link.last_heard > asked:
             request.future.cancel()
             return True

@@ -124,7 +124,7 @@ class Supervisor:
         """Make the connections of a generation; all or none."""
         connections: list[DedicatedConnection] = []
         try:
-            for _ in range(self._pool.settings.pipelining.connections):
+            while len(connections) < self._pool.settings.pipelining.connections:
                 connections.append(await self._pool.dialer.dial())
         except BaseException:
             for connection in connections:
