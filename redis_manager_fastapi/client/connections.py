@@ -58,6 +58,7 @@ class LeasedConnections(ConnectionPoolInterface):
         if self._scope is not None:
             self._scope.check()
         pool = self._binding.require()
+        pool.check_usable()
         connection = await pool.leases.acquire(purpose or self._purpose, deadline)
         connection.decode = self.connection_kwargs["decode_responses"]
         if self._scope is not None:

@@ -40,6 +40,7 @@ async def deliver(pool: Pool, request: Request) -> Any:
             while link is None:
                 await pool.serving(request.deadline)
                 if pool.links:
+                    pool.check_crowd()
                     await min(pool.links, key=lambda each: each.in_flight).room()
                 link = link_with_room(pool)
     except TimeoutError:

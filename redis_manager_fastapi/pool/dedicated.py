@@ -50,6 +50,7 @@ class DedicatedConnection(AbstractConnection):
         super().__init__(**kwargs)
         self._unfinished: set[str] = set()
         self._serving = False
+        self._last_words = b""
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -67,13 +68,18 @@ class DedicatedConnection(AbstractConnection):
         return cast(Callable[[str], Exception], self._parser.parse_error)
 
     @property
+    def alive(self) -> bool:
+        """Whether a command could be written; redis-py's `is_connected` misses a reset."""
+        return self._writer is not None and not self.transport.is_closing()
+
+    @property
     def clean(self) -> bool:
         """Whether nothing of the last holder is left: no session state, no open transaction."""
-        return self.is_connected and not self.tainted and not self._unfinished
+        return self.alive and not self.tainted and not self._unfinished
 
     async def connect(self) -> None:
         """Connect if the connection is not connected; in service, by way of the pool."""
-        if self.is_connected:
+        if self.alive:
             return
         if self.reconnect is None:
             await self.establish()
@@ -82,8 +88,15 @@ class DedicatedConnection(AbstractConnection):
 
     async def establish(self) -> None:
         """Connect and shake hands; errors are redis-py's until the session starts."""
-        self._serving = False
-        await super().connect()
+        self._serving, self._last_words = False, b""
+        self.abort()
+        try:
+            await super().connect()
+        except redis_errors.ConnectionError as error:
+            if self._last_words.startswith(b"-"):
+                line = self._last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
+                raise self.parse_error(line) from error
+            raise
 
     def session_starts(self) -> None:
         """Forget the handshake: state and lost replies count from here on."""
@@ -100,6 +113,7 @@ class DedicatedConnection(AbstractConnection):
     async def disconnect(self, *args: Any, **kwargs: Any) -> None:
         """Drop the connection at once; arguments are redis-py's and make no difference."""
         if self._writer is not None:
+            self._listen_once_more()
             self.transport.abort()
         kwargs["nowait"] = True
         await super().disconnect(**kwargs)
@@ -111,7 +125,7 @@ class DedicatedConnection(AbstractConnection):
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """Write packed commands; a lost connection raises `ReplyLostError`."""
-        if self._serving and not self.is_connected:
+        if self._serving and not self.alive:
             raise self._lost("the connection was lost before the command", maybe_executed=False)
         try:
             await super().send_packed_command(command, check_health)
@@ -144,6 +158,11 @@ class DedicatedConnection(AbstractConnection):
             raise self._lost("the connection broke before the reply") from error
         except redis_errors.InvalidResponse as error:
             raise self._lost("the reply could not be parsed") from error
+
+    def _listen_once_more(self) -> None:
+        """Keep what the server said before it closed: the reason, when it accepts no client."""
+        # asyncio 3.11 to 3.13: after a reset `StreamReader.read` raises, its buffer still holds.
+        self._last_words = bytes(getattr(self._reader, "_buffer", b"")[:256])
 
     def _note(self, name: Any) -> None:
         word = name.decode() if isinstance(name, bytes) else str(name)

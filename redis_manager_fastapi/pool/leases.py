@@ -12,7 +12,6 @@ from redis.exceptions import RedisError
 from redis_manager_fastapi.errors import (
     PoolTimeoutError,
     RedisUnavailableError,
-    TooManyWaitersError,
 )
 from redis_manager_fastapi.pool.book import Book, HandOver, Lease, Open, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -42,8 +41,8 @@ class Host(Protocol):
         """A lease came back."""
         ...
 
-    def waiters(self) -> int:
-        """How many callers wait, for whatever reason."""
+    def check_crowd(self) -> None:
+        """Raise when no further caller may wait."""
         ...
 
 
@@ -59,7 +58,6 @@ class Leases:
         self._dialer = dialer
         self._instance = instance
         self._acquire_timeout = pool.acquire_timeout
-        self._max_waiting = pool.max_waiting
         self._command_timeout = settings.timeout.command
         self._pause = settings.health.backoff_cap
         self._refused: tuple[float, RedisUnavailableError] | None = None
@@ -95,7 +93,7 @@ class Leases:
     async def release(self, connection: DedicatedConnection) -> None:
         """Give a connection back; one already given back or revoked is left alone."""
         try:
-            unread = connection.is_connected and await connection.can_read()
+            unread = connection.alive and await connection.can_read()
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
@@ -107,7 +105,7 @@ class Leases:
             return
         now = self._loop.time()
         current = connection.generation == self._host.generation
-        if not connection.is_connected and current:
+        if not connection.alive and current:
             reason = "a dedicated connection was lost"
             self._host.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
         if reusable and connection.clean and current and self.book.lives(connection, now):
@@ -131,6 +129,12 @@ class Leases:
                 if lease.connection.generation != self._host.generation:
                     lease.connection.abort()
 
+    def abort_all(self) -> None:
+        """Drop every connection at once; holders keep their place until they give it back."""
+        self.close_all(self.book.weed(-1, self._loop.time()))
+        for lease in self.book.held():
+            lease.connection.abort()
+
     def close(self) -> None:
         """Close every connection, held or not."""
         self.close_all(self.book.weed(-1, self._loop.time()))
@@ -145,9 +149,7 @@ class Leases:
             connection.abort()
 
     async def _wait(self, purpose: str, deadline: float) -> HandOver:
-        if self._host.waiters() >= self._max_waiting:
-            message = f"{self._max_waiting} callers wait for redis {self._instance!r} already"
-            raise TooManyWaitersError(message, instance=self._instance)
+        self._host.check_crowd()
         waiter = Waiter(self._loop.create_future(), purpose)
         self.book.waiting.append(waiter)
         try:
@@ -186,7 +188,7 @@ class Leases:
         if isinstance(grant, Open):
             return await self._open(purpose, deadline)
         try:
-            usable = grant.is_connected and not await grant.can_read()
+            usable = grant.alive and not await grant.can_read()
         except RedisError:
             usable = False
         except BaseException:
@@ -206,7 +208,8 @@ class Leases:
         except BaseException as error:
             self._opened(None, purpose)
             if isinstance(error, TimeoutError):
-                raise self._no_place() from None
+                message = "no dedicated connection could be opened before the deadline"
+                raise PoolTimeoutError(message, instance=self._instance) from None
             if not isinstance(error, RedisUnavailableError):
                 raise
             failure = error

@@ -96,6 +96,11 @@ class MultiplexedConnection(asyncio.Protocol):
         return len(self._queue) + len(self._in_flight)
 
     @property
+    def waiting(self) -> int:
+        """Callers waiting for room."""
+        return len(self._room)
+
+    @property
     def full(self) -> bool:
         """Whether no further command may be submitted now."""
         return self.in_flight >= self._max_in_flight or self._bytes >= self._max_bytes
@@ -132,7 +137,7 @@ class MultiplexedConnection(asyncio.Protocol):
                 raise
 
     def retire(self) -> None:
-        """Take no more work; close when the last reply has come."""
+        """Take no more work; close when nobody waits for a reply any more."""
         self._retiring = True
         self._close_if_done()
 
@@ -243,7 +248,7 @@ class MultiplexedConnection(asyncio.Protocol):
                 free -= 1
 
     def _close_if_done(self) -> None:
-        if self._retiring and not self._queue and not self._in_flight:
+        if self._retiring and all(r.future.done() for r in (*self._in_flight, *self._queue)):
             self._lose("retired")
 
     def _arm(self, deadline: float) -> None:
@@ -268,3 +273,5 @@ class MultiplexedConnection(asyncio.Protocol):
                 deadlines.append(request.deadline)
         if deadlines:
             self._arm(min(deadlines))
+        else:
+            self._close_if_done()

@@ -19,6 +19,7 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.leases import Leases
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.news import News
 from redis_manager_fastapi.pool.state import (
     FINAL,
     PoolState,
@@ -58,9 +59,8 @@ class Pool:
         self._set_aside: tuple[MultiplexedConnection, ...] = ()
         self._last_reply = self._served = self.loop.time()
         self._waiting = 0
-        self._news = asyncio.Condition()
-        self._trouble = asyncio.Condition()
-        self._announcements: set[asyncio.Task[None]] = set()
+        self._news = News(self.loop)
+        self._trouble = News(self.loop)
 
     def __repr__(self) -> str:
         return f"<Pool {self.instance!r} {self._state.value} generation={self.generation}>"
@@ -99,18 +99,15 @@ class Pool:
         limit = min(deadline, grace)
         if limit <= self.loop.time():
             raise self._too_late(deadline, grace)
-        if self.waiters() >= self.settings.pool.max_waiting:
-            message = f"{self.waiters()} callers wait for redis {self.instance!r} already"
-            raise TooManyWaitersError(message, instance=self.instance)
+        self.check_crowd()
         self._waiting += 1
         try:
-            async with asyncio.timeout_at(limit), self._news:
-                await self._news.wait_for(lambda: self.links or self._state in FINAL)
-        except TimeoutError:
-            raise self._too_late(deadline, grace) from None
+            in_time = await self._news.wait_for(self._decided, limit)
         finally:
             self._waiting -= 1
         self.check_usable()
+        if not in_time:
+            raise self._too_late(deadline, grace)
 
     async def wait_ready(self, timeout: float) -> None:
         """Wait until the pool serves, whatever grace says.
@@ -119,21 +116,21 @@ class Pool:
             RedisUnavailableError: It still does not after *timeout* seconds.
             PoolClosedError: It was closed meanwhile.
         """
-        try:
-            async with asyncio.timeout(timeout), self._news:
-                await self._news.wait_for(lambda: self.links or self._state in FINAL)
-        except TimeoutError:
-            raise self.unavailable() from None
+        in_time = await self._news.wait_for(self._decided, self.loop.time() + timeout)
         self.check_usable()
+        if not in_time:
+            raise self.unavailable()
 
     async def settled(self, generation: int, deadline: float) -> bool:
         """Wait until a suspicion is resolved; return whether *generation* serves on."""
-        try:
-            async with asyncio.timeout_at(deadline), self._news:
-                await self._news.wait_for(lambda: self._state is not PoolState.SUSPECT)
-        except TimeoutError:
-            return True
-        return self._state is PoolState.READY and self.generation == generation
+        await self._news.wait_for(lambda: self._state is not PoolState.SUSPECT, deadline)
+        return self.generation == generation and self._state in (
+            PoolState.READY,
+            PoolState.SUSPECT,
+        )
+
+    def _decided(self) -> bool:
+        return bool(self.links) or self._state in FINAL
 
     def check_usable(self) -> None:
         """Raise unless the pool is open, or opening, on this event loop."""
@@ -153,7 +150,14 @@ class Pool:
 
     def waiters(self) -> int:
         """How many callers wait, for the pool to serve or for a dedicated connection."""
-        return self._waiting + len(self.leases.book.waiting)
+        room = sum(link.waiting for link in self.links)
+        return self._waiting + room + len(self.leases.book.waiting)
+
+    def check_crowd(self) -> None:
+        """Raise `TooManyWaitersError` when no further caller may wait."""
+        if self.waiters() >= self.settings.pool.max_waiting:
+            message = f"{self.waiters()} callers wait for redis {self.instance!r} already"
+            raise TooManyWaitersError(message, instance=self.instance)
 
     def unavailable(self) -> RedisUnavailableError:
         """Return the error for a command that could not go out."""
@@ -182,7 +186,7 @@ class Pool:
             self.links = tuple(other for other in self.links if other is not link)
             self.suspect(self.generation, Suspicion.LINK_LOST, reason)
         elif self._state is PoolState.DRAINING:
-            self._announce(self._news)
+            self._news.announce()
 
     def link_heard(self, link: MultiplexedConnection) -> None:
         """A link that was suspected of silence has spoken: it serves again."""
@@ -206,7 +210,7 @@ class Pool:
             self._last_reply = max(self._last_reply, self.loop.time() - self._detection())
             self._served = self.loop.time()
             self._move(PoolState.SUSPECT, reason)
-        self._announce(self._trouble)
+        self._trouble.announce()
 
     def _set_links_aside(self) -> None:
         self._set_aside, self.links = self.links, ()
@@ -230,17 +234,12 @@ class Pool:
 
     async def wait_trouble(self, timeout: float) -> bool:
         """Wait until the pool is suspected, at most *timeout* seconds; return whether it is."""
-        try:
-            async with asyncio.timeout(timeout), self._trouble:
-                await self._trouble.wait_for(lambda: self._state is not PoolState.READY)
-        except TimeoutError:
-            return False
-        return True
+        deadline = self.loop.time() + timeout
+        return await self._trouble.wait_for(lambda: self._state is not PoolState.READY, deadline)
 
     async def wait_settled(self) -> None:
         """Wait until the first probe has ended, well or not."""
-        async with self._news:
-            await self._news.wait_for(lambda: self._state is not PoolState.STARTING)
+        await self._news.wait_for(lambda: self._state is not PoolState.STARTING, None)
 
     def clear_suspicion(self) -> None:
         """Serve on with the connections that there are."""
@@ -282,8 +281,7 @@ class Pool:
         for link in links:
             self._note_reply(link)
             link.abort(str(error))
-        for lease in self.leases.book.held():
-            lease.connection.abort()
+        self.leases.abort_all()
 
     # Closing.
 
@@ -305,18 +303,15 @@ class Pool:
     async def _finished(self, links: tuple[MultiplexedConnection, ...], timeout: float) -> None:
         """Wait for the last reply and the last lease."""
         book = self.leases.book
-        try:
-            async with asyncio.timeout(timeout), self._news:
-                await self._news.wait_for(
-                    lambda: all(link.lost for link in links) and not book.leased
-                )
-        except TimeoutError:
-            return
+        await self._news.wait_for(
+            lambda: all(link.lost for link in links) and not book.leased,
+            self.loop.time() + timeout,
+        )
 
     def lease_ended(self) -> None:
         """A dedicated connection came back; the one who drains waits for it."""
         if self._state is PoolState.DRAINING:
-            self._announce(self._news)
+            self._news.announce()
 
     def close(self) -> None:
         """Drop every connection; final."""
@@ -330,8 +325,8 @@ class Pool:
 
     async def announced(self) -> None:
         """Wait until everybody has been told the last news."""
-        while self._announcements:
-            await asyncio.gather(*self._announcements)
+        await self._news.spread()
+        await self._trouble.spread()
 
     def stats(self) -> PoolStats:
         """Return the counters of this instant."""
@@ -363,18 +358,7 @@ class Pool:
         self._bus.emit(
             StateChanged(self.instance, previous.value, new.value, self.generation, reason, outage)
         )
-        self._announce(self._news)
-
-    def _announce(self, condition: asyncio.Condition) -> None:
-        """Tell everybody who waits on *condition*, from synchronous code."""
-        task = self.loop.create_task(_notify(condition))
-        self._announcements.add(task)
-        task.add_done_callback(self._announcements.discard)
-
-
-async def _notify(condition: asyncio.Condition) -> None:
-    async with condition:
-        condition.notify_all()
+        self._news.announce()
 
 
 _GRAVITY = {

@@ -24,7 +24,8 @@ async def answers(link: MultiplexedConnection, timeout: float) -> bool:
     """
     loop = link.loop
     asked = loop.time()
-    request = Request(_PING, loop.create_future(), asked + 3600, decode=True, read_only=True)
+    beyond = asked + 3 * (timeout + _STALL)
+    request = Request(_PING, loop.create_future(), beyond, decode=True, read_only=True)
     link.submit(request)
     while True:
         started = loop.time()

@@ -8,6 +8,7 @@ a time.
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, ProbeFailed
@@ -71,18 +72,19 @@ class Supervisor:
 
     async def _heartbeat(self) -> None:
         """Ask each connection that has been silent for an interval."""
-        due = self._pool.loop.time() - self._health.interval
-        for link in self._pool.links:
-            if link.last_heard <= due and not await self._answers(link):
-                reason = f"no reply for {self._health.interval + self._health.timeout:g} s"
-                self._pool.suspect(self._pool.generation, Suspicion.SILENT, reason)
-                return
+        pool = self._pool
+        due, generation = pool.loop.time() - self._health.interval, pool.generation
+        quiet = [link for link in pool.links if link.last_heard <= due]
+        answered = await self._answers(quiet)
+        if any(not well and not link.lost for link, well in zip(quiet, answered, strict=True)):
+            reason = f"no reply for {self._health.interval + self._health.timeout:g} s"
+            pool.suspect(generation, Suspicion.SILENT, reason)
 
     async def _examine(self) -> None:
         """Find out whether the suspicion holds: in band where that can tell, else by a probe."""
         pool = self._pool
         if pool.suspicion is Suspicion.LEASE_LOST and pool.links:
-            answered = [await self._answers(link) for link in pool.links]
+            answered = await self._answers(pool.links)
             if pool.state is not PoolState.SUSPECT or pool.suspicion is not Suspicion.LEASE_LOST:
                 return
             if all(answered):
@@ -91,8 +93,8 @@ class Supervisor:
             pool.suspect(pool.generation, Suspicion.SILENT, "no reply to a heartbeat")
         await self._heal()
 
-    async def _answers(self, link: MultiplexedConnection) -> bool:
-        return await answers(link, self._health.timeout)
+    async def _answers(self, links: Iterable[MultiplexedConnection]) -> list[bool]:
+        return await asyncio.gather(*(answers(link, self._health.timeout) for link in links))
 
     async def _heal(self) -> None:
         """Probe once; a server that serves gets a new generation."""
@@ -110,14 +112,15 @@ class Supervisor:
                 connection.abort()
             return
         pool.install(connections)
-        self._backoff.reset()
         self._healed_at = pool.loop.time()
         self._logged = None
 
     async def _pause(self) -> None:
-        """Keep probes apart: after a failure, and after a heal that did not last."""
-        recently = self._pool.loop.time() - self._healed_at < self._health.backoff_cap
-        if self._backoff.attempts or recently:
+        """Keep probes apart, after a failure and after a heal that did not last."""
+        served = self._pool.loop.time() - self._healed_at
+        if self._pool.state is PoolState.SUSPECT and served >= self._health.backoff_cap:
+            self._backoff.reset()
+        elif self._pool.state is not PoolState.STARTING or self._backoff.attempts:
             await asyncio.sleep(self._backoff.pause())
 
     async def _connect(self) -> list[DedicatedConnection]:

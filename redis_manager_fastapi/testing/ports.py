@@ -21,7 +21,7 @@ def bind(port: int = 0) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((LOOPBACK, port))
-    except OSError:
+    except (OSError, OverflowError):
         bound.close()
         raise
     return bound

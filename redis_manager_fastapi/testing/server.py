@@ -123,10 +123,10 @@ class RedisServer:
         if self._mode == "sentinel":
             arguments.append("--sentinel")
         with self._log.open("ab") as log:
-            self._process = ChildProcess(arguments, log=log, directory=self.directory)
+            process = self._process = ChildProcess(arguments, log=log, directory=self.directory)
         try:
             async with asyncio.timeout(START_TIMEOUT):
-                await self._answers()
+                await self._answers(process)
         except BaseException as error:
             self._reap()
             if isinstance(error, TimeoutError):
@@ -196,7 +196,7 @@ class RedisServer:
         `total_connections_received`, as does one of every start.
         """
         async with self.client(timeout) as client:
-            return await client.execute_command(*args)  # type: ignore[no-untyped-call]
+            return await client.execute_command(*args)
 
     async def config_set(self, name: str, value: str | int) -> None:
         """Change a directive while the server runs; a restart forgets it."""
@@ -262,14 +262,12 @@ class RedisServer:
     def _tail(self) -> str:
         return self.log[-_LOG_TAIL:]
 
-    async def _answers(self) -> None:
+    async def _answers(self, process: ChildProcess) -> None:
         """Return at the first reply to PING that shows a server ready to serve."""
         while not await self._ping():
-            process = self._process
-            if process is None or not process.running:
-                code = None if process is None else process.exit_code
+            if not process.running:
                 raise RuntimeError(
-                    f"the server on port {self.port} ended at once (exit code {code});"
+                    f"the server on port {self.port} ended at once (exit code {process.exit_code});"
                     f" its log ends:\n{self._tail()}"
                 )
             await asyncio.sleep(_START_PAUSE)

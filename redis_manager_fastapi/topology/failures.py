@@ -109,12 +109,12 @@ def _reason(error: BaseException) -> str:
     code = refusal_code(error)
     if code is not None:
         return f"{REFUSALS[code]} ({code})"
+    status = getattr(error, "status_code", None)
+    if status is not None:
+        return f"the server answered {status}: {error}"
     for link in _chain(error):
         if isinstance(link, socket.gaierror):
             return "the host name does not resolve"
         if isinstance(link, OSError):
-            return os.strerror(link.errno).lower() if link.errno else "the host cannot be reached"
-    status = getattr(error, "status_code", None)
-    if status is not None:
-        return f"the server answered {status}: {error}"
+            return os.strerror(link.errno).lower() if link.errno else "the connection failed"
     return "the connection was lost"

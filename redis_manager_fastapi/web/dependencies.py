@@ -8,8 +8,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from redis_manager_fastapi.client.redis import Redis
-from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
-from redis_manager_fastapi.web.responses import install_handlers
+from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.web.state import Manager, get_manager
 
 # FastAPI 0.165: the request's own exit stack, on which it enters generator
@@ -24,9 +23,8 @@ async def get_redis(connection: HTTPConnection) -> Redis:
         RedisNotStartedError: The app's lifespan opened no manager.
         PoolClosedError: The app is shutting down.
     """
-    stack = _exit_stack(connection)
-    _prepare(connection)
-    return await stack.enter_async_context(get_manager(connection).client())
+    manager = get_manager(connection)
+    return await _exit_stack(connection).enter_async_context(manager.client())
 
 
 async def get_redis_connection(connection: HTTPConnection) -> AsyncIterator[Redis]:
@@ -36,7 +34,6 @@ async def get_redis_connection(connection: HTTPConnection) -> AsyncIterator[Redi
         PoolTimeoutError: No connection became free within `pool.acquire_timeout`.
         RedisNotStartedError: The app's lifespan opened no manager.
     """
-    _prepare(connection)
     async with get_manager(connection).connection() as redis:
         yield redis
 
@@ -65,10 +62,3 @@ def _exit_stack(connection: HTTPConnection) -> AsyncExitStack:
         f"get_redis found no request exit stack under scope[{EXIT_STACK_KEY!r}]: use it as a"
         " FastAPI dependency, and in plain Starlette `async with get_manager(request).client()`"
     )
-
-
-def _prepare(connection: HTTPConnection) -> None:
-    """See to it, once for each app, that errors become answers."""
-    handlers = connection.scope["starlette.exception_handlers"][0]
-    if RedisUnavailableError not in handlers:
-        install_handlers(connection)

@@ -19,6 +19,9 @@ async def readyz(request: Request) -> JSONResponse:
     """Say whether commands would go out now: 200, or 503 with each state and reason.
 
     A manager with `REDIS_CRITICAL=false` is shown and does not decide.
+
+    Raises:
+        RedisNotStartedError: The app's lifespan opened no manager.
     """
     managers = get_managers(request)
     ready = all(manager.is_ready for manager in managers if manager.settings.critical)

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from redis_manager_fastapi.web.state import STATE_KEY, Manager
+from redis_manager_fastapi.errors import RedisConfigError
+from redis_manager_fastapi.web.state import KEY_PREFIX, Manager
 
 AppLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
@@ -14,19 +15,31 @@ async def run_lifespan(manager: Manager) -> AsyncIterator[dict[str, Any]]:
     """Open the manager, put it into the lifespan state, close it at the end."""
     await manager.open()
     try:
-        yield {STATE_KEY: {manager.name: manager}}
+        yield {KEY_PREFIX + manager.name: manager}
     finally:
         await manager.aclose()
 
 
 def wrap_lifespan(manager: Manager, lifespan: AppLifespan) -> AppLifespan:
-    """Return a lifespan that runs *lifespan* while the manager is open and merges their states."""
+    """Return a lifespan that runs *lifespan* while the manager is open and merges their states.
+
+    Raises:
+        RedisConfigError: At the start: both open a manager of the same name.
+    """
 
     @asynccontextmanager
     async def wrapped(app: Any) -> AsyncIterator[dict[str, Any]]:
         async with run_lifespan(manager) as ours, lifespan(app) as theirs:
             state = dict(theirs or {})
-            state[STATE_KEY] = {**state.get(STATE_KEY, {}), **ours[STATE_KEY]}
-            yield state
+            if not state.keys().isdisjoint(ours):
+                raise RedisConfigError(_twice(manager.name), instance=manager.name)
+            yield state | ours
 
     return wrapped
+
+
+def _twice(name: str) -> str:
+    return (
+        f"two redis managers of one app are named {name!r}; give one of them another name,"
+        " such as RedisManager(name='cache')"
+    )

@@ -1,19 +1,26 @@
 """What an HTTP or WebSocket client is told when Redis cannot serve."""
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ExceptionHandler
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from redis_manager_fastapi.errors import (
+    ClientEndedError,
     CommandTimeoutError,
     PoolClosedError,
     RedisManagerError,
+    RedisNotStartedError,
     RedisUnavailableError,
 )
+
+# Starlette 1.10: ExceptionMiddleware shares its table of handlers with the routes under
+# this key; tests/web/test_private_keys.py fails when the key changes.
+HANDLERS_KEY = "starlette.exception_handlers"
 
 # The supervisor probes at least once per backoff cap and connect timeout, 1.5 s by
 # default; one second is the least that Retry-After can say.
@@ -25,9 +32,9 @@ class Translation:
     """How one class of errors is told.
 
     Attributes:
-        status: The HTTP status.
+        status: The HTTP status; 500 is left to the app's own error handling.
         websocket_code: The WebSocket close code (RFC 6455 and IANA's registry:
-            1012 service restart, 1013 try again later).
+            1011 internal error, 1012 service restart, 1013 try again later).
         retry: Whether the response carries Retry-After.
     """
 
@@ -40,7 +47,10 @@ TRANSLATIONS: dict[type[RedisManagerError], Translation] = {
     PoolClosedError: Translation(503, 1012, retry=False),
     RedisUnavailableError: Translation(503, 1013, retry=True),
     CommandTimeoutError: Translation(504, 1013, retry=False),
+    RedisNotStartedError: Translation(500, 1011, retry=False),
+    ClientEndedError: Translation(500, 1011, retry=False),
 }
+_MISTAKE = Translation(500, 1011, retry=False)
 
 _EXAMPLE = {"detail": "redis 'default' is down", "code": "redis_unavailable", "instance": "default"}
 _SCHEMA = {
@@ -67,7 +77,8 @@ REDIS_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def translation(error: RedisManagerError) -> Translation:
     """Return how *error* is told: the entry of its nearest class."""
-    return next(TRANSLATIONS[cls] for cls in type(error).__mro__ if cls in TRANSLATIONS)
+    found = (TRANSLATIONS[cls] for cls in type(error).__mro__ if cls in TRANSLATIONS)
+    return next(found, _MISTAKE)
 
 
 def error_response(error: RedisManagerError) -> JSONResponse:
@@ -79,34 +90,60 @@ def error_response(error: RedisManagerError) -> JSONResponse:
 
 
 async def redis_error_handler(connection: HTTPConnection, error: Exception) -> Response | None:
-    """Answer a request, or close a WebSocket, that met one of the translated errors."""
+    """Answer a request, or close a WebSocket, that met an error of this library.
+
+    A mistake in the app is raised again, so that it is logged and handled as
+    any other error of the app.
+    """
     if not isinstance(error, RedisManagerError):
         raise error
+    how = translation(error)
     if isinstance(connection, WebSocket):
-        await _end(connection, error)
-        return None
-    return error_response(error)
+        await _end(connection, error, how)
+    if how.status == 500:
+        raise error
+    return None if isinstance(connection, WebSocket) else error_response(error)
 
 
-async def _end(websocket: WebSocket, error: RedisManagerError) -> None:
-    unanswered = websocket.application_state is WebSocketState.CONNECTING
-    if unanswered and "websocket.http.response" in websocket.scope.get("extensions", {}):
+async def _end(websocket: WebSocket, error: RedisManagerError, how: Translation) -> None:
+    if websocket.client_state is WebSocketState.DISCONNECTED:
+        return
+    if websocket.application_state is WebSocketState.CONNECTED:
+        with suppress(WebSocketDisconnect):
+            await websocket.close(how.websocket_code, error.code)
+    elif websocket.application_state is WebSocketState.CONNECTING and how.status != 500:
+        await _deny(websocket, error, how)
+
+
+async def _deny(websocket: WebSocket, error: RedisManagerError, how: Translation) -> None:
+    """Answer the handshake: with the HTTP response where the server can send one."""
+    if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(error_response(error))
-    elif websocket.application_state is not WebSocketState.DISCONNECTED:
-        await websocket.close(translation(error).websocket_code, error.code)
+    else:
+        await websocket.close(how.websocket_code, error.code)
 
 
-REDIS_EXCEPTION_HANDLERS: dict[Any, ExceptionHandler] = {
-    cls: redis_error_handler for cls in TRANSLATIONS
-}
-"""For `exception_handlers=` of a plain Starlette app; FastAPI's dependencies need no registration."""
+REDIS_EXCEPTION_HANDLERS: dict[Any, ExceptionHandler] = dict.fromkeys(
+    TRANSLATIONS, cast(ExceptionHandler, redis_error_handler)
+)
+"""For `exception_handlers=` of an app whose routes use a manager without asking for it here."""
 
 
-def install_handlers(connection: HTTPConnection | Request) -> None:
-    """Have the app that serves *connection* use these handlers where it has none of its own."""
-    # Starlette 1.x: ExceptionMiddleware shares its table with routes under this key;
-    # tests/web/test_private_keys.py fails when the key changes.
-    handlers = connection.scope["starlette.exception_handlers"][0]
+class _InstalledError(Exception):
+    """Never raised: stands in an app's table of handlers for "looked through already"."""
+
+
+def install_handlers(connection: HTTPConnection) -> None:
+    """Have the app that serves *connection* use these handlers where it has none of its own.
+
+    A handler of the app's for one of the classes, or for a base of it such as
+    `redis.ConnectionError`, goes first.
+    """
+    handlers = connection.scope.get(HANDLERS_KEY, ({},))[0]
+    if _InstalledError in handlers:
+        return
+    own = set(handlers)
     for cls in TRANSLATIONS:
-        if not any(base in handlers for base in cls.__mro__ if base is not Exception):
+        if own.isdisjoint(cls.__mro__):
             handlers[cls] = redis_error_handler
+    handlers[_InstalledError] = redis_error_handler

@@ -8,10 +8,13 @@ from starlette.requests import HTTPConnection
 from redis_manager_fastapi.client.binding import not_started
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.scope import ClientScope
+from redis_manager_fastapi.errors import RedisNotStartedError
 from redis_manager_fastapi.pool.state import PoolStats
 from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.web.responses import install_handlers
 
-STATE_KEY = "redis_managers"
+KEY_PREFIX = "redis_manager:"
+"""A key for each manager, so that the states of an app's and its routers' lifespans merge."""
 
 
 class Manager(Protocol):
@@ -47,18 +50,38 @@ class Manager(Protocol):
 
 
 def get_managers(connection: HTTPConnection) -> list[Manager]:
-    """Return every manager that the app's lifespan opened."""
-    state: dict[str, Any] = connection.scope.get("state") or {}
-    return list((state.get(STATE_KEY) or {}).values())
+    """Return every manager that the app's lifespan opened.
+
+    Raises:
+        RedisNotStartedError: There is none.
+    """
+    state: dict[str, Any] = connection.scope.get("state", {})
+    managers = [manager for key, manager in state.items() if key.startswith(KEY_PREFIX)]
+    if not managers:
+        raise not_started("default")
+    return managers
 
 
 def get_manager(connection: HTTPConnection, name: str = "default") -> Manager:
     """Return the manager of that name, in any route, sub-app or WebSocket.
 
+    From here on the errors of the library become answers of the app that
+    serves *connection*; see `redis_error_handler`.
+
     Raises:
         RedisNotStartedError: No lifespan opened one of that name.
     """
-    for manager in get_managers(connection):
-        if manager.name == name:
-            return manager
-    raise not_started(name)
+    install_handlers(connection)
+    manager: Manager | None = connection.scope.get("state", {}).get(KEY_PREFIX + name)
+    if manager is None:
+        raise RedisNotStartedError(_not_among(name, get_managers(connection)), instance=name)
+    return manager
+
+
+def _not_among(name: str, managers: list[Manager]) -> str:
+    known = ", ".join(repr(manager.name) for manager in managers)
+    return (
+        f"no redis manager is named {name!r}; the app's lifespan opened {known}: ask for it by"
+        " name, `get_manager(request, name)`, or give the manager another one,"
+        f" `RedisManager(name={name!r})`"
+    )

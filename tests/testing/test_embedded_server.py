@@ -15,7 +15,7 @@ import redis
 from redis.asyncio import Redis
 
 from redis_manager_fastapi.errors import RedisConfigError
-from redis_manager_fastapi.testing import RedisServer, server, server_binary
+from redis_manager_fastapi.testing import RedisServer, ports, server, server_binary
 from redis_manager_fastapi.testing.binary import VARIABLE, server_version
 from redis_manager_fastapi.testing.ports import CLUSTER_BUS
 
@@ -281,6 +281,15 @@ async def test_cluster_node_has_room_for_its_bus() -> None:
         assert (await node.command("CLUSTER INFO"))["cluster_state"] == "fail"
 
 
+def test_port_without_room_for_the_bus_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "CLUSTER_BUS", 25_000)
+
+    for _ in range(8):
+        reserved = ports.ReservedPort(bus=True)
+        reserved.close()
+        assert reserved.port + 25_000 < 65_536
+
+
 async def test_nothing_is_left_behind() -> None:
     before = open_descriptors()
     async with RedisServer() as served:
@@ -293,9 +302,14 @@ async def test_nothing_is_left_behind() -> None:
         os.kill(pid, 0)
 
 
-def test_killed_test_run_takes_its_server_along() -> None:
+def test_killed_test_run_takes_its_server_along(tmp_path: Path) -> None:
     """Even a server that is paused, and a run that has no chance to clean up."""
-    run = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, timeout=30)
+    run = subprocess.run(
+        [sys.executable, "-c", ORPHAN],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        timeout=30,
+    )
     assert run.returncode == -signal.SIGKILL
 
     try:

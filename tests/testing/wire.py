@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from redis_manager_fastapi.testing import FaultProxy, RedisServer
+
 DEADLINE = 5.0
 TICK = 0.01
+
+PONG = b"+PONG\r\n"
+INCR = b"INCR counter\r\n"
 
 
 class Wire:
@@ -75,3 +80,17 @@ def open_descriptors() -> int:
 
 def exists(path: Path) -> bool:
     return path.exists()
+
+
+async def counter(server: RedisServer) -> int:
+    """How many INCR the server has run."""
+    return int(await server.command("GET", "counter") or 0)
+
+
+async def ends(proxy: FaultProxy) -> None:
+    """Wait until no client is connected."""
+
+    async def closed() -> bool:
+        return (await proxy.stats()).open == 0
+
+    await eventually(closed)

@@ -1,0 +1,1 @@
+"""How fast the client is, next to its peers, in one interleaved run: `scripts/bench`."""

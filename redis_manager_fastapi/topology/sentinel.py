@@ -1,0 +1,140 @@
+"""A primary that Sentinels name, and the news when they name another one.
+
+The newest configuration epoch wins: a Sentinel that was cut off from the others
+goes on naming the old primary, which may go on calling itself a primary, and a
+check of its role alone would not tell.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from redis.asyncio.connection import AbstractConnection
+from redis.credentials import CredentialProvider
+from redis.exceptions import NoPermissionError, RedisError
+
+from redis_manager_fastapi.errors import RedisUnavailableError
+from redis_manager_fastapi.settings import Address, RedisSettings
+from redis_manager_fastapi.topology.options import common_options, tls_options
+from redis_manager_fastapi.topology.protocol import Target
+from redis_manager_fastapi.topology.sentinel_link import Answer, ask_all, connect_to
+
+logger = logging.getLogger("redis_manager_fastapi")
+
+# How long (seconds) to wait for the Sentinels while a known primary may still serve,
+# how long one may be silent before it is asked for a sign of life, and the longest
+# pause before a lost one is listened to again.
+_PATIENCE = 0.3
+_SILENCE = 1.0
+_PAUSE = 0.5
+
+
+class Sentinel:
+    """Reaches the primary of a service by way of its Sentinels."""
+
+    def __init__(
+        self, settings: RedisSettings, credentials: CredentialProvider | None = None
+    ) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._known: Answer | None = None
+        self._doubtful = False
+        self._on_move: Callable[[str], None] | None = None
+        self._listeners: list[asyncio.Task[None]] = []
+
+    def start(self, on_move: Callable[[str], None]) -> None:
+        """Listen to every Sentinel; *on_move* is called when another server is the primary."""
+        self._on_move = on_move
+        loop = asyncio.get_running_loop()
+        self._listeners = [
+            loop.create_task(self._follow(node), name=f"redis-sentinel-{node}")
+            for node in self._settings.sentinel.nodes
+        ]
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        listeners, self._listeners = self._listeners, []
+        for task in listeners:
+            task.cancel()
+        if listeners:
+            await asyncio.wait(listeners)
+
+    async def locate(self) -> Target:
+        """Return where the Sentinels say that the primary is.
+
+        When none of them answers, the primary that is known already is taken.
+
+        Raises:
+            RedisUnavailableError: None answers, and none ever did.
+        """
+        patience = _PATIENCE if self._known else None
+        nodes = self._settings.sentinel.nodes
+        answers, failures = await ask_all(nodes, self._settings, patience)
+        if self._doubtful and answers:
+            self._known = None
+        for answer in answers:
+            self._learn(answer)
+        if self._known is None:
+            raise _nobody_knows(failures)
+        self._doubtful = True
+        return self._target(self._known.address)
+
+    async def confirm(self, connection: AbstractConnection) -> None:
+        """Check that the server calls itself a primary, and is the one that is named by now."""
+        address = Address(connection.host, connection.port)  # type: ignore[attr-defined]
+        if self._known is None or self._known.address != address:
+            raise RedisUnavailableError("the Sentinels name another primary by now")
+        await connection.send_command("ROLE")
+        try:
+            role = await connection.read_response()
+        except NoPermissionError:
+            role = ["master"]  # the Sentinels' word has to do
+        if role[0] not in ("master", b"master"):
+            raise RedisUnavailableError("the server that the Sentinels name is not a primary yet")
+        self._doubtful = False
+
+    def _target(self, address: Address) -> Target:
+        options = common_options(self._settings, self._credentials)
+        options |= {"host": address.host, "port": address.port}
+        if self._settings.tls.enabled:
+            return Target("tls", options | tls_options(self._settings))
+        return Target("tcp", options)
+
+    def _learn(self, answer: Answer) -> None:
+        """Take the newest answer; one that names another primary than the known one is news."""
+        known = self._known
+        if known is not None and answer.epoch < known.epoch:
+            return
+        self._known = answer
+        if known is not None and known.address != answer.address and self._on_move is not None:
+            self._on_move("the Sentinels name another primary")
+
+    async def _follow(self, node: Address) -> None:
+        """Listen to one Sentinel for as long as the manager is open."""
+        while True:
+            try:
+                await self._listen(node)
+            except (RedisError, OSError, ValueError, LookupError) as error:
+                logger.debug("lost the Sentinel %s: %r", node, error)
+            await asyncio.sleep(random.uniform(0, _PAUSE))  # noqa: S311 (spreads load)
+
+    async def _listen(self, node: Address) -> None:
+        async with connect_to(node, self._settings) as link:
+            self._hear(await link.subscribe())
+            while True:
+                address = await link.heard(_SILENCE)
+                known = self._known
+                if address is not None and (known is None or known.address != address):
+                    # The event has no epoch; a fail-over raises it by one at least.
+                    self._hear(Answer(known.epoch + 1 if known else 0, address))
+
+    def _hear(self, answer: Answer) -> None:
+        if self._known is None or answer.epoch > self._known.epoch:
+            self._learn(answer)
+
+
+def _nobody_knows(failures: list[Exception]) -> RedisUnavailableError:
+    error = RedisUnavailableError("no Sentinel names a primary")
+    error.__cause__ = failures[0] if failures else None
+    return error

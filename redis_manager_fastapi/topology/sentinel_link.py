@@ -1,0 +1,202 @@
+"""One connection to one Sentinel: the question who the primary is, and its events.
+
+Sentinels speak RESP2 whatever the deployment speaks, know nothing of databases,
+and have credentials of their own.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Self
+
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from redis_manager_fastapi.settings import Address, RedisSettings
+from redis_manager_fastapi.topology.options import tls_options
+
+EVENT = "+switch-master"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Answer:
+    """Where a Sentinel says that the primary is.
+
+    Attributes:
+        epoch: The configuration epoch; each fail-over has a higher one.
+        address: The primary's address.
+    """
+
+    epoch: int
+    address: Address
+
+
+class SentinelConnection(AbstractConnection):
+    """A connection to a Sentinel that closes at once, whatever the peer does."""
+
+    def abort(self) -> None:
+        """Drop the connection, with whatever is unsent."""
+        # redis-py 8.1: `_writer` is the StreamWriter, `_close()` forgets it;
+        # tests/topology/test_private_names.py fails when either goes away.
+        if self._writer is not None:
+            self._writer.transport.abort()
+        self._close()
+
+
+class _Plain(SentinelConnection, Connection):
+    """A connection to a Sentinel over TCP."""
+
+
+class _Encrypted(SentinelConnection, SSLConnection):
+    """A connection to a Sentinel over TLS."""
+
+
+class SentinelLink:
+    """A conversation with one Sentinel about one service; `async with` opens and drops it.
+
+    Args:
+        connection: Not yet connected.
+        service: The name under which the Sentinels know the primary.
+    """
+
+    def __init__(self, connection: SentinelConnection, service: str) -> None:
+        self._connection = connection
+        self._service = service
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._connection.connect()
+        except BaseException:
+            self._connection.abort()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._connection.abort()
+
+    async def ask(self) -> Answer:
+        """Ask who the primary is.
+
+        Raises:
+            redis.RedisError: The Sentinel does not know, or refuses to say.
+        """
+        await self._send(*self._question())
+        return await self._answer()
+
+    async def subscribe(self) -> Answer:
+        """Ask who the primary is and, in the same write, to be told when that changes."""
+        await self._send(*self._question(), ("SUBSCRIBE", EVENT))
+        answer = await self._answer()
+        await self._connection.read_response()
+        return answer
+
+    async def heard(self, interval: float) -> Address | None:
+        """Wait for the next event and return the new primary; None for another service's.
+
+        Raises:
+            redis.TimeoutError: The Sentinel left a PING unanswered for *interval*.
+        """
+        try:
+            message = await self._read(interval)
+        except RedisTimeoutError:
+            await self._send(("PING",))
+            message = await self._read(interval)
+        return self._event(message)
+
+    async def _send(self, *commands: tuple[str, ...]) -> None:
+        packed = self._connection.pack_commands(commands)
+        await self._connection.send_packed_command(packed)
+
+    async def _read(self, timeout: float) -> Any:
+        return await self._connection.read_response(timeout=timeout, disconnect_on_error=False)
+
+    def _question(self) -> tuple[tuple[str, ...], ...]:
+        # The first names a promoted replica before the fail-over is over; the
+        # second has the epoch.
+        return (
+            ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service),
+            ("SENTINEL", "MASTER", self._service),
+        )
+
+    async def _answer(self) -> Answer:
+        address = await self._connection.read_response()
+        fields = await self._connection.read_response()
+        if not address:
+            raise ResponseError(f"the Sentinel knows no service {self._service!r}")
+        known = dict(zip(fields[::2], fields[1::2], strict=True))
+        return Answer(int(known["config-epoch"]), Address(address[0], int(address[1])))
+
+    def _event(self, message: Any) -> Address | None:
+        if message[0] != "message" or message[1] != EVENT:
+            return None
+        service, _, _, host, port = message[2].split(" ")
+        return Address(host, int(port)) if service == self._service else None
+
+
+def connect_to(node: Address, settings: RedisSettings) -> SentinelLink:
+    """Return a link to the Sentinel at *node*, with the Sentinels' own credentials."""
+    sentinel, limit = settings.sentinel, settings.timeout.connect
+    options: dict[str, Any] = {
+        "host": node.host,
+        "port": node.port,
+        "username": sentinel.username,
+        "password": sentinel.password.get_secret_value() if sentinel.password else None,
+        "protocol": 2,
+        "decode_responses": True,
+        "driver_info": None,
+        "socket_timeout": limit,
+        "socket_connect_timeout": limit,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    encrypted = settings.tls.enabled if sentinel.tls is None else sentinel.tls
+    if encrypted:
+        connection: SentinelConnection = _Encrypted(**options, **tls_options(settings))
+    else:
+        connection = _Plain(**options)
+    return SentinelLink(connection, sentinel.service or "")
+
+
+async def ask_all(
+    nodes: tuple[Address, ...], settings: RedisSettings, patience: float | None
+) -> tuple[list[Answer], list[Exception]]:
+    """Ask all Sentinels at once; return the answers and the reasons of those who gave none.
+
+    A majority that agrees to answer ends the asking.  A minority does after
+    0.3 s, so that a hung Sentinel costs no more; *patience* is how long to
+    wait for the first answer, None for as long as the caller lets it.
+    """
+    answers: list[Answer] = []
+    failures: list[Exception] = []
+    loop = asyncio.get_running_loop()
+    tasks = {loop.create_task(_ask(node, settings)) for node in nodes}
+    waiting, hurry = set(tasks), loop.time() + _HUNG
+    give_up = None if patience is None else loop.time() + patience
+    try:
+        while waiting and 2 * len(answers) <= len(nodes):
+            limit = hurry if answers else give_up
+            left = None if limit is None else max(0.0, limit - loop.time())
+            done, waiting = await asyncio.wait(
+                waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+            for outcome in (task.result() for task in done):
+                (answers if isinstance(outcome, Answer) else failures).append(outcome)  # type: ignore[arg-type]
+            if not done and (answers or give_up is not None):
+                break
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    return answers, failures
+
+
+_HUNG = 0.3
+
+
+async def _ask(node: Address, settings: RedisSettings) -> Answer | Exception:
+    try:
+        async with connect_to(node, settings) as link:
+            return await link.ask()
+    except Exception as error:  # noqa: BLE001 (a Sentinel that answers nonsense has no say)
+        return error

@@ -1,0 +1,53 @@
+"""Managers for tests, with the invariants that hold once everybody has let go."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from redis_manager_fastapi import PoolState, RedisManager
+from redis_manager_fastapi.pool.pool import Pool
+
+
+def pool_of(manager: RedisManager) -> Pool:
+    """The pool that the manager has open."""
+    return manager._binding.require()
+
+
+def open_descriptors() -> int:
+    """How many file descriptors this process holds."""
+    return len(list(Path(f"/proc/{os.getpid()}/fd").iterdir()))
+
+
+async def until(condition: Any, timeout: float = 5.0) -> None:
+    """Wait until *condition()* holds; a tick at a time, since tests watch what announces nothing."""
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def until_state(manager: RedisManager, state: PoolState, timeout: float = 5.0) -> None:
+    """Wait until the manager's pool is in *state*."""
+    await until(lambda: manager.stats().state is state, timeout)
+
+
+def assert_at_rest(manager: RedisManager) -> None:
+    """Nothing is leased, nobody waits, and every place is accounted for (I1, I3)."""
+    stats = manager.stats()
+    book = pool_of(manager).leases.book
+    assert (stats.leased, stats.opening, stats.waiting, stats.clients) == (0, 0, 0, 0)
+    assert book.free == book.capacity
+
+
+@asynccontextmanager
+async def opened(url: str, **settings: Any) -> AsyncIterator[RedisManager]:
+    """An open manager, checked at its end: at rest, then no task and no descriptor left (I7)."""
+    tasks, descriptors = asyncio.all_tasks(), open_descriptors()
+    manager = RedisManager(url=url, **settings)
+    async with manager:
+        yield manager
+        assert_at_rest(manager)
+    await until(lambda: asyncio.all_tasks() <= tasks)
+    await until(lambda: open_descriptors() <= descriptors)

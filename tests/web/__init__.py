@@ -1,0 +1,1 @@
+"""The web layer against real servers: Redis, uvicorn, HTTP and WebSocket clients."""

@@ -1,0 +1,28 @@
+"""Fixtures that serve an app; `redis_server` and `redis_url` are the package's own."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from .serving import Serve, Site, serving
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("REDIS_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Serve an app behind uvicorn until the test ends: `site = await serve(app)`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(app: Any, **config: Any) -> Site:
+            return await stack.enter_async_context(serving(app, **config))
+
+        yield start
