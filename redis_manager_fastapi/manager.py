@@ -15,12 +15,12 @@ from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, Listener
 from redis_manager_fastapi.observe.log import LogListener
-from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.settings import RedisSettings
-from redis_manager_fastapi.supervision.supervisor import Supervisor
+from redis_manager_fastapi.supervision.supervised import SupervisedPool
 from redis_manager_fastapi.topology.protocol import Topology
+from redis_manager_fastapi.topology.sentinel import Sentinel
 from redis_manager_fastapi.topology.standalone import Standalone
 from redis_manager_fastapi.web.lifespan import AppLifespan, run_lifespan, wrap_lifespan
 
@@ -59,7 +59,7 @@ class RedisManager:
         self._credentials = credential_provider
         self._bus = Bus((LogListener(), *listeners))
         self._binding = Binding(name)
-        self._supervisor: Supervisor | None = None
+        self._supervised: SupervisedPool | None = None
         self._redis = Redis(self._binding, self._call_options(), self._connection_kwargs())
 
     def __repr__(self) -> str:
@@ -120,29 +120,20 @@ class RedisManager:
         old = self._binding.pool
         if old is not None and not old.loop.is_closed() and old.state is not PoolState.CLOSED:
             raise RedisManagerError(f"redis {self.name!r} is open already", instance=self.name)
-        dialer = Dialer(self._topology(), timeout=self.settings.timeout.connect, instance=self.name)
-        pool = Pool(dialer, self.settings, self._bus, instance=self.name)
-        self._supervisor = Supervisor(pool, self._bus)
-        self._binding.pool = pool
+        supervised = SupervisedPool(self._topology(), self.settings, self._bus, instance=self.name)
+        self._supervised, self._binding.pool = supervised, supervised.pool
         try:
-            pool.start()
-            self._supervisor.start()
-            await self._started(pool)
+            supervised.start()
+            await self._started(supervised.pool)
         except BaseException:
             await self.aclose()
             raise
 
     async def aclose(self) -> None:
         """Refuse new work, let what is in flight finish for `shutdown.drain` seconds, and close."""
-        pool, supervisor, self._supervisor = self._binding.pool, self._supervisor, None
-        if pool is None or supervisor is None:
-            return
-        try:
-            await supervisor.stop()
-            await pool.drain(self.settings.shutdown.drain)
-        finally:
-            pool.close()
-        await pool.announced()
+        supervised, self._supervised = self._supervised, None
+        if supervised is not None:
+            await supervised.aclose(self.settings.shutdown.drain)
 
     async def wait_ready(self, timeout: float) -> None:
         """Wait until the pool serves.
@@ -187,6 +178,8 @@ class RedisManager:
                 raise RedisUnavailableError(message, instance=self.name) from error
 
     def _topology(self) -> Topology:
+        if self.settings.topology == "sentinel":
+            return Sentinel(self.settings, self._credentials)
         return Standalone(self.settings, self._credentials)
 
     def _call_options(self) -> CallOptions:

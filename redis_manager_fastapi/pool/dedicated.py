@@ -98,6 +98,11 @@ class DedicatedConnection(AbstractConnection):
                 raise self.parse_error(line) from error
             raise
 
+    def aim(self, options: dict[str, Any]) -> None:
+        """Take the address of the next `establish()` from the options of a connection class."""
+        for name in {"host", "port"} & options.keys():
+            setattr(self, name, options[name])
+
     def session_starts(self) -> None:
         """Forget the handshake: state and lost replies count from here on."""
         self.tainted = False

@@ -10,7 +10,7 @@ from redis_manager_fastapi.pool.dedicated import (
     DedicatedUnixConnection,
 )
 from redis_manager_fastapi.topology.failures import from_connect
-from redis_manager_fastapi.topology.protocol import Topology
+from redis_manager_fastapi.topology.protocol import Target, Topology
 
 _CLASSES: dict[str, type[DedicatedConnection]] = {
     "tcp": DedicatedTCPConnection,
@@ -31,27 +31,40 @@ class Dialer:
         self._topology = topology
         self._timeout = timeout
         self._instance = instance
+        self._target: Target | None = None
 
     async def dial(self) -> DedicatedConnection:
-        """Connect, authenticate, PING and check the role.
+        """Find the server, connect, authenticate, PING and check the role.
 
         Raises:
             RedisUnavailableError: Or a subclass, with the reason.
         """
-        return await self._attempt(None)
+        return await self._attempt(None, None)
+
+    async def dial_known(self) -> DedicatedConnection:
+        """Do the same with the server that was found last: a generation has one server."""
+        return await self._attempt(None, self._target)
+
+    def forget(self) -> None:
+        """Find the server anew at the next connect: another one may be the primary."""
+        self._target = None
 
     async def revive(self, connection: DedicatedConnection) -> None:
-        """Do the same with a connection object that has served before."""
-        await self._attempt(connection)
+        """Do the same with that server and a connection object that has served before."""
+        await self._attempt(connection, self._target)
 
-    async def _attempt(self, connection: DedicatedConnection | None) -> DedicatedConnection:
+    async def _attempt(
+        self, connection: DedicatedConnection | None, target: Target | None
+    ) -> DedicatedConnection:
         try:
             async with asyncio.timeout(self._timeout):
+                target = target or await self._topology.locate()
                 if connection is None:
-                    target = await self._topology.locate()
                     connection = _CLASSES[target.transport](**target.options)
                     connection.instance = self._instance
+                connection.aim(target.options)
                 await self._shake_hands(connection)
+                self._target = target
         except BaseException as error:
             if connection is not None:
                 connection.abort()

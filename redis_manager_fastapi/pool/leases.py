@@ -204,7 +204,7 @@ class Leases:
         try:
             self._check_refusal()
             async with asyncio.timeout_at(deadline):
-                connection = await self._dialer.dial()
+                connection = await self._dialer.dial_known()
         except BaseException as error:
             self._opened(None, purpose)
             if isinstance(error, TimeoutError):

@@ -26,6 +26,10 @@ _INCOMPLETE = object()
 _STALL = 0.05
 
 
+# The most bytes handed to the socket at once; what comes after can still be called unsent.
+_PIECE = 64 * 1024
+
+
 class Owner(Protocol):
     """Who put the connection into service and hears what becomes of it."""
 
@@ -185,21 +189,24 @@ class MultiplexedConnection(asyncio.Protocol):
     # Inside.
 
     def _flush(self) -> None:
+        """Write what is queued, in pieces: what does not fit into the socket stays unsent."""
         self._flushing = False
-        if self._paused or self.lost:
-            return
-        queue, self._queue = self._queue, []
-        live = [request for request in queue if not request.future.done()]
-        if len(live) != len(queue):
-            self._bytes -= sum(len(r.packed) for r in queue if r.future.done())
-        if not live:
-            return
-        for request in live:
-            request.written = True
-        self._in_flight.extend(live)
-        self._transport.write(
-            live[0].packed if len(live) == 1 else b"".join([request.packed for request in live])
-        )
+        queue, taken = self._queue, 0
+        while taken < len(queue) and not (self._paused or self.lost):
+            packed, size = [], 0
+            while taken < len(queue) and size < _PIECE:
+                request = queue[taken]
+                taken += 1
+                if request.future.done():
+                    self._bytes -= len(request.packed)
+                    continue
+                request.written = True
+                self._in_flight.append(request)
+                packed.append(request.packed)
+                size += len(request.packed)
+            if packed:
+                self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
+        del queue[:taken]
 
     def _match(self) -> None:
         gets, in_flight = self._reader.gets, self._in_flight

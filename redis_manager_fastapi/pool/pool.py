@@ -22,6 +22,7 @@ from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.news import News
 from redis_manager_fastapi.pool.state import (
     FINAL,
+    GRAVITY,
     PoolState,
     PoolStats,
     Suspicion,
@@ -198,12 +199,14 @@ class Pool:
         """Have the supervisor ask; news about an old generation is no news."""
         if generation != self.generation or self._state not in (PoolState.READY, PoolState.SUSPECT):
             return
-        worse = self.suspicion is not None and _GRAVITY[suspicion] <= _GRAVITY[self.suspicion]
+        worse = self.suspicion is not None and GRAVITY[suspicion] <= GRAVITY[self.suspicion]
         if worse:
             return
         self.suspicion = suspicion
         if suspicion is Suspicion.SILENT:
             self._set_links_aside()
+        elif suspicion is Suspicion.MOVED:
+            self._leave_server()
         if self._state is PoolState.READY:
             for link in self.links:
                 self._note_reply(link)
@@ -211,6 +214,23 @@ class Pool:
             self._served = self.loop.time()
             self._move(PoolState.SUSPECT, reason)
         self._trouble.announce()
+
+    def moved(self, reason: str) -> None:
+        """Another server is the primary now: send nothing more to this one, and go there."""
+        self.dialer.forget()
+        if self._state is PoolState.DOWN:
+            self.suspicion = Suspicion.MOVED
+            self._trouble.announce()
+        else:
+            self.suspect(self.generation, Suspicion.MOVED, reason)
+
+    def _leave_server(self) -> None:
+        self._set_aside, self.links = (*self.links, *self._set_aside), ()
+        for link in self._set_aside:
+            self._note_reply(link)
+            link.suspected = False
+            link.retire()
+        self.leases.abort_all()
 
     def _set_links_aside(self) -> None:
         self._set_aside, self.links = self.links, ()
@@ -237,6 +257,11 @@ class Pool:
         deadline = self.loop.time() + timeout
         return await self._trouble.wait_for(lambda: self._state is not PoolState.READY, deadline)
 
+    async def wait_moved(self, timeout: float) -> None:
+        """Wait *timeout* seconds, or until there is another primary to try."""
+        deadline = self.loop.time() + timeout
+        await self._trouble.wait_for(lambda: self.suspicion is Suspicion.MOVED, deadline)
+
     async def wait_settled(self) -> None:
         """Wait until the first probe has ended, well or not."""
         await self._news.wait_for(lambda: self._state is not PoolState.STARTING, None)
@@ -253,7 +278,8 @@ class Pool:
     def install(self, connections: list[DedicatedConnection]) -> None:
         """Serve with a new generation; the old one drains, or is dropped if it was silent."""
         old, dropped = (*self.links, *self._set_aside), self.suspicion is Suspicion.SILENT
-        refusing = self.suspicion is Suspicion.REFUSING
+        left, refusing = self.suspicion is Suspicion.MOVED, self.suspicion is Suspicion.REFUSING
+        quiet_since = self.loop.time() - self.settings.health.interval
         pipelining = self.settings.pipelining
         self.generation += 1
         self.links = tuple(
@@ -267,8 +293,9 @@ class Pool:
         )
         self._set_aside, self.suspicion = (), None
         for link in old:
-            link.abort("replaced") if dropped else link.retire()
-        self.leases.close_stale(leased=dropped or refusing or self._state is PoolState.DOWN)
+            drop = dropped or (left and link.last_heard < quiet_since)
+            link.abort("replaced") if drop else link.retire()
+        self.leases.close_stale(leased=dropped or left or refusing or self._state is PoolState.DOWN)
         self._move(PoolState.READY, "serving")
 
     def mark_down(self, error: Exception) -> None:
@@ -359,11 +386,3 @@ class Pool:
             StateChanged(self.instance, previous.value, new.value, self.generation, reason, outage)
         )
         self._news.announce()
-
-
-_GRAVITY = {
-    Suspicion.LEASE_LOST: 0,
-    Suspicion.REFUSING: 1,
-    Suspicion.LINK_LOST: 2,
-    Suspicion.SILENT: 3,
-}

@@ -41,6 +41,17 @@ class Suspicion(enum.Enum):
     LINK_LOST = "the shared connection broke"
     SILENT = "a heartbeat is late"
     REFUSING = "the server refuses to serve"
+    MOVED = "another server is the primary"
+
+
+GRAVITY: dict[Suspicion, int] = {
+    Suspicion.LEASE_LOST: 0,
+    Suspicion.REFUSING: 1,
+    Suspicion.LINK_LOST: 2,
+    Suspicion.SILENT: 3,
+    Suspicion.MOVED: 4,
+}
+"""Which suspicion takes the place of which: the one with the higher number."""
 
 
 def check_transition(current: PoolState, new: PoolState) -> None:

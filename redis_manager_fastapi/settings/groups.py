@@ -150,12 +150,14 @@ class SentinelSettings(Group):
         service: The name under which they know the primary.
         username: The user for the Sentinels themselves.
         password: The password for the Sentinels themselves.
+        tls: Whether the Sentinels speak TLS; unset means as `tls.enabled`.
     """
 
     nodes: SentinelNodes = ()
     service: ServiceName = None
     username: UserName = None
     password: SecretStr | None = None
+    tls: bool | None = None
 
 
 class ClusterSettings(Group):

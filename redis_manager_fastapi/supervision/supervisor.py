@@ -102,12 +102,14 @@ class Supervisor:
         await self._pause()
         if pool.state in (PoolState.READY, *FINAL):
             return
+        suspicion = pool.suspicion
         try:
             connections = await self._connect()
         except RedisUnavailableError as error:
             self._failed(error)
             return
-        if pool.state in (PoolState.READY, *FINAL):
+        moved = pool.suspicion is Suspicion.MOVED and suspicion is not Suspicion.MOVED
+        if moved or pool.state in (PoolState.READY, *FINAL):
             for connection in connections:
                 connection.abort()
             return
@@ -121,7 +123,7 @@ class Supervisor:
         if self._pool.state is PoolState.SUSPECT and served >= self._health.backoff_cap:
             self._backoff.reset()
         elif self._pool.state is not PoolState.STARTING or self._backoff.attempts:
-            await asyncio.sleep(self._backoff.pause())
+            await self._pool.wait_moved(self._backoff.pause())
 
     async def _connect(self) -> list[DedicatedConnection]:
         """Make the connections of a generation; all or none."""

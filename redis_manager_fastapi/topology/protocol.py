@@ -1,5 +1,6 @@
 """What the pool asks of a deployment."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -22,6 +23,14 @@ class Target:
 
 class Topology(Protocol):
     """One way to reach the server that takes writes: standalone, Sentinel or a Cluster node."""
+
+    def start(self, on_move: Callable[[str], None]) -> None:
+        """Begin to watch; call *on_move*, with the reason, when another server is the primary."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop watching."""
+        ...
 
     async def locate(self) -> Target:
         """Return where the primary is now.

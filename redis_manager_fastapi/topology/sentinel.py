@@ -22,12 +22,15 @@ from redis_manager_fastapi.topology.sentinel_link import Answer, ask_all, connec
 
 logger = logging.getLogger("redis_manager_fastapi")
 
-# How long (seconds) to wait for the Sentinels while a known primary may still serve,
-# how long one may be silent before it is asked for a sign of life, and the longest
-# pause before a lost one is listened to again.
+# All in seconds.  How long to wait for the Sentinels while a known primary may still
+# serve; how long one may be silent before it is asked for a sign of life; the longest
+# pause before a lost one is listened to again; and for how long the newest epoch is
+# believed although its primary cannot be reached: Sentinels that were set up anew begin
+# again at 0.
 _PATIENCE = 0.3
 _SILENCE = 1.0
 _PAUSE = 0.5
+_TRUST = 5.0
 
 
 class Sentinel:
@@ -39,7 +42,7 @@ class Sentinel:
         self._settings = settings
         self._credentials = credentials
         self._known: Answer | None = None
-        self._doubtful = False
+        self._doubted_at: float | None = None
         self._on_move: Callable[[str], None] | None = None
         self._listeners: list[asyncio.Task[None]] = []
 
@@ -71,13 +74,16 @@ class Sentinel:
         patience = _PATIENCE if self._known else None
         nodes = self._settings.sentinel.nodes
         answers, failures = await ask_all(nodes, self._settings, patience)
-        if self._doubtful and answers:
+        now = asyncio.get_running_loop().time()
+        if answers and self._doubted_at is not None and now - self._doubted_at > _TRUST:
             self._known = None
-        for answer in answers:
-            self._learn(answer)
+        newest = max(answers, key=lambda answer: answer.epoch, default=None)
+        if newest is not None and (self._known is None or newest.epoch >= self._known.epoch):
+            self._known = newest
         if self._known is None:
             raise _nobody_knows(failures)
-        self._doubtful = True
+        if self._doubted_at is None:
+            self._doubted_at = now
         return self._target(self._known.address)
 
     async def confirm(self, connection: AbstractConnection) -> None:
@@ -92,7 +98,7 @@ class Sentinel:
             role = ["master"]  # the Sentinels' word has to do
         if role[0] not in ("master", b"master"):
             raise RedisUnavailableError("the server that the Sentinels name is not a primary yet")
-        self._doubtful = False
+        self._doubted_at = None
 
     def _target(self, address: Address) -> Target:
         options = common_options(self._settings, self._credentials)
@@ -100,15 +106,6 @@ class Sentinel:
         if self._settings.tls.enabled:
             return Target("tls", options | tls_options(self._settings))
         return Target("tcp", options)
-
-    def _learn(self, answer: Answer) -> None:
-        """Take the newest answer; one that names another primary than the known one is news."""
-        known = self._known
-        if known is not None and answer.epoch < known.epoch:
-            return
-        self._known = answer
-        if known is not None and known.address != answer.address and self._on_move is not None:
-            self._on_move("the Sentinels name another primary")
 
     async def _follow(self, node: Address) -> None:
         """Listen to one Sentinel for as long as the manager is open."""
@@ -130,8 +127,15 @@ class Sentinel:
                     self._hear(Answer(known.epoch + 1 if known else 0, address))
 
     def _hear(self, answer: Answer) -> None:
-        if self._known is None or answer.epoch > self._known.epoch:
-            self._learn(answer)
+        """Take a newer answer; that another server is the primary is news."""
+        known = self._known
+        if known is not None and answer.epoch <= known.epoch:
+            return
+        self._known = answer
+        if known is not None and known.address != answer.address:
+            self._doubted_at = None
+            if self._on_move is not None:
+                self._on_move("the Sentinels name another primary")
 
 
 def _nobody_knows(failures: list[Exception]) -> RedisUnavailableError:

@@ -19,8 +19,11 @@ from redis_manager_fastapi.topology.options import tls_options
 
 EVENT = "+switch-master"
 
+# How long (seconds) the answers of a minority wait for the others.
+_HUNG = 0.3
 
-@dataclass(frozen=True, slots=True, order=True)
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Where a Sentinel says that the primary is.
 
@@ -163,9 +166,9 @@ async def ask_all(
 ) -> tuple[list[Answer], list[Exception]]:
     """Ask all Sentinels at once; return the answers and the reasons of those who gave none.
 
-    A majority that agrees to answer ends the asking.  A minority does after
-    0.3 s, so that a hung Sentinel costs no more; *patience* is how long to
-    wait for the first answer, None for as long as the caller lets it.
+    The answers of a majority end the asking, those of a minority after 0.3 s,
+    so that a hung Sentinel costs no more.  *patience* is how long to wait for
+    the first answer; None is as long as the caller lets it.
     """
     answers: list[Answer] = []
     failures: list[Exception] = []
@@ -180,18 +183,19 @@ async def ask_all(
             done, waiting = await asyncio.wait(
                 waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED
             )
-            for outcome in (task.result() for task in done):
-                (answers if isinstance(outcome, Answer) else failures).append(outcome)  # type: ignore[arg-type]
-            if not done and (answers or give_up is not None):
+            for task in done:
+                outcome = task.result()
+                if isinstance(outcome, Answer):
+                    answers.append(outcome)
+                else:
+                    failures.append(outcome)
+            if not done:
                 break
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
     return answers, failures
-
-
-_HUNG = 0.3
 
 
 async def _ask(node: Address, settings: RedisSettings) -> Answer | Exception:

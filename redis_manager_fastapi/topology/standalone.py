@@ -1,5 +1,7 @@
 """A single server at a fixed address or unix socket."""
 
+from collections.abc import Callable
+
 from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
 
@@ -20,6 +22,12 @@ class Standalone:
         self, settings: RedisSettings, credentials: CredentialProvider | None = None
     ) -> None:
         self._target = _target(settings, credentials)
+
+    def start(self, on_move: Callable[[str], None]) -> None:
+        """Watch nothing: the address never changes."""
+
+    async def aclose(self) -> None:
+        """Do nothing."""
 
     async def locate(self) -> Target:
         """Return the configured address."""

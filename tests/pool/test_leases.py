@@ -140,7 +140,9 @@ async def test_exhausted_pool_serves_its_size_and_refuses_the_rest_in_time(
             return await manager.redis.blpop(["queue"], timeout=2)
 
         callers = [asyncio.create_task(block()) for _ in range(50)]
-        refused = await asyncio.wait_for(asyncio.gather(*callers[11:], return_exceptions=True), 0.25)
+        refused = await asyncio.wait_for(
+            asyncio.gather(*callers[11:], return_exceptions=True), 0.25
+        )
         late = await asyncio.gather(*callers[2:11], return_exceptions=True)
         async with redis_server.client() as admin:
             await admin.rpush("queue", "a", "b")

@@ -5,6 +5,8 @@ import os
 import socket
 import ssl
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,20 @@ from redis_manager_fastapi.testing import FaultProxy, ProxyStats, RedisServer
 from .wire import DEADLINE, INCR, PONG, counter, ends, eventually, open_descriptors, wire
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
+
+
+@asynccontextmanager
+async def connection(
+    proxy: FaultProxy,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A client's streams, with TLS if the proxy speaks it, cut off at the end."""
+    tls = ssl.create_default_context(cafile=CERTIFICATE) if "rediss" in proxy.url else None
+    async with asyncio.timeout(0.5):
+        reader, writer = await asyncio.open_connection(proxy.host, proxy.port, ssl=tls)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
 
 
 class TestPassing:
@@ -167,12 +183,6 @@ class TestTLS:
             redis_server.host, redis_server.port, cert_file=CERTIFICATE, key_file=CERTIFICATE
         )
 
-    @staticmethod
-    async def connect(proxy: FaultProxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        context = ssl.create_default_context(cafile=CERTIFICATE)
-        async with asyncio.timeout(0.5):
-            return await asyncio.open_connection(proxy.host, proxy.port, ssl=context)
-
     async def test_tls_client_reaches_a_server_without_tls(self, tls_proxy: FaultProxy) -> None:
         async with (
             tls_proxy as proxy,
@@ -186,19 +196,21 @@ class TestTLS:
 
     async def test_faults_work_within_tls(self, tls_proxy: FaultProxy) -> None:
         async with tls_proxy as proxy:
-            reader, writer = await self.connect(proxy)
-            writer.write(b"PING\r\n")
-            assert await reader.readline() == PONG
+            async with connection(proxy) as (reader, writer):
+                writer.write(b"PING\r\n")
+                assert await reader.readline() == PONG
 
-            assert await proxy.half_close() == 1
-            assert await reader.read() == b""
-            writer.transport.abort()
+                assert await proxy.half_close() == 1
 
-            reader, writer = await self.connect(proxy)
-            assert await proxy.reset() >= 1
-            with pytest.raises(ConnectionResetError):
-                await reader.read()
-            writer.transport.abort()
+                assert await reader.read() == b""
+            async with connection(proxy) as (reader, writer):
+                writer.write(b"PING\r\n")
+                assert await reader.readline() == PONG
+
+                assert await proxy.reset() >= 1
+
+                with pytest.raises(ConnectionResetError):
+                    await reader.read()
 
     async def test_client_without_tls_is_turned_away(self, tls_proxy: FaultProxy) -> None:
         async with tls_proxy as proxy:
@@ -206,8 +218,8 @@ class TestTLS:
                 stranger.send(b"PING\r\n")
                 assert PONG not in await stranger.rest()
 
-            _, writer = await self.connect(proxy)
-            writer.transport.abort()
+            async with connection(proxy):
+                pass
 
     async def test_unfinished_handshake_does_not_hold_up_the_end(
         self, tls_proxy: FaultProxy
@@ -223,12 +235,13 @@ class TestTLS:
             await proxy.black_hole(to_server=False)
 
             with pytest.raises(TimeoutError):
-                await self.connect(proxy)
+                async with connection(proxy):
+                    pass
 
             assert (await proxy.stats()).accepted == 1
             await proxy.pass_through()
-            _, writer = await self.connect(proxy)
-            writer.transport.abort()
+            async with connection(proxy):
+                pass
 
 
 class TestLife:
@@ -277,6 +290,20 @@ class TestLife:
             cancelled.cancel()
 
             assert isinstance(await fault_proxy.stats(), ProxyStats)
+
+    @pytest.mark.parametrize("tls", [False, True])
+    async def test_faults_meet_clients_that_leave_at_that_moment(
+        self, redis_server: RedisServer, tls: bool
+    ) -> None:
+        address = redis_server.host, redis_server.port
+        async with FaultProxy(*address, cert_file=CERTIFICATE if tls else None) as proxy:
+            for end in (proxy.reset, proxy.half_close) * 20:
+                async with connection(proxy) as (reader, writer):
+                    writer.write(b"PING\r\n")
+                    assert await reader.readline() == PONG
+                await end()
+
+            await ends(proxy)
 
 
 def test_most_connects_finds_the_densest_window() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from redis_manager_fastapi.testing import RedisServer
+
 from .serving import Serve, Site, serving
 
 
@@ -18,8 +20,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Serve]:
-    """Serve an app behind uvicorn until the test ends: `site = await serve(app)`."""
+async def serve(redis_server: RedisServer) -> AsyncIterator[Serve]:
+    """Serve an app behind uvicorn until the test ends: `site = await serve(app)`.
+
+    The server is asked for so that it outlives the app.
+    """
     async with AsyncExitStack() as stack:
 
         async def start(app: Any, **config: Any) -> Site:

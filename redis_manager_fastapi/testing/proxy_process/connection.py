@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .flow import DIRECTIONS, Cut, Direction, Flow
@@ -39,18 +40,20 @@ class Connection:
     def reset(self) -> None:
         """End it by a TCP reset to the client; the server sees the end of the stream."""
         self._abandon()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
-        self._client.transport.abort()
+        if not self._client.is_closing():
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
+            self._client.transport.abort()
 
     def half_close(self) -> None:
         """Send the client the end of the stream, and go on passing on what it sends."""
-        if self.flows["to_client"].lost:
+        if self.flows["to_client"].lost or self._client.is_closing():
             return
         self.flows["to_client"].lost = True
-        if self._client.can_write_eof():
-            self._client.write_eof()
-        else:
-            self._socket.shutdown(socket.SHUT_WR)  # TLS has no half-close of its own
+        with suppress(OSError):  # the client may be gone, and its end not read yet
+            if self._client.can_write_eof():
+                self._client.write_eof()
+            else:
+                self._socket.shutdown(socket.SHUT_WR)  # TLS has no half-close of its own
 
     def inject(self, data: bytes) -> bool:
         """Send the client bytes that the server never sent; False if nothing reaches it."""

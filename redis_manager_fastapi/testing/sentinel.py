@@ -1,0 +1,158 @@
+"""A primary, its replicas and the Sentinels that watch them, as real processes."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from redis_manager_fastapi.testing.server import Directive, RedisServer
+
+SERVICE = "mymaster"
+_READY_TIMEOUT = 20.0
+_TICK = 0.02
+
+
+class SentinelDeployment:
+    """One primary, replicas and Sentinels; `async with` starts them and removes them.
+
+    Attributes:
+        servers: The data servers; the first one starts as the primary.
+        sentinels: The Sentinels.
+        service: The name under which they know the primary.
+
+    Args:
+        replicas: How many replicas.
+        sentinels: How many Sentinels; a majority of them decides.
+        down_after: Seconds of silence after which a Sentinel calls a server down.
+        password: The data servers' password.
+        sentinel_password: The Sentinels' own password.
+    """
+
+    def __init__(
+        self,
+        *,
+        replicas: int = 2,
+        sentinels: int = 3,
+        down_after: float = 0.5,
+        password: str | None = None,
+        sentinel_password: str | None = None,
+    ) -> None:
+        self.service = SERVICE
+        self.sentinels: list[RedisServer] = []
+        self._count = sentinels
+        self._down_after = down_after
+        self._sentinel_password = sentinel_password
+        primary = RedisServer(_data({}, password), password=password)
+        following: dict[str, Directive] = {"replicaof": f"{primary.host} {primary.port}"}
+        self.servers = [primary] + [
+            RedisServer(_data(following, password), password=password) for _ in range(replicas)
+        ]
+        self._stack = AsyncExitStack()
+
+    @property
+    def url(self) -> str:
+        """The deployment's `redis+sentinel://` URL, without passwords."""
+        nodes = ",".join(f"{each.host}:{each.port}" for each in self.sentinels)
+        return f"redis+sentinel://{nodes}/0/{self.service}"
+
+    async def primary(self) -> RedisServer:
+        """Return the server that most Sentinels name."""
+        ports = [port for port in await self._named() if port]
+        port = max(set(ports), key=ports.count)
+        return next(each for each in self.servers if each.port == port)
+
+    async def failover(self) -> None:
+        """Have a Sentinel replace the primary, which stays alive."""
+        await self._ask(self.sentinels[0], "SENTINEL", "FAILOVER", self.service)
+
+    async def elected(self, old: RedisServer, timeout: float = _READY_TIMEOUT) -> RedisServer:
+        """Wait until every Sentinel that runs names another primary than *old*; return it."""
+        async with asyncio.timeout(timeout):
+            while True:
+                ports = set(await self._named())
+                if len(ports) == 1 and ports.isdisjoint({old.port, None}):
+                    return await self.primary()
+                await asyncio.sleep(_TICK)
+
+    async def start(self) -> None:
+        """Start everything, and return once the Sentinels could fail over.
+
+        Raises:
+            TimeoutError: They do not come to know one another and the replicas.
+        """
+        for server in self.servers:
+            await self._stack.enter_async_context(server)
+        for _ in range(self._count):
+            sentinel = RedisServer(
+                self._directives(), mode="sentinel", password=self._sentinel_password
+            )
+            self.sentinels.append(sentinel)
+            await self._stack.enter_async_context(sentinel)
+        async with asyncio.timeout(_READY_TIMEOUT):
+            while not all([await self._knows_all(each) for each in self.sentinels]):
+                await asyncio.sleep(_TICK)
+
+    async def aclose(self) -> None:
+        """Kill everything."""
+        await self._stack.aclose()
+        for server in self.servers:
+            await server.aclose()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def _directives(self) -> dict[str, Directive]:
+        primary, name = self.servers[0], self.service
+        quorum = self._count // 2 + 1
+        lines = [
+            f"monitor {name} {primary.host} {primary.port} {quorum}",
+            f"down-after-milliseconds {name} {int(self._down_after * 1000)}",
+            f"failover-timeout {name} 2000",
+            f"parallel-syncs {name} 2",
+        ]
+        if primary.password:
+            lines.append(f"auth-pass {name} {primary.password}")
+        if self._sentinel_password:
+            lines.append(f"sentinel-pass {self._sentinel_password}")
+        return {"sentinel": lines}
+
+    async def _knows_all(self, sentinel: RedisServer) -> bool:
+        reply = await self._ask(sentinel, "SENTINEL", "MASTER", self.service)
+        known = dict(zip(reply[::2], reply[1::2], strict=True))
+        peers, replicas = self._count - 1, len(self.servers) - 1
+        return (int(known["num-other-sentinels"]), int(known["num-slaves"])) == (peers, replicas)
+
+    async def _named(self) -> list[int | None]:
+        """The port of the primary by each Sentinel that answers."""
+        return [await self._port(each) for each in self.sentinels if each.running]
+
+    async def _port(self, sentinel: RedisServer) -> int | None:
+        command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.service)
+        try:
+            reply = await self._ask(sentinel, *command)
+        except OSError:
+            return None
+        return int(reply[1]) if reply else None
+
+    @staticmethod
+    async def _ask(sentinel: RedisServer, *command: Any) -> Any:
+        return await sentinel.command(*command, timeout=1.0)
+
+
+def _data(directives: dict[str, Directive], password: str | None) -> dict[str, Directive]:
+    # repl-ping-replica-period: replicas count as connected at once, not after 10 s.
+    common: dict[str, Directive] = {"repl-diskless-sync": "yes", "repl-ping-replica-period": 1}
+    return common | directives | ({"masterauth": password} if password else {})

@@ -1,0 +1,100 @@
+"""Two equal servers for the run, and a client of each kind for every test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+
+from redis_manager_fastapi import RedisManager
+from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.testing.server import RedisServer
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What both clients of a pair are set to."""
+
+    protocol: int = 2
+    decode: bool = True
+    pipelining: bool = True
+
+    def __str__(self) -> str:
+        words = [f"resp{self.protocol}", "str" if self.decode else "bytes"]
+        return "-".join([*words, "shared" if self.pipelining else "dedicated"])
+
+
+VARIANTS = [
+    Variant(protocol, decode, pipelining)
+    for protocol in (2, 3)
+    for decode in (True, False)
+    for pipelining in (True, False)
+]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Our client and a plain one, each with a server of its own."""
+
+    variant: Variant
+    manager: RedisManager
+    ours: Redis
+    plain: "redis.asyncio.Redis"
+
+
+def _server() -> Iterator[RedisServer]:
+    server = RedisServer({"lua-time-limit": 5000, "save": '""', "databases": 16})
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.aclose())
+
+
+@pytest.fixture(scope="session")
+def our_server() -> Iterator[RedisServer]:
+    yield from _server()
+
+
+@pytest.fixture(scope="session")
+def plain_server() -> Iterator[RedisServer]:
+    yield from _server()
+
+
+@pytest.fixture(params=VARIANTS, ids=str)
+def variant(request: pytest.FixtureRequest) -> Variant:
+    chosen: Variant = request.param
+    return chosen
+
+
+@pytest.fixture
+async def pair(
+    variant: Variant, our_server: RedisServer, plain_server: RedisServer
+) -> AsyncIterator[Pair]:
+    for server in (our_server, plain_server):
+        for words in (("FLUSHALL",), ("SCRIPT FLUSH",), ("FUNCTION FLUSH",)):
+            await server.command(*words)
+    manager = RedisManager(
+        url=our_server.url,
+        protocol=variant.protocol,
+        decode_responses=variant.decode,
+        pipelining={"enabled": variant.pipelining},
+        health={"interval": 60, "timeout": 5},
+    )
+    plain = plain_client(plain_server, variant)
+    async with manager, manager.client() as ours, plain:
+        yield Pair(variant, manager, ours, plain)
+
+
+def plain_client(server: RedisServer, variant: Variant) -> "redis.asyncio.Redis":
+    """Make a client of redis-py's own, without its retries."""
+    options: dict[str, Any] = {
+        "protocol": variant.protocol,
+        "decode_responses": variant.decode,
+        "retry": Retry(NoBackoff(), 0),
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+    return redis.asyncio.Redis(host=server.host, port=server.port, **options)

@@ -1,0 +1,139 @@
+"""An app whose lifespan never ran, or opened another manager, says so once and clearly."""
+
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+from fastapi import FastAPI, WebSocket
+from starlette.requests import HTTPConnection
+
+from redis_manager_fastapi import (
+    RedisConfigError,
+    RedisDep,
+    RedisManager,
+    RedisNotStartedError,
+    get_manager,
+    health_router,
+)
+
+from .serving import Serve, StartError
+
+
+def app_without_lifespan() -> FastAPI:
+    app = FastAPI()
+    app.include_router(health_router)
+
+    @app.get("/")
+    async def route(r: RedisDep) -> None:
+        await r.get("key")
+
+    @app.websocket("/before")
+    async def before(websocket: WebSocket, r: RedisDep) -> None:
+        await websocket.accept()
+
+    @app.websocket("/after")
+    async def after(websocket: WebSocket) -> None:
+        await websocket.accept()
+        get_manager(websocket)
+
+    return app
+
+
+async def test_error_says_how_to_fix_app_and_tests() -> None:
+    """The message names the lifespan for the app, and what runs it in a test."""
+    transport = httpx.ASGITransport(app_without_lifespan())
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+        with pytest.raises(RedisNotStartedError) as caught:
+            await client.get("/")
+
+    assert "FastAPI(lifespan=manager.lifespan)" in str(caught.value)
+    assert "with TestClient(app) as client" in str(caught.value)
+
+
+async def test_request_is_answered_500_and_logged_once(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a mistake in the app: 500, one traceback, no Retry-After."""
+    site = await serve(app_without_lifespan())
+    response = await site.http.get("/")
+
+    assert response.status_code == 500
+    assert "retry-after" not in response.headers
+    assert len([r for r in caplog.records if "is not started" in (r.exc_text or "")]) == 1
+
+
+async def test_websocket_is_refused_with_500_or_closed_with_1011(serve: Serve) -> None:
+    """Before the handshake's end the answer is 500; after it the close code is 1011."""
+    site = await serve(app_without_lifespan())
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await site.open_websocket("/before")
+    async with site.websocket("/after") as socket:
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await socket.recv()
+
+    assert refused.value.response.status_code == 500
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1011
+
+
+async def test_readiness_does_not_claim_what_nobody_knows(serve: Serve) -> None:
+    """Without a manager `/readyz` fails instead of saying ready."""
+    site = await serve(app_without_lifespan())
+
+    assert (await site.http.get("/readyz")).status_code == 500
+    assert (await site.http.get("/livez")).status_code == 200
+
+
+async def test_manager_of_another_name_is_mentioned(serve: Serve, redis_url: str) -> None:
+    """An app whose only manager is called otherwise reads its name in the error."""
+    app = FastAPI(lifespan=RedisManager(url=redis_url, name="cache").lifespan)
+
+    @app.get("/")
+    async def route(connection: HTTPConnection) -> str:
+        try:
+            get_manager(connection)
+        except RedisNotStartedError as error:
+            return str(error)
+        return ""
+
+    site = await serve(app)
+
+    assert "opened 'cache'" in (await site.http.get("/")).json()
+
+
+async def test_two_managers_of_one_name_stop_the_start(
+    serve: Serve, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A manager that would hide another one of the same name is a mistake in the app."""
+    outer, inner = RedisManager(url=redis_url), RedisManager(url=redis_url)
+
+    with pytest.raises(StartError):
+        await serve(FastAPI(lifespan=outer.wrap(inner.lifespan)))
+
+    assert RedisConfigError.__name__ in caplog.text
+    assert outer.stats().state.value == inner.stats().state.value == "closed"
+
+
+@pytest.mark.parametrize("scope", [{}, {"state": {}}])
+def test_scope_without_state_is_the_same_mistake(scope: dict[str, Any]) -> None:
+    """Whether the server knows lifespan state or not, the error is the same one."""
+    with pytest.raises(RedisNotStartedError, match="is not started"):
+        get_manager(HTTPConnection({"type": "http", **scope}))
+
+
+@pytest.mark.filterwarnings("ignore:Using `httpx`")  # Starlette 1.2 and later prefer httpx2
+def test_test_client_runs_the_lifespan(redis_url: str) -> None:
+    """Starlette's `TestClient`, entered, opens the manager; not entered, it does not."""
+    from starlette.testclient import TestClient
+
+    app = FastAPI(lifespan=RedisManager(url=redis_url).lifespan)
+
+    @app.get("/")
+    async def route(r: RedisDep) -> int:
+        return int(await r.incr("hits"))
+
+    with TestClient(app) as client:
+        assert client.get("/").json() == 1
+    with pytest.raises(RedisNotStartedError):
+        TestClient(app).get("/")

@@ -1,0 +1,289 @@
+"""Which answer each error becomes, over HTTP and over WebSockets, and who may change it."""
+
+from typing import Any
+
+import pytest
+import redis.exceptions
+import websockets
+from fastapi import FastAPI, WebSocket
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from redis_manager_fastapi import (
+    REDIS_RESPONSES,
+    ClientEndedError,
+    CommandTimeoutError,
+    PoolClosedError,
+    PoolTimeoutError,
+    RedisAuthError,
+    RedisDep,
+    RedisManager,
+    RedisManagerError,
+    RedisNotStartedError,
+    RedisPermissionError,
+    RedisTLSError,
+    RedisUnavailableError,
+    ReplyLostError,
+    TooManyWaitersError,
+)
+from redis_manager_fastapi.testing import RedisServer
+
+from .serving import Serve, Site
+
+CLASSES: dict[str, type[RedisManagerError]] = {
+    cls.code: cls
+    for cls in (
+        ClientEndedError,
+        CommandTimeoutError,
+        PoolClosedError,
+        PoolTimeoutError,
+        RedisAuthError,
+        RedisManagerError,
+        RedisNotStartedError,
+        RedisPermissionError,
+        RedisTLSError,
+        RedisUnavailableError,
+        ReplyLostError,
+        TooManyWaitersError,
+    )
+}
+
+
+def raising_app(manager: RedisManager) -> FastAPI:
+    """Return an app whose routes meet the error that the path names."""
+    app = FastAPI(lifespan=manager.lifespan)
+
+    @app.get("/{code}")
+    async def route(code: str, r: RedisDep) -> None:
+        raise CLASSES[code]("the reason", instance="one")
+
+    @app.websocket("/before/{code}")
+    async def before(websocket: WebSocket, code: str, r: RedisDep) -> None:
+        raise CLASSES[code]("the reason", instance="one")
+
+    @app.websocket("/after/{code}")
+    async def after(websocket: WebSocket, code: str, r: RedisDep) -> None:
+        await websocket.accept()
+        raise CLASSES[code]("the reason", instance="one")
+
+    return app
+
+
+async def closed(site: Site, path: str) -> tuple[int, str]:
+    """Return the code and the reason with which the app closes the WebSocket."""
+    async with site.websocket(path) as socket:
+        with pytest.raises(websockets.ConnectionClosed) as caught:
+            await socket.recv()
+    assert caught.value.rcvd is not None
+    return caught.value.rcvd.code, caught.value.rcvd.reason
+
+
+async def denied(site: Site, path: str) -> Any:
+    """Return the response with which the app refuses the WebSocket."""
+    with pytest.raises(websockets.InvalidStatus) as caught:
+        await site.open_websocket(path)
+    return caught.value.response
+
+
+UNAVAILABLE = (
+    RedisUnavailableError,
+    ReplyLostError,
+    PoolTimeoutError,
+    TooManyWaitersError,
+    RedisAuthError,
+    RedisPermissionError,
+    RedisTLSError,
+)
+TOLD = [(cls, 503, "1", 1013) for cls in UNAVAILABLE] + [
+    (PoolClosedError, 503, None, 1012),
+    (CommandTimeoutError, 504, None, 1013),
+]
+
+
+@pytest.mark.parametrize(("cls", "status", "retry_after", "code"), TOLD)
+async def test_errors_are_told_as_the_contract_says(
+    serve: Serve,
+    redis_url: str,
+    cls: type[RedisManagerError],
+    status: int,
+    retry_after: str | None,
+    code: int,
+) -> None:
+    """Status, Retry-After and body of the response; close code, or denial, of the WebSocket."""
+    body = {"detail": "the reason", "code": cls.code, "instance": "one"}
+    site = await serve(raising_app(RedisManager(url=redis_url)))
+    response = await site.http.get(f"/{cls.code}")
+    denial = await denied(site, f"/before/{cls.code}")
+
+    assert (response.status_code, response.json()) == (status, body)
+    assert response.headers.get("retry-after") == retry_after
+    assert (denial.status_code, denial.headers.get("retry-after")) == (status, retry_after)
+    assert denial.body == response.content
+    assert await closed(site, f"/after/{cls.code}") == (code, cls.code)
+
+
+@pytest.mark.parametrize("cls", [RedisNotStartedError, ClientEndedError])
+async def test_mistakes_of_the_app_stay_errors_of_the_app(
+    serve: Serve, redis_url: str, cls: type[RedisManagerError], caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are 500 and 1011, and the server logs each as any other unhandled error."""
+    site = await serve(raising_app(RedisManager(url=redis_url)))
+    response = await site.http.get(f"/{cls.code}")
+    denial = await denied(site, f"/before/{cls.code}")
+
+    assert (response.status_code, denial.status_code) == (500, 500)
+    assert await closed(site, f"/after/{cls.code}") == (1011, cls.code)
+    assert len([r for r in caplog.records if cls.__name__ in (r.exc_text or "")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("handled", "unavailable", "reply_lost", "timeout", "not_started"),
+    [
+        (ReplyLostError, 503, 418, 504, 500),
+        (RedisUnavailableError, 418, 418, 504, 500),
+        (CommandTimeoutError, 503, 503, 418, 500),
+        (redis.exceptions.ConnectionError, 418, 418, 504, 500),
+        (redis.exceptions.TimeoutError, 503, 503, 418, 500),
+        (redis.exceptions.RedisError, 418, 418, 418, 500),
+        (RuntimeError, 503, 503, 504, 418),
+        (RedisManagerError, 418, 418, 418, 418),
+    ],
+)
+async def test_handler_of_the_app_goes_first(
+    serve: Serve,
+    redis_url: str,
+    handled: type[Exception],
+    unavailable: int,
+    reply_lost: int,
+    timeout: int,
+    not_started: int,
+) -> None:
+    """A handler for a class, or for any base of it, wins; the other classes stay covered."""
+    app = raising_app(RedisManager(url=redis_url))
+
+    async def teapot(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({}, 418)
+
+    app.add_exception_handler(handled, teapot)
+    site = await serve(app)
+    statuses = [
+        (await site.http.get(f"/{cls.code}")).status_code
+        for cls in (RedisUnavailableError, ReplyLostError, CommandTimeoutError, RedisNotStartedError)
+    ]
+
+    assert statuses == [unavailable, reply_lost, timeout, not_started]
+
+
+async def test_handlers_of_an_app_and_of_its_sub_app_stay_apart(
+    serve: Serve, redis_url: str
+) -> None:
+    """A sub-app with a handler of its own uses it; the app around it keeps the library's."""
+    manager = RedisManager(url=redis_url)
+    app, sub = raising_app(manager), raising_app(manager)
+    outer = FastAPI(lifespan=manager.lifespan)
+    outer.mount("/plain", app)
+    outer.mount("/own", sub)
+
+    @sub.exception_handler(RedisUnavailableError)
+    async def teapot(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({}, 418)
+
+    site = await serve(outer)
+
+    assert (await site.http.get("/own/redis_unavailable")).status_code == 418
+    assert (await site.http.get("/plain/redis_unavailable")).status_code == 503
+
+
+async def test_overdue_command_is_504(
+    serve: Serve, redis_url: str, redis_server: RedisServer
+) -> None:
+    """A server that is merely slow makes the command's deadline pass."""
+    manager = RedisManager(url=redis_url, timeout={"command": 0.2})
+    app = FastAPI(lifespan=manager.lifespan)
+
+    @app.get("/")
+    async def route(r: RedisDep) -> Any:
+        return await r.get("key")
+
+    site = await serve(app)
+    redis_server.pause()
+    response = await site.http.get("/")
+    redis_server.resume()
+
+    assert (response.status_code, response.json()["code"]) == (504, "redis_timeout")
+    assert (await site.until("/", 200)).json() is None
+
+
+async def test_closed_manager_refuses_without_inviting_back(serve: Serve, redis_url: str) -> None:
+    """When the process is going away: 503 without Retry-After, 1012, readiness 503."""
+    manager = RedisManager(url=redis_url)
+    app = raising_app(manager)
+
+    @app.websocket("/count")
+    async def count(websocket: WebSocket, r: RedisDep) -> None:
+        await websocket.accept()
+        async for word in websocket.iter_text():
+            await websocket.send_text(str(await r.incr(word)))
+
+    site = await serve(app)
+    async with site.websocket("/count") as socket:
+        await manager.aclose()
+        await socket.send("word")
+        with pytest.raises(websockets.ConnectionClosed) as caught:
+            await socket.recv()
+    response = await site.http.get("/any")
+    denial = await denied(site, "/count")
+
+    assert (response.status_code, response.json()["code"]) == (503, "redis_closed")
+    assert (denial.status_code, denial.body) == (503, response.content)
+    assert "retry-after" not in response.headers
+    assert caught.value.rcvd is not None
+    assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1012, "redis_closed")
+
+
+async def test_websocket_whose_client_is_gone_is_left_alone(
+    serve: Serve, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error after the client left closes nothing and is no error of its own."""
+    manager = RedisManager(url=redis_url)
+    app = FastAPI(lifespan=manager.lifespan)
+
+    @app.websocket("/received")
+    async def received(websocket: WebSocket, r: RedisDep) -> None:
+        await websocket.accept()
+        await websocket.receive()
+        raise RedisUnavailableError
+
+    @app.websocket("/unseen")
+    async def unseen(websocket: WebSocket, r: RedisDep) -> None:
+        await websocket.accept()
+        await r.blpop(["left"])
+        raise RedisUnavailableError
+
+    site = await serve(app)
+    for path in ("/received", "/unseen"):
+        async with site.websocket(path):
+            pass
+    async with manager.client() as r:
+        await r.lpush("left", "yes")
+    await site.http.get("/openapi.json")
+
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_outage_answers_stand_in_openapi(serve: Serve, redis_url: str) -> None:
+    """`REDIS_RESPONSES` documents both statuses, the body and Retry-After."""
+    app = FastAPI(lifespan=RedisManager(url=redis_url).lifespan)
+
+    @app.get("/", responses=REDIS_RESPONSES)
+    async def route(r: RedisDep) -> None:
+        pass
+
+    site = await serve(app)
+    document = (await site.http.get("/openapi.json")).json()
+    responses = document["paths"]["/"]["get"]["responses"]
+    schema = responses["503"]["content"]["application/json"]["schema"]
+
+    assert responses.keys() == {"200", "503", "504"}
+    assert schema["required"] == ["detail", "code", "instance"]
+    assert responses["503"]["headers"]["Retry-After"]["schema"] == {"type": "integer"}
