@@ -6,6 +6,7 @@ loop and the parser cost by themselves.
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
 from typing import Any
 
 import hiredis
@@ -26,14 +27,18 @@ class BareProtocol(asyncio.Protocol):
         """Keep the transport."""
         self._transport: Any = transport
 
-    def get(self, key: str) -> "asyncio.Future[Any]":
-        """Send GET; the future is the reply."""
+    def get(self, key: str) -> Coroutine[Any, Any, Any]:
+        """Get one value; a coroutine, as in redis-py, so that it can become a task."""
+        return self.execute_command("GET", key)
+
+    async def execute_command(self, *args: Any) -> Any:
+        """Send one command and return its reply."""
         future = self._loop.create_future()
         self._waiting.append(future)
         if not self._unsent:
             self._loop.call_soon(self._flush)
-        self._unsent.append(hiredis.pack_command(("GET", key)))
-        return future
+        self._unsent.append(hiredis.pack_command(args))
+        return await future
 
     def data_received(self, data: bytes) -> None:
         """Hand each reply to the caller that has waited longest."""

@@ -22,9 +22,9 @@ def open_descriptors() -> int:
 
 
 async def until(condition: Any, timeout: float = 5.0) -> None:
-    """Wait until *condition()* holds; a tick at a time, since tests watch what announces nothing."""
+    """Wait until *condition()* holds, a tick at a time: tests watch what announces nothing."""
     async with asyncio.timeout(timeout):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 

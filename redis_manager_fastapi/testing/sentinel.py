@@ -89,8 +89,8 @@ class SentinelDeployment:
             self.sentinels.append(sentinel)
             await self._stack.enter_async_context(sentinel)
         async with asyncio.timeout(_READY_TIMEOUT):
-            while not all([await self._knows_all(each) for each in self.sentinels]):
-                await asyncio.sleep(_TICK)
+            for sentinel in self.sentinels:
+                await self._introduced(sentinel)
 
     async def aclose(self) -> None:
         """Kill everything."""
@@ -129,11 +129,15 @@ class SentinelDeployment:
             lines.append(f"sentinel-pass {self._sentinel_password}")
         return {"sentinel": lines}
 
-    async def _knows_all(self, sentinel: RedisServer) -> bool:
-        reply = await self._ask(sentinel, "SENTINEL", "MASTER", self.service)
-        known = dict(zip(reply[::2], reply[1::2], strict=True))
-        peers, replicas = self._count - 1, len(self.servers) - 1
-        return (int(known["num-other-sentinels"]), int(known["num-slaves"])) == (peers, replicas)
+    async def _introduced(self, sentinel: RedisServer) -> None:
+        """Wait until the Sentinel knows the others and the replicas."""
+        everybody = (self._count - 1, len(self.servers) - 1)
+        while True:
+            reply = await self._ask(sentinel, "SENTINEL", "MASTER", self.service)
+            known = dict(zip(reply[::2], reply[1::2], strict=True))
+            if (int(known["num-other-sentinels"]), int(known["num-slaves"])) == everybody:
+                return
+            await asyncio.sleep(_TICK)
 
     async def _named(self) -> list[int | None]:
         """The port of the primary by each Sentinel that answers."""

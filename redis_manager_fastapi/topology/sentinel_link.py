@@ -202,5 +202,5 @@ async def _ask(node: Address, settings: RedisSettings) -> Answer | Exception:
     try:
         async with connect_to(node, settings) as link:
             return await link.ask()
-    except Exception as error:  # noqa: BLE001 (a Sentinel that answers nonsense has no say)
+    except Exception as error:  # one that answers nonsense has no say
         return error

@@ -46,7 +46,7 @@ async def test_a_reply_that_is_no_text_fails_its_caller_only(redis_url: str) -> 
     async with opened(redis_url) as manager:
         await manager.redis.set("binary", b"\xff\xfe")
 
-        outcomes: list[Any] = await asyncio.gather(
+        outcomes: Any = await asyncio.gather(
             manager.redis.echo("before"),
             manager.redis.get("binary"),
             manager.redis.echo("after"),
@@ -60,7 +60,9 @@ async def test_a_reply_that_is_no_text_fails_its_caller_only(redis_url: str) -> 
 
 async def test_cancelled_callers_leave_the_others_in_step(redis_url: str) -> None:
     async with opened(redis_url) as manager:
-        callers = [asyncio.create_task(manager.redis.echo(str(n))) for n in range(200)]
+        callers: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(manager.redis.echo(str(n))) for n in range(200)
+        ]
         await asyncio.sleep(0)
         for caller in callers[::3]:
             caller.cancel()
@@ -105,7 +107,7 @@ async def test_an_overdue_command_fails_and_the_connection_lives_on(
 async def test_a_shorter_deadline_beside_longer_ones_is_kept(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as manager:
         redis_server.pause()
-        patient = asyncio.create_task(manager.redis.get("key"))
+        patient: asyncio.Future[Any] = asyncio.ensure_future(manager.redis.get("key"))
         await asyncio.sleep(0)
         with pytest.raises(CommandTimeoutError):
             async with asyncio.timeout(1):
@@ -119,7 +121,9 @@ async def test_commands_beyond_the_bound_wait_for_room(redis_server: RedisServer
     settings = {"pipelining": {"max_in_flight": 10}, "pool": {"max_waiting": 20}}
     async with opened(redis_server.url, **settings) as manager:
         redis_server.pause()
-        callers = [asyncio.create_task(manager.redis.echo(str(n))) for n in range(31)]
+        callers: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(manager.redis.echo(str(n))) for n in range(31)
+        ]
         outcome = await asyncio.gather(callers.pop(), return_exceptions=True)
         redis_server.resume()
 
@@ -130,7 +134,9 @@ async def test_commands_beyond_the_bound_wait_for_room(redis_server: RedisServer
 async def test_a_waiter_for_room_that_is_cancelled_passes_it_on(redis_server: RedisServer) -> None:
     async with opened(redis_server.url, pipelining={"max_in_flight": 1}) as manager:
         redis_server.pause()
-        callers = [asyncio.create_task(manager.redis.echo(str(n))) for n in range(5)]
+        callers: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(manager.redis.echo(str(n))) for n in range(5)
+        ]
         await until(lambda: manager.stats().waiting == 4)
         callers[1].cancel()
         redis_server.resume()
@@ -153,8 +159,8 @@ async def test_writes_are_held_back_while_the_server_does_not_read(
     """What is held here was never sent, so it survives a restart of the server."""
     async with opened(redis_server.url, timeout={"command": 8}, outage={"grace": 8}) as manager:
         redis_server.pause()
-        writes = [
-            asyncio.create_task(manager.redis.set(f"key {n}", b"x" * 60_000)) for n in range(500)
+        writes: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(manager.redis.set(f"key {n}", b"x" * 60_000)) for n in range(500)
         ]
         await asyncio.sleep(0.1)
         await redis_server.kill()
@@ -222,7 +228,9 @@ async def test_a_pipeline_is_one_contiguous_write_with_its_own_replies(redis_url
 
         async def transfer(number: int) -> list[Any]:
             async with manager.redis.pipeline(transaction=number % 2 == 0) as pipe:
-                pipe.set(f"key {number}", number).get(f"key {number}").incr(f"key {number}")
+                pipe.set(f"key {number}", number)
+                pipe.get(f"key {number}")
+                pipe.incr(f"key {number}")
                 return await pipe.execute()
 
         replies = await asyncio.gather(*(transfer(number) for number in range(300)))
@@ -234,7 +242,9 @@ async def test_a_pipeline_is_one_contiguous_write_with_its_own_replies(redis_url
 async def test_an_error_inside_a_pipeline_is_the_users_own(redis_url: str) -> None:
     async with opened(redis_url) as manager:
         async with manager.redis.pipeline(transaction=False) as pipe:
-            pipe.set("key", "text").incr("key").echo("last")
+            pipe.set("key", "text")
+            pipe.incr("key")
+            pipe.echo("last")
             outcome = await pipe.execute(raise_on_error=False)
 
         assert (outcome[0], outcome[2]) == (True, "last")

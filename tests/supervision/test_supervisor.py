@@ -30,7 +30,7 @@ async def test_one_failed_probe_does_not_end_the_supervisor(redis_server: RedisS
     async with opened(redis_server.url, listeners=[events.append]) as manager:
         await redis_server.kill()
         await until(lambda: any(isinstance(event, ProbeFailed) for event in events))
-        waiting = asyncio.create_task(manager.redis.incr("counter"))
+        waiting: asyncio.Future[Any] = asyncio.ensure_future(manager.redis.incr("counter"))
         await redis_server.start()
 
         assert await waiting == 1
@@ -58,7 +58,7 @@ async def test_a_fault_of_its_own_is_logged_once_and_survived(
             return await real.confirm(connection)
 
     async with opened(redis_server.url, health={"backoff_cap": 0.05}) as manager:
-        dialer = pool_of(manager).dialer
+        dialer: Any = pool_of(manager).dialer
         real, dialer._topology = dialer._topology, Broken()
         await redis_server.restart(crash=True)
 
@@ -70,7 +70,7 @@ async def test_an_exception_inside_the_supervisor_is_logged_and_the_loop_goes_on
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with opened(redis_server.url, health={"backoff_cap": 0.05}) as manager:
-        supervisor: Any = manager._supervisor
+        supervisor: Any = manager._supervised._supervisor
         heal, failures = supervisor._heal, iter(range(3))
 
         async def fail_three_times() -> None:
@@ -138,7 +138,7 @@ async def test_a_late_reply_clears_the_suspicion(redis_server: RedisServer) -> N
     async with opened(redis_server.url, **settings) as manager:
         redis_server.pause()
         await until_state(manager, PoolState.SUSPECT)
-        waiting = asyncio.create_task(manager.redis.incr("counter"))
+        waiting: asyncio.Future[Any] = asyncio.ensure_future(manager.redis.incr("counter"))
         await asyncio.sleep(0)
         redis_server.resume()
 
@@ -175,7 +175,9 @@ async def test_only_one_probe_is_in_flight_however_many_wait(
 ) -> None:
     async with opened(fault_proxy.url, pool={"max_waiting": 500}) as manager:
         await fault_proxy.refuse(cut=True)
-        callers = [asyncio.create_task(manager.redis.get("key")) for _ in range(400)]
+        callers: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(manager.redis.get("key")) for _ in range(400)
+        ]
         await until_state(manager, PoolState.DOWN)
         await fault_proxy.pass_through()
         assert await asyncio.gather(*callers) == [None] * 400
