@@ -21,7 +21,7 @@ class Plan:
 
     rounds: int
     command_seconds: float
-    http_seconds: float
+    http_seconds: int
     steps: int = 0
     _done: int = 0
     _began: float = field(default_factory=time.monotonic)
@@ -37,8 +37,8 @@ class Plan:
             print(line, file=sys.stderr, flush=True)
 
 
-FULL = {"rounds": 7, "command_seconds": 0.5, "http_seconds": 2.0}
-QUICK = {"rounds": 3, "command_seconds": 0.2, "http_seconds": 1.0}
+FULL = {"rounds": 7, "command_seconds": 0.5, "http_seconds": 2}
+QUICK = {"rounds": 3, "command_seconds": 0.2, "http_seconds": 1}
 
 
 def rotated(items: list[Item], by: int) -> list[Item]:

@@ -1,7 +1,7 @@
 """The thing an app holds: opens, composes and closes everything below."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,7 +22,12 @@ from redis_manager_fastapi.supervision.supervised import SupervisedPool
 from redis_manager_fastapi.topology.protocol import Topology
 from redis_manager_fastapi.topology.sentinel import Sentinel
 from redis_manager_fastapi.topology.standalone import Standalone
-from redis_manager_fastapi.web.lifespan import AppLifespan, run_lifespan, wrap_lifespan
+from redis_manager_fastapi.web.lifespan import (
+    AppLifespan,
+    StatefulLifespan,
+    run_lifespan,
+    wrap_lifespan,
+)
 
 
 class RedisManager:
@@ -156,11 +161,11 @@ class RedisManager:
     ) -> None:
         await self.aclose()
 
-    def lifespan(self, app: Any) -> Any:
+    def lifespan(self, app: Any) -> AbstractAsyncContextManager[Mapping[str, Any]]:
         """Be an app's lifespan: `FastAPI(lifespan=manager.lifespan)`."""
         return run_lifespan(self)
 
-    def wrap(self, lifespan: AppLifespan) -> AppLifespan:
+    def wrap(self, lifespan: AppLifespan) -> StatefulLifespan:
         """Return *lifespan* run inside this manager's; its own state is kept."""
         return wrap_lifespan(self, lifespan)
 

@@ -7,7 +7,7 @@ caller then does it.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -119,10 +119,10 @@ class Book:
                 return
             self.waiting.popleft().future.set_result(grant)
 
-    def refuse(self, error: Exception) -> None:
-        """Fail everybody who waits."""
+    def refuse(self, error: Callable[[], Exception]) -> None:
+        """Fail everybody who waits, each with an exception of its own."""
         while self.crowded():
-            self.waiting.popleft().future.set_result(error)
+            self.waiting.popleft().future.set_result(error())
 
     def lives(self, connection: DedicatedConnection, now: float) -> bool:
         """Whether *connection* is young enough to be leased again."""

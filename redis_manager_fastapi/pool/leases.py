@@ -5,6 +5,7 @@ synchronous code, so a cancellation at any await finds the books in order.
 """
 
 import asyncio
+from dataclasses import dataclass
 from typing import Protocol
 
 from redis.exceptions import RedisError
@@ -46,6 +47,15 @@ class Host(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why the last connection could not be made, and until when nobody tries again."""
+
+    until: float
+    generation: int
+    error: RedisUnavailableError
+
+
 class Leases:
     """The dedicated connections of one pool."""
 
@@ -60,7 +70,7 @@ class Leases:
         self._acquire_timeout = pool.acquire_timeout
         self._command_timeout = settings.timeout.command
         self._pause = settings.health.backoff_cap
-        self._refused: tuple[float, RedisUnavailableError] | None = None
+        self._refused: _Refusal | None = None
         self._turn = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
 
@@ -94,6 +104,8 @@ class Leases:
         """Give a connection back; one already given back or revoked is left alone."""
         try:
             unread = connection.alive and await connection.can_read()
+        except RedisError:
+            unread = True
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
@@ -247,13 +259,17 @@ class Leases:
 
     def _check_refusal(self) -> None:
         """Fail at once while the last refusal is fresh: no connect for each caller."""
-        if self._refused is not None and self._loop.time() < self._refused[0]:
-            error = self._refused[1]
+        refused = self._refused
+        if refused is None or refused.generation != self._host.generation:
+            return
+        if self._loop.time() < refused.until:
+            error = refused.error
             raise type(error)(str(error), instance=self._instance) from error
 
     def _remember(self, error: RedisUnavailableError) -> bool:
         """Note a refusal; return whether it is news, not the echo of the last one."""
-        if self._refused is not None and error.__cause__ is self._refused[1]:
+        if self._refused is not None and error.__cause__ is self._refused.error:
             return False
-        self._refused = (self._loop.time() + self._pause, error)
+        until = self._loop.time() + self._pause
+        self._refused = _Refusal(until, self._host.generation, error)
         return True

@@ -26,6 +26,9 @@ _INCOMPLETE = object()
 _STALL = 0.05
 
 
+# The most bytes of requests in flight on one connection, beside `pipelining.max_in_flight`.
+MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
+
 # The most bytes handed to the socket at once; what comes after can still be called unsent.
 _PIECE = 64 * 1024
 
@@ -60,7 +63,7 @@ class MultiplexedConnection(asyncio.Protocol):
         connection: DedicatedConnection,
         *,
         max_in_flight: int,
-        max_bytes: int,
+        max_bytes: int = MAX_BYTES_IN_FLIGHT,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.last_heard = self.loop.time()

@@ -7,16 +7,12 @@ the Conditions only carry the news.
 
 import asyncio
 
-from redis_manager_fastapi.errors import (
-    CommandTimeoutError,
-    PoolClosedError,
-    RedisNotStartedError,
-    RedisUnavailableError,
-    TooManyWaitersError,
-)
+from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, StateChanged
+from redis_manager_fastapi.pool import refusals
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.pool.grace import Grace
 from redis_manager_fastapi.pool.leases import Leases
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.news import News
@@ -29,8 +25,6 @@ from redis_manager_fastapi.pool.state import (
     check_transition,
 )
 from redis_manager_fastapi.settings import RedisSettings
-
-MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
 
 
 class Pool:
@@ -58,7 +52,8 @@ class Pool:
         self._state = PoolState.NEW
         self._reason = ""
         self._set_aside: tuple[MultiplexedConnection, ...] = ()
-        self._last_reply = self._served = self.loop.time()
+        health = settings.health
+        self._grace = Grace(self.loop, settings.outage.grace, health.interval + health.timeout)
         self._waiting = 0
         self._news = News(self.loop)
         self._trouble = News(self.loop)
@@ -96,10 +91,9 @@ class Pool:
         if self.links:
             return
         self.check_usable()
-        grace = self._grace_ends()
-        limit = min(deadline, grace)
+        limit = min(deadline, self._grace.ends)
         if limit <= self.loop.time():
-            raise self._too_late(deadline, grace)
+            raise self._too_late(deadline)
         self.check_crowd()
         self._waiting += 1
         try:
@@ -108,7 +102,7 @@ class Pool:
             self._waiting -= 1
         self.check_usable()
         if not in_time:
-            raise self._too_late(deadline, grace)
+            raise self._too_late(deadline)
 
     async def wait_ready(self, timeout: float) -> None:
         """Wait until the pool serves, whatever grace says.
@@ -140,14 +134,9 @@ class Pool:
         except RuntimeError:
             here = False
         if not here:
-            message = (
-                f"redis {self.instance!r} was opened on another event loop or in another process;"
-                " open one manager for each: `async with manager:` or its lifespan"
-            )
-            raise RedisNotStartedError(message, instance=self.instance)
+            raise refusals.elsewhere(self.instance)
         if self._state in FINAL:
-            message = f"redis {self.instance!r} is {self._state.value}"
-            raise PoolClosedError(message, instance=self.instance)
+            raise refusals.closed(self.instance, self._state)
 
     def waiters(self) -> int:
         """How many callers wait, for the pool to serve or for a dedicated connection."""
@@ -157,33 +146,22 @@ class Pool:
     def check_crowd(self) -> None:
         """Raise `TooManyWaitersError` when no further caller may wait."""
         if self.waiters() >= self.settings.pool.max_waiting:
-            message = f"{self.waiters()} callers wait for redis {self.instance!r} already"
-            raise TooManyWaitersError(message, instance=self.instance)
+            raise refusals.crowded(self.instance, self.waiters())
 
     def unavailable(self) -> RedisUnavailableError:
         """Return the error for a command that could not go out."""
-        message = f"redis {self.instance!r} is {self._state.value}"
-        if self._reason:
-            message += f": {self._reason}"
-        return RedisUnavailableError(message, instance=self.instance)
+        return refusals.unavailable(self.instance, self._state, self._reason)
 
-    def _too_late(
-        self, deadline: float, grace: float
-    ) -> RedisUnavailableError | CommandTimeoutError:
-        if grace <= deadline:
-            return self.unavailable()
-        message = f"redis {self.instance!r} did not serve before the command's deadline"
-        return CommandTimeoutError(message, instance=self.instance)
-
-    def _grace_ends(self) -> float:
-        return self._last_reply + self.settings.outage.grace
+    def _too_late(self, deadline: float) -> RedisManagerError:
+        in_grace = deadline < self._grace.ends
+        return refusals.overdue(self.instance) if in_grace else self.unavailable()
 
     # What connections tell.
 
     def link_lost(self, link: MultiplexedConnection, reason: str) -> None:
         """A multiplexed connection is gone."""
         if link in self.links or link in self._set_aside:
-            self._note_reply(link)
+            self._grace.heard(link.last_heard)
             self.links = tuple(other for other in self.links if other is not link)
             self.suspect(self.generation, Suspicion.LINK_LOST, reason)
         elif self._state is PoolState.DRAINING:
@@ -199,8 +177,7 @@ class Pool:
         """Have the supervisor ask; news about an old generation is no news."""
         if generation != self.generation or self._state not in (PoolState.READY, PoolState.SUSPECT):
             return
-        worse = self.suspicion is not None and GRAVITY[suspicion] <= GRAVITY[self.suspicion]
-        if worse:
+        if self.suspicion is not None and GRAVITY[suspicion] <= GRAVITY[self.suspicion]:
             return
         self.suspicion = suspicion
         if suspicion is Suspicion.SILENT:
@@ -209,9 +186,8 @@ class Pool:
             self._leave_server()
         if self._state is PoolState.READY:
             for link in self.links:
-                self._note_reply(link)
-            self._last_reply = max(self._last_reply, self.loop.time() - self._detection())
-            self._served = self.loop.time()
+                self._grace.heard(link.last_heard)
+            self._grace.begin()
             self._move(PoolState.SUSPECT, reason)
         self._trouble.announce()
 
@@ -227,7 +203,7 @@ class Pool:
     def _leave_server(self) -> None:
         self._set_aside, self.links = (*self.links, *self._set_aside), ()
         for link in self._set_aside:
-            self._note_reply(link)
+            self._grace.heard(link.last_heard)
             link.suspected = False
             link.retire()
         self.leases.abort_all()
@@ -235,21 +211,14 @@ class Pool:
     def _set_links_aside(self) -> None:
         self._set_aside, self.links = self.links, ()
         for link in self._set_aside:
-            self._note_reply(link)
+            self._grace.heard(link.last_heard)
             link.suspected = True
-
-    def _detection(self) -> float:
-        """Longest time between a lost reply and its detection; beyond it the loop was stalled."""
-        return self.settings.health.interval + self.settings.health.timeout
-
-    def _note_reply(self, link: MultiplexedConnection) -> None:
-        self._last_reply = max(self._last_reply, link.last_heard)
 
     # What the supervisor asks for.
 
     def start(self) -> None:
         """Begin to open."""
-        self._last_reply = self._served = self.loop.time()
+        self._grace.restart()
         self._move(PoolState.STARTING, "opening")
 
     async def wait_trouble(self, timeout: float) -> bool:
@@ -280,15 +249,10 @@ class Pool:
         old, dropped = (*self.links, *self._set_aside), self.suspicion is Suspicion.SILENT
         left, refusing = self.suspicion is Suspicion.MOVED, self.suspicion is Suspicion.REFUSING
         quiet_since = self.loop.time() - self.settings.health.interval
-        pipelining = self.settings.pipelining
+        bound = self.settings.pipelining.max_in_flight
         self.generation += 1
         self.links = tuple(
-            MultiplexedConnection(
-                self,
-                connection,
-                max_in_flight=pipelining.max_in_flight,
-                max_bytes=MAX_BYTES_IN_FLIGHT,
-            )
+            MultiplexedConnection(self, connection, max_in_flight=bound)
             for connection in connections
         )
         self._set_aside, self.suspicion = (), None
@@ -306,7 +270,7 @@ class Pool:
         if self._state is not PoolState.DOWN:
             self._move(PoolState.DOWN, str(error))
         for link in links:
-            self._note_reply(link)
+            self._grace.heard(link.last_heard)
             link.abort(str(error))
         self.leases.abort_all()
 
@@ -318,8 +282,7 @@ class Pool:
         draining, self._set_aside = (*self.links, *self._set_aside), ()
         self.links = ()
         self._move(PoolState.DRAINING, "closing")
-        closed = PoolClosedError(f"redis {self.instance!r} is draining", instance=self.instance)
-        self.leases.book.refuse(closed)
+        self.leases.book.refuse(lambda: refusals.closed(self.instance, self._state))
         if serving:
             for link in draining:
                 link.retire()
@@ -379,9 +342,7 @@ class Pool:
         check_transition(previous, new)
         self._state = new
         self._reason = "" if new is PoolState.READY else reason
-        outage = 0.0
-        if new is PoolState.READY:
-            outage = self.loop.time() - self._served
+        outage = self._grace.outage if new is PoolState.READY else 0.0
         self._bus.emit(
             StateChanged(self.instance, previous.value, new.value, self.generation, reason, outage)
         )

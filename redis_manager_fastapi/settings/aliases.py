@@ -49,10 +49,10 @@ QUERY_PARAMETERS = {
     "health_check_interval": "health.interval",
 }
 
-SDK_FEATURES = re.compile(
-    r"PREFIX|DEFAULT_TTL|WARN_UNBOUNDED_CACHE|(RATE_LIMIT|SESSION|OTEL)_[A-Z0-9_]+"
+ELSEWHERE = re.compile(
+    r"PREFIX|DEFAULT_TTL|WARN_UNBOUNDED_CACHE|(RATE_LIMIT|SESSION|OTEL)_[A-Z0-9_]+|SERVER_BINARY"
 )
-"""Suffixes of the SDK's caching, rate limits and sessions, which run on our client."""
+"""Suffixes that others read: the SDK's caching, rate limits and sessions, and the test server."""
 
 _flag = TypeAdapter(bool)
 

@@ -12,10 +12,10 @@ from redis_manager_fastapi.settings.address import REDIS_PORT, parse_address
 from redis_manager_fastapi.settings.aliases import (
     CERT_REQS,
     CHECK_HOSTNAME,
+    ELSEWHERE,
     ENVIRONMENT_ALIASES,
     FLAGS,
     KNOWN_ALIASES,
-    SDK_FEATURES,
     parse_flag,
     parse_verify,
 )
@@ -140,7 +140,7 @@ def warn_unknown(
 
 def _belongs_elsewhere(name: str, known: set[str], groups: frozenset[str]) -> bool:
     """Whether Kubernetes, the SDK or a deployment with a longer prefix reads it."""
-    if _SERVICE_LINK.fullmatch(name) or SDK_FEATURES.fullmatch(name):
+    if _SERVICE_LINK.fullmatch(name) or ELSEWHERE.fullmatch(name):
         return True
     ours = known | {group.upper() for group in groups}
     group, delimiter, _ = name.partition("__")

@@ -88,6 +88,10 @@ class SentinelDeployment:
             )
             self.sentinels.append(sentinel)
             await self._stack.enter_async_context(sentinel)
+        await self.ready()
+
+    async def ready(self) -> None:
+        """Wait until the Sentinels know one another and the replicas."""
         async with asyncio.timeout(_READY_TIMEOUT):
             for sentinel in self.sentinels:
                 await self._introduced(sentinel)

@@ -8,6 +8,10 @@ from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.web.state import KEY_PREFIX, Manager
 
 AppLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+"""An app's own lifespan; whether it yields a state is its own business."""
+
+StatefulLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]
+"""A lifespan that yields a state, as `lifespan=` of FastAPI and Starlette takes it."""
 
 
 @asynccontextmanager
@@ -20,7 +24,7 @@ async def run_lifespan(manager: Manager) -> AsyncIterator[dict[str, Any]]:
         await manager.aclose()
 
 
-def wrap_lifespan(manager: Manager, lifespan: AppLifespan) -> AppLifespan:
+def wrap_lifespan(manager: Manager, lifespan: AppLifespan) -> StatefulLifespan:
     """Return a lifespan that runs *lifespan* while the manager is open and merges their states.
 
     Raises:

@@ -295,7 +295,11 @@ async def test_maxclients_refuses_new_leases_with_the_reason_and_heals(
     redis_server: RedisServer,
 ) -> None:
     """What is connected serves on; new connections are refused until there is room again."""
-    async with opened(redis_server.url) as manager, redis_server.client() as admin:
+    shared = {"enabled": True}
+    async with (
+        opened(redis_server.url, pipelining=shared) as manager,
+        redis_server.client() as admin,
+    ):
         await admin.config_set("maxclients", 2)
         with pytest.raises(RedisUnavailableError, match="max number of clients"):
             await acquire(manager)

@@ -12,6 +12,12 @@ from tests.managers import opened, pool_of, until
 from tests.pool.wire import fake_server
 
 
+@pytest.fixture(autouse=True)
+def pipelining(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested here is sharing, however the suite is run."""
+    monkeypatch.setenv("REDIS_PIPELINING__ENABLED", "true")
+
+
 async def test_replies_reach_their_own_callers(redis_url: str) -> None:
     async with opened(redis_url) as manager:
         tokens = [f"token {number}" for number in range(2000)]

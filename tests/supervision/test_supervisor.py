@@ -20,6 +20,9 @@ from redis_manager_fastapi.testing.server import RedisServer
 from tests.managers import opened, pool_of, until, until_state
 
 
+SHARED = {"enabled": True}
+
+
 def states(events: list[Event]) -> list[str]:
     return [event.state for event in events if isinstance(event, StateChanged)]
 
@@ -55,7 +58,7 @@ async def test_a_fault_of_its_own_is_logged_once_and_survived(
             return await real.locate()
 
         async def confirm(self, connection: Any) -> None:
-            return await real.confirm(connection)
+            await real.confirm(connection)
 
     async with opened(redis_server.url, health={"backoff_cap": 0.05}) as manager:
         dialer: Any = pool_of(manager).dialer
@@ -70,7 +73,8 @@ async def test_an_exception_inside_the_supervisor_is_logged_and_the_loop_goes_on
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with opened(redis_server.url, health={"backoff_cap": 0.05}) as manager:
-        supervisor: Any = manager._supervised._supervisor
+        supervised: Any = manager._supervised
+        supervisor = supervised._supervisor
         heal, failures = supervisor._heal, iter(range(3))
 
         async def fail_three_times() -> None:
@@ -102,7 +106,7 @@ async def test_a_failing_listener_harms_nobody(
 
 async def test_heartbeats_are_sent_only_into_silence(redis_server: RedisServer) -> None:
     async with (
-        opened(redis_server.url, health={"interval": 0.1}) as manager,
+        opened(redis_server.url, health={"interval": 0.1}, pipelining=SHARED) as manager,
         redis_server.client() as admin,
     ):
         await admin.config_resetstat()
@@ -151,8 +155,8 @@ async def test_a_lost_flow_to_a_healthy_server_is_replaced(
     redis_server: RedisServer, fault_proxy: FaultProxy
 ) -> None:
     """Old connections are swallowed, new ones work: a new generation, and the reads survive."""
-    settings = {"health": {"interval": 0.1, "timeout": 0.1}}
-    async with opened(fault_proxy.url, **settings) as manager:
+    health = {"interval": 0.1, "timeout": 0.1}
+    async with opened(fault_proxy.url, health=health, pipelining=SHARED) as manager:
         await fault_proxy.black_hole(new=False)
 
         assert await manager.redis.get("key") is None
@@ -173,7 +177,7 @@ async def test_a_stalled_loop_is_not_an_outage(redis_server: RedisServer) -> Non
 async def test_only_one_probe_is_in_flight_however_many_wait(
     redis_server: RedisServer, fault_proxy: FaultProxy
 ) -> None:
-    async with opened(fault_proxy.url, pool={"max_waiting": 500}) as manager:
+    async with opened(fault_proxy.url, pool={"max_waiting": 500}, pipelining=SHARED) as manager:
         await fault_proxy.refuse(cut=True)
         callers: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(manager.redis.get("key")) for _ in range(400)

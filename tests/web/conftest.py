@@ -21,7 +21,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def serve(redis_server: RedisServer) -> AsyncIterator[Serve]:
-    """Serve an app behind uvicorn until the test ends: `site = await serve(app)`.
+    """What serves an app behind uvicorn until the test ends: `site = await serve(app)`.
 
     The server is asked for so that it outlives the app.
     """

@@ -1,5 +1,7 @@
 """A small service that tests run in a process of its own: `uvicorn service:app`."""
 
+from typing import Any
+
 from fastapi import FastAPI
 
 from redis_manager_fastapi import RedisDep, RedisManager, health_router
@@ -22,7 +24,6 @@ async def read(page: str, r: RedisDep) -> int:
 
 
 @app.get("/wait/{queue}")
-async def wait(queue: str, r: RedisDep) -> str | None:
+async def wait(queue: str, r: RedisDep) -> Any:
     """Wait for ever for an element."""
-    found = await r.blpop([queue], timeout=0)
-    return found[1] if found else None
+    return await r.blpop([queue], timeout=0)

@@ -18,6 +18,8 @@ import uvicorn
 import websockets.asyncio.client
 from websockets.asyncio.client import ClientConnection
 
+from redis_manager_fastapi.testing import RedisServer
+
 PATIENCE = 30.0
 TICK = 0.01
 
@@ -49,9 +51,11 @@ class Site:
     async def until(self, path: str, status: int, within: float = PATIENCE) -> httpx.Response:
         """Ask again and again until *path* answers with *status*."""
         async with asyncio.timeout(within):
-            while (response := await self.http.get(path)).status_code != status:
+            while True:
+                response = await self.http.get(path)
+                if response.status_code == status:
+                    return response
                 await asyncio.sleep(TICK)
-        return response
 
 
 Serve = Callable[..., Awaitable[Site]]
@@ -61,7 +65,9 @@ class LocalServer(uvicorn.Server):
     """uvicorn on a loopback port, as a task of the test's own event loop."""
 
     def __init__(self, app: Any, **config: Any) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        # With its protocol named, asyncio sets TCP_NODELAY on what it accepts.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.bind(("127.0.0.1", 0))
         self._up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         super().__init__(uvicorn.Config(app, log_config=None, **config))
@@ -156,6 +162,25 @@ class ServerProcess:
         await self.ended()
         if self._url.done() and not self._url.cancelled():
             self._url.exception()
+
+
+async def eventually(holds: Callable[[], bool | Awaitable[bool]], within: float = PATIENCE) -> None:
+    """Wait until *holds* does, where nothing announces it."""
+    async with asyncio.timeout(within):
+        while True:
+            held = holds()
+            if held if isinstance(held, bool) else await held:
+                return
+            await asyncio.sleep(TICK)
+
+
+async def clients_fall_to(expected: int, server: RedisServer) -> None:
+    """Wait until Redis counts no more connections than that, beside the question's own."""
+
+    async def fallen() -> bool:
+        return len(await server.command("CLIENT LIST")) <= expected + 1
+
+    await eventually(fallen)
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -42,7 +42,9 @@ async def test_body_names_state_and_reason(
     await redis_server.kill()
     await site.until("/readyz", 503, within=1)
     async with asyncio.timeout(5):
-        while (down := await site.http.get("/readyz")).json()["redis"]["default"]["state"] != "down":
+        while (down := await site.http.get("/readyz")).json()["redis"]["default"][
+            "state"
+        ] != "down":
             pass
 
     assert ready.json() == {"status": "ready", "redis": {"default": {"state": "ready"}}}

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -121,9 +122,7 @@ async def test_short_restart_costs_no_read(
     assert {response.status_code for response in responses} == {200}
 
 
-async def test_answers_hold_no_secret(
-    serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_answers_hold_no_secret(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     """Neither bodies, headers nor the log tell the user, the password, the host or the port."""
     directives = {"user": "alice on >s3cret ~* &* +@all"}
     async with RedisServer(directives) as server:
@@ -155,7 +154,7 @@ async def test_pool_too_small_is_told_apart(
     app = counting_app(manager)
 
     @app.get("/wait")
-    async def wait(r: RedisDep) -> list[str] | None:
+    async def wait(r: RedisDep) -> Any:
         return await r.blpop(["queue"], timeout=5)
 
     site = await serve(app)

@@ -15,7 +15,7 @@ from redis_manager_fastapi.web.responses import HANDLERS_KEY
 from .serving import Serve
 
 
-class Failure(Exception):
+class FailureError(Exception):
     pass
 
 
@@ -58,12 +58,12 @@ async def test_starlette_shares_an_app_s_table_of_handlers_in_the_scope(serve: S
     assert HANDLERS_KEY == "starlette.exception_handlers"
 
     async def failing(request: Request) -> JSONResponse:
-        raise Failure
+        raise FailureError
 
     async def installing(request: Request) -> JSONResponse:
         handlers, _ = request.scope["starlette.exception_handlers"]
-        handlers[Failure] = handler
-        raise Failure
+        handlers[FailureError] = handler
+        raise FailureError
 
     async def handler(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse("handled", 418)

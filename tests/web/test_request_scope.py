@@ -3,8 +3,9 @@
 import asyncio
 import gc
 import logging
-import os
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -13,7 +14,7 @@ from starlette.responses import StreamingResponse
 from redis_manager_fastapi import ClientEndedError, Redis, RedisDep, RedisManager
 from redis_manager_fastapi.testing import RedisServer
 
-from .serving import TICK, Serve, Site, serving
+from .serving import TICK, Serve, Site, clients_fall_to, eventually, serving
 
 MANY = 1000
 
@@ -33,13 +34,6 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in records]
 
 
-async def clients_fall_to(expected: int, server: RedisServer) -> None:
-    """Wait until the server counts no more connections than that, beside the question's own."""
-    async with asyncio.timeout(5):
-        while len(await server.command("CLIENT LIST")) > expected + 1:
-            await asyncio.sleep(TICK)
-
-
 @pytest.mark.parametrize(
     ("forgotten", "named"),
     [("pub/sub", "a pub/sub"), ("WATCH", "a pipeline"), ("pinned", "a pinned connection")],
@@ -54,7 +48,7 @@ async def test_what_a_route_forgets_is_closed_with_one_warning(
     named: str,
 ) -> None:
     """A connection left open by a route is closed at the request's end, and the log names it."""
-    kept = []
+    kept: list[Any] = []
 
     @app.get("/")
     async def route(r: RedisDep) -> int:
@@ -99,7 +93,9 @@ async def test_client_is_refused_after_its_request(
     with pytest.raises(ClientEndedError):
         await client.blpop(["key"], timeout=1)
     with pytest.raises(ClientEndedError):
-        await client.pipeline().set("key", 1).execute()
+        pipeline = client.pipeline()
+        pipeline.set("key", 1)
+        await pipeline.execute()
     with pytest.raises(ClientEndedError):
         await client.pubsub().subscribe("news")
     assert manager.stats().leased == 0
@@ -144,7 +140,7 @@ async def test_slow_downloads_hold_no_connection(
 
     @app.get("/fast")
     async def fast(r: RedisDep) -> int:
-        return int(await r.get("downloads"))
+        return int(await r.get("downloads") or 0)
 
     site = await serve(app, timeout_graceful_shutdown=1)
     host, port = site.url.removeprefix("http://").split(":")
@@ -199,12 +195,14 @@ async def test_client_that_disconnects_leaves_nothing_behind(
     site = await serve(app)
     for _ in range(3):
         await disconnected(site, path, entered)
-    async with asyncio.timeout(5):
-        while manager.stats().clients:
-            await asyncio.sleep(TICK)
+    await eventually(lambda: manager.stats().clients == 0)
 
     assert manager.stats().leased == 0
     assert warnings(caplog) == []
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 async def test_nothing_leaks_over_an_app_s_life(redis_server: RedisServer, redis_url: str) -> None:
@@ -226,11 +224,11 @@ async def test_nothing_leaks_over_an_app_s_life(redis_server: RedisServer, redis
 
     await life()  # what is loaded and opened once is open now
     gc.collect()
-    descriptors, tasks = len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
+    descriptors, tasks = open_descriptors(), len(asyncio.all_tasks())
     for _ in range(3):
         await life()
     gc.collect()
 
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert open_descriptors() == descriptors
     assert len(asyncio.all_tasks()) == tasks
     await clients_fall_to(0, redis_server)

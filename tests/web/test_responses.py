@@ -168,7 +168,12 @@ async def test_handler_of_the_app_goes_first(
     site = await serve(app)
     statuses = [
         (await site.http.get(f"/{cls.code}")).status_code
-        for cls in (RedisUnavailableError, ReplyLostError, CommandTimeoutError, RedisNotStartedError)
+        for cls in (
+            RedisUnavailableError,
+            ReplyLostError,
+            CommandTimeoutError,
+            RedisNotStartedError,
+        )
     ]
 
     assert statuses == [unavailable, reply_lost, timeout, not_started]

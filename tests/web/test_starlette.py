@@ -49,7 +49,8 @@ ROUTES = [
 async def test_routes_websockets_and_mounts(serve: Serve, redis_url: str) -> None:
     """`get_manager` finds the manager in each kind of route."""
     app = Starlette(
-        routes=[*ROUTES, Mount("/sub", routes=ROUTES)], lifespan=RedisManager(url=redis_url).lifespan
+        routes=[*ROUTES, Mount("/sub", routes=ROUTES)],
+        lifespan=RedisManager(url=redis_url).lifespan,
     )
     site = await serve(app)
 

@@ -47,9 +47,7 @@ async def test_fail_stops_the_start_at_once(
     serve: Serve, absent: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Policy `fail`: one attempt within the connect timeout; the log has the cause."""
-    manager = RedisManager(
-        url=absent.url, startup={"policy": "fail"}, timeout={"connect": CONNECT}
-    )
+    manager = RedisManager(url=absent.url, startup={"policy": "fail"}, timeout={"connect": CONNECT})
     began = time.monotonic()
     with pytest.raises(StartError):
         await serve(app_with(manager))

@@ -1,0 +1,42 @@
+"""The errors for commands that a pool does not take, in one voice."""
+
+from redis_manager_fastapi.errors import (
+    CommandTimeoutError,
+    PoolClosedError,
+    RedisNotStartedError,
+    RedisUnavailableError,
+    TooManyWaitersError,
+)
+from redis_manager_fastapi.pool.state import PoolState
+
+
+def closed(instance: str, state: PoolState) -> PoolClosedError:
+    """The pool is draining or closed."""
+    return PoolClosedError(f"redis {instance!r} is {state.value}", instance=instance)
+
+
+def unavailable(instance: str, state: PoolState, reason: str) -> RedisUnavailableError:
+    """The pool did not serve within grace."""
+    message = f"redis {instance!r} is {state.value}" + (f": {reason}" if reason else "")
+    return RedisUnavailableError(message, instance=instance)
+
+
+def overdue(instance: str) -> CommandTimeoutError:
+    """The command's deadline came before grace was over."""
+    message = f"redis {instance!r} did not serve before the command's deadline"
+    return CommandTimeoutError(message, instance=instance)
+
+
+def crowded(instance: str, waiting: int) -> TooManyWaitersError:
+    """As many callers as allowed wait already."""
+    message = f"{waiting} callers wait for redis {instance!r} already"
+    return TooManyWaitersError(message, instance=instance)
+
+
+def elsewhere(instance: str) -> RedisNotStartedError:
+    """The pool belongs to another event loop, or to the process that this one was forked from."""
+    message = (
+        f"redis {instance!r} was opened on another event loop or in another process;"
+        " open one manager for each: `async with manager:` or its lifespan"
+    )
+    return RedisNotStartedError(message, instance=instance)

@@ -1,0 +1,1 @@
+"""Every fault of a standalone server, injected into real ones."""

@@ -1,0 +1,83 @@
+"""The server is killed: idle, with commands in flight, and again and again under load."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from redis_manager_fastapi import PoolState, RedisUnavailableError, ReplyLostError
+from redis_manager_fastapi.testing import RedisServer
+from tests.faults.invariants import upheld
+from tests.faults.trial import SLACK
+from tests.managers import until_state
+
+AT_ONCE = 0.005
+
+
+async def test_kill_while_idle(
+    durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
+) -> None:
+    """Row 3: 503 after grace and at once after that; after the restart not one error."""
+    async with upheld(durable_server, bystander, **mode) as trial:
+        await trial.warm()
+        last_reply = trial.now
+        await durable_server.kill()
+
+        first = await trial.read()
+        waited = await trial.net(last_reply, trial.calls[-1].end)
+        await until_state(trial.manager, PoolState.DOWN)
+        later = [await trial.read() for _ in range(50)]
+
+        assert type(first) is RedisUnavailableError
+        assert not first.maybe_executed
+        assert waited <= trial.manager.settings.outage.grace + SLACK
+        assert {type(error) for error in later} == {RedisUnavailableError}
+        took = sorted(call.end - call.start for call in trial.calls[-50:])
+        assert took[-2] < AT_ONCE
+
+        await durable_server.start()
+        await trial.healed()
+        assert await trial.readers(50) + await trial.writers(50) == []
+        assert await trial.block() is None
+
+
+async def test_kill_with_commands_in_flight(
+    durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
+) -> None:
+    """Row 4: reads and unsent commands survive a restart within grace; sent writes are told."""
+    async with upheld(durable_server, bystander, **mode, outage={"grace": 2.0}) as trial:
+        await trial.warm()
+        async with durable_server.client() as admin:
+            asleep = asyncio.create_task(admin.execute_command("DEBUG", "SLEEP", "2"))
+            await asyncio.sleep(0.05)
+            reads = [asyncio.create_task(trial.read()) for _ in range(5)]
+            writes = [asyncio.create_task(trial.write()) for _ in range(5)]
+            await asyncio.sleep(0.05)
+            await durable_server.kill()
+            unsent = [asyncio.create_task(call()) for call in (trial.write, trial.transact)]
+            await asyncio.gather(asleep, return_exceptions=True)
+        await durable_server.start()
+
+        assert await asyncio.gather(*reads) == [None] * 5
+        assert await asyncio.gather(*unsent) == [None] * 2
+        lost = await asyncio.gather(*writes)
+        assert {type(error) for error in lost} == {ReplyLostError}
+        assert all(error and error.maybe_executed for error in lost)
+
+
+@pytest.mark.parametrize("rounds", [3])
+async def test_restart_under_load(
+    durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], rounds: int
+) -> None:
+    """Row 5: a restart of one second costs no read, and no write is executed twice."""
+    limits = {"outage": {"grace": 2.0}, "timeout": {"command": 2.0, "connect": 0.3}}
+    limits["pool"] = {"acquire_timeout": 1.0}
+    async with upheld(durable_server, bystander, **mode, **limits) as trial:
+        async with trial.traffic(150):
+            for _ in range(rounds):
+                await asyncio.sleep(0.2)
+                await durable_server.restart(1.0, crash=True)
+                await trial.healed()
+
+        assert trial.errors("read") == {}
+        assert set(trial.errors()) <= {"ReplyLostError"}

@@ -1,0 +1,146 @@
+"""A peer that says nothing: stopped, behind a black hole, or deaf to a large write."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from redis_manager_fastapi import (
+    CommandTimeoutError,
+    PoolState,
+    RedisUnavailableError,
+    ReplyLostError,
+)
+from redis_manager_fastapi.testing import FaultProxy, RedisServer
+from tests.faults.invariants import upheld
+from tests.faults.trial import SLACK
+from tests.managers import open_descriptors, until, until_state
+
+AT_ONCE = 0.005
+DEFAULTS: dict[str, Any] = {
+    "health": {},
+    "outage": {},
+    "timeout": {},
+    "pool": {},
+    "shutdown": {"drain": 0.5},
+}
+
+Silence = Callable[[RedisServer, FaultProxy], AbstractAsyncContextManager[None]]
+
+
+@asynccontextmanager
+async def stopped(server: RedisServer, proxy: FaultProxy) -> AsyncIterator[None]:
+    """Row 6: SIGSTOP, then SIGCONT."""
+    server.pause()
+    yield
+    server.resume()
+
+
+@asynccontextmanager
+async def black_hole(server: RedisServer, proxy: FaultProxy) -> AsyncIterator[None]:
+    """Row 7: nothing passes in either direction, on old and new connections."""
+    await proxy.black_hole()
+    yield
+    await proxy.pass_through()
+
+
+@asynccontextmanager
+async def replies_lost(server: RedisServer, proxy: FaultProxy) -> AsyncIterator[None]:
+    """Row 8: what is written arrives and is executed; no reply comes back."""
+    await proxy.black_hole(to_server=False)
+    yield
+    await proxy.pass_through()
+
+
+SILENCES = pytest.mark.parametrize(
+    "silence", [stopped, black_hole, replies_lost], ids=["6-stopped", "7-hole", "8-one-way"]
+)
+
+
+@SILENCES
+async def test_silence_under_load(
+    redis_server: RedisServer,
+    bystander: RedisServer,
+    fault_proxy: FaultProxy,
+    mode: dict[str, Any],
+    silence: Silence,
+) -> None:
+    """Noticed in time, then refused at once; late replies reach nobody; healed within R."""
+    async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
+        async with trial.traffic(100):
+            await asyncio.sleep(0.3)
+            async with silence(redis_server, fault_proxy):
+                began = trial.now
+                await trial.detected(began)
+                await until_state(trial.manager, PoolState.DOWN)
+                await asyncio.sleep(trial.manager.settings.outage.grace)
+                known = trial.now
+                await asyncio.sleep(0.5)
+                refused = [c for c in trial.calls if c.start > known]
+            await trial.healed()
+            healed = trial.now
+            await asyncio.sleep(0.2)
+
+        assert {type(call.error) for call in refused} == {RedisUnavailableError}
+        assert not any(call.error and call.error.maybe_executed for call in refused)
+        took = sorted(call.end - call.start for call in refused)
+        assert took[len(took) * 9 // 10] < AT_ONCE
+        assert trial.errors(since=healed) == {}
+        known_errors = {"RedisUnavailableError", "ReplyLostError", "CommandTimeoutError"}
+        assert set(trial.errors()) <= known_errors
+
+
+@pytest.mark.parametrize("silence", [stopped, black_hole], ids=["6-stopped", "7-hole"])
+async def test_silence_is_known_within_one_second_by_default(
+    redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, silence: Silence
+) -> None:
+    """With the default limits: readiness off within 1 s, and no caller waits beyond grace."""
+    async with upheld(redis_server, bystander, fault_proxy, **DEFAULTS) as trial:
+        assert await trial.read() is None
+        async with silence(redis_server, fault_proxy):
+            began = trial.now
+            waiting = asyncio.gather(*(trial.read() for _ in range(10)))
+            assert await trial.detected(began) <= 1.0 + SLACK
+            errors = await waiting
+            assert await trial.net(began) <= 2.0 + 3 * SLACK
+            assert {type(e) for e in errors} <= {CommandTimeoutError, RedisUnavailableError}
+            assert type(await trial.read()) is RedisUnavailableError
+
+
+async def test_black_hole_for_old_connections_only(
+    redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
+) -> None:
+    """A path that forgot its connections, as after a fail-over of a firewall: one replacement."""
+    async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
+        assert await trial.block() is None
+        await fault_proxy.black_hole(new=False)
+        began = trial.now
+        errors = await trial.readers(10)
+
+        await trial.healed(began + 0.25)
+        assert {type(error) for error in errors} <= {ReplyLostError, CommandTimeoutError}
+        assert trial.manager.stats().generation == 2
+
+
+@pytest.mark.parametrize("size", [60_000, 16_000_000])
+async def test_large_write_to_a_server_that_stops_reading(
+    redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], size: int
+) -> None:
+    """Row 13: over at T_cmd, and the sockets go while the server is still stopped."""
+    async with upheld(redis_server, bystander, **mode) as trial:
+        assert await trial.block() is None
+        before = open_descriptors()
+        redis_server.pause()
+        began = trial.now
+
+        writes = [trial.redis.set(f"big {n}", b"x" * size) for n in range(50 if size < 1e6 else 2)]
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        took = await trial.net(began)
+        await until(lambda: open_descriptors() <= before + 1, timeout=1.0)
+        redis_server.resume()
+
+        assert took <= trial.manager.settings.timeout.command + SLACK
+        expected = {CommandTimeoutError, ReplyLostError, RedisUnavailableError}
+        assert {type(outcome) for outcome in outcomes} <= expected

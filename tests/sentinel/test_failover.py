@@ -1,0 +1,192 @@
+"""Fail-over by Sentinel, under load (rows 35 and 36)."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from redis_manager_fastapi import (
+    Event,
+    PoolState,
+    RedisManager,
+    RedisUnavailableError,
+    ReplyLostError,
+    StateChanged,
+)
+from redis_manager_fastapi.testing.sentinel import SentinelDeployment
+from redis_manager_fastapi.testing.server import RedisServer
+from tests.load import assert_counted_at_most_once, count, read, steady_load
+from tests.managers import opened, pool_of, until, until_state
+
+KEYS = [f"key:{number}" for number in range(20)]
+PATIENT = {"outage": {"grace": 10.0}, "timeout": {"command": 10.0}}
+
+
+async def fill(manager: RedisManager) -> None:
+    for key in KEYS:
+        await manager.redis.set(key, key)
+    assert await manager.redis.wait(2, 5000) == 2
+
+
+async def commands_of_ours(server: RedisServer) -> int:
+    """How often the server has executed what only an application sends."""
+    stats = await server.command("INFO", "commandstats")
+    ours = ("cmdstat_get", "cmdstat_set", "cmdstat_incr", "cmdstat_blpop", "cmdstat_keys")
+    return sum(stats[name]["calls"] for name in ours if name in stats)
+
+
+async def connections_of_ours(server: RedisServer) -> int:
+    clients = await server.command("CLIENT LIST")
+    return sum(client["name"] == "the-app" for client in clients)
+
+
+async def test_with_grace_above_the_election_a_kill_costs_no_read(
+    deployment: SentinelDeployment,
+) -> None:
+    old = deployment.servers[0]
+
+    async with opened(deployment.url, **PATIENT) as manager:
+        await fill(manager)
+        async with steady_load(manager.redis, KEYS, read, count) as outcomes:
+            await asyncio.sleep(0.5)
+            await old.kill()
+            await deployment.elected(old)
+            await asyncio.sleep(1)
+        assert {type(error) for _, error in outcomes.failed} <= {ReplyLostError}
+        assert sum(outcomes.maybe.values()) == len(outcomes.failed)
+        await assert_counted_at_most_once(manager.redis, outcomes)
+
+
+async def test_after_a_kill_callers_fail_only_until_the_election_plus_one_second(
+    deployment: SentinelDeployment,
+) -> None:
+    old = deployment.servers[0]
+
+    async with opened(deployment.url, outage={"grace": 0.2}) as manager:
+        await fill(manager)
+        loop = asyncio.get_running_loop()
+        async with steady_load(manager.redis, KEYS, read, count) as outcomes:
+            await asyncio.sleep(0.5)
+            killed = loop.time()
+            await old.kill()
+            await deployment.elected(old)
+            elected = loop.time()
+            await asyncio.sleep(2)
+        assert outcomes.failed
+        assert {type(error) for _, error in outcomes.failed} <= {
+            RedisUnavailableError,
+            ReplyLostError,
+        }
+        assert all(killed <= at <= elected + 1.0 for at, _ in outcomes.failed)
+        await assert_counted_at_most_once(manager.redis, outcomes)
+
+
+async def test_a_failover_with_the_old_primary_alive_costs_no_read_and_leaves_it_alone(
+    deployment: SentinelDeployment,
+) -> None:
+    old, events = deployment.servers[0], list[Event]()
+    settings: dict[str, Any] = {"client_name": "the-app", "listeners": [events.append]}
+
+    async with opened(deployment.url, **settings) as manager:
+        await fill(manager)
+        async with steady_load(manager.redis, KEYS, read, count) as outcomes:
+            await asyncio.sleep(0.3)
+            await deployment.failover()
+            await until(lambda: manager.stats().generation == 2, 20)
+            await until_state(manager, PoolState.READY)
+            before = await commands_of_ours(old)
+            await deployment.elected(old)
+            await asyncio.sleep(1)
+        assert {type(error) for _, error in outcomes.failed} <= {ReplyLostError}
+        assert await commands_of_ours(old) == before
+        assert await connections_of_ours(old) == 0
+        await assert_counted_at_most_once(manager.redis, outcomes)
+    moves = [each for each in events if isinstance(each, StateChanged) and each.state == "suspect"]
+    assert [move.reason for move in moves] == ["the Sentinels name another primary"]
+
+
+async def test_what_callers_hold_does_not_stay_with_the_old_primary(
+    deployment: SentinelDeployment,
+) -> None:
+    old = deployment.servers[0]
+
+    async with opened(deployment.url, client_name="the-app", **PATIENT) as manager:
+        blocked = asyncio.create_task(manager.redis.blpop(["list"], timeout=30))
+        async with manager.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await pubsub.subscribe("news")
+            await pubsub.get_message(timeout=1)
+            await deployment.failover()
+            new = await deployment.elected(old)
+            heard = asyncio.create_task(anext(pubsub.listen()))
+            with pytest.raises(ReplyLostError):
+                await blocked
+            await until_subscribed(new, "news")
+            await manager.redis.publish("news", "hello")
+            assert (await heard)["data"] == "hello"
+        assert await connections_of_ours(old) == 0
+
+
+async def until_subscribed(server: RedisServer, channel: str) -> None:
+    async with asyncio.timeout(10):
+        while not await server.command("PUBSUB CHANNELS", channel):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_primary_that_was_frozen_through_its_failover_gets_nothing_when_it_wakes(
+    deployment: SentinelDeployment,
+) -> None:
+    old = deployment.servers[0]
+
+    async with opened(deployment.url, client_name="the-app", **PATIENT) as manager:
+        await fill(manager)
+        async with steady_load(manager.redis, KEYS, read) as outcomes:
+            old.pause()
+            await deployment.elected(old)
+            await until_state(manager, PoolState.READY)
+            old.resume()
+            before = await commands_of_ours(old)
+            await asyncio.sleep(1.5)
+            assert await commands_of_ours(old) == before
+        assert not outcomes.failed
+        assert await connections_of_ours(old) == 0
+
+
+async def test_a_server_that_is_no_primary_is_refused(deployment: SentinelDeployment) -> None:
+    """A Sentinel that was cut off still names the demoted primary."""
+    old, [*quorum, stale] = deployment.servers[0], deployment.sentinels
+
+    stale.pause()
+    await deployment_without(deployment, stale).failover()
+    await demoted(old)
+    for sentinel in quorum:
+        await sentinel.kill()
+    stale.resume()
+
+    url = f"redis+sentinel://{stale.host}:{stale.port}/0/{deployment.service}"
+    with pytest.raises(RedisUnavailableError, match="not a primary"):
+        async with RedisManager(url=url, startup={"policy": "fail"}):
+            pass
+
+
+def deployment_without(deployment: SentinelDeployment, stale: RedisServer) -> SentinelDeployment:
+    deployment.sentinels = [each for each in deployment.sentinels if each is not stale]
+    return deployment
+
+
+async def demoted(server: RedisServer) -> None:
+    async with asyncio.timeout(30):
+        while (await server.command("ROLE"))[0] != "slave":
+            await asyncio.sleep(0.05)
+
+
+async def test_readonly_from_a_demoted_primary_makes_a_new_generation(
+    deployment: SentinelDeployment,
+) -> None:
+    """Row 16 with Sentinels: the command goes out again on the new primary."""
+    old = deployment.servers[0]
+
+    async with opened(deployment.url, **PATIENT) as manager:
+        await deployment.failover()
+        await deployment.elected(old)
+        assert await manager.redis.set("key", "value")
+        assert pool_of(manager).generation >= 2

@@ -1,0 +1,108 @@
+"""The Sentinels themselves: down, hung, back again, with credentials and TLS of their own."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from redis_manager_fastapi import PoolState, RedisManager, RedisUnavailableError
+from redis_manager_fastapi.testing.proxy import FaultProxy
+from redis_manager_fastapi.testing.sentinel import SentinelDeployment
+from tests.managers import opened, until, until_state
+
+SLACK = 0.05
+
+
+async def test_without_any_sentinel_the_known_primary_still_serves(
+    deployment: SentinelDeployment,
+) -> None:
+    async with opened(deployment.url) as manager:
+        for sentinel in deployment.sentinels:
+            await sentinel.kill()
+        await manager.redis.set("key", "value")
+        await deployment.servers[0].restart()
+
+        assert await manager.redis.get("key") is None
+        assert manager.stats().generation >= 2
+
+
+async def test_frozen_sentinels_delay_a_reconnect_by_no_more_than_their_patience(
+    deployment: SentinelDeployment,
+) -> None:
+    async with opened(deployment.url) as manager:
+        for sentinel in deployment.sentinels:
+            sentinel.pause()
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        await deployment.servers[0].command("CLIENT KILL", "TYPE", "normal")
+        await until(lambda: manager.stats().generation == 2)
+
+        assert clock() - started <= 0.3 + 4 * SLACK
+
+
+@pytest.mark.parametrize("frozen", [1, 2])
+async def test_a_frozen_sentinel_adds_no_more_than_300_ms_to_the_start(
+    deployment: SentinelDeployment, frozen: int
+) -> None:
+    for sentinel in deployment.sentinels[:frozen]:
+        sentinel.pause()
+    clock = asyncio.get_running_loop().time
+    started = clock()
+
+    async with opened(deployment.url):
+        assert clock() - started <= 0.3 + 4 * SLACK
+
+
+async def test_a_start_without_sentinels_says_so(deployment: SentinelDeployment) -> None:
+    for sentinel in deployment.sentinels:
+        await sentinel.kill()
+
+    with pytest.raises(RedisUnavailableError, match="no Sentinel names a primary"):
+        async with RedisManager(url=deployment.url, startup={"policy": "fail"}):
+            pass
+
+
+async def test_an_unknown_service_says_so(deployment: SentinelDeployment) -> None:
+    url = deployment.url.replace(deployment.service, "other")
+
+    with pytest.raises(RedisUnavailableError, match="no Sentinel names a primary"):
+        async with RedisManager(url=url, startup={"policy": "fail"}):
+            pass
+
+
+async def test_a_sentinel_that_was_restarted_is_listened_to_again(
+    deployment: SentinelDeployment,
+) -> None:
+    old = deployment.servers[0]
+
+    async with opened(deployment.url, outage={"grace": 10}, timeout={"command": 10}) as manager:
+        await manager.redis.set("key", "value")
+        for sentinel in deployment.sentinels:
+            await sentinel.restart()
+        await deployment.ready()
+        await deployment.failover()
+        await deployment.elected(old)
+        await until(lambda: manager.stats().generation == 2)
+        await until_state(manager, PoolState.READY)
+        await manager.redis.set("key", "other")
+
+
+async def test_sentinels_have_a_password_of_their_own() -> None:
+    passwords = {"password": "data-secret", "sentinel_password": "sentinel-secret"}
+    async with SentinelDeployment(**passwords) as deployment:
+        sentinel = {"password": "sentinel-secret"}
+
+        async with opened(deployment.url, password="data-secret", sentinel=sentinel) as manager:
+            assert await manager.redis.set("key", "value")
+
+
+async def test_sentinels_have_tls_of_their_own(deployment: SentinelDeployment) -> None:
+    certificate = Path(__file__).parents[1] / "testing" / "localhost.pem"
+    sentinel = deployment.sentinels[0]
+    async with FaultProxy(sentinel.host, sentinel.port, cert_file=certificate) as proxy:
+        url = f"redis+sentinel://{proxy.host}:{proxy.port}/0/{deployment.service}"
+        settings: dict[str, Any] = {"sentinel": {"tls": True}, "tls": {"verify": "none"}}
+
+        async with opened(url, **settings) as manager:
+            assert await manager.redis.set("key", "value")

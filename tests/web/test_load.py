@@ -1,0 +1,112 @@
+"""150 requests a second through uvicorn while Redis is away (faults 3 and 5)."""
+
+import asyncio
+import json
+import sys
+import time
+from asyncio.subprocess import PIPE
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from redis_manager_fastapi.testing import RedisServer
+
+from .serving import environment, server_process
+
+RATE = 150
+GRACE = 2.0
+SETTLED = 0.5  # readers may be let in this long before the server's start is noticed here
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one request.
+
+    Attributes:
+        path: What was asked for.
+        sent: When, on the monotonic clock.
+        took: How long it took, in seconds.
+        status: The HTTP status; 0 if there was no answer.
+    """
+
+    path: str
+    sent: float
+    took: float
+    status: int
+
+
+class Load:
+    """The generator's result.
+
+    Attributes:
+        answers: The requests to the reading route.
+    """
+
+    def __init__(self, rows: list[tuple[str, float, float, int]]) -> None:
+        everything = [Answer(*row) for row in rows]
+        self._controls = [answer for answer in everything if answer.path == "/livez"]
+        self.answers = [answer for answer in everything if answer.path != "/livez"]
+
+    def lag(self, answer: Answer) -> float:
+        """Return the longest that a request without Redis took around *answer*."""
+        began, ended = answer.sent - 0.2, answer.sent + answer.took + 0.2
+        near = [each.took for each in self._controls if began <= each.sent <= ended]
+        return max(near, default=0.0)
+
+    def between(self, began: float, ended: float) -> list[Answer]:
+        """Return the requests that were sent in that time."""
+        return [answer for answer in self.answers if began <= answer.sent < ended]
+
+
+async def generate(url: str, seconds: float) -> Load:
+    """Run the load generator to its end."""
+    command = (sys.executable, str(HERE / "load.py"), url, str(RATE), str(seconds))
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
+    output, _ = await process.communicate()
+    return Load(json.loads(output))
+
+
+async def outage(server: RedisServer, down: float, seconds: float) -> tuple[Load, float, float]:
+    """Put the service under load and take Redis away meanwhile; return when it was away."""
+    env = environment(REDIS_URL=server.url)
+    arguments = ("--log-level", "info", "--no-access-log")
+    async with server_process("service:app", *arguments, directory=HERE, env=env) as service:
+        load = asyncio.create_task(generate(await service.url(), seconds))
+        await asyncio.sleep(1.5)
+        killed = time.monotonic()
+        await server.kill()
+        await asyncio.sleep(down)
+        await server.start()
+        started = time.monotonic()
+        return await load, killed, started
+
+
+def longest(answers: list[Answer]) -> float:
+    return max((answer.took for answer in answers), default=0.0)
+
+
+async def test_restart_of_one_second_fails_no_read(redis_server: RedisServer) -> None:
+    """Row 5: not one failed read, and nobody waits longer than the outage and the recovery."""
+    load, killed, started = await outage(redis_server, down=1.0, seconds=5)
+
+    assert {answer.status for answer in load.answers} == {200}
+    assert len(load.answers) == RATE * 5
+    assert max(a.took - load.lag(a) for a in load.answers) < started - killed + 1.0
+
+
+@pytest.mark.timeout(90)
+async def test_outage_of_five_seconds_is_told_at_once(redis_server: RedisServer) -> None:
+    """While Redis is down: only 503s, half of them within 20 ms, 99 % within grace + 0.3 s."""
+    load, killed, started = await outage(redis_server, down=5.0, seconds=9)
+    during = load.between(killed, started - GRACE)
+    waits = sorted(answer.took - load.lag(answer) for answer in load.between(killed, started))
+    before, after = load.between(0, killed - GRACE), load.between(started + 1.0, float("inf"))
+
+    assert {answer.status for answer in load.answers} == {200, 503}
+    assert {answer.status for answer in during} == {503}
+    assert {answer.status for answer in (*before, *after)} == {200}
+    assert median(waits) < 0.02
+    assert waits[int(len(waits) * 0.99)] < GRACE + 0.3
