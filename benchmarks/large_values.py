@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager, suppress
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -57,9 +57,7 @@ async def measure_large_values(plan: Plan, server: RedisServer) -> LargeValueRes
                 async with _reading(port, path) as reads:
                     times = await _small_commands(port, plan.http_seconds / 2)
                 results.p50.setdefault(reader, []).append(median(times))
-                results.reads.setdefault(reader, []).append(
-                    len(reads) / (plan.http_seconds / 2)
-                )
+                results.reads.setdefault(reader, []).append(len(reads) / (plan.http_seconds / 2))
     return results
 
 

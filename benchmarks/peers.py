@@ -53,9 +53,7 @@ async def _ours(url: str) -> AsyncIterator[Get]:
 async def _redis_py(url: str) -> AsyncIterator[Get]:
     from redis.asyncio import ConnectionPool, Redis
 
-    pool = ConnectionPool.from_url(
-        url, max_connections=REDIS_PY_CONNECTIONS, decode_responses=True
-    )
+    pool = ConnectionPool.from_url(url, max_connections=REDIS_PY_CONNECTIONS, decode_responses=True)
     async with Redis.from_pool(pool) as client:
         yield client.get
 

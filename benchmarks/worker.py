@@ -53,9 +53,7 @@ async def measure(get: Get, tasks: int, seconds: float) -> Sample:
     await asyncio.gather(*[caller() for _ in range(tasks)])
     cpu, elapsed, count = time.process_time() - cpu, clock() - began, len(latencies)
     latencies.sort()
-    return Sample(
-        count / elapsed, latencies[count // 2], latencies[int(count * 0.99)], cpu / count
-    )
+    return Sample(count / elapsed, latencies[count // 2], latencies[int(count * 0.99)], cpu / count)
 
 
 async def serve(peer: str, url: str) -> None:

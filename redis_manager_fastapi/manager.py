@@ -180,7 +180,7 @@ class RedisManager:
                 await pool.wait_ready(startup.timeout)
             except RedisUnavailableError as error:
                 message = f"{error} (waited {startup.timeout:g} s, policy 'wait')"
-                raise RedisUnavailableError(message, instance=self.name) from error
+                raise type(error)(message, instance=self.name) from error
 
     def _topology(self) -> Topology:
         if self.settings.topology == "sentinel":

@@ -1,13 +1,17 @@
 """Where clients find the pool, and what a client may be told about its calls."""
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.errors import RedisNotStartedError
 from redis_manager_fastapi.pool.pool import Pool
 
+P = TypeVar("P")
 
-class Binding:
-    """The link between a manager's clients and the pool that is open now.
+
+class Attachment(Generic[P]):
+    """The link between a manager's clients and the pool, or Cluster, that is open now.
 
     A client may be made before the manager opens, and outlive its closing: it
     looks here at each command.
@@ -17,11 +21,11 @@ class Binding:
         pool: The pool, or None while the manager is not open.
     """
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, pool: P | None = None) -> None:
         self.instance = instance
-        self.pool: Pool | None = None
+        self.pool = pool
 
-    def require(self) -> Pool:
+    def require(self) -> P:
         """Return the pool.
 
         Raises:
@@ -30,6 +34,14 @@ class Binding:
         if self.pool is None:
             raise not_started(self.instance)
         return self.pool
+
+
+class Binding(Attachment[Pool]):
+    """The link to the pool of one server."""
+
+
+class ClusterBinding(Attachment[Cluster]):
+    """The link to a Cluster."""
 
 
 def not_started(instance: str) -> RedisNotStartedError:

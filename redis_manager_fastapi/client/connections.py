@@ -61,6 +61,7 @@ class LeasedConnections(ConnectionPoolInterface):
         pool.check_usable()
         connection = await pool.leases.acquire(purpose or self._purpose, deadline)
         connection.decode = self.connection_kwargs["decode_responses"]
+        connection.himport_registry = self.himport_registry
         if self._scope is not None:
             if self._scope.ended:
                 pool.leases.give_back(connection, reusable=True)

@@ -1,7 +1,7 @@
 """The outage contract for commands on a dedicated connection."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -10,7 +10,7 @@ from redis_manager_fastapi.client.delivery import report_refusal
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.commands import SHARED, blocking_timeout
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.topology.failures import from_reply, refusal_code
+from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
 
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.redis import Redis
@@ -40,7 +40,7 @@ async def execute_dedicated(client: "Redis", args: tuple[Any, ...], options: dic
         except RedisManagerError:
             raise
         except RedisError as error:
-            if refusal_code(error) is None or not again:
+            if not (reconnecting_helps(error) and again):
                 raise from_reply(error, pool.instance) from error.__cause__
             again = False
             await report_refusal(pool, error, deadline)
@@ -69,8 +69,7 @@ async def _exchange(
     connection.socket_timeout = None
     try:
         async with asyncio.timeout_at(_reply_deadline(client, args, deadline)):
-            await connection.send_command(*args)
-            return await client.parse_response(cast(Any, connection), args[0], **options)
+            return await client.exchange(connection, args, options)
     except TimeoutError:
         connection.abort()
         raise _too_late(client) from None

@@ -17,7 +17,7 @@ from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Interrupted, Request
 from redis_manager_fastapi.pool.state import Suspicion
-from redis_manager_fastapi.topology.failures import from_reply, refusal_code
+from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
 
 
 def link_with_room(pool: Pool) -> MultiplexedConnection | None:
@@ -34,20 +34,25 @@ def link_with_room(pool: Pool) -> MultiplexedConnection | None:
 
 async def deliver(pool: Pool, request: Request) -> Any:
     """Send *request* when the pool serves and there is room; return the outcome."""
-    try:
-        async with asyncio.timeout_at(request.deadline):
+    link = link_with_room(pool)
+    while link is None:
+        await pool.serving(request.deadline)
+        if pool.links and (link := link_with_room(pool)) is None:
+            await _room(pool, request.deadline)
             link = link_with_room(pool)
-            while link is None:
-                await pool.serving(request.deadline)
-                if pool.links:
-                    pool.check_crowd()
-                    await min(pool.links, key=lambda each: each.in_flight).room()
-                link = link_with_room(pool)
+    link.submit(request)
+    return await request.future
+
+
+async def _room(pool: Pool, deadline: float) -> None:
+    """Wait for room on the connection with the least in flight."""
+    pool.check_crowd()
+    try:
+        async with asyncio.timeout_at(deadline):
+            await min(pool.links, key=lambda each: each.in_flight).room()
     except TimeoutError:
         message = "no room for the command before its deadline"
         raise CommandTimeoutError(message, instance=pool.instance) from None
-    link.submit(request)
-    return await request.future
 
 
 async def recover(pool: Pool, request: Request, outcome: Exception) -> Any:
@@ -58,7 +63,7 @@ async def recover(pool: Pool, request: Request, outcome: Exception) -> Any:
             raise outcome
         if isinstance(outcome, Interrupted):
             again = _may_repeat(pool, request, outcome, again=again)
-        elif refusal_code(outcome) is not None and again:
+        elif reconnecting_helps(outcome) and again:
             again = False
             await report_refusal(pool, outcome, request.deadline)
         else:

@@ -3,31 +3,46 @@
 from typing import Any, cast
 
 import hiredis
-from redis.connection import Encoder
+from redis.asyncio.connection import Encoder
 
 from redis_manager_fastapi.pool.commands import SharedCommand
+
+# What makes a Cluster node serve the next command, or MULTI block, of a slot it is given.
+ASKING = hiredis.pack_command(("ASKING",))
 
 # Beyond this many bytes a request takes a dedicated connection, so that it does not
 # hold up the others behind it.
 LARGE_REQUEST = 64 * 1024
 
+# An int of less than this size is packed by hiredis itself.
+_LONG = 2**63
+
 _ENCODER = Encoder("utf-8", "strict", decode_responses=False)
 
 
 def pack(command: SharedCommand, args: tuple[Any, ...]) -> bytes:
-    """Pack one listed command.
-
-    hiredis packs what redis-py would send as it is; what it does not know goes
-    through redis-py's encoder, which converts it or says what is wrong.
+    """Pack one listed command into the bytes that redis-py would send.
 
     Raises:
         redis.DataError: An argument is not bytes, str, int or float.
+        ValueError: An int has more digits than Python prints, or a str is no UTF-8.
+        TypeError: A memoryview is not contiguous.
     """
     words = command.words
     arguments: Any = args if len(words) == 1 else (*words, *args[1:])
-    try:
-        return cast(bytes, hiredis.pack_command(arguments))
-    except TypeError:
-        encode = _ENCODER.encode
-        encoded: Any = tuple(bytes(encode(value)) for value in arguments)
-        return cast(bytes, hiredis.pack_command(encoded))
+    for value in arguments:
+        kind = type(value)
+        if kind is str or kind is bytes or (kind is int and -_LONG < value < _LONG):
+            continue
+        arguments = tuple(_encoded(value) for value in arguments)
+        break
+    return cast(bytes, hiredis.pack_command(arguments))
+
+
+def _encoded(value: Any) -> bytes:
+    """Encode one argument as redis-py does, or say what is wrong with it.
+
+    hiredis 3.5 ends the process at a number whose `repr()` fails, and sends
+    wrong bytes for a strided memoryview; joining refuses the latter.
+    """
+    return b"".join((_ENCODER.encode(value),))

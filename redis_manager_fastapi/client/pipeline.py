@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import redis.asyncio.client
 from redis.client import NEVER_DECODE
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, WatchError
 
 from redis_manager_fastapi.client.delivery import deliver, link_with_room, recover
-from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
+from redis_manager_fastapi.client.packing import ASKING, LARGE_REQUEST, pack
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
 from redis_manager_fastapi.pool.request import Batch
@@ -29,6 +29,9 @@ class Pipeline(redis.asyncio.client.Pipeline):
     Whether replies may have been lost under a write decides what a caller
     sees: a pipeline that only reads is sent again, any other raises
     `ReplyLostError`.  Replies are never applied by halves.
+
+    Attributes:
+        asking: Whether ASKING goes ahead of it, in the same write.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Pipeline(redis.asyncio.client.Pipeline):
     ) -> None:
         super().__init__(connections, client.response_callbacks, transaction, shard_hint)
         self._client = client
+        self.asking = False
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """Execute the queued commands and return their replies; arguments are redis-py's.
@@ -73,7 +77,9 @@ class Pipeline(redis.asyncio.client.Pipeline):
 
     async def _execute_shared(self, raise_on_error: bool) -> list[Any]:
         stack, transaction = self.command_stack, self.is_transaction or self.explicit_transaction
-        exchange: Any = _SharedExchange(self._client, read_only=self._reads_only())
+        exchange: Any = _SharedExchange(
+            self._client, read_only=self._reads_only(), asking=self.asking
+        )
         # redis-py 8.1: `_execute_transaction` and `_execute_pipeline` read the replies.
         execute = self._execute_transaction if transaction else self._execute_pipeline
         try:
@@ -84,25 +90,30 @@ class Pipeline(redis.asyncio.client.Pipeline):
             await self.reset()
 
     async def _execute_dedicated(self, raise_on_error: bool) -> list[Any]:
-        stack, read_only, timeout = (
-            self.command_stack,
-            self._reads_only(),
-            self._client.call_options.timeout,
-        )
-        for last in (not read_only, True):
-            self.command_stack = stack
-            try:
-                async with asyncio.timeout(timeout):
-                    return await super().execute(raise_on_error)
-            except TimeoutError:
-                message = "no reply before the pipeline's deadline"
-                raise CommandTimeoutError(
-                    message, instance=self._client.binding.instance, maybe_executed=True
-                ) from None
-            except ReplyLostError as error:
-                if last and error.maybe_executed:
-                    raise
-        raise AssertionError  # the last round returns or raises
+        stack, again = self.command_stack, self._reads_only()
+        scripts, explicit = self.scripts, self.explicit_transaction
+        try:
+            async with asyncio.timeout(self._client.call_options.timeout):
+                while True:
+                    self.command_stack, self.scripts = stack, scripts
+                    self.explicit_transaction = explicit
+                    try:
+                        return await super().execute(raise_on_error)
+                    except ReplyLostError as error:
+                        if error.maybe_executed and not again:
+                            raise
+                        again = again and not error.maybe_executed
+        except TimeoutError:
+            message = "no reply before the pipeline's deadline"
+            raise CommandTimeoutError(
+                message, instance=self._client.binding.instance, maybe_executed=True
+            ) from None
+        except WatchError as error:
+            # redis-py 8.1 calls a connection lost under WATCH a changed key, also after EXEC.
+            lost = error.__context__
+            if isinstance(lost, RedisManagerError) and lost.maybe_executed:
+                raise lost from None
+            raise
 
     def _translated(self, error: RedisError) -> Exception:
         pool = self._client.binding.require()
@@ -123,15 +134,18 @@ class _SharedExchange:
 
     himport_registry = None
 
-    def __init__(self, client: "Redis", *, read_only: bool) -> None:
+    def __init__(self, client: "Redis", *, read_only: bool, asking: bool) -> None:
         self._client = client
         self._read_only = read_only
+        self._asking = asking
         self._expected = 0
         self._replies: list[Any] = []
 
     def pack_commands(self, commands: Iterable[tuple[Any, ...]]) -> bytes:
         """Pack commands into one piece."""
         packed = [pack(SHARED.get(args[0]) or _BRACKETS[args[0]], args) for args in commands]
+        if self._asking:
+            packed.insert(0, ASKING)
         self._expected = len(packed)
         return b"".join(packed)
 
@@ -157,7 +171,7 @@ class _SharedExchange:
             replies = await request.future
         if isinstance(replies, Exception):
             replies = await recover(pool, request, replies)
-        self._replies = replies[::-1]
+        self._replies = replies[:0:-1] if self._asking else replies[::-1]
 
     async def read_response(self, disable_decoding: bool = False) -> Any:
         """Return the next reply, or raise it."""

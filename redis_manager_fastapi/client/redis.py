@@ -1,11 +1,13 @@
 """The client: redis-py's `Redis`, with commands that travel together and outlive an outage."""
 
 import asyncio
+from copy import copy
 from dataclasses import replace
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import redis.asyncio
-from redis.asyncio.client import Monitor, PubSub
+from redis.asyncio.client import Monitor, PubSub, ResponseCallbackT
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ResponseError
 
@@ -16,6 +18,7 @@ from redis_manager_fastapi.client.delivery import deliver, link_with_room, recov
 from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.pool.commands import SHARED
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.request import Request
 
 if TYPE_CHECKING:
@@ -125,7 +128,15 @@ class Redis(redis.asyncio.Redis):
                 if EMPTY_RESPONSE in options:
                     return options[EMPTY_RESPONSE]
                 raise
-        return self.parsed(args[0], reply, options)
+        value = self.parsed(args[0], reply, options)
+        return await value if hasattr(value, "__await__") else value
+
+    async def exchange(
+        self, connection: DedicatedConnection, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
+        """Send a command on *connection* and return the parsed reply."""
+        # redis-py 8.1: `_send_command_parse_response` also prepares HIMPORT's fieldsets.
+        return await self._send_command_parse_response(connection, args[0], *args, **options)
 
     def parsed(self, name: str, reply: Any, options: dict[str, Any]) -> Any:
         """Turn a reply into the value that redis-py's callback for the command makes of it."""
@@ -139,6 +150,11 @@ class Redis(redis.asyncio.Redis):
             options.pop(NEVER_DECODE, None)
             options.pop("keys", None)
         return callback(reply, **options)
+
+    def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
+        """Have *callback* parse the replies to *command*, on this client alone."""
+        self.response_callbacks = copy(self.response_callbacks)
+        super().set_response_callback(command, callback)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return a pipeline; without WATCH it leaves as one write on the shared connection."""
@@ -164,6 +180,17 @@ class Redis(redis.asyncio.Redis):
     def connections(self) -> LeasedConnections:
         """The pool under its own type; redis-py's annotation knows only its own class."""
         return cast(LeasedConnections, self.connection_pool)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # redis-py 8.1 shields two awaits here; cancelled in the first, it would keep the lease.
+        self._usage_counter -= 1
+        if self._usage_counter == 0:
+            await self.aclose()
 
     def _bound(self, purpose: str) -> Any:
         return self.connections.bound(purpose=purpose, scope=self.scope)

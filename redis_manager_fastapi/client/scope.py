@@ -2,13 +2,15 @@
 
 import logging
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.errors import ClientEndedError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
 
 if TYPE_CHECKING:
+    from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
     from redis_manager_fastapi.client.redis import Redis
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -24,18 +26,19 @@ class ClientScope:
 
     __slots__ = ("_client", "_leases", "_pool", "ended")
 
-    def __init__(self, client: "Redis") -> None:
+    def __init__(self, client: "Redis | RedisCluster") -> None:
         self.ended = False
         self._client = client
-        self._pool: Pool | None = None
+        self._pool: Pool | Cluster | None = None
         self._leases: list[DedicatedConnection] | None = None
 
     async def __aenter__(self) -> "Redis":
-        pool = self._client.binding.require()
+        pool: Pool | Cluster = self._client.binding.require()
         pool.check_usable()
         pool.clients += 1
         self._pool = pool
-        return self._client.scoped(self)
+        # With a Cluster it is a RedisCluster, which has the same commands.
+        return cast("Redis", self._client.scoped(self))
 
     async def __aexit__(
         self,
@@ -69,12 +72,10 @@ class ClientScope:
         if self._leases is not None and connection in self._leases:
             self._leases.remove(connection)
 
-    def _take_back(self, pool: Pool) -> None:
-        forgotten = [lease for c in self._leases or () if (lease := pool.leases.book.find(c))]
-        for lease in forgotten:
-            pool.leases.revoke(lease)
+    def _take_back(self, pool: Pool | Cluster) -> None:
+        forgotten = pool.revoke(self._leases or ())
         if forgotten:
-            purposes = ", ".join(sorted({lease.purpose for lease in forgotten}))
+            purposes = ", ".join(sorted(set(forgotten)))
             logger.warning(
                 "redis %r: closed what a client left open at its end: %s; close it yourself,"
                 " best by `async with`",

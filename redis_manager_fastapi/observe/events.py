@@ -24,6 +24,8 @@ class StateChanged:
         reason: Why, in words; never holds a host, a user or a password.
         outage: Seconds since the pool last served; 0.0 unless *state* is
             "ready" after an outage.
+        node: The address of the Cluster node whose pool it is; empty without
+            a Cluster.
     """
 
     instance: str
@@ -32,6 +34,7 @@ class StateChanged:
     generation: int
     reason: str
     outage: float = 0.0
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,14 @@ class ProbeFailed:
         instance: The manager's name.
         error: What went wrong.
         attempt: How many probes failed in a row, from 1.
+        node: The address of the Cluster node that was probed; empty without a
+            Cluster.
     """
 
     instance: str
     error: Exception
     attempt: int
+    node: str = ""
 
 
 Event = StateChanged | ProbeFailed

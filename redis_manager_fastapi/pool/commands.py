@@ -72,18 +72,22 @@ BLOCKING: dict[str, Callable[[tuple[Any, ...]], float | None]] = {
 
 # Commands that leave a session as they found it, beside the shared and the
 # blocking ones.  A connection on which anything else ran is not leased again.
+# A container stands for its subcommands; SCRIPT does not, because of SCRIPT DEBUG.
 # fmt: off
 NEUTRAL = frozenset({
     "ACL", "BGREWRITEAOF", "BGSAVE", "COMMAND", "CONFIG", "DEBUG", "FLUSHALL", "FLUSHDB",
-    "FUNCTION", "INFO", "KEYS", "LASTSAVE", "LATENCY", "MEMORY", "MIGRATE", "OBJECT", "ROLE",
-    "SAVE", "SCRIPT", "SLOWLOG", "SWAPDB", "TIME", "XGROUP", "XINFO",
+    "FUNCTION", "INFO", "KEYS", "LASTSAVE", "LATENCY", "MEMORY", "MIGRATE", "OBJECT", "PUBSUB",
+    "ROLE", "SAVE", "SCRIPT EXISTS", "SCRIPT FLUSH", "SCRIPT KILL", "SCRIPT LOAD", "SLOWLOG",
+    "SWAPDB", "TIME", "XGROUP", "XINFO",
 })
 # fmt: on
 
 
 def leaves_session_alone(name: str) -> bool:
     """Return whether the upper-case command *name* changes nothing about the connection."""
-    return name in SHARED or name in BLOCKING or name.partition(" ")[0] in NEUTRAL
+    if name in SHARED or name in BLOCKING or name in NEUTRAL:
+        return True
+    return name.partition(" ")[0] in NEUTRAL
 
 
 def blocking_timeout(args: tuple[Any, ...]) -> float | None:

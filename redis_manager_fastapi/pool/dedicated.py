@@ -21,8 +21,8 @@ from redis.asyncio.connection import (
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.commands import leaves_session_alone
 
-_OPENERS = {"MULTI": "MULTI", "WATCH": "WATCH"}
-_CLOSERS = {"EXEC": {"MULTI", "WATCH"}, "DISCARD": {"MULTI", "WATCH"}, "UNWATCH": {"WATCH"}}
+_OPENERS = frozenset({"MULTI", "WATCH"})
+_CLOSERS = frozenset({"EXEC", "DISCARD"})
 
 
 class DedicatedConnection(AbstractConnection):
@@ -90,6 +90,9 @@ class DedicatedConnection(AbstractConnection):
         """Connect and shake hands; errors are redis-py's until the session starts."""
         self._serving, self._last_words = False, b""
         self.abort()
+        # redis-py 8.1: `_connect_callbacks` are its pub/sub's; after a SUBSCRIBE nothing
+        # else could be asked.
+        callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
             await super().connect()
         except redis_errors.ConnectionError as error:
@@ -97,6 +100,8 @@ class DedicatedConnection(AbstractConnection):
                 line = self._last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
                 raise self.parse_error(line) from error
             raise
+        finally:
+            self._connect_callbacks = callbacks
 
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
@@ -108,6 +113,13 @@ class DedicatedConnection(AbstractConnection):
         self.tainted = False
         self._unfinished.clear()
         self._serving = True
+
+    async def resubscribe(self) -> None:
+        """Have a pub/sub that holds the connection take up its channels again."""
+        for reference in self._connect_callbacks:
+            callback = reference()
+            if callback is not None:
+                await callback(self)
 
     def abort(self) -> None:
         """Drop the connection at once, with whatever is unsent."""
@@ -132,16 +144,20 @@ class DedicatedConnection(AbstractConnection):
         """Write packed commands; a lost connection raises `ReplyLostError`."""
         if self._serving and not self.alive:
             raise self._lost("the connection was lost before the command", maybe_executed=False)
+        # redis-py limits a write with `asyncio.wait_for`, which on Python 3.11 may swallow a
+        # cancellation (python/cpython#86296); `asyncio.timeout` does not.
+        limit, self.socket_timeout = self.socket_timeout, None
         try:
-            await super().send_packed_command(command, check_health)
-        except RedisManagerError:
-            raise
-        except redis_errors.TimeoutError as error:
+            async with asyncio.timeout(limit):
+                await super().send_packed_command(command, check_health)
+        except TimeoutError as error:
             raise self._late() from error
         except redis_errors.ConnectionError as error:
             if not self._serving:
                 raise
             raise self._lost("the connection broke while sending") from error
+        finally:
+            self.socket_timeout = limit
 
     async def read_response(self, disable_decoding: bool = False, *args: Any, **kwargs: Any) -> Any:
         """Read one reply.
@@ -174,8 +190,10 @@ class DedicatedConnection(AbstractConnection):
         word = word.upper()
         if word in _OPENERS:
             self._unfinished.add(word)
-        elif word in _CLOSERS:
-            self._unfinished -= _CLOSERS[word]
+        elif word == "UNWATCH":
+            self._unfinished.discard("WATCH")
+        elif word in _CLOSERS and "MULTI" in self._unfinished:
+            self._unfinished.clear()
         elif not leaves_session_alone(word):
             self.tainted = True
 

@@ -83,6 +83,7 @@ class Dialer:
         await self._topology.confirm(connection)
         connection.session_starts()
         connection.opened_at = asyncio.get_running_loop().time()
+        await connection.resubscribe()
 
 
 def _cancelled(error: BaseException) -> bool:

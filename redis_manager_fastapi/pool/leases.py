@@ -12,6 +12,8 @@ from redis.exceptions import RedisError
 
 from redis_manager_fastapi.errors import (
     PoolTimeoutError,
+    RedisAuthError,
+    RedisTLSError,
     RedisUnavailableError,
 )
 from redis_manager_fastapi.pool.book import Book, HandOver, Lease, Open, Waiter
@@ -49,11 +51,31 @@ class Host(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """Why the last connection could not be made, and until when nobody tries again."""
+    """Why the last connection could not be made.
 
+    Attributes:
+        since: When the first attempt in a row failed.
+        until: Nobody tries again before.
+        generation: The pool's generation then.
+        error: What the last attempt raised.
+    """
+
+    since: float
     until: float
     generation: int
     error: RedisUnavailableError
+
+    @property
+    def final(self) -> bool:
+        """Whether the server itself said no, so that asking again would not help soon."""
+        answered = getattr(self.error.__cause__, "status_code", None) is not None
+        return answered or isinstance(self.error, RedisAuthError | RedisTLSError)
+
+    def repeated(self) -> RedisUnavailableError:
+        """Return the error for one more caller."""
+        error = type(self.error)(str(self.error), instance=self.error.instance)
+        error.__cause__ = self.error
+        return error
 
 
 class Leases:
@@ -70,6 +92,7 @@ class Leases:
         self._acquire_timeout = pool.acquire_timeout
         self._command_timeout = settings.timeout.command
         self._pause = settings.health.backoff_cap
+        self._grace = settings.outage.grace
         self._refused: _Refusal | None = None
         self._turn = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
@@ -212,29 +235,38 @@ class Leases:
         return None
 
     async def _open(self, purpose: str, deadline: float) -> DedicatedConnection | None:
-        generation = self._host.generation
+        connection = None
         try:
-            self._check_refusal()
             async with asyncio.timeout_at(deadline):
-                connection = await self._dialer.dial_known()
-        except BaseException as error:
-            self._opened(None, purpose)
-            if isinstance(error, TimeoutError):
-                message = "no dedicated connection could be opened before the deadline"
-                raise PoolTimeoutError(message, instance=self._instance) from None
-            if not isinstance(error, RedisUnavailableError):
-                raise
-            failure = error
-        else:
-            connection.generation = generation
-            connection.reconnect = self._reconnect
+                connection = await self._dial(deadline)
+        except TimeoutError:
+            message = "no dedicated connection could be opened before the deadline"
+            raise PoolTimeoutError(message, instance=self._instance) from None
+        finally:
             self._opened(connection, purpose)
-            return connection
-        if self._remember(failure):
-            self._host.suspect(generation, Suspicion.LEASE_LOST, str(failure))
-        if await self._host.settled(generation, deadline):
-            raise failure
-        return None
+        return connection
+
+    async def _dial(self, deadline: float) -> DedicatedConnection | None:
+        """Connect, again after a pause while grace lasts; None when the pool has moved on."""
+        generation = self._host.generation
+        while True:
+            refusal = self._fresh_refusal()
+            if refusal is None:
+                try:
+                    connection = await self._dialer.dial_known()
+                except RedisUnavailableError as error:
+                    refusal = self._remember(error)
+                    self._host.suspect(generation, Suspicion.LEASE_LOST, str(error))
+                else:
+                    connection.generation = generation
+                    connection.reconnect = self._reconnect
+                    return connection
+            if not await self._host.settled(generation, deadline):
+                return None
+            now = self._loop.time()
+            if refusal.final or now >= refusal.since + self._grace:
+                raise refusal.repeated()
+            await asyncio.sleep(max(0.0, refusal.until - now))
 
     def _opened(self, connection: DedicatedConnection | None, purpose: str) -> None:
         """Settle the place that an attempt to open had taken."""
@@ -249,7 +281,9 @@ class Leases:
         """Connect a leased connection again, for redis-py's pub/sub; one at a time."""
         await self._host.serving(self._loop.time() + self._command_timeout)
         async with self._turn:
-            self._check_refusal()
+            refusal = self._fresh_refusal()
+            if refusal is not None:
+                raise refusal.repeated()
             connection.generation = self._host.generation
             try:
                 await self._dialer.revive(connection)
@@ -257,19 +291,16 @@ class Leases:
                 self._remember(error)
                 raise
 
-    def _check_refusal(self) -> None:
-        """Fail at once while the last refusal is fresh: no connect for each caller."""
+    def _fresh_refusal(self) -> _Refusal | None:
+        """Return the last refusal while it is fresh: no connect for each caller."""
         refused = self._refused
         if refused is None or refused.generation != self._host.generation:
-            return
-        if self._loop.time() < refused.until:
-            error = refused.error
-            raise type(error)(str(error), instance=self._instance) from error
+            return None
+        return refused if self._loop.time() < refused.until else None
 
-    def _remember(self, error: RedisUnavailableError) -> bool:
-        """Note a refusal; return whether it is news, not the echo of the last one."""
-        if self._refused is not None and error.__cause__ is self._refused.error:
-            return False
-        until = self._loop.time() + self._pause
-        self._refused = _Refusal(until, self._host.generation, error)
-        return True
+    def _remember(self, error: RedisUnavailableError) -> _Refusal:
+        now, generation, last = self._loop.time(), self._host.generation, self._refused
+        in_a_row = last and last.generation == generation and now < last.until + self._grace
+        since = last.since if last and in_a_row else now
+        self._refused = _Refusal(since, now + self._pause, generation, error)
+        return self._refused

@@ -281,7 +281,9 @@ class MultiplexedConnection(asyncio.Protocol):
                 request.expire(self._instance)
             elif not request.future.done():
                 deadlines.append(request.deadline)
-        if deadlines:
+        if self._in_flight and self._in_flight[0].deadline <= now and self._reader.has_data():
+            self._lose("a reply did not end in time")
+        elif deadlines:
             self._arm(min(deadlines))
         else:
             self._close_if_done()

@@ -6,8 +6,9 @@ the Conditions only carry the news.
 """
 
 import asyncio
+from collections.abc import Iterable
 
-from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
+from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, StateChanged
 from redis_manager_fastapi.pool import refusals
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -51,6 +52,7 @@ class Pool:
         self._bus = bus
         self._state = PoolState.NEW
         self._reason = ""
+        self._kind: type[RedisUnavailableError] = RedisUnavailableError
         self._set_aside: tuple[MultiplexedConnection, ...] = ()
         health = settings.health
         self._grace = Grace(self.loop, settings.outage.grace, health.interval + health.timeout)
@@ -82,8 +84,7 @@ class Pool:
         """Wait until commands can go out, no longer than grace after the last reply.
 
         Raises:
-            RedisUnavailableError: Grace is over.
-            CommandTimeoutError: *deadline*, on the loop's clock, came first.
+            RedisUnavailableError: Grace is over, or *deadline*, on the loop's clock, came first.
             TooManyWaitersError: `pool.max_waiting` callers wait already.
             PoolClosedError: The pool is draining or closed.
             RedisNotStartedError: It was never opened, or on another event loop.
@@ -93,7 +94,7 @@ class Pool:
         self.check_usable()
         limit = min(deadline, self._grace.ends)
         if limit <= self.loop.time():
-            raise self._too_late(deadline)
+            raise self.unavailable()
         self.check_crowd()
         self._waiting += 1
         try:
@@ -102,7 +103,7 @@ class Pool:
             self._waiting -= 1
         self.check_usable()
         if not in_time:
-            raise self._too_late(deadline)
+            raise self.unavailable()
 
     async def wait_ready(self, timeout: float) -> None:
         """Wait until the pool serves, whatever grace says.
@@ -150,11 +151,7 @@ class Pool:
 
     def unavailable(self) -> RedisUnavailableError:
         """Return the error for a command that could not go out."""
-        return refusals.unavailable(self.instance, self._state, self._reason)
-
-    def _too_late(self, deadline: float) -> RedisManagerError:
-        in_grace = deadline < self._grace.ends
-        return refusals.overdue(self.instance) if in_grace else self.unavailable()
+        return refusals.unavailable(self._kind, self.instance, self._state, self._reason)
 
     # What connections tell.
 
@@ -266,7 +263,7 @@ class Pool:
         """Fail what is in flight and refuse, after grace, what comes."""
         links, self.links, self._set_aside = (*self.links, *self._set_aside), (), ()
         self.suspicion = None
-        self._reason = str(error)
+        self._reason, self._kind = str(error), refusals.kind(error)
         if self._state is not PoolState.DOWN:
             self._move(PoolState.DOWN, str(error))
         for link in links:
@@ -307,6 +304,8 @@ class Pool:
         """Drop every connection; final."""
         if self._state is PoolState.CLOSED:
             return
+        if self._state is not PoolState.DRAINING:
+            self._move(PoolState.DRAINING, "closing")
         for link in (*self.links, *self._set_aside):
             link.abort("closed")
         self.links = self._set_aside = ()
@@ -317,6 +316,14 @@ class Pool:
         """Wait until everybody has been told the last news."""
         await self._news.spread()
         await self._trouble.spread()
+
+    def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
+        """Take back what a holder forgot; return what it was taken for."""
+        book = self.leases.book
+        forgotten = [lease for each in connections if (lease := book.find(each))]
+        for lease in forgotten:
+            self.leases.revoke(lease)
+        return [lease.purpose for lease in forgotten]
 
     def stats(self) -> PoolStats:
         """Return the counters of this instant."""
@@ -342,6 +349,8 @@ class Pool:
         check_transition(previous, new)
         self._state = new
         self._reason = "" if new is PoolState.READY else reason
+        if new is PoolState.READY:
+            self._kind = RedisUnavailableError
         outage = self._grace.outage if new is PoolState.READY else 0.0
         self._bus.emit(
             StateChanged(self.instance, previous.value, new.value, self.generation, reason, outage)

@@ -1,9 +1,10 @@
 """The errors for commands that a pool does not take, in one voice."""
 
 from redis_manager_fastapi.errors import (
-    CommandTimeoutError,
     PoolClosedError,
+    RedisAuthError,
     RedisNotStartedError,
+    RedisTLSError,
     RedisUnavailableError,
     TooManyWaitersError,
 )
@@ -15,16 +16,20 @@ def closed(instance: str, state: PoolState) -> PoolClosedError:
     return PoolClosedError(f"redis {instance!r} is {state.value}", instance=instance)
 
 
-def unavailable(instance: str, state: PoolState, reason: str) -> RedisUnavailableError:
+def kind(error: Exception) -> type[RedisUnavailableError]:
+    """Return the class of what callers see while the probe fails with *error*."""
+    for kind in (RedisAuthError, RedisTLSError):
+        if isinstance(error, kind):
+            return kind
+    return RedisUnavailableError
+
+
+def unavailable(
+    kind: type[RedisUnavailableError], instance: str, state: PoolState, reason: str
+) -> RedisUnavailableError:
     """The pool did not serve within grace."""
     message = f"redis {instance!r} is {state.value}" + (f": {reason}" if reason else "")
-    return RedisUnavailableError(message, instance=instance)
-
-
-def overdue(instance: str) -> CommandTimeoutError:
-    """The command's deadline came before grace was over."""
-    message = f"redis {instance!r} did not serve before the command's deadline"
-    return CommandTimeoutError(message, instance=instance)
+    return kind(message, instance=instance)
 
 
 def crowded(instance: str, waiting: int) -> TooManyWaitersError:

@@ -22,7 +22,7 @@ class PoolState(enum.Enum):
 
 
 TRANSITIONS: dict[PoolState, frozenset[PoolState]] = {
-    PoolState.NEW: frozenset({PoolState.STARTING, PoolState.CLOSED}),
+    PoolState.NEW: frozenset({PoolState.STARTING, PoolState.DRAINING}),
     PoolState.STARTING: frozenset({PoolState.READY, PoolState.DOWN, PoolState.DRAINING}),
     PoolState.READY: frozenset({PoolState.SUSPECT, PoolState.DRAINING}),
     PoolState.SUSPECT: frozenset({PoolState.READY, PoolState.DOWN, PoolState.DRAINING}),

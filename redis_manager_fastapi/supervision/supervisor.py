@@ -47,7 +47,8 @@ class Supervisor:
             await asyncio.wait({task})
 
     async def _run(self) -> None:
-        while self._pool.state not in FINAL:
+        # A cancellation that something below swallowed must not keep the task alive.
+        while self._task is not None and self._pool.state not in FINAL:
             try:
                 await self._tend()
             except Exception as error:

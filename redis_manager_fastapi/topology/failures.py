@@ -42,6 +42,11 @@ def refusal_code(error: BaseException) -> str | None:
     return code if code in REFUSALS else None
 
 
+def reconnecting_helps(error: BaseException) -> bool:
+    """Return whether a new connection may meet a server that serves; no Cluster comes up by it."""
+    return refusal_code(error) not in (None, "CLUSTERDOWN")
+
+
 def from_reply(error: Exception, instance: str) -> Exception:
     """Translate an error that the server replied with; the user's own mistakes pass untouched."""
     code = refusal_code(error)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
@@ -42,6 +42,7 @@ class Sentinel:
         self._settings = settings
         self._credentials = credentials
         self._known: Answer | None = None
+        self._news = False
         self._doubted_at: float | None = None
         self._on_move: Callable[[str], None] | None = None
         self._listeners: list[asyncio.Task[None]] = []
@@ -66,11 +67,15 @@ class Sentinel:
     async def locate(self) -> Target:
         """Return where the Sentinels say that the primary is.
 
-        When none of them answers, the primary that is known already is taken.
+        News of theirs is taken as it is; when none of them answers, the primary
+        that is known already is.
 
         Raises:
             RedisUnavailableError: None answers, and none ever did.
         """
+        if self._known is not None and self._news:
+            self._news = False
+            return self._target(self._known.address)
         patience = _PATIENCE if self._known else None
         nodes = self._settings.sentinel.nodes
         answers, failures = await ask_all(nodes, self._settings, patience)
@@ -112,7 +117,7 @@ class Sentinel:
         while True:
             try:
                 await self._listen(node)
-            except (RedisError, OSError, ValueError, LookupError) as error:
+            except Exception as error:  # whatever it was, it must not end the listening
                 logger.debug("lost the Sentinel %s: %r", node, error)
             await asyncio.sleep(random.uniform(0, _PAUSE))  # noqa: S311 (spreads load)
 
@@ -133,7 +138,7 @@ class Sentinel:
             return
         self._known = answer
         if known is not None and known.address != answer.address:
-            self._doubted_at = None
+            self._news, self._doubted_at = True, None
             if self._on_move is not None:
                 self._on_move("the Sentinels name another primary")
 

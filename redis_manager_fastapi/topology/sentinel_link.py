@@ -101,11 +101,12 @@ class SentinelLink:
         Raises:
             redis.TimeoutError: The Sentinel left a PING unanswered for *interval*.
         """
-        try:
-            message = await self._read(interval)
-        except RedisTimeoutError:
+        message = await self._read(interval)
+        if message is None:
             await self._send(("PING",))
             message = await self._read(interval)
+        if message is None:
+            raise RedisTimeoutError("the Sentinel is silent")
         return self._event(message)
 
     async def _send(self, *commands: tuple[str, ...]) -> None:
@@ -113,6 +114,7 @@ class SentinelLink:
         await self._connection.send_packed_command(packed)
 
     async def _read(self, timeout: float) -> Any:
+        """Return the next message, or None when none came in time."""
         return await self._connection.read_response(timeout=timeout, disconnect_on_error=False)
 
     def _question(self) -> tuple[tuple[str, ...], ...]:

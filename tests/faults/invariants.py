@@ -12,7 +12,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
 
 from redis_manager_fastapi import PoolState, RedisManager
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
@@ -82,9 +84,22 @@ def _connections_to(port: int) -> int:
     return sum(row[3] in _CONNECTED and row[2].endswith(f":{port:04X}") for row in rows)
 
 
+class Served(Protocol):
+    """What a trial needs of a server."""
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        ...
+
+    def client(self) -> Redis:
+        """Make a client of redis-py's own."""
+        ...
+
+
 @asynccontextmanager
 async def upheld(
-    server: RedisServer,
+    server: Served,
     bystander: RedisServer,
     proxy: FaultProxy | None = None,
     *,
@@ -101,18 +116,18 @@ async def upheld(
     loop.set_exception_handler(lambda _, context: reports.append(context))
     before = _Belongings()
     lag = LagMeter()
-    url = settings.pop("url", proxy.url if proxy else server.url)
-    manager = RedisManager(url=url, **{**QUICK, **settings})
+    settings = {"url": proxy.url if proxy else server.url, **QUICK, **settings}
+    manager = RedisManager(**settings)
     try:
         async with RedisManager(url=bystander.url, name="bystander") as other, manager:
-            trial = Trial(manager, server, lag)
+            trial = Trial(manager, lag)
             watch = Watch(manager, proxy)
             async with _untouched(other, lag):
                 yield trial
                 await trial.healed()
                 await _rest(trial)
             watch.stop()
-            await _check(trial, watch, extra_connects)
+            await _check(trial, server, watch, extra_connects)
     finally:
         lag.stop()
     await before.assert_all_that_is_left()
@@ -122,20 +137,18 @@ async def upheld(
 async def _rest(trial: Trial) -> None:
     """Wait for the last lease, and for a suspicion to be resolved."""
     await until(
-        lambda: (
-            trial.manager.stats().state is PoolState.READY and trial.manager.stats().leased == 0
-        )
+        lambda: trial.manager.stats().state is PoolState.READY and trial.manager.stats().leased == 0
     )
 
 
-async def _check(trial: Trial, watch: Watch, extra_connects: int) -> None:
+async def _check(trial: Trial, server: Served, watch: Watch, extra_connects: int) -> None:
     assert trial.strangers == [], "an error that callers do not know escaped"
     assert_at_rest(trial.manager)  # I1, I3
     assert await trial.readers(20) == []  # I2
     assert await trial.block() is None
     await _in_time(trial)  # I4
     _no_herd(trial, watch, extra_connects)  # I5
-    await _counted(trial)  # I6
+    await _counted(trial, server)  # I6
     stats = trial.manager.stats()
     assert (stats.state, stats.serving, stats.reason) == (PoolState.READY, True, "")  # I10
 
@@ -158,8 +171,8 @@ def _no_herd(trial: Trial, watch: Watch, extra: int) -> None:
     assert watch.connecting <= 2, f"{watch.connecting} connects in flight (I5)"
 
 
-async def _counted(trial: Trial) -> None:
-    async with trial.server.client() as admin:
+async def _counted(trial: Trial, server: Served) -> None:
+    async with server.client() as admin:
         counter, pair, twin = (int(n or 0) for n in await admin.mget("counter", "pair", "twin"))
     trial.ledgers["counter"].assert_tells_the_truth(counter)
     trial.ledgers["pair"].assert_tells_the_truth(pair)

@@ -11,7 +11,6 @@ from typing import Any
 
 from redis_manager_fastapi import RedisManager, RedisManagerError
 from redis_manager_fastapi.client.redis import Redis
-from redis_manager_fastapi.testing import RedisServer
 from tests.faults.lag import TICK, LagMeter
 
 SLACK = 0.05
@@ -66,10 +65,9 @@ class Trial:
         calls: Every recorded call.
     """
 
-    def __init__(self, manager: RedisManager, server: RedisServer, lag: LagMeter) -> None:
+    def __init__(self, manager: RedisManager, lag: LagMeter) -> None:
         self.manager = manager
         self.redis: Redis = manager.redis
-        self.server = server
         self.lag = lag
         self.calls: list[Call] = []
         self.ledgers = {"counter": Ledger(), "pair": Ledger()}

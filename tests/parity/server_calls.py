@@ -230,8 +230,8 @@ CLIENTS: list[Call] = [
     call("client_unblock", 999999),
     call("client_pause", 1, all=False),
     call("client_unpause"),
-    call("acl_cat"),
-    call("acl_cat", "geo"),
+    unordered("acl_cat"),
+    unordered("acl_cat", "geo"),
     call("acl_whoami"),
     call("acl_users"),
     call("acl_setuser", "bob", enabled=True, nopass=True, commands=["+get"], keys=["cache:*"]),
@@ -253,8 +253,8 @@ CLIENTS: list[Call] = [
 # Commands that change the session of the connection on which they run; redis-py's
 # pool would hand that session to the next call, so each runs on a client of its own.
 SESSION: list[Call] = [
-    call("auth", "wrong"),
-    call("auth", "wrong", username="nobody"),
+    kind("auth", "wrong"),
+    kind("auth", "wrong", username="nobody"),
     call("hello"),
     call("select", 3),
     call("select", 99),

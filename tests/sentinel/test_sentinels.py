@@ -89,10 +89,10 @@ async def test_a_sentinel_that_was_restarted_is_listened_to_again(
 
 
 async def test_sentinels_have_a_password_of_their_own() -> None:
-    passwords = {"password": "data-secret", "sentinel_password": "sentinel-secret"}
-    async with SentinelDeployment(**passwords) as deployment:
-        sentinel = {"password": "sentinel-secret"}
+    deployment = SentinelDeployment(password="data-secret", sentinel_password="sentinel-secret")
+    sentinel = {"password": "sentinel-secret"}
 
+    async with deployment:
         async with opened(deployment.url, password="data-secret", sentinel=sentinel) as manager:
             assert await manager.redis.set("key", "value")
 

@@ -21,9 +21,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def serve(redis_server: RedisServer) -> AsyncIterator[Serve]:
-    """What serves an app behind uvicorn until the test ends: `site = await serve(app)`.
+    """Start an app behind uvicorn, as often as the test likes, and end it with the test.
 
-    The server is asked for so that it outlives the app.
+    The Redis server is asked for so that it outlives the app.
     """
     async with AsyncExitStack() as stack:
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,7 @@ class Site:
                 await asyncio.sleep(TICK)
 
 
-Serve = Callable[..., Awaitable[Site]]
+Serve = Callable[..., Coroutine[Any, Any, Site]]
 
 
 class LocalServer(uvicorn.Server):

@@ -92,9 +92,9 @@ async def test_client_is_refused_after_its_request(
         await client.get("key")
     with pytest.raises(ClientEndedError):
         await client.blpop(["key"], timeout=1)
+    pipeline = client.pipeline()
+    pipeline.set("key", 1)
     with pytest.raises(ClientEndedError):
-        pipeline = client.pipeline()
-        pipeline.set("key", 1)
         await pipeline.execute()
     with pytest.raises(ClientEndedError):
         await client.pubsub().subscribe("news")

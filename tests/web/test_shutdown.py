@@ -20,8 +20,8 @@ from .serving import (
     Serve,
     ServerProcess,
     clients_fall_to,
-    eventually,
     environment,
+    eventually,
     server_process,
 )
 

@@ -82,7 +82,7 @@ async def test_wait_starts_when_redis_comes(serve: Serve, absent: RedisServer) -
             failed.set()
 
     manager = RedisManager(url=absent.url, timeout={"connect": CONNECT}, listeners=[listen])
-    starting = asyncio.create_task(serve(app_with(manager)))  # type: ignore[arg-type]
+    starting = asyncio.create_task(serve(app_with(manager)))
     await failed.wait()
     assert not starting.done()
     await come_back(absent)

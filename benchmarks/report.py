@@ -1,0 +1,129 @@
+"""The page and the pictures in `docs/`."""
+
+import os
+import platform
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import tables
+from benchmarks.apps import VALUE
+from benchmarks.chart import Panel, grouped_bars
+from benchmarks.commands import TASKS, CommandResults
+from benchmarks.http_routes import CLIENTS, CONNECTIONS, HTTPResults
+from benchmarks.large_values import CALLERS
+from benchmarks.peers import PEERS
+from benchmarks.plan import Plan
+from benchmarks.targets import Results, findings
+
+PAGE, COMMANDS, ROUTES = "benchmarks.md", "benchmarks-commands.svg", "benchmarks-routes.svg"
+
+
+def files(plan: Plan, results: Results) -> dict[str, str]:
+    """Return every file of the report, by name."""
+    made = {PAGE: page(plan, results)}
+    if results.commands:
+        made[COMMANDS] = _commands_picture(results.commands)
+    if results.http is not None and results.http.clients:
+        made[ROUTES] = _routes_picture(results.http)
+    return made
+
+
+def write(directory: Path, made: dict[str, str]) -> None:
+    """Write the files."""
+    for name, text in made.items():
+        (directory / name).write_text(text)
+
+
+def page(plan: Plan, results: Results) -> str:
+    """Return the Markdown page."""
+    blocks = [
+        "# Benchmarks",
+        f"Written by `scripts/bench` on {datetime.now(UTC):%Y-%m-%d}: Python"
+        f" {platform.python_version()}, {os.cpu_count()} CPUs ({platform.machine()}),"
+        f" {', '.join(tables.versions())}. {plan.rounds} interleaved rounds; each figure is"
+        " the median over the rounds, each ratio the median of the ratios within a round.",
+        *_left_out(results),
+        "## Targets",
+        tables.targets_table(findings(results)),
+    ]
+    if results.commands:
+        blocks += _commands(plan, results.commands)
+    if results.http is not None and results.http.clients:
+        blocks += _routes(plan, results.http)
+    if results.large is not None:
+        blocks += [
+            "## Next to large values",
+            f"{CALLERS} callers ask a route for one small GET each, while another route reads 8 MB"
+            " values one after another without a pause, in the same process; the small GET's"
+            " time is taken in its route.",
+            tables.large_values_table(results.large),
+        ]
+    return "\n\n".join(block.strip() for block in blocks) + "\n"
+
+
+def _commands(plan: Plan, commands: list[CommandResults]) -> Iterator[str]:
+    yield "## Commands"
+    yield (
+        f"GET of {len(VALUE)} bytes from a server on the same machine, each client in a process of"
+        f" its own, {plan.command_seconds:g} s a round; in brackets the ratio to redis-py. redis-py"
+        " has a `ConnectionPool` with a connection for each task, the faster of its two pools; the"
+        " other clients have their defaults. The bare protocol packs, writes once per turn of"
+        " the loop and parses, nothing else: no deadline, no bound, no healing."
+    )
+    yield f"![Commands per second by number of tasks]({COMMANDS})"
+    for results in commands:
+        yield f"### {results.loop}"
+        yield tables.rates_table(results)
+        yield tables.latency_table(results)
+        yield tables.cpu_table(results)
+
+
+def _routes(plan: Plan, http: HTTPResults) -> Iterator[str]:
+    yield "## Routes"
+    yield (
+        f"FastAPI under one uvicorn worker (uvloop, httptools, no access log), wrk with"
+        f" {CONNECTIONS} connections for {plan.http_seconds} s a round. Every route answers with"
+        " the same body. Requests per second with a good answer; in brackets the share of the same"
+        " app's route without Redis. redis-py is one client over a `BlockingConnectionPool` of 50,"
+        " its default, handed out by an `async def` dependency; fastapi-redis-sdk has its defaults."
+    )
+    yield f"![Share of the route without Redis]({ROUTES})"
+    yield tables.http_table(http)
+    yield tables.connections_table(http)
+
+
+def _left_out(results: Results) -> Iterator[str]:
+    missing = {
+        f"{PEERS[peer].title} ({commands.loop})": why
+        for commands in results.commands
+        for peer, why in commands.left_out.items()
+    }
+    if results.http is not None:
+        missing |= {CLIENTS.get(name, name): why for name, why in results.http.left_out.items()}
+    if missing:
+        yield "Left out: " + "; ".join(f"{name}: {why}" for name, why in missing.items()) + "."
+
+
+def _commands_picture(commands: list[CommandResults]) -> str:
+    panels = []
+    for results in commands:
+        rates = {
+            PEERS[peer].title: [results.middle(peer, tasks, "rate") / 1000 for tasks in TASKS]
+            for peer in results.peers
+        }
+        labels = {name: [f"{rate:.0f}" for rate in values] for name, values in rates.items()}
+        panels.append(Panel(results.loop, [str(tasks) for tasks in TASKS], dict(rates), labels))
+    title = f"GET of {len(VALUE)} bytes: commands per second"
+    return grouped_bars(title, "thousand commands/s", "concurrent tasks", panels)
+
+
+def _routes_picture(http: HTTPResults) -> str:
+    shares = {
+        CLIENTS[client]: [http.share(client, route) for route in ("one", "ten")]
+        for client in http.clients
+    }
+    labels = {name: [f"{share:.2f}" for share in values] for name, values in shares.items()}
+    panel = Panel("one uvicorn worker", ["one GET", "ten gathered GETs"], dict(shares), labels)
+    title = "Requests per second, as a share of the same route without Redis"
+    return grouped_bars(title, "share of no Redis", "commands per request", [panel])

@@ -1,0 +1,89 @@
+"""What is asked of the figures, and what a run says about it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.commands import CommandResults
+from benchmarks.http_routes import CROWD, HTTPResults
+from benchmarks.large_values import LargeValueResults
+from benchmarks.peers import BARE, OURS, REDIS_PY
+
+
+@dataclass(slots=True)
+class Results:
+    """All that a run measured; a part that was not run is None.
+
+    Attributes:
+        commands: One for each event loop.
+        http: The routes under wrk.
+        large: Small commands next to large values.
+    """
+
+    commands: list[CommandResults]
+    http: HTTPResults | None = None
+    large: LargeValueResults | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One target next to its figure.
+
+    Attributes:
+        measure: What was measured.
+        target: What is asked, in words.
+        figure: What was found, in words.
+        met: Whether it is enough.
+    """
+
+    measure: str
+    target: str
+    figure: str
+    met: bool
+
+
+def findings(results: Results) -> Iterator[Finding]:
+    """Compare what was measured with what is asked."""
+    for commands in results.commands:
+        yield from _about_commands(commands)
+    if results.http is not None and "ours" in results.http.clients:
+        yield from _about_http(results.http)
+    if results.large is not None:
+        for reader, words in (("dedicated", "`dedicated=True`"), ("shared", "the shared one")):
+            yield _at_most(
+                f"GET p50 while 8 MB values are read on {words}, to quiet",
+                results.large.ratio(reader),
+                2,
+            )
+
+
+def _about_commands(commands: CommandResults) -> Iterator[Finding]:
+    if OURS not in commands.peers:
+        return
+    if REDIS_PY in commands.peers:
+        yield _at_least(
+            f"GET at 64 tasks, to redis-py's pool ({commands.loop})", commands.ratio(OURS, 64), 9
+        )
+    if BARE in commands.peers:
+        measure = f"GET at 64 tasks, to a bare protocol with hiredis ({commands.loop})"
+        yield _at_least(measure, commands.ratio(OURS, 64, to=BARE), 0.75)
+    if REDIS_PY in commands.peers:
+        measure = f"GET at 1 task, p50, to redis-py's pool ({commands.loop})"
+        yield _at_most(measure, commands.ratio(OURS, 1, "p50"), 0.9)
+
+
+def _about_http(http: HTTPResults) -> Iterator[Finding]:
+    yield _at_least("route with one GET, to no Redis", http.share("ours", "one"), 0.7)
+    yield _at_least("route with ten GETs, to no Redis", http.share("ours", "ten"), 0.45)
+    failed = http.failed("ours", "one") + http.failed("ours", "ten") + http.crowd["ours"].failed
+    yield Finding("failed requests", "0", str(failed), failed == 0)
+    connections = http.redis_connections["ours"]
+    measure = f"connections to Redis under {CROWD} requests at once, ten GETs each"
+    yield Finding(measure, "2 or fewer", str(connections), connections <= 2)
+
+
+def _at_least(measure: str, value: float, limit: float) -> Finding:
+    return Finding(measure, f"{limit:g} or more", f"{value:.2f}", value >= limit)
+
+
+def _at_most(measure: str, value: float, limit: float) -> Finding:
+    return Finding(measure, f"{limit:g} or less", f"{value:.2f}", value <= limit)

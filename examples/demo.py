@@ -1,0 +1,91 @@
+"""`minimal.py` behind uvicorn, with a Redis server to break; started by `scripts/demo`."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+
+import uvicorn
+
+from redis_manager_fastapi.testing import RedisServer
+
+logger = logging.getLogger("demo")
+
+DURABLE = {"appendonly": "yes", "appendfsync": "always"}  # what was counted outlives kill -9
+
+WITH_OWN_SERVER = """
+  Redis  {redis}, pid {pid}
+  open   {app}/docs
+  try    curl -X POST {app}/hits/a
+  watch  curl -i {app}/readyz
+  break  kill -9 {pid}
+  mend   kill -USR1 {demo}     (starts Redis again, on its port)
+  end    Ctrl-C
+"""
+WITH_GIVEN_SERVER = """
+  Redis  the one of REDIS_URL
+  open   {app}/docs
+  try    curl -X POST {app}/hits/a
+  end    Ctrl-C
+"""
+
+
+class DemoServer(uvicorn.Server):
+    """uvicorn that says where it serves, and ends on Ctrl-C and SIGTERM without passing them on."""
+
+    def __init__(self, redis: RedisServer | None) -> None:
+        super().__init__(uvicorn.Config("minimal:app", timeout_graceful_shutdown=5))
+        self._redis = redis
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        port = sockets[0].getsockname()[1] if sockets else 0
+        app, redis = f"http://127.0.0.1:{port}", self._redis
+        if redis is None:
+            text = WITH_GIVEN_SERVER.format(app=app)
+        else:
+            text = WITH_OWN_SERVER.format(app=app, redis=redis.url, pid=redis.pid, demo=os.getpid())
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+async def restart_on_signal(redis: RedisServer) -> None:
+    """Start Redis again at each SIGUSR1, whatever has become of it."""
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, asked.set)
+    while await asked.wait():
+        asked.clear()
+        if redis.running:
+            await redis.kill()
+        await redis.start()
+        logger.info("Redis runs again, pid %d", redis.pid)
+
+
+async def main() -> None:
+    async with AsyncExitStack() as stack:
+        redis = None
+        if not os.environ.get("REDIS_URL"):
+            redis = await stack.enter_async_context(RedisServer(DURABLE))
+            os.environ["REDIS_URL"] = redis.url
+            restarts = asyncio.create_task(restart_on_signal(redis))
+            stack.callback(restarts.cancel)
+        # With its protocol named, asyncio sets TCP_NODELAY on what it accepts.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.bind(("127.0.0.1", 0))
+        await DemoServer(redis).serve([listening])
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
+    asyncio.run(main())

@@ -1,0 +1,35 @@
+from typing import Any
+
+from fastapi import FastAPI, HTTPException
+
+from redis_manager_fastapi import (
+    REDIS_RESPONSES,
+    RedisDep,
+    RedisManager,
+    RedisUnavailableError,
+    ReplyLostError,
+    health_router,
+)
+
+redis = RedisManager()
+app = FastAPI(lifespan=redis.lifespan, responses=REDIS_RESPONSES)
+app.include_router(health_router)
+
+
+@app.get("/greeting")
+async def greeting(r: RedisDep) -> str:
+    try:
+        name = str(await r.get("name") or "there")
+    except RedisUnavailableError:
+        name = "there"  # this route can do without
+    return f"Hello {name}"
+
+
+@app.post("/payments/{number}")
+async def pay(number: str, r: RedisDep) -> dict[str, Any]:
+    try:
+        first = await r.set(f"paid:{number}", 1, nx=True)
+    except ReplyLostError as error:
+        # It was sent and may have been executed: look before you try again.
+        raise HTTPException(409, "whether it was paid is unknown") from error
+    return {"paid": number, "again": not first}

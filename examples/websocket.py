@@ -1,0 +1,14 @@
+from fastapi import FastAPI, WebSocket
+
+from redis_manager_fastapi import RedisDep, RedisManager
+
+redis = RedisManager()
+app = FastAPI(lifespan=redis.lifespan)
+
+
+@app.websocket("/votes/{poll}")
+async def votes(websocket: WebSocket, poll: str, r: RedisDep) -> None:
+    await websocket.accept()
+    async for choice in websocket.iter_text():
+        await r.hincrby(f"poll:{poll}", choice, 1)
+        await websocket.send_json(await r.hgetall(f"poll:{poll}"))

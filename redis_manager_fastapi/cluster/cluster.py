@@ -1,0 +1,300 @@
+"""A Cluster as one deployment: its nodes, the map of their slots, and who waits for them."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from redis.credentials import CredentialProvider
+
+from redis_manager_fastapi.cluster.node import Node, NodeBus
+from redis_manager_fastapi.cluster.slot_map import SlotMap
+from redis_manager_fastapi.cluster.stats import ClusterStats, shards_of, summed
+from redis_manager_fastapi.cluster.surveyor import Surveyor
+from redis_manager_fastapi.cluster.view import View
+from redis_manager_fastapi.errors import (
+    CommandTimeoutError,
+    PoolClosedError,
+    RedisNotStartedError,
+    RedisUnavailableError,
+)
+from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.news import News
+from redis_manager_fastapi.pool.state import FINAL, PoolState
+from redis_manager_fastapi.settings import Address, RedisSettings
+from redis_manager_fastapi.supervision.supervised import SupervisedPool
+from redis_manager_fastapi.topology.cluster_node import ClusterNode
+
+
+class Cluster:
+    """The nodes of a Cluster, each healed on its own, and the map that finds them.
+
+    It is made on the event loop that it serves.
+
+    Attributes:
+        instance: The manager's name.
+        map: Which node has which slot.
+        clients: Scoped clients in use.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        credentials: CredentialProvider | None,
+        bus: Bus,
+        *,
+        instance: str,
+    ) -> None:
+        self.instance = instance
+        self.settings = settings
+        self.loop = asyncio.get_running_loop()
+        self.clients = 0
+        self.map = SlotMap(self._make_node, self._retire, reads=settings.cluster.reads)
+        self._credentials = credentials
+        self._bus = bus
+        self._surveyor = Surveyor(
+            settings,
+            credentials,
+            self.map,
+            instance=instance,
+            take=self._take,
+            fail=self._fail,
+            needed=self._troubled,
+        )
+        self._phase = PoolState.NEW
+        self._known = False
+        self._epoch = 0
+        self._surveys = 0
+        self._failure = ""
+        self._opened = self.loop.time()
+        self._refused: dict[int | None, float] = {}
+        self._waiting = 0
+        self._news = News(self.loop)
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self.instance!r} {self.state.value} nodes={len(self.map.nodes)}>"
+
+    @property
+    def state(self) -> PoolState:
+        """Where the Cluster stands: ready when every slot is served."""
+        if self._phase is not PoolState.STARTING:
+            return self._phase
+        if not self._known:
+            return PoolState.DOWN if self._failure else PoolState.STARTING
+        if self.is_serving:
+            return PoolState.READY
+        pools = [pool for node in self.map.owners if (pool := node.pool)]
+        down = not self.map.covered or any(pool.state is PoolState.DOWN for pool in pools)
+        return PoolState.DOWN if down or self._refused else PoolState.SUSPECT
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether a command on any slot would go out now."""
+        return (
+            self._phase is PoolState.STARTING
+            and self.map.covered
+            and not self._refused
+            and all(node.serving for node in self.map.owners)
+        )
+
+    # What callers do.
+
+    async def known(self, deadline: float) -> None:
+        """Wait until there is a map, no longer than grace after the opening.
+
+        Raises:
+            RedisUnavailableError: No node answers.
+            CommandTimeoutError: *deadline*, on the loop's clock, came first.
+            PoolClosedError: The Cluster is draining or closed.
+        """
+        self.check_usable()
+        if not self._known:
+            grace = self._opened + self.settings.outage.grace
+            await self._wait(lambda: self._known, deadline, grace)
+
+    async def mended(self, slot: int | None, reason: str, deadline: float) -> None:
+        """Wait for a survey after *slot* was refused, no longer than grace after the first time.
+
+        Raises:
+            RedisUnavailableError: Grace is over: the slot is known not to be served.
+            CommandTimeoutError: *deadline*, on the loop's clock, came first.
+            PoolClosedError: The Cluster is draining or closed.
+        """
+        self.check_usable()
+        since = self._refused.setdefault(slot, self.loop.time())
+        self._failure = reason
+        self._surveyor.wake()
+        surveys = self._surveys
+        grace = since + self.settings.outage.grace
+        await self._wait(lambda: self._surveys > surveys, deadline, grace)
+
+    async def wait_ready(self, timeout: float) -> None:
+        """Wait until every slot is served, whatever grace says.
+
+        Raises:
+            RedisUnavailableError: One still is not after *timeout* seconds.
+            PoolClosedError: The Cluster was closed meanwhile.
+        """
+        limit = self.loop.time() + timeout
+        in_time = await self._news.wait_for(self._serving_or_final, limit)
+        self.check_usable()
+        if not in_time:
+            raise self.unavailable()
+
+    async def wait_settled(self) -> None:
+        """Wait until the first survey, and the first probe of each node, have ended."""
+        await self._news.wait_for(self._settled, None)
+
+    def check_usable(self) -> None:
+        """Raise unless the Cluster is open, or opening, on this event loop."""
+        try:
+            here = asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            here = False
+        if not here:
+            message = (
+                f"redis {self.instance!r} was opened on another event loop or in another process;"
+                " open one manager for each: `async with manager:` or its lifespan"
+            )
+            raise RedisNotStartedError(message, instance=self.instance)
+        if self._phase in FINAL:
+            message = f"redis {self.instance!r} is {self._phase.value}"
+            raise PoolClosedError(message, instance=self.instance)
+
+    def unavailable(self) -> RedisUnavailableError:
+        """Return the error for a command that could not go out."""
+        message = f"redis {self.instance!r} is {self.state.value}"
+        reason = self.stats().reason or self._failure
+        return RedisUnavailableError(
+            f"{message}: {reason}" if reason else message, instance=self.instance
+        )
+
+    def moved(self, slot: int, address: Address) -> Node:
+        """Enter that *slot* has moved, and return its node; a survey finds what else has."""
+        node = self.map.move(slot, address)
+        self._surveyor.wake()
+        return node
+
+    def doubt(self) -> None:
+        """Have the map looked at: something went wrong that it may explain."""
+        self._surveyor.wake()
+
+    def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
+        """Take back what a holder forgot; return what it was taken for."""
+        held = list(connections)
+        pools = [pool for node in self.map.nodes if (pool := node.pool)]
+        return [purpose for pool in pools for purpose in pool.revoke(held)]
+
+    def stats(self) -> ClusterStats:
+        """Return the counters of this instant, by shard and by node."""
+        return summed(
+            shards_of(self.map.slots),
+            [pool.stats() for node in self.map.nodes if (pool := node.pool)],
+            instance=self.instance,
+            state=self.state,
+            generation=self._surveys,
+            clients=self.clients,
+            waiting=self._waiting,
+        )
+
+    # Opening and closing.
+
+    def start(self) -> None:
+        """Begin to open."""
+        self._opened = self.loop.time()
+        self._phase = PoolState.STARTING
+        self._surveyor.start()
+
+    async def aclose(self, drain: float) -> None:
+        """Refuse new work, let what is in flight finish for *drain* seconds, and close."""
+        if self._phase in FINAL:
+            return
+        self._phase = PoolState.DRAINING
+        self._news.announce()
+        try:
+            await self._surveyor.stop()
+            await asyncio.gather(*(node.aclose(drain) for node in self.map.nodes))
+            while self._closing:
+                await asyncio.wait(self._closing)
+        finally:
+            self._phase = PoolState.CLOSED
+        await self._news.spread()
+
+    # What the surveyor and the nodes tell.
+
+    def _take(self, view: View) -> None:
+        """Take a new view, unless it is older than the map and the map's nodes answer."""
+        self._surveys += 1
+        stale = view.epoch < self._epoch and any(node.serving for node in self.map.owners)
+        if not stale:
+            self._epoch, self._known, self._failure = view.epoch, True, ""
+            self.map.apply(view)
+            for node in self.map.nodes:
+                if node.is_primary or self.settings.cluster.reads != "primary":
+                    node.open()
+            if view.healthy:
+                self._refused = {
+                    slot: since
+                    for slot, since in self._refused.items()
+                    if slot is not None and self.map.slots[slot] is None
+                }
+        self._news.announce()
+
+    def _fail(self, error: RedisUnavailableError) -> None:
+        self._surveys += 1
+        self._failure = str(error)
+        self._news.announce()
+
+    def _troubled(self) -> bool:
+        return self._phase is PoolState.STARTING and not self.is_serving
+
+    def _node_changed(self) -> None:
+        if self._troubled():
+            self._surveyor.wake()
+        self._news.announce()
+
+    def _make_node(self, address: Address, role: str) -> Node:
+        return Node(address, role, self._make_pool)
+
+    def _make_pool(self, node: Node) -> SupervisedPool:
+        topology = ClusterNode(
+            self.settings, self._credentials, node.address, read_only=not node.is_primary
+        )
+        bus = NodeBus(self._bus, node.address, self._node_changed)
+        return SupervisedPool(topology, self.settings, bus, instance=self.instance)
+
+    def _retire(self, node: Node) -> None:
+        """Close a node that is not part of the map any more; what is in flight may finish."""
+        task = self.loop.create_task(node.aclose(self.settings.timeout.command))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    # Inside.
+
+    async def _wait(self, predicate: Callable[[], bool], deadline: float, grace: float) -> None:
+        limit = min(deadline, grace)
+        in_time = False
+        if limit > self.loop.time():
+            self._waiting += 1
+            try:
+                in_time = await self._news.wait_for(
+                    lambda: predicate() or self._phase in FINAL, limit
+                )
+            finally:
+                self._waiting -= 1
+        self.check_usable()
+        if in_time:
+            return
+        if grace <= deadline:
+            raise self.unavailable()
+        message = f"redis {self.instance!r} did not serve before the command's deadline"
+        raise CommandTimeoutError(message, instance=self.instance)
+
+    def _serving_or_final(self) -> bool:
+        return self.is_serving or self._phase in FINAL
+
+    def _settled(self) -> bool:
+        if self._phase in FINAL or (self._failure and not self._known):
+            return True
+        pools = [node.pool for node in self.map.owners]
+        return self._known and all(pool and pool.state is not PoolState.STARTING for pool in pools)

@@ -1,0 +1,85 @@
+"""One node of a Cluster, with a pool and a supervisor of its own."""
+
+from dataclasses import replace
+from typing import Any
+
+import redis.asyncio.cluster
+from redis.cluster import PRIMARY, get_node_name
+
+from redis_manager_fastapi.observe.events import Bus, Event
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.settings import Address
+from redis_manager_fastapi.supervision.supervised import SupervisedPool
+
+
+class Node(redis.asyncio.cluster.ClusterNode):
+    """A node in one role: one whose role changes is replaced by another object.
+
+    It is redis-py's `ClusterNode` in name, address and role, so that it may be
+    given as `target_nodes`; its connections are a supervised pool, opened when
+    somebody first needs it.
+
+    Attributes:
+        address: Where it is.
+        client: What sends commands to this node alone; the client layer's to set.
+    """
+
+    def __init__(self, address: Address, role: str, make_pool: Any) -> None:
+        super().__init__(address.host, address.port, role)
+        # redis-py resolves "localhost" here; the Cluster's own name for the node is kept.
+        self.host, self.name = address.host, get_node_name(address.host, address.port)
+        self.address = address
+        self.client: Any = None
+        self._make_pool = make_pool
+        self._supervised: SupervisedPool | None = None
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it takes writes."""
+        return bool(self.server_type == PRIMARY)
+
+    @property
+    def link(self) -> MultiplexedConnection | None:
+        """A shared connection that commands may go out on now."""
+        supervised = self._supervised
+        links = supervised.pool.links if supervised is not None else ()
+        return min(links, key=lambda each: each.in_flight) if links else None
+
+    @property
+    def serving(self) -> bool:
+        """Whether a command would go out now; a closed pool's does not."""
+        return self._supervised is not None and self._supervised.pool.is_serving
+
+    def open(self) -> Pool:
+        """Return the pool, which begins to open if nobody has needed it yet."""
+        if self._supervised is None:
+            supervised: SupervisedPool = self._make_pool(self)
+            self._supervised = supervised
+            supervised.start()
+        return self._supervised.pool
+
+    async def aclose(self, drain: float) -> None:
+        """Close the pool, if there is one."""
+        if self._supervised is not None:
+            await self._supervised.aclose(drain)
+
+    @property
+    def pool(self) -> Pool | None:
+        """The pool, if anybody has needed it yet."""
+        return None if self._supervised is None else self._supervised.pool
+
+
+class NodeBus(Bus):
+    """Tells the Cluster what happens to a node, and its listeners, with the node's address."""
+
+    def __init__(self, bus: Bus, address: Address, changed: Any) -> None:
+        super().__init__(())
+        self._bus = bus
+        self._node = str(address)
+        self._changed = changed
+
+    def emit(self, event: Event) -> None:
+        """Pass the event on, with the node in it."""
+        self._bus.emit(replace(event, node=self._node))
+        self._changed()

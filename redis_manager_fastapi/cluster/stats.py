@@ -1,0 +1,119 @@
+"""A Cluster's counters, by shard and by node."""
+
+from dataclasses import dataclass
+
+from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.pool.state import PoolState, PoolStats
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStats:
+    """One node at one instant.
+
+    Attributes:
+        address: Where it is, as `host:port`.
+        primary: Whether it takes writes.
+        pool: Its pool's counters; None when nobody has needed a connection yet.
+    """
+
+    address: str
+    primary: bool
+    pool: PoolStats | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStats:
+    """The slots of one primary at one instant.
+
+    Attributes:
+        slots: The slots, such as `0-5460,6000`.
+        serving: Whether a write would go out now.
+        reason: Why not; empty while it would.
+        nodes: The primary, then its replicas.
+    """
+
+    slots: str
+    serving: bool
+    reason: str
+    nodes: tuple[NodeStats, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStats(PoolStats):
+    """A Cluster's counters at one instant: the sums over its nodes, and each shard.
+
+    Attributes:
+        shards: The shards, by their first slot.
+    """
+
+    shards: tuple[ShardStats, ...] = ()
+
+
+def shards_of(slots: list[list[Node] | None]) -> tuple[ShardStats, ...]:
+    """Return the shards; slots that no node has are one without nodes."""
+    owned: dict[str, list[int]] = {}
+    nodes: dict[str, list[Node]] = {}
+    for slot, listed in enumerate(slots):
+        name = listed[0].name if listed else ""
+        owned.setdefault(name, []).append(slot)
+        if listed and len(listed) >= len(nodes.get(name, ())):
+            nodes[name] = listed
+    return tuple(_shard(owned[name], nodes.get(name, [])) for name in owned)
+
+
+def _shard(slots: list[int], nodes: list[Node]) -> ShardStats:
+    serving = bool(nodes) and nodes[0].serving
+    stats = tuple(
+        NodeStats(str(node.address), node.is_primary, pool.stats() if (pool := node.pool) else None)
+        for node in nodes
+    )
+    reason = "" if serving else _reason(nodes)
+    return ShardStats(_ranges(slots), serving, reason, stats)
+
+
+def _reason(nodes: list[Node]) -> str:
+    if not nodes:
+        return "no node has them"
+    pool = nodes[0].pool
+    return (pool.reason if pool else "") or "connecting"
+
+
+def _ranges(slots: list[int]) -> str:
+    """Return ascending *slots* as ranges."""
+    ranges: list[list[int]] = []
+    for slot in slots:
+        if ranges and slot == ranges[-1][1] + 1:
+            ranges[-1][1] = slot
+        else:
+            ranges.append([slot, slot])
+    return ",".join(f"{a}-{b}" if a != b else f"{a}" for a, b in ranges)
+
+
+def summed(
+    shards: tuple[ShardStats, ...],
+    pools: list[PoolStats],
+    *,
+    instance: str,
+    state: PoolState,
+    generation: int,
+    clients: int,
+    waiting: int,
+) -> ClusterStats:
+    """Return the sums over *pools*, with a reason that names the slots that do not serve."""
+    lost = [f"slots {shard.slots}: {shard.reason}" for shard in shards if not shard.serving]
+    return ClusterStats(
+        instance=instance,
+        state=state,
+        serving=state is PoolState.READY,
+        generation=generation,
+        reason="; ".join(lost),
+        links=sum(pool.links for pool in pools),
+        in_flight=sum(pool.in_flight for pool in pools),
+        idle=sum(pool.idle for pool in pools),
+        leased=sum(pool.leased for pool in pools),
+        opening=sum(pool.opening for pool in pools),
+        waiting=sum(pool.waiting for pool in pools) + waiting,
+        clients=clients,
+        connects=sum(pool.connects for pool in pools),
+        shards=shards,
+    )

@@ -1,0 +1,144 @@
+"""The task that keeps the map of slots true.
+
+It asks when somebody says that the map may be wrong, and goes on asking while
+slots are not served: one survey at a time, at most one in half a second,
+however many callers meet the trouble.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from redis.credentials import CredentialProvider
+
+from redis_manager_fastapi.cluster.slot_map import SlotMap
+from redis_manager_fastapi.cluster.view import View, ask_address, ask_link, best_of
+from redis_manager_fastapi.errors import RedisUnavailableError
+from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.settings import Address, RedisSettings
+from redis_manager_fastapi.topology.cluster_node import ClusterNode
+
+logger = logging.getLogger("redis_manager_fastapi")
+
+# Seconds between two surveys, how many nodes one asks, and how long (seconds) the
+# first answer waits for the others.
+_APART = 0.5
+_SAMPLE = 3
+_PATIENCE = 0.3
+
+
+class Surveyor:
+    """Surveys a Cluster for its map.
+
+    Args:
+        settings: Of the manager.
+        credentials: The manager's provider, if it has one.
+        slots: The map, read for whom to ask.
+        take: Called with each new view; returns once everybody has been told.
+        fail: Called with the reason when nobody answers.
+        needed: Whether to go on asking.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        credentials: CredentialProvider | None,
+        slots: SlotMap,
+        *,
+        instance: str,
+        take: Callable[[View], None],
+        fail: Callable[[RedisUnavailableError], None],
+        needed: Callable[[], bool],
+    ) -> None:
+        self.connects = 0
+        self._settings = settings
+        self._credentials = credentials
+        self._map = slots
+        self._instance = instance
+        self._take = take
+        self._fail = fail
+        self._needed = needed
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._logged = ""
+
+    def start(self) -> None:
+        """Begin, with a first survey."""
+        self._wanted.set()
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(), name=f"redis-surveyor-{self._instance}")
+
+    async def stop(self) -> None:
+        """End the task and whatever it was asking."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    def wake(self) -> None:
+        """Survey as soon as the last survey is half a second old."""
+        self._wanted.set()
+
+    async def _run(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            started = clock()
+            try:
+                await self._survey()
+            except Exception as error:
+                self._log_once(error)
+            if self._needed():
+                self._wanted.set()
+            await asyncio.sleep(max(0.0, started + _APART - clock()))
+
+    async def _survey(self) -> None:
+        view = await self._ask_serving()
+        error: Exception | None = None
+        if view is None:
+            view, error = await self._ask_anybody()
+        if view is None:
+            message = f"no node of the cluster answers: {error}" if error else "no node answers"
+            self._fail(RedisUnavailableError(message, instance=self._instance))
+            return
+        self._take(view)
+        await self._map.tell_listeners()
+
+    async def _ask_serving(self) -> View | None:
+        """Ask a few nodes to which there is a connection."""
+        links = [(link, node.address) for node in self._map.nodes if (link := node.link)]
+        sample = random.sample(links, min(_SAMPLE, len(links)))
+        timeout = self._settings.health.timeout
+        view, _ = await best_of(
+            (ask_link(link, address, timeout) for link, address in sample), _PATIENCE
+        )
+        return view
+
+    async def _ask_anybody(self) -> tuple[View | None, Exception | None]:
+        """Connect to the nodes that are known, and to those of the settings, a few at a time."""
+        known = [node.address for node in self._map.nodes if not node.serving]
+        addresses = list(dict.fromkeys([*known, *self._settings.cluster.nodes]))
+        random.shuffle(addresses)
+        error: Exception | None = None
+        for start in range(0, len(addresses), _SAMPLE):
+            asked = addresses[start : start + _SAMPLE]
+            questions = (ask_address(self._dialer(each), each) for each in asked)
+            view, errors = await best_of(questions, _PATIENCE)
+            if view is not None:
+                return view, None
+            error = errors[0] if errors else error
+        return None, error
+
+    def _dialer(self, address: Address) -> Dialer:
+        self.connects += 1
+        topology = ClusterNode(self._settings, self._credentials, address)
+        timeout = self._settings.timeout.connect
+        return Dialer(topology, timeout=timeout, instance=self._instance)
+
+    def _log_once(self, error: Exception) -> None:
+        """Log a fault of the surveyor itself, not again while it repeats."""
+        if self._logged != repr(error):
+            self._logged = repr(error)
+            logger.error("the survey of redis %r failed", self._instance, exc_info=error)

@@ -1,0 +1,144 @@
+"""What one node says of the whole Cluster: asked, parsed and compared.
+
+Nothing here changes any state; `SlotMap` takes what it likes.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import hiredis
+
+from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.request import Batch
+from redis_manager_fastapi.settings import Address
+
+_WORDS: Any = (("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"))
+_QUESTION = b"".join(hiredis.pack_command(words) for words in _WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRange:
+    """Neighbouring slots with the same nodes.
+
+    Attributes:
+        start: The first slot.
+        end: The last slot.
+        nodes: The nodes that have them, the primary first.
+    """
+
+    start: int
+    end: int
+    nodes: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The Cluster as one node sees it.
+
+    Attributes:
+        healthy: Whether the node itself would serve.
+        epoch: Its newest epoch: a higher one has seen more fail-overs.
+        ranges: The slots that have a primary.
+    """
+
+    healthy: bool
+    epoch: int
+    ranges: tuple[SlotRange, ...]
+
+    @property
+    def rank(self) -> tuple[bool, int, int]:
+        """Orders views: the best one is the greatest."""
+        covered = sum(each.end - each.start + 1 for each in self.ranges)
+        return self.healthy, self.epoch, covered
+
+
+async def ask_link(link: MultiplexedConnection, asked: Address, timeout: float) -> View | None:
+    """Ask over a connection in service; None when it does not answer in time."""
+    loop = link.loop
+    deadline = loop.time() + timeout
+    request = Batch(
+        _QUESTION, loop.create_future(), deadline, decode=True, read_only=True, expected=2
+    )
+    link.submit(request)
+    replies = await request.future
+    return parse(replies, asked) if isinstance(replies, list) else None
+
+
+async def ask_address(dialer: Dialer, asked: Address) -> View:
+    """Ask over a connection made for the purpose.
+
+    Raises:
+        RedisUnavailableError: The node cannot be reached, or is not part of a Cluster.
+    """
+    connection = await dialer.dial()
+    try:
+        await connection.send_packed_command(_QUESTION)
+        return parse([await connection.read_response() for _ in range(2)], asked)
+    finally:
+        connection.abort()
+
+
+async def best_of(questions: Iterable[Any], patience: float) -> tuple[View | None, list[Exception]]:
+    """Await all *questions* side by side and return the best view, with the errors of the others.
+
+    After the first answer the others get *patience* seconds more.
+    """
+    loop = asyncio.get_running_loop()
+    tasks = {loop.create_task(question) for question in questions}
+    waiting, views, errors = set(tasks), list[View](), list[Exception]()
+    limit: float | None = None
+    try:
+        while waiting:
+            left = None if limit is None else max(0.0, limit - loop.time())
+            done, waiting = await asyncio.wait(
+                waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                break
+            for task in done:
+                _sort(task, views, errors)
+            if views and limit is None:
+                limit = loop.time() + patience
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+    return max(views, key=lambda view: view.rank, default=None), errors
+
+
+def _sort(task: "asyncio.Task[View | None]", views: list[View], errors: list[Exception]) -> None:
+    error = task.exception()
+    if isinstance(error, Exception):
+        errors.append(error)
+    elif error is None and (view := task.result()) is not None and view.ranges:
+        views.append(view)
+
+
+def parse(replies: list[Any], asked: Address) -> View:
+    """Turn the replies to the question into a view.
+
+    A node without an address of its own is the one that was asked.
+
+    Raises:
+        redis.ResponseError: The node refused to say.
+    """
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    slots, info = replies
+    text = info if isinstance(info, str) else info.decode()
+    facts = dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
+    return View(
+        healthy=facts.get("cluster_state") == "ok",
+        epoch=int(facts.get("cluster_current_epoch", 0)),
+        ranges=tuple(_range(entry, asked) for entry in slots),
+    )
+
+
+def _range(entry: list[Any], asked: Address) -> SlotRange:
+    nodes = tuple(Address(node[0] or asked.host, int(node[1])) for node in entry[2:])
+    return SlotRange(int(entry[0]), int(entry[1]), nodes)

@@ -1,0 +1,1 @@
+"""What the command table says, held against a running server."""

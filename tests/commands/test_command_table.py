@@ -1,0 +1,262 @@
+"""The table of commands that may share a connection, held against a running server."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from redis_manager_fastapi.pool.command_table import READS, WRITES
+from redis_manager_fastapi.pool.commands import (
+    BLOCKING,
+    NEUTRAL,
+    SHARED,
+    blocking_timeout,
+    leaves_session_alone,
+)
+from redis_manager_fastapi.testing.server import RedisServer
+
+ROOT = Path(__file__).parents[2]
+TABLE = (ROOT / "redis_manager_fastapi/pool/command_table.py").read_text()
+
+# Taken by hand, against their flags; a name that the flags have come to allow has to go.
+BY_HAND = {
+    "PING": "keeps no session",
+    "ECHO": "keeps no session",
+    "OBJECT": "redis-py sends the subcommand as an argument",
+    "PUBLISH": "sends to others' sessions only",
+    "SPUBLISH": "sends to others' sessions only",
+    "EVAL": "a script's SELECT ends with the script",
+    "EVALSHA": "a script's SELECT ends with the script",
+    "EVAL_RO": "a script's SELECT ends with the script",
+    "EVALSHA_RO": "a script's SELECT ends with the script",
+    "FCALL": "a function is a script",
+    "FCALL_RO": "a function is a script",
+}
+
+# Allowed by their flags, and still not taken.
+LEFT_OUT = {
+    "FLUSHALL": "may take seconds",
+    "FLUSHDB": "may take seconds",
+    "KEYS": "walks the whole data set",
+    "MIGRATE": "blocks the server on another one",
+    "RESTORE-ASKING": "what servers say to each other",
+    "SWAPDB": "changes what every other caller sees",
+}
+
+SESSION = [
+    "SELECT",
+    "AUTH",
+    "HELLO",
+    "RESET",
+    "QUIT",
+    "MONITOR",
+    "SUBSCRIBE",
+    "PSUBSCRIBE",
+    "SSUBSCRIBE",
+    "WATCH",
+    "MULTI",
+    "READONLY",
+    "READWRITE",
+    "ASKING",
+    "SYNC",
+    "PSYNC",
+    "REPLCONF",
+    "CLIENT",
+    "HIMPORT",
+    "SCRIPT",
+]
+WITH_SUBCOMMANDS = [
+    "CLIENT REPLY",
+    "CLIENT TRACKING",
+    "CLIENT SETNAME",
+    "CLIENT NO-EVICT",
+    "SCRIPT DEBUG",
+    "HIMPORT PREPARE",
+]
+
+REFUSED = {"blocking", "admin", "pubsub", "noscript"}
+
+
+@pytest.fixture(scope="module")
+def derive() -> ModuleType:
+    """Return the script that writes the table."""
+    spec = importlib.util.spec_from_file_location("derive", ROOT / "scripts/derive_commands.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+async def flags(derive: ModuleType, redis_url: str) -> dict[str, set[str]]:
+    """Return the flags of each command, and subcommand, that the server knows."""
+    commands, _ = await derive.ask(redis_url)
+    return {name: flags for command in commands for name, flags in derive.names(command)}
+
+
+def test_no_command_both_reads_and_writes() -> None:
+    assert not READS & WRITES
+
+
+async def test_listed_commands_carry_the_flag_and_none_that_forbids_sharing(
+    flags: dict[str, set[str]],
+) -> None:
+    wrong = {}
+    for name in (READS | WRITES) - BY_HAND.keys():
+        wanted = "readonly" if name in READS else "write"
+        known = flags.get(name)
+        if known is not None and (wanted not in known or known & REFUSED):
+            wrong[name] = known
+
+    assert not wrong
+
+
+async def test_commands_that_the_flags_allow_are_listed_or_left_out_with_a_reason(
+    flags: dict[str, set[str]],
+) -> None:
+    allowed = {
+        name
+        for name, known in flags.items()
+        if known & {"readonly", "write"}
+        if not known & REFUSED
+    }
+
+    assert allowed - READS - WRITES == LEFT_OUT.keys()
+
+
+async def test_adjustments_by_hand_are_needed(flags: dict[str, set[str]]) -> None:
+    plain = {
+        name
+        for name, known in flags.items()
+        if known & {"readonly", "write"}
+        if not known & REFUSED
+    }
+
+    assert not BY_HAND.keys() & plain
+    assert BY_HAND.keys() <= READS | WRITES
+
+
+async def test_read_only_adjustments_change_no_key(redis_server: RedisServer) -> None:
+    async with redis_server.client() as client:
+        for command in (
+            ("EVAL_RO", "return redis.call('SET', 'k', 'v')", 0),
+            ("EVALSHA_RO", await client.script_load("return redis.call('SET', 'k', 'v')"), 0),
+        ):
+            with pytest.raises(Exception, match="read-only"):
+                await client.execute_command(*command)
+
+        assert await client.exists("k") == 0
+
+
+async def test_file_is_what_the_script_derives(derive: ModuleType, redis_url: str) -> None:
+    commands, version = await derive.ask(redis_url)
+    if f"# Derived from Valkey {version}." not in TABLE:
+        pytest.skip(f"the table was derived from another version than Valkey {version}")
+
+    reads, writes = derive.sort_out(commands)
+
+    assert reads == READS
+    assert writes == WRITES
+
+
+async def test_containers_and_their_subcommands_are_told_apart(
+    flags: dict[str, set[str]],
+) -> None:
+    for name in (READS | WRITES) - BY_HAND.keys():
+        container, _, subcommand = name.partition(" ")
+        if subcommand and container in {known.partition(" ")[0] for known in flags}:
+            assert name in flags, f"{name} is not a subcommand of the server's {container}"
+
+    assert SHARED["OBJECT ENCODING"].words == ("OBJECT", "ENCODING")
+    assert SHARED["GET"].words == ("GET",)
+
+
+def test_names_are_spelled_as_redis_py_sends_them() -> None:
+    for name in SHARED:
+        assert name == name.upper()
+        assert name == " ".join(name.split())
+
+
+async def test_commands_that_block_are_known_as_such(flags: dict[str, set[str]]) -> None:
+    blocking = {name for name, known in flags.items() if "blocking" in known}
+
+    assert blocking == BLOCKING.keys()
+    assert not blocking & SHARED.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("BLPOP", "a", "b", 1.5), 1.5),
+        (("BLPOP", "a", 0), 0.0),
+        (("BRPOP", "a", "2"), 2.0),
+        (("BRPOPLPUSH", "a", "b", 3), 3.0),
+        (("BLMOVE", "a", "b", "LEFT", "RIGHT", b"4"), 4.0),
+        (("BZPOPMIN", "a", 5), 5.0),
+        (("BZPOPMAX", "a", 6), 6.0),
+        (("BLMPOP", 7, 1, "a", "LEFT"), 7.0),
+        (("BZMPOP", 8, 1, "a", "MIN"), 8.0),
+        (("XREAD", b"COUNT", 1, b"BLOCK", b"2500", b"STREAMS", "s", "$"), 2.5),
+        (("XREAD", b"STREAMS", "BLOCK", "9000"), None),
+        (("XREADGROUP", "GROUP", "g", "c", "BLOCK", 100, "STREAMS", "s", ">"), 0.1),
+        (("WAIT", 1, 1500), 1.5),
+        (("WAITAOF", 1, 0, 250), 0.25),
+        (("GET", "a"), None),
+        ((b"BLPOP", "a", 1), None),
+        (("BLPOP", "a", "soon"), None),
+        (("BLPOP",), None),
+    ],
+    ids=str,
+)
+def test_time_that_a_command_asks_to_block(
+    arguments: tuple[Any, ...], expected: float | None
+) -> None:
+    assert blocking_timeout(arguments) == expected
+
+
+async def test_redis_py_sends_the_blocking_time_where_the_table_looks_for_it(
+    redis_server: RedisServer,
+) -> None:
+    """The argument that the table reads is the one that redis-py's method fills."""
+    sent: list[tuple[Any, ...]] = []
+
+    class Listening(Redis):
+        async def execute_command(self, *args: Any, **options: Any) -> Any:
+            sent.append(args)
+            return None
+
+    client = Listening()
+    await client.blpop(["a", "b"], timeout=7)
+    await client.brpop("a", timeout=7)
+    await client.brpoplpush("a", "b", timeout=7)
+    await client.blmove("a", "b", 7)
+    await client.blmpop(7, 1, "a", direction="LEFT")
+    await client.bzpopmin("a", timeout=7)
+    await client.bzpopmax("a", timeout=7)
+    await client.bzmpop(7, 1, ["a"], min=True)
+    await client.xread({"a": "0"}, block=7000, count=1)
+    await client.xreadgroup("g", "c", {"a": ">"}, block=7000)
+    await client.wait(1, 7000)
+    await client.waitaof(1, 1, 7000)
+
+    assert {args[0] for args in sent} == BLOCKING.keys()
+    assert {args: blocking_timeout(args) for args in sent} == dict.fromkeys(sent, 7.0)
+
+
+async def test_neutral_commands_exist_and_are_neither_shared_nor_blocking(
+    flags: dict[str, set[str]],
+) -> None:
+    known = {name.partition(" ")[0] for name in flags} | flags.keys()
+
+    assert known >= NEUTRAL
+    assert not (NEUTRAL - {"OBJECT"}) & SHARED.keys()
+    assert not NEUTRAL & BLOCKING.keys()
+
+
+@pytest.mark.parametrize("name", [*SESSION, *WITH_SUBCOMMANDS, "NOSUCHCOMMAND", "", "GET x"])
+def test_commands_that_may_change_a_session_are_not_neutral(name: str) -> None:
+    assert not leaves_session_alone(name)

@@ -1,0 +1,148 @@
+"""What one caller does to a session never reaches the next one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import redis
+
+from redis_manager_fastapi import RedisManager
+from redis_manager_fastapi.client.redis import Redis
+
+Act = Callable[[Redis], Awaitable[object]]
+
+
+async def _command(r: Redis, *words: str) -> None:
+    await r.execute_command(*words)
+
+
+ACTS: dict[str, Act] = {
+    "SELECT": lambda r: _command(r, "SELECT", "5"),
+    "lower case": lambda r: _command(r, "select", "5"),
+    "CLIENT SETNAME": lambda r: r.client_setname("someone"),
+    "CLIENT NO-TOUCH": lambda r: r.client_no_touch("ON"),
+    "CLIENT TRACKING": lambda r: _command(r, "CLIENT TRACKING", "ON", "BCAST"),
+    "CLIENT split": lambda r: _command(r, "CLIENT", "TRACKING", "ON"),
+    "MULTI": lambda r: _command(r, "MULTI"),
+    "WATCH": lambda r: _command(r, "WATCH", "watched"),
+    "SUBSCRIBE": lambda r: _command(r, "SUBSCRIBE", "channel"),
+    "MONITOR": lambda r: _command(r, "MONITOR"),
+    "HELLO": lambda r: _command(r, "HELLO", "3"),
+    "RESET": lambda r: _command(r, "RESET"),
+    "QUIT": lambda r: _command(r, "QUIT"),
+    "SCRIPT DEBUG": lambda r: _command(r, "SCRIPT DEBUG", "SYNC"),
+    "SCRIPT split": lambda r: _command(r, "SCRIPT", "DEBUG", "SYNC"),
+    "READONLY": lambda r: _command(r, "READONLY"),
+    "ASKING": lambda r: _command(r, "ASKING"),
+    "unknown": lambda r: _command(r, "NOSUCHCOMMAND"),
+}
+
+
+@pytest.fixture
+async def manager(redis_url: str) -> AsyncIterator[RedisManager]:
+    """Return a manager with a single dedicated connection, so that the next lease gets it."""
+    async with RedisManager(url=redis_url, pool={"max_connections": 1}) as manager:
+        yield manager
+
+
+async def session(r: Redis) -> dict[str, str | int]:
+    """Return what the server knows of the connection, less what always differs."""
+    known = await r.client_info()
+    changing = {"id", "addr", "fd", "age", "idle", "qbuf", "qbuf-free", "argv-mem", "multi-mem"}
+    changing |= {"rbs", "rbp", "obl", "oll", "omem", "tot-mem", "events", "cmd"}
+    changing |= {"tot-net-in", "tot-net-out", "tot-cmds"}
+    return {name: value for name, value in known.items() if name not in changing}
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_next_lease_finds_a_fresh_session(manager: RedisManager, act: str) -> None:
+    async with manager.connection() as first:
+        fresh = await session(first)
+        number = await first.client_id()
+
+    async with manager.connection() as pinned:
+        try:
+            await ACTS[act](pinned)
+        except redis.ResponseError:
+            pass
+
+    async with manager.connection() as following:
+        assert await session(following) == fresh
+        assert await following.set("watched", "v") is True
+        assert await following.client_id() != number
+
+
+async def test_unanswered_client_reply_off_does_not_silence_the_next_lease(
+    manager: RedisManager,
+) -> None:
+    async with manager.connection() as pinned:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pinned.execute_command("CLIENT REPLY", "OFF"), 0.05)
+
+    async with manager.connection() as following:
+        assert await following.ping() is True
+
+
+async def test_client_reply_skip_does_not_shift_the_next_lease(manager: RedisManager) -> None:
+    async with manager.connection() as pinned:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pinned.execute_command("CLIENT REPLY", "SKIP"), 0.05)
+
+    async with manager.connection() as following:
+        assert await following.echo("mine") == "mine"
+
+
+async def test_neutral_commands_keep_the_connection(manager: RedisManager) -> None:
+    """Otherwise every CONFIG GET would cost a connect."""
+    calls: list[Act] = [
+        lambda r: r.config_get("maxmemory"),
+        lambda r: r.info(),
+        lambda r: r.keys("*"),
+        lambda r: r.blpop(["missing"], timeout=0.01),
+        lambda r: r.script_load("return 1"),
+        lambda r: r.pubsub_channels(),
+        lambda r: r.time(),
+    ]
+    connects = manager.stats().connects
+    for call in calls:
+        await call(manager.redis)
+
+    assert manager.stats().connects == connects + 1
+
+
+async def test_finished_transaction_keeps_the_connection(manager: RedisManager) -> None:
+    async with manager.redis.pipeline() as pipe:
+        await pipe.watch("k")
+        pipe.multi()
+        pipe.set("k", "v")
+        await pipe.execute()
+    connects = manager.stats().connects
+
+    await manager.redis.info()
+
+    assert manager.stats().connects == connects
+
+
+async def test_exec_without_multi_does_not_forget_the_watch(manager: RedisManager) -> None:
+    """The server answers EXEC without MULTI by an error and watches on."""
+    async with manager.connection() as pinned:
+        await pinned.execute_command("WATCH", "k")
+        with pytest.raises(redis.ResponseError):
+            await pinned.execute_command("EXEC")
+
+    async with manager.connection() as following:
+        await manager.redis.set("k", "changed")
+        await following.execute_command("MULTI")
+        assert await following.execute_command("EXEC") == []
+
+
+async def test_exec_that_the_server_refuses_does_not_hide_the_open_transaction(
+    manager: RedisManager,
+) -> None:
+    async with manager.connection() as pinned:
+        await pinned.execute_command("MULTI")
+        with pytest.raises(redis.ResponseError):
+            await pinned.execute_command("EXEC", "too", "many")
+
+    async with manager.connection() as following:
+        assert await following.set("k", "v") is True

@@ -1,0 +1,319 @@
+"""Who we are: refused, rotated, late; and where the server is, and whether it is the right one."""
+
+import asyncio
+import logging
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.credentials import CredentialProvider
+
+from redis_manager_fastapi import (
+    PoolState,
+    RedisAuthError,
+    RedisManager,
+    RedisPermissionError,
+    RedisTLSError,
+    RedisUnavailableError,
+)
+from redis_manager_fastapi.testing import FaultProxy, RedisServer
+from tests.faults.invariants import QUICK, upheld
+from tests.faults.trial import Trial
+from tests.managers import until, until_state
+
+CERTIFICATES = Path(__file__).parent / "certificates"
+
+
+async def cut_all(server: RedisServer) -> None:
+    """Have the server close every connection but the one that asks."""
+    await server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+async def auths(server: RedisServer) -> int:
+    """How many AUTH the server has seen."""
+    stats = await server.command("INFO", "commandstats")
+    found = stats.get("cmdstat_auth", {"calls": 0})
+    return int(found["calls"])
+
+
+async def down_because(
+    trial: Trial, reason: str, kind: type[RedisUnavailableError] = RedisUnavailableError
+) -> None:
+    """The pool is down for that reason, which callers are told."""
+    await until_state(trial.manager, PoolState.DOWN)
+    await until(lambda: reason in trial.manager.stats().reason)
+    error = await trial.read()
+    assert type(error) is kind
+    assert reason in str(error)
+
+
+@pytest.mark.parametrize(
+    ("password", "code"), [(None, "NOAUTH"), ("old", "WRONGPASS")], ids=["noauth", "wrongpass"]
+)
+async def test_refused_credentials(
+    bystander: RedisServer,
+    mode: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    password: str | None,
+    code: str,
+) -> None:
+    """Row 18: 503 with the reason, one AUTH per step of the backoff, one log line a minute."""
+    caplog.set_level(logging.WARNING, "redis_manager_fastapi")
+    async with (
+        RedisServer(password=password) as server,
+        upheld(server, bystander, **mode) as trial,
+    ):
+        await server.config_set("requirepass", "new")
+        server.password = "new"
+        await cut_all(server)
+        await down_because(trial, code, RedisAuthError)
+        before, admins = await auths(server), 1
+        await asyncio.sleep(1.0)
+        attempts = await auths(server) - before - admins
+
+        assert attempts <= 3 / trial.manager.settings.health.backoff_cap
+        assert len(caplog.records) <= 2
+        await server.command("CONFIG SET", "requirepass", password or "")
+        server.password = password
+        await trial.healed()
+
+
+async def test_forbidden_command(
+    redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
+) -> None:
+    """Row 18: NOPERM is the command's fault; the pool serves on."""
+    async with upheld(redis_server, bystander, **mode) as trial:
+        await redis_server.command("ACL", "SETUSER", "default", "-incrby")
+        for _ in range(5):
+            error = await trial.write()
+            assert type(error) is RedisPermissionError
+            assert isinstance(error, RedisAuthError)
+            assert not error.maybe_executed
+        await redis_server.command("ACL", "SETUSER", "default", "+incrby")
+
+        assert await trial.write() is None
+        assert trial.manager.stats().generation == 1
+
+
+async def test_rotation_with_an_overlap(
+    bystander: RedisServer, mode: dict[str, Any], tmp_path: Path
+) -> None:
+    """Row 19: the file changes while both passwords are good: not one error."""
+    file = tmp_path / "password"
+    file.write_text("old")
+    async with (
+        RedisServer(password="old") as server,
+        upheld(
+            server,
+            bystander,
+            url=f"redis://{server.host}:{server.port}",
+            password_file=file,
+            **mode,
+        ) as trial,
+    ):
+        await trial.warm(3)
+        async with trial.traffic(100, "read"):
+            await server.command("ACL", "SETUSER", "default", ">new")
+            file.write_text("new")
+            server.password = "new"
+            await server.command("ACL", "SETUSER", "default", "<old")
+            await cut_all(server)
+            await asyncio.sleep(0.3)
+
+        assert trial.errors() == {}
+
+
+async def test_rotation_without_an_overlap(
+    bystander: RedisServer, mode: dict[str, Any], tmp_path: Path
+) -> None:
+    """Row 19: the server changes first; healed within R once the file follows."""
+    file = tmp_path / "password"
+    file.write_text("old")
+    async with (
+        RedisServer(password="old") as server,
+        upheld(
+            server,
+            bystander,
+            url=f"redis://{server.host}:{server.port}",
+            password_file=file,
+            **mode,
+        ) as trial,
+    ):
+        await server.config_set("requirepass", "new")
+        server.password = "new"
+        await cut_all(server)
+        await down_because(trial, "WRONGPASS", RedisAuthError)
+        file.write_text("new")
+
+        await trial.healed(trial.now)
+
+
+class Provider(CredentialProvider):
+    """A provider that fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.fault = ""
+
+    def get_credentials(self) -> tuple[str, str]:
+        raise AssertionError("the event loop would stand still")
+
+    async def get_credentials_async(self) -> tuple[str, str]:
+        if self.fault == "raises":
+            raise KeyError("token")
+        if self.fault == "hangs":
+            await asyncio.Event().wait()
+        if self.fault == "is cancelled":
+            raise asyncio.CancelledError
+        return ("default", "secret")
+
+
+@pytest.mark.parametrize("fault", ["raises", "hangs", "is cancelled"])
+async def test_credential_provider(
+    bystander: RedisServer, mode: dict[str, Any], fault: str
+) -> None:
+    """Row 20: 503 in time; the next request is authenticated and on the right database."""
+    provider = Provider()
+    async with (
+        RedisServer(password="secret") as server,
+        upheld(
+            server,
+            bystander,
+            url=f"redis://{server.host}:{server.port}/3",
+            credential_provider=provider,
+            **mode,
+        ) as trial,
+    ):
+        provider.fault = fault
+        await cut_all(server)
+        began = trial.now
+        if fault == "hangs":
+            await down_because(trial, "no connection within")
+        else:
+            await down_because(trial, "credentials could not", RedisAuthError)
+        assert await trial.net(began) <= 1.0
+        provider.fault = ""
+        await trial.healed(trial.now)
+
+        info = await trial.redis.execute_command("CLIENT INFO")
+        assert (info["user"], info["db"]) == ("default", 3)
+        await trial.redis.set("where", "three")
+        async with server.client() as admin:
+            await admin.select(3)
+            assert await admin.get("where") == "three"
+
+
+class Resolver:
+    """Stands in for the event loop's `getaddrinfo` and answers as it is told to."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.fault = ""
+
+    async def __call__(self, host: str, port: int, **hints: Any) -> list[tuple[Any, ...]]:
+        if self.fault == "does not resolve":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if self.fault == "hangs":
+            await asyncio.Event().wait()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", self.port))]
+
+
+@pytest.fixture
+def resolver(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+    """The resolver of this test's event loop, for the name `redis.example` alone."""
+    resolver = Resolver(redis_server.port)
+    real = asyncio.BaseEventLoop.getaddrinfo
+
+    async def getaddrinfo(
+        loop: asyncio.BaseEventLoop, host: Any, port: Any, **hints: Any
+    ) -> list[Any]:
+        if host == "redis.example":
+            return await resolver(host, port, **hints)
+        return await real(loop, host, port, **hints)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    return resolver  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("fault", ["does not resolve", "hangs"])
+async def test_resolver(
+    redis_server: RedisServer,
+    bystander: RedisServer,
+    resolver: Resolver,
+    mode: dict[str, Any],
+    fault: str,
+) -> None:
+    """Row 21: 503 with the reason, each attempt within T_connect."""
+    url = "redis://redis.example:6379"
+    async with upheld(redis_server, bystander, url=url, **mode) as trial:
+        resolver.fault = fault
+        await cut_all(redis_server)
+        await down_because(trial, "no connection within" if fault == "hangs" else fault)
+        resolver.fault = ""
+
+        await trial.healed(trial.now)
+
+
+async def test_changed_address(
+    redis_server: RedisServer, bystander: RedisServer, resolver: Resolver, mode: dict[str, Any]
+) -> None:
+    """Row 21: the next generation goes to the new address."""
+    url = "redis://redis.example:6379"
+    async with (
+        RedisServer() as successor,
+        upheld(successor, bystander, url=url, **mode) as trial,
+    ):
+        resolver.port = successor.port
+        await redis_server.kill()
+        await until(lambda: trial.manager.stats().generation == 2)
+
+        await trial.redis.set("where", "successor")
+        assert await successor.command("GET", "where") == "successor"
+
+
+@pytest.mark.parametrize(
+    ("certificate", "ca", "reason"),
+    [
+        ("expired.pem", "ca.pem", "certificate has expired"),
+        ("valid.pem", "other-ca.pem", "self-signed certificate|unable to get local issuer"),
+        ("wrong-name.pem", "ca.pem", "(?i)ip address mismatch|not valid for"),
+    ],
+    ids=["expired", "wrong-ca", "wrong-name"],
+)
+async def test_tls_refusal(
+    redis_server: RedisServer, certificate: str, ca: str, reason: str
+) -> None:
+    """Row 22: the start fails with the reason."""
+    async with FaultProxy(
+        redis_server.host, redis_server.port, cert_file=CERTIFICATES / certificate
+    ) as proxy:
+        manager = RedisManager(
+            url=proxy.url,
+            tls={"ca_file": CERTIFICATES / ca},
+            **{**QUICK, "startup": {"policy": "fail"}},
+        )
+        with pytest.raises(RedisUnavailableError, match=reason) as raised:
+            await manager.open()
+
+        assert type(raised.value) is RedisTLSError
+
+
+async def test_tls_rotated_file(
+    redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], tmp_path: Path
+) -> None:
+    """Row 22: another CA is trusted from the next connect on."""
+    trusted = tmp_path / "ca.pem"
+    shutil.copy(CERTIFICATES / "ca.pem", trusted)
+    async with FaultProxy(
+        redis_server.host, redis_server.port, cert_file=CERTIFICATES / "valid.pem"
+    ) as proxy:
+        limits = {"timeout": {"command": 0.8, "connect": 0.5}, "tls": {"ca_file": trusted}}
+        async with upheld(redis_server, bystander, proxy, **limits, **mode) as trial:
+            shutil.copy(CERTIFICATES / "other-ca.pem", trusted)
+            await proxy.reset()
+            await down_because(trial, "the TLS handshake failed", RedisTLSError)
+            shutil.copy(CERTIFICATES / "ca.pem", trusted)
+
+            await trial.healed(trial.now)

@@ -1,0 +1,145 @@
+"""A server that answers, and will not serve: full, read-only, loading, busy."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.exceptions import OutOfMemoryError, RedisError
+
+from redis_manager_fastapi import PoolState, RedisUnavailableError
+from redis_manager_fastapi.testing import FaultProxy, RedisServer
+from tests.faults.invariants import upheld
+from tests.faults.trial import Trial
+from tests.managers import until, until_state
+
+NOBODY = ("127.0.0.1", 1)
+
+
+async def refused_because(trial: Trial, code: str) -> None:
+    """Reads fail with the reason, and with the promise that they were not executed."""
+    error = None
+    async with asyncio.timeout(5):
+        while error is None:
+            try:
+                await trial.redis.get("key")
+            except RedisUnavailableError as raised:
+                error = raised
+    assert type(error) is RedisUnavailableError
+    assert code in str(error)
+    assert not error.maybe_executed
+
+
+async def test_maxclients(
+    redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
+) -> None:
+    """Row 14: 503 with the reason; heals when there is room again."""
+    async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
+        async with redis_server.client() as admin:
+            await admin.config_set("maxclients", 1)
+            await admin.client_kill_filter(_type="normal", skipme=True)
+            await refused_because(trial, "max number of clients")
+            assert "max number of clients" in trial.manager.stats().reason
+            await admin.config_set("maxclients", 100)
+        raised = trial.now
+        await trial.healed(raised)
+        assert await trial.readers(5) == []
+
+
+async def test_out_of_memory(
+    redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
+) -> None:
+    """Row 15: the writer's own error; reads work and nothing is suspected."""
+    async with upheld(redis_server, bystander, **mode) as trial:
+        await redis_server.config_set("maxmemory", 1)
+        for _ in range(10):
+            with pytest.raises(OutOfMemoryError):
+                await trial.redis.set("key", "value")
+            assert await trial.read() is None
+            assert trial.manager.stats().state is PoolState.READY
+        await redis_server.config_set("maxmemory", 0)
+
+        assert await trial.write() is None
+        assert trial.manager.stats().generation == 1
+
+
+async def test_demoted_primary(
+    redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
+) -> None:
+    """Row 16: writes are refused, connections replaced, not more often than the backoff allows."""
+    async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
+        assert await trial.write() is None
+        await redis_server.command("REPLICAOF", *NOBODY)
+        async with trial.traffic(100, "write"):
+            await asyncio.sleep(1.2)
+        demoted = trial.errors("write")
+        executed = {call.error.maybe_executed for call in trial.calls if call.error}
+        await redis_server.command("REPLICAOF", "NO", "ONE")
+
+        assert set(demoted) == {"RedisUnavailableError"}
+        assert executed == {False}
+        assert trial.manager.stats().generation > 1
+        async with asyncio.timeout(1):
+            while await trial.write() is not None:
+                await asyncio.sleep(0.01)
+
+
+async def test_transaction_on_a_demoted_primary(
+    redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
+) -> None:
+    """Row 16: a transaction that is refused is not half of one."""
+    async with upheld(redis_server, bystander, **mode) as trial:
+        await redis_server.command("REPLICAOF", *NOBODY)
+        error = await trial.transact()
+        await redis_server.command("REPLICAOF", "NO", "ONE")
+
+        assert type(error) is RedisUnavailableError
+        assert not error.maybe_executed
+
+
+async def test_loading(bystander: RedisServer, mode: dict[str, Any]) -> None:
+    """Row 17: 503 while the data set loads, and not one error after it."""
+    slow = {"key-load-delay": 10_000, "loading-process-events-interval-bytes": 1024}
+    slow["rdbcompression"] = "no"
+    async with RedisServer(slow) as server, upheld(server, bystander, **mode) as trial:
+        async with server.client() as admin:
+            await admin.mset({f"key {n}": "x" * 500 for n in range(120)})
+            await admin.save()
+        await server.kill()
+        starting = asyncio.create_task(server.start())
+        await until_state(trial.manager, PoolState.DOWN)
+        await until(lambda: "LOADING" in trial.manager.stats().reason)
+        await refused_because(trial, "LOADING")
+        await starting
+
+        await trial.healed()
+        assert await trial.readers(20) == []
+
+
+async def test_masterdown(
+    redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
+) -> None:
+    """Row 17: a replica without its primary, told not to serve stale data."""
+    async with upheld(redis_server, bystander, **mode) as trial:
+        await redis_server.config_set("replica-serve-stale-data", "no")
+        await redis_server.command("REPLICAOF", *NOBODY)
+        await refused_because(trial, "MASTERDOWN")
+        await redis_server.command("REPLICAOF", "NO", "ONE")
+
+        await trial.healed()
+        assert await trial.readers(20) == []
+
+
+async def test_busy_script(
+    redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
+) -> None:
+    """Row 17: a script that does not end; afterwards not one error."""
+    await redis_server.config_set("lua-time-limit", 20)
+    async with upheld(redis_server, bystander, **mode) as trial, redis_server.client() as admin:
+        looping = asyncio.create_task(admin.eval("while true do end", 0))
+        await refused_because(trial, "BUSY")
+        await redis_server.command("SCRIPT", "KILL")
+        with pytest.raises(RedisError):
+            await looping
+
+        await trial.healed()
+        assert await trial.readers(20) == []

@@ -1,0 +1,20 @@
+"""The scenarios, on both clients."""
+
+import pytest
+
+from .conftest import Pair
+from .sameness import difference
+from .scenarios import SCENARIOS, caught
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_scenario_shows_what_redis_py_shows(pair: Pair, name: str) -> None:
+    run = SCENARIOS[name]
+
+    ours, plain = await caught(run(pair.ours)), await caught(run(pair.plain))
+
+    assert not difference(ours, plain)
+    assert not isinstance(plain, Exception), f"the scenario fails on plain redis-py: {plain!r}"
+    assert pair.manager.stats().leased == 0

@@ -1,0 +1,87 @@
+"""The documentation names every setting, every error and every link correctly."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import redis_manager_fastapi
+from redis_manager_fastapi import RedisManagerError, RedisSettings
+from redis_manager_fastapi.settings.aliases import KNOWN_ALIASES, QUERY_PARAMETERS
+from redis_manager_fastapi.settings.layer import canonical
+from redis_manager_fastapi.settings.resolve import setting_paths
+from redis_manager_fastapi.web.responses import RETRY_AFTER, TRANSLATIONS
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+ERRORS = (ROOT / "docs" / "errors.md").read_text()
+ROW = re.compile(r"^\| `(REDIS_\w+)` \| ([^|]*?) ?\|", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?://)([^)#]+)\)")
+
+
+def default_of(path: str) -> str:
+    """Return the default as the documentation writes it."""
+    value: Any = RedisSettings.model_construct()
+    for name in path.split("."):
+        value = getattr(value, name)
+    if value is None or value == ():
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_every_setting_stands_there_with_its_default() -> None:
+    expected = {
+        canonical("REDIS_", path): default_of(path) for path in setting_paths(RedisSettings)
+    }
+
+    documented = {name: default for name, default in ROW.findall(SETTINGS) if name in expected}
+    assert documented == expected
+
+
+def test_every_alias_stands_there() -> None:
+    missing = [name for name in KNOWN_ALIASES if f"| `REDIS_{name}` |" not in SETTINGS]
+    missing += [name for name in QUERY_PARAMETERS if f"`{name}`" not in SETTINGS]
+
+    assert missing == []
+
+
+def test_readme_names_no_setting_that_does_not_exist() -> None:
+    known = {canonical("REDIS_", path) for path in setting_paths(RedisSettings)}
+    named = set(re.findall(r"`(REDIS_[A-Z_]+)`", (ROOT / "README.md").read_text()))
+
+    assert named - known <= {"REDIS_RESPONSES"}
+
+
+def test_every_error_stands_there_with_its_code() -> None:
+    errors = [
+        thing
+        for name in redis_manager_fastapi.__all__
+        if isinstance(thing := getattr(redis_manager_fastapi, name), type)
+        and issubclass(thing, RedisManagerError)
+        and thing is not RedisManagerError
+    ]
+
+    missing = [e.__name__ for e in errors if f"| `{e.__name__}` | `{e.code}` |" not in ERRORS]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/errors.md"])
+def test_answers_are_those_of_the_table(document: str) -> None:
+    text = (ROOT / document).read_text()
+
+    for error, how in TRANSLATIONS.items():
+        rows = [line for line in text.splitlines() if f"`{error.__name__}`" in line]
+        told = [
+            row for row in rows if f" {how.status}" in row and f" {how.websocket_code} |" in row
+        ]
+        assert told, error
+        retry = f" {RETRY_AFTER} " if document.endswith("errors.md") else "Retry-After"
+        assert (retry in told[0].replace(f" {how.status} ", "")) == how.retry, error
+
+
+@pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")))
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = LINK.findall(document.read_text())
+
+    assert [target for target in targets if not (document.parent / target).exists()] == []

@@ -1,0 +1,210 @@
+"""Each example runs as it stands, and each Python snippet of the documentation is one of them."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from redis_manager_fastapi.testing import RedisServer
+from tests.web.serving import PATIENCE, Site, environment, eventually, server_process
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(
+    (ROOT / "docs").glob("*.md")
+)
+FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@asynccontextmanager
+async def running(name: str, **variables: str) -> AsyncIterator[Site]:
+    """Serve the example of that name in a process of its own."""
+    env = environment(**variables)
+    async with server_process(f"{name}:app", directory=EXAMPLES, env=env) as process:
+        url = await process.url()
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
+            yield Site(url, http)
+
+
+@pytest.mark.parametrize("name", ["minimal", "plain_starlette"])
+async def test_minimal_apps_count(name: str, redis_url: str) -> None:
+    async with running(name, REDIS_URL=redis_url) as site:
+        counts = [(await site.http.post("/hits/home")).json() for _ in range(2)]
+        ready = await site.http.get("/readyz")
+
+    assert counts == [{"hits": 1}, {"hits": 2}]
+    assert ready.status_code == 200
+
+
+async def test_websocket(redis_url: str) -> None:
+    async with (
+        running("websocket", REDIS_URL=redis_url) as site,
+        site.websocket("/votes/lunch") as socket,
+    ):
+        await socket.send("soup")
+        first = await socket.recv()
+        await socket.send("bread")
+        second = await socket.recv()
+
+    assert (first, second) == ('{"soup":"1"}', '{"soup":"1","bread":"1"}')
+
+
+async def test_two_deployments(redis_url: str, redis_server: RedisServer) -> None:
+    async with RedisServer() as cache:
+        await cache.command("SET", "jobs", "old")
+        async with running(
+            "two_deployments", REDIS_URL=redis_url, REDIS_CACHE_URL=cache.url
+        ) as site:
+            added = await site.http.post("/jobs/mail")
+            ready = await site.http.get("/readyz")
+        cached = await cache.command("GET", "jobs")
+
+    assert added.json() == {"waiting": 1}
+    assert ready.json()["redis"].keys() == {"default", "cache"}
+    assert cached is None
+    assert await redis_server.command("LLEN", "jobs") == 1
+
+
+async def test_own_lifespan(redis_url: str) -> None:
+    async with running("own_lifespan", REDIS_URL=redis_url) as site:
+
+        async def counted() -> bool:
+            return int((await site.http.get("/seconds")).text) > 0
+
+        await eventually(counted)
+
+
+async def test_dedicated(redis_url: str, redis_server: RedisServer) -> None:
+    async with running("dedicated", REDIS_URL=redis_url) as site:
+        waiting = asyncio.create_task(site.http.get("/next/queue"))
+        await redis_server.command("RPUSH", "queue", "element")
+        await redis_server.command("SET", "source", "12")
+        element = (await waiting).json()
+        moved = (await site.http.post("/transfer/source/target")).json()
+        one, other = (await site.http.get("/whoami")).json()
+        raw = (await site.http.put("/raw/key")).json()
+        target = await redis_server.command("GET", "target")
+
+    assert element == ["queue", "element"]
+    assert (moved, target) == (True, "12")
+    assert one == other
+    assert raw == 2
+
+
+async def test_outage(redis_url: str, redis_server: RedisServer) -> None:
+    async with running("outage", REDIS_URL=redis_url, REDIS_OUTAGE__GRACE="0") as site:
+        await redis_server.command("SET", "name", "Ada")
+        greeted = await site.http.get("/greeting")
+        paid = [(await site.http.post("/payments/7")).json()["again"] for _ in range(2)]
+        documented = (await site.http.get("/openapi.json")).json()["paths"]["/greeting"]["get"]
+        await redis_server.kill()
+        await site.until("/readyz", 503)
+        greeted_anyway = await site.http.get("/greeting")
+        unpaid = await site.http.post("/payments/8")
+
+    assert greeted.json() == "Hello Ada"
+    assert paid == [False, True]
+    assert documented["responses"].keys() >= {"503", "504"}
+    assert (greeted_anyway.status_code, greeted_anyway.json()) == (200, "Hello there")
+    assert unpaid.status_code == 503
+
+
+def test_testing_your_app() -> None:
+    command = (sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(EXAMPLES))
+    flags = ("-p", "no:cacheprovider", "-W", "ignore:Using `httpx`")
+    ended = subprocess.run(
+        (*command, *flags, str(EXAMPLES / "testing_your_app.py")),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    assert "2 passed" in ended.stdout, ended.stdout + ended.stderr
+
+
+async def demo_until(text: str, output: asyncio.StreamReader) -> str:
+    """Read what the demo says until *text* was said."""
+    said = ""
+    while text not in said:
+        line = await output.readline()
+        assert line, said
+        said += line.decode()
+    return said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_demo_serves_breaks_mends_and_ends(number: signal.Signals) -> None:
+    """The commands that the demo prints do what it says, and nothing stays when it ends."""
+    async with asyncio.timeout(PATIENCE):
+        demo = await asyncio.create_subprocess_exec(
+            sys.executable, str(EXAMPLES / "demo.py"), env=environment(), stdout=PIPE, stderr=STDOUT
+        )
+        assert demo.stdout is not None
+        said = await demo_until("Ctrl-C", demo.stdout)
+        url = said.split("open   ")[1].split("/docs")[0]
+        redis = int(said.split("kill -9 ")[1].split()[0])
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
+            site = Site(url, http)
+            assert (await http.post("/hits/a")).json() == {"hits": 1}
+            os.kill(redis, signal.SIGKILL)
+            await site.until("/readyz", 503)
+            demo.send_signal(signal.SIGUSR1)
+            said = await demo_until("runs again, pid", demo.stdout)
+            await site.until("/readyz", 200)
+            assert (await http.post("/hits/a")).json() == {"hits": 2}
+        demo.send_signal(number)
+        await demo.stdout.read()
+
+        assert await demo.wait() == 0
+        again = int(said.split("runs again, pid ")[1].split()[0])
+        with pytest.raises(ProcessLookupError):
+            os.kill(again, 0)
+
+
+async def test_demo_uses_the_server_of_redis_url(redis_url: str, redis_server: RedisServer) -> None:
+    """With REDIS_URL set it starts no server; the URL, which may hold a password, is not shown."""
+    demo = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(EXAMPLES / "demo.py"),
+        env=environment(REDIS_URL=redis_url),
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    assert demo.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        said = await demo_until("Ctrl-C", demo.stdout)
+        async with httpx.AsyncClient(base_url=said.split("open   ")[1].split("/docs")[0]) as http:
+            await http.post("/hits/a")
+        demo.terminate()
+        await demo.stdout.read()
+
+        assert await demo.wait() == 0
+    assert redis_url not in said
+    assert await redis_server.command("GET", "hits:a") == "1"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_python_snippets_are_parts_of_examples(document: Path) -> None:
+    examples = [path.read_text() for path in EXAMPLES.glob("*.py")]
+    snippets = FENCE.findall(document.read_text())
+
+    strangers = [each for each in snippets if not any(each in example for example in examples)]
+    assert strangers == []
+
+
+def test_every_example_is_served_by_a_test() -> None:
+    tested = Path(__file__).read_text()
+
+    untested = [path.stem for path in EXAMPLES.glob("*.py") if path.stem not in tested]
+    assert untested == []
