@@ -43,9 +43,9 @@ async def measure(get: Get, tasks: int, seconds: float) -> Sample:
     end = began + seconds
 
     async def caller() -> None:
-        now = clock()
-        while now < end:
-            sent = now
+        now = began
+        while not latencies or now < end:
+            sent = clock()
             await get(KEY)
             now = clock()
             latencies.append(now - sent)

@@ -3,15 +3,22 @@
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from redis.credentials import CredentialProvider
 from redis.himport import HImportRegistry
 
-from redis_manager_fastapi.client.binding import Binding, CallOptions
+from redis_manager_fastapi.client.binding import (
+    Attachment,
+    Binding,
+    CallOptions,
+    ClusterBinding,
+)
+from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 from redis_manager_fastapi.client.connections import LeasedConnections
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.scope import ClientScope
+from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, Listener
 from redis_manager_fastapi.observe.log import LogListener
@@ -27,6 +34,11 @@ from redis_manager_fastapi.web.lifespan import (
     StatefulLifespan,
     run_lifespan,
     wrap_lifespan,
+)
+
+_CLUSTER_VARIABLE = "REDIS_CLUSTER__NODES, or a redis+cluster:// URL"
+_NO_SINGLE_CONNECTION = (
+    "a Cluster has connections for each node: take one node's client, `manager.cluster.on(node)`"
 )
 
 
@@ -63,9 +75,16 @@ class RedisManager:
         self.settings = settings if settings is not None else RedisSettings(**overrides)
         self._credentials = credential_provider
         self._bus = Bus((LogListener(), *listeners))
-        self._binding = Binding(name)
-        self._supervised: SupervisedPool | None = None
-        self._redis = Redis(self._binding, self._call_options(), self._connection_kwargs())
+        self._supervised: SupervisedPool | Cluster | None = None
+        self._binding: Attachment[Any]
+        self._redis: Redis | RedisCluster
+        options, kwargs = self._call_options(), self._connection_kwargs()
+        if self.settings.topology == "cluster":
+            self._binding = ClusterBinding(name)
+            self._redis = RedisCluster(self._binding, options, kwargs)
+        else:
+            self._binding = Binding(name)
+            self._redis = Redis(self._binding, options, kwargs)
 
     def __repr__(self) -> str:
         pool = self._binding.pool
@@ -76,12 +95,30 @@ class RedisManager:
         """A client for the life of the app, for libraries that want one of their own.
 
         It may be taken before the manager opens, and closing it closes nothing.
+        With a Cluster it is a `RedisCluster`, which has the same commands.
         """
-        return self._redis
+        return cast(Redis, self._redis)
+
+    @property
+    def cluster(self) -> RedisCluster:
+        """The same client under the type that it has with a Cluster.
+
+        Raises:
+            TypeError: The deployment is not a Cluster.
+        """
+        if isinstance(self._redis, RedisCluster):
+            return self._redis
+        raise TypeError(f"redis {self.name!r} is no Cluster: set {_CLUSTER_VARIABLE}")
 
     @property
     def connection_pool(self) -> LeasedConnections:
-        """The dedicated connections as a `connection_pool` for redis-py's own classes."""
+        """The dedicated connections as a `connection_pool` for redis-py's own classes.
+
+        Raises:
+            TypeError: The deployment is a Cluster, which has a pool for each node.
+        """
+        if isinstance(self._redis, RedisCluster):
+            raise TypeError(_NO_SINGLE_CONNECTION)
         return self._redis.connection_pool  # type: ignore[return-value]
 
     @property
@@ -91,7 +128,10 @@ class RedisManager:
         return pool is not None and pool.is_serving
 
     def client(self) -> ClientScope:
-        """Return a context manager that hands out a client: `async with manager.client() as r:`."""
+        """Return a context manager that hands out a client: `async with manager.client() as r:`.
+
+        With a Cluster it is a `RedisCluster`, which has the same commands.
+        """
         return ClientScope(self._redis)
 
     @asynccontextmanager
@@ -100,17 +140,21 @@ class RedisManager:
 
         Raises:
             PoolTimeoutError: None became free within `pool.acquire_timeout`.
+            TypeError: The deployment is a Cluster: take `manager.cluster.on(node).client()`.
         """
+        if isinstance(self._redis, RedisCluster):
+            raise TypeError(_NO_SINGLE_CONNECTION)
         async with self.client() as client, client.client() as pinned:
             yield pinned
 
     def stats(self) -> PoolStats:
-        """Return the pool's counters of this instant.
+        """Return the pool's counters of this instant; a Cluster's are `ClusterStats`, by shard.
 
         Raises:
             RedisNotStartedError: The manager is not open.
         """
-        return self._binding.require().stats()
+        stats: PoolStats = self._binding.require().stats()
+        return stats
 
     # Opening and closing.
 
@@ -125,11 +169,12 @@ class RedisManager:
         old = self._binding.pool
         if old is not None and not old.loop.is_closed() and old.state is not PoolState.CLOSED:
             raise RedisManagerError(f"redis {self.name!r} is open already", instance=self.name)
-        supervised = SupervisedPool(self._topology(), self.settings, self._bus, instance=self.name)
-        self._supervised, self._binding.pool = supervised, supervised.pool
+        self._supervised = supervised = self._deployment()
+        pool = supervised if isinstance(supervised, Cluster) else supervised.pool
+        self._binding.pool = pool
         try:
             supervised.start()
-            await self._started(supervised.pool)
+            await self._started(pool)
         except BaseException:
             await self.aclose()
             raise
@@ -169,7 +214,7 @@ class RedisManager:
         """Return *lifespan* run inside this manager's; its own state is kept."""
         return wrap_lifespan(self, lifespan)
 
-    async def _started(self, pool: Pool) -> None:
+    async def _started(self, pool: Pool | Cluster) -> None:
         startup = self.settings.startup
         if startup.policy == "fail":
             await pool.wait_settled()
@@ -181,6 +226,12 @@ class RedisManager:
             except RedisUnavailableError as error:
                 message = f"{error} (waited {startup.timeout:g} s, policy 'wait')"
                 raise type(error)(message, instance=self.name) from error
+
+    def _deployment(self) -> SupervisedPool | Cluster:
+        settings, credentials, bus = self.settings, self._credentials, self._bus
+        if settings.topology == "cluster":
+            return Cluster(settings, credentials, bus, instance=self.name)
+        return SupervisedPool(self._topology(), settings, bus, instance=self.name)
 
     def _topology(self) -> Topology:
         if self.settings.topology == "sentinel":

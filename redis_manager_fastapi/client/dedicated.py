@@ -1,6 +1,5 @@
 """The outage contract for commands on a dedicated connection."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
@@ -9,6 +8,7 @@ from redis.exceptions import RedisError
 from redis_manager_fastapi.client.delivery import report_refusal
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.commands import SHARED, blocking_timeout
+from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
 
@@ -68,7 +68,7 @@ async def _exchange(
     # One deadline over sending and reply: redis-py's own limit for each read is off.
     connection.socket_timeout = None
     try:
-        async with asyncio.timeout_at(_reply_deadline(client, args, deadline)):
+        async with Deadline(_reply_deadline(client, args, deadline)):
             return await client.exchange(connection, args, options)
     except TimeoutError:
         connection.abort()
@@ -83,7 +83,7 @@ async def _execute_pinned(client: "Redis", args: tuple[Any, ...], options: dict[
     if client.connection is not None:
         client.connection.socket_timeout = None
     try:
-        async with asyncio.timeout_at(_reply_deadline(client, args, deadline)):
+        async with Deadline(_reply_deadline(client, args, deadline)):
             return await redis.asyncio.Redis.execute_command(client, *args, **options)
     except TimeoutError:
         raise _too_late(client) from None

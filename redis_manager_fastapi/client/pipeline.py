@@ -1,6 +1,5 @@
 """Pipelines: redis-py's, sent as one contiguous write when every command may share."""
 
-import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +11,7 @@ from redis_manager_fastapi.client.delivery import deliver, link_with_room, recov
 from redis_manager_fastapi.client.packing import ASKING, LARGE_REQUEST, pack
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
+from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.request import Batch
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, refusal_code
@@ -91,9 +91,11 @@ class Pipeline(redis.asyncio.client.Pipeline):
 
     async def _execute_dedicated(self, raise_on_error: bool) -> list[Any]:
         stack, again = self.command_stack, self._reads_only()
+        call = self._client.call_options
+        deadline = self._client.binding.require().loop.time() + call.timeout
         scripts, explicit = self.scripts, self.explicit_transaction
         try:
-            async with asyncio.timeout(self._client.call_options.timeout):
+            async with Deadline(deadline):
                 while True:
                     self.command_stack, self.scripts = stack, scripts
                     self.explicit_transaction = explicit

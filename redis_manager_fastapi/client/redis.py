@@ -74,6 +74,10 @@ class Redis(redis.asyncio.Redis):
             options = replace(options, timeout=timeout)
         if dedicated is not None:
             options = replace(options, shared=not dedicated and self.call_options.shared)
+        return self.with_call_options(options)
+
+    def with_call_options(self, options: CallOptions) -> Self:
+        """Return a client on the same pool with these options."""
         client = self._copy()
         client.call_options = options
         kwargs = self.connection_pool.connection_kwargs | {"decode_responses": options.decode}

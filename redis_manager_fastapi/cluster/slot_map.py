@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio.cluster import NodesManager
+from redis.asyncio.cluster import ClusterNode, NodesManager
 from redis.cluster import PRIMARY, REPLICA, get_node_name
 from redis.event import AsyncAfterSlotsCacheRefreshEvent
 from redis.exceptions import SlotNotCoveredError
@@ -148,6 +148,10 @@ class SlotMap(NodesManager):
     def find(self, address: Address) -> Node | None:
         """Return the node at *address*, if the map has it."""
         return self.nodes_cache.get(get_node_name(*address))
+
+    def current(self, node: ClusterNode) -> Node | None:
+        """Return the node that stands now where *node* stood; None when it has left."""
+        return self.nodes_cache.get(node.name)
 
     async def tell_listeners(self) -> None:
         """Have redis-py's sharded pub/sub follow the slots."""

@@ -133,7 +133,7 @@ class Surveyor:
 
     def _dialer(self, address: Address) -> Dialer:
         self.connects += 1
-        topology = ClusterNode(self._settings, self._credentials, address)
+        topology = ClusterNode(self._settings, self._credentials, address, to_serve=False)
         timeout = self._settings.timeout.connect
         return Dialer(topology, timeout=timeout, instance=self._instance)
 

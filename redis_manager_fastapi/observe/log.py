@@ -14,7 +14,7 @@ class LogListener:
     """Writes a manager's events to the logger `redis_manager_fastapi`."""
 
     def __init__(self) -> None:
-        self._last: tuple[str, float] = ("", 0.0)
+        self._last: dict[str, tuple[str, float]] = {}
 
     def __call__(self, event: Event) -> None:
         """Log *event*, or leave it out when the same was said less than a minute ago."""
@@ -25,23 +25,28 @@ class LogListener:
 
     def _state_changed(self, event: StateChanged) -> None:
         if event.state == "down":
-            logger.warning("redis %r is down: %s", event.instance, event.reason)
+            logger.warning("redis %s is down: %s", _who(event), event.reason)
         elif event.state == "ready" and event.previous == "down":
-            logger.info("redis %r recovered after %.2f s", event.instance, event.outage)
-            self._last = ("", 0.0)
+            logger.info("redis %s recovered after %.2f s", _who(event), event.outage)
+            self._last.pop(event.node, None)
         else:
-            logger.info("redis %r is %s: %s", event.instance, event.state, event.reason)
+            logger.info("redis %s is %s: %s", _who(event), event.state, event.reason)
 
     def _probe_failed(self, event: ProbeFailed) -> None:
         reason, now = str(event.error), time.monotonic()
-        said, at = self._last
+        said, at = self._last.get(event.node, ("", 0.0))
         if reason == said and now - at < REPEAT:
             return
-        self._last = (reason, now)
+        self._last[event.node] = (reason, now)
         if event.attempt > 1:
             logger.warning(
-                "redis %r still does not serve after %d probes: %s",
-                event.instance,
+                "redis %s still does not serve after %d probes: %s",
+                _who(event),
                 event.attempt,
                 reason,
             )
+
+
+def _who(event: Event) -> str:
+    """The instance as a log line names it, with the Cluster node if it is one."""
+    return f"{event.instance!r} node {event.node}" if event.node else repr(event.instance)

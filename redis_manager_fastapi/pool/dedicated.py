@@ -138,7 +138,7 @@ class DedicatedConnection(AbstractConnection):
     def pack_command(self, *args: Any) -> list[bytes]:
         """Pack one command and note what it does to the session."""
         self._note(args[0])
-        return super().pack_command(*args)
+        return super().pack_command(*map(_as_bytes, args))
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """Write packed commands; a lost connection raises `ReplyLostError`."""
@@ -204,6 +204,13 @@ class DedicatedConnection(AbstractConnection):
     def _late(self) -> CommandTimeoutError:
         message = "no reply in time"
         return CommandTimeoutError(message, instance=self.instance, maybe_executed=True)
+
+
+def _as_bytes(value: Any) -> Any:
+    """A memoryview of wide items as bytes: redis-py 8.1 announces its length in items."""
+    if isinstance(value, memoryview) and value.nbytes != len(value):
+        return value.tobytes()
+    return value
 
 
 class DedicatedTCPConnection(DedicatedConnection, Connection):

@@ -241,6 +241,8 @@ class Leases:
                 connection = await self._dial(deadline)
         except TimeoutError:
             message = "no dedicated connection could be opened before the deadline"
+            if self._refused is not None:
+                message += f": {self._refused.error}"
             raise PoolTimeoutError(message, instance=self._instance) from None
         finally:
             self._opened(connection, purpose)

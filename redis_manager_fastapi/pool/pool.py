@@ -37,6 +37,7 @@ class Pool:
         links: The multiplexed connections that commands may go out on; empty
             while the pool does not serve.
         clients: Scoped clients in use.
+        trouble: Where the supervisor waits: announced when a suspicion arises or grows.
     """
 
     def __init__(self, dialer: Dialer, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
@@ -58,7 +59,7 @@ class Pool:
         self._grace = Grace(self.loop, settings.outage.grace, health.interval + health.timeout)
         self._waiting = 0
         self._news = News(self.loop)
-        self._trouble = News(self.loop)
+        self.trouble = News(self.loop)
 
     def __repr__(self) -> str:
         return f"<Pool {self.instance!r} {self._state.value} generation={self.generation}>"
@@ -186,14 +187,14 @@ class Pool:
                 self._grace.heard(link.last_heard)
             self._grace.begin()
             self._move(PoolState.SUSPECT, reason)
-        self._trouble.announce()
+        self.trouble.announce()
 
     def moved(self, reason: str) -> None:
         """Another server is the primary now: send nothing more to this one, and go there."""
         self.dialer.forget()
         if self._state is PoolState.DOWN:
             self.suspicion = Suspicion.MOVED
-            self._trouble.announce()
+            self.trouble.announce()
         else:
             self.suspect(self.generation, Suspicion.MOVED, reason)
 
@@ -217,16 +218,6 @@ class Pool:
         """Begin to open."""
         self._grace.restart()
         self._move(PoolState.STARTING, "opening")
-
-    async def wait_trouble(self, timeout: float) -> bool:
-        """Wait until the pool is suspected, at most *timeout* seconds; return whether it is."""
-        deadline = self.loop.time() + timeout
-        return await self._trouble.wait_for(lambda: self._state is not PoolState.READY, deadline)
-
-    async def wait_moved(self, timeout: float) -> None:
-        """Wait *timeout* seconds, or until there is another primary to try."""
-        deadline = self.loop.time() + timeout
-        await self._trouble.wait_for(lambda: self.suspicion is Suspicion.MOVED, deadline)
 
     async def wait_settled(self) -> None:
         """Wait until the first probe has ended, well or not."""
@@ -315,7 +306,7 @@ class Pool:
     async def announced(self) -> None:
         """Wait until everybody has been told the last news."""
         await self._news.spread()
-        await self._trouble.spread()
+        await self.trouble.spread()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Take back what a holder forgot; return what it was taken for."""

@@ -59,17 +59,18 @@ class Supervisor:
         """Do what the pool's state asks for, once."""
         pool = self._pool
         if pool.state is PoolState.READY:
-            if not await pool.wait_trouble(self._until_heartbeat()):
+            due = self._heartbeat_due()
+            if not await pool.trouble.wait_for(lambda: pool.state is not PoolState.READY, due):
                 await self._heartbeat()
         elif pool.state is PoolState.SUSPECT:
             await self._examine()
         else:
             await self._heal()
 
-    def _until_heartbeat(self) -> float:
+    def _heartbeat_due(self) -> float:
         now = self._pool.loop.time()
         heard = min((link.last_heard for link in self._pool.links), default=now)
-        return max(0.0, heard + self._health.interval - now)
+        return heard + self._health.interval
 
     async def _heartbeat(self) -> None:
         """Ask each connection that has been silent for an interval."""
@@ -124,7 +125,10 @@ class Supervisor:
         if self._pool.state is PoolState.SUSPECT and served >= self._health.backoff_cap:
             self._backoff.reset()
         elif self._pool.state is not PoolState.STARTING or self._backoff.attempts:
-            await self._pool.wait_moved(self._backoff.pause())
+            # A new primary is worth trying at once.
+            ends = self._pool.loop.time() + self._backoff.pause()
+            moved = Suspicion.MOVED
+            await self._pool.trouble.wait_for(lambda: self._pool.suspicion is moved, ends)
 
     async def _connect(self) -> list[DedicatedConnection]:
         """Make the connections of a generation; all or none."""

@@ -98,15 +98,14 @@ class ClusterDeployment:
         await replica.command("CLUSTER FAILOVER")
         await self.promoted(replica)
 
-    async def promoted(self, *candidates: RedisServer) -> RedisServer:
-        """Wait until one of *candidates* is a primary by every living node; return it."""
-        ports = {each.port: each for each in candidates}
+    async def promoted(self, replica: RedisServer, *, without: RedisServer | None = None) -> None:
+        """Wait until *replica* is a primary by every living node but *without*, a frozen one."""
         async with asyncio.timeout(_READY_TIMEOUT):
             while True:
-                views = [await primaries_by(node) for node in self._living()]
-                agreed = set.intersection(*views) & ports.keys()
-                if agreed:
-                    return ports[agreed.pop()]
+                asked = [node for node in self._living() if node is not without]
+                views = [await primaries_by(node) for node in asked]
+                if all(replica.port in view for view in views):
+                    return
                 await asyncio.sleep(_TICK)
 
     async def start(self) -> None:

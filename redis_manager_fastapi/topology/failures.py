@@ -120,6 +120,8 @@ def _reason(error: BaseException) -> str:
     for link in _chain(error):
         if isinstance(link, socket.gaierror):
             return "the host name does not resolve"
+        if isinstance(link, ConnectionResetError | BrokenPipeError):
+            return "the server closed the connection at once, as one at its maxclients does"
         if isinstance(link, OSError):
             return os.strerror(link.errno).lower() if link.errno else "the connection failed"
     return "the connection was lost"

@@ -4,9 +4,12 @@ import asyncio
 
 TICK = 0.01
 
+# Timers have the resolution of a millisecond, and callbacks before them take their time.
+_USUAL = 0.005
+
 
 class LagMeter:
-    """Writes down by how much each of its ticks came late."""
+    """Writes down by how much its ticks came late."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -27,5 +30,6 @@ class LagMeter:
 
     def _tick(self, due: float) -> None:
         now = self._loop.time()
-        self._late.append((now, now - due))
+        if now - due > _USUAL:
+            self._late.append((now, now - due - _USUAL))
         self._timer = self._arm()

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis_manager_fastapi import RedisManager, RedisManagerError
@@ -38,17 +38,18 @@ class Ledger:
     """How often a counter was raised, as far as callers were told.
 
     Attributes:
+        begun: Calls so far.
         ran: Replies that were received.
         maybe: Errors that say "it may have run".
+        refused: Errors that promise that it did not.
         replies: The values received; a counter hands out each only once.
     """
 
+    begun: int = 0
     ran: int = 0
     maybe: int = 0
-    replies: Counter[int] = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        self.replies = Counter()
+    refused: int = 0
+    replies: Counter[int] = field(default_factory=Counter)
 
     def assert_tells_the_truth(self, counter: int) -> None:
         """No write ran twice, none that was confirmed is missing (I6)."""
@@ -63,6 +64,10 @@ class Trial:
         manager: The manager under test.
         redis: Its client.
         calls: Every recorded call.
+        ledgers: What callers were told of each counter.
+        strangers: Errors that are neither the library's nor expected.
+        own_mistakes: The server's own errors that a test provokes; they mean
+            that nothing was executed.
     """
 
     def __init__(self, manager: RedisManager, lag: LagMeter) -> None:
@@ -72,6 +77,7 @@ class Trial:
         self.calls: list[Call] = []
         self.ledgers = {"counter": Ledger(), "pair": Ledger()}
         self.strangers: list[BaseException] = []
+        self.own_mistakes: tuple[type[Exception], ...] = ()
         self._loop = asyncio.get_running_loop()
         self._tags = itertools.count()
         self._random = random.Random(0)
@@ -203,20 +209,21 @@ class Trial:
     async def _record(
         self, kind: str, ask: Callable[[], Awaitable[None]], ledger: Ledger | None = None
     ) -> RedisManagerError | None:
-        start, failure = self.now, None
+        start, failure, ledger = self.now, None, ledger or Ledger()
+        ledger.begun += 1
         try:
             await ask()
         except RedisManagerError as error:
             failure = error
-            if ledger is not None and error.maybe_executed:
-                ledger.maybe += 1
+            ledger.maybe += error.maybe_executed
+            ledger.refused += not error.maybe_executed
+        except self.own_mistakes:
+            ledger.refused += 1
         except BaseException:
-            if ledger is not None:
-                ledger.maybe += 1
+            ledger.maybe += 1
             raise
         else:
-            if ledger is not None:
-                ledger.ran += 1
+            ledger.ran += 1
         self.calls.append(Call(kind, start, self.now, failure))
         return failure
 

@@ -1,7 +1,8 @@
 """Unique tokens over a connection that is cut, stalled and read in crumbs.
 
-`FUZZ_REPLIES` says how many replies are checked (`scripts/fuzz` asks for
-200,000), `FUZZ_SEED` repeats a run's choices, as far as timing allows.
+`FUZZ_REPLIES` says how many replies are checked with each protocol
+(`scripts/fuzz` asks for 200,000), `FUZZ_SEED` repeats a run's choices, as far
+as timing allows.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.server import RedisServer
 
-REPLIES = int(os.environ.get("FUZZ_REPLIES", "20000"))
+REPLIES = int(os.environ.get("FUZZ_REPLIES", "10000"))
 SEED = int(os.environ.get("FUZZ_SEED") or random.SystemRandom().randrange(2**32))
 CALLERS = 48
 KEYS = 50
@@ -231,14 +232,15 @@ def value(number: int) -> str:
     return f"value:{number}:" + "é" * (number * number % 997)
 
 
-@pytest.fixture
+@pytest.fixture(params=[2, 3], ids=["resp2", "resp3"])
 async def manager(
-    redis_server: RedisServer, fault_proxy: FaultProxy
+    request: pytest.FixtureRequest, redis_server: RedisServer, fault_proxy: FaultProxy
 ) -> AsyncIterator[RedisManager]:
     async with redis_server.client() as client:
         await client.mset({f"key:{number}": value(number) for number in range(KEYS)})
     manager = RedisManager(
         url=fault_proxy.url,
+        protocol=request.param,
         timeout={"connect": 0.5, "command": 1.0},
         health={"interval": 0.05, "timeout": 0.1, "backoff_base": 0.01, "backoff_cap": 0.05},
         pool={"max_connections": 8, "acquire_timeout": 0.5},

@@ -75,8 +75,9 @@ async def pair(
     variant: Variant, our_server: RedisServer, plain_server: RedisServer
 ) -> AsyncIterator[Pair]:
     for server in (our_server, plain_server):
-        for words in (("FLUSHALL",), ("SCRIPT FLUSH",), ("FUNCTION FLUSH",)):
-            await server.command(*words)
+        async with server.client() as client:
+            for command in ("FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH"):
+                await client.execute_command(command)
     manager = RedisManager(
         url=our_server.url,
         protocol=variant.protocol,

@@ -12,7 +12,7 @@ class Number(IntEnum):
     ONE = 1
 
 
-class Word(str, Enum):
+class Word(str, Enum):  # noqa: UP042 (a StrEnum prints its value)
     """A str whose `str()` is not its value."""
 
     ONE = "one"

@@ -1,6 +1,6 @@
 """Every table of calls, by the name of its family."""
 
-from . import data_calls, error_calls, server_calls
+from . import data_calls, error_calls, ranked_calls, server_calls
 from .sameness import Call
 
 FAMILIES: dict[str, list[Call]] = {
@@ -10,10 +10,10 @@ FAMILIES: dict[str, list[Call]] = {
     "hashes": data_calls.HASHES,
     "lists": data_calls.LISTS,
     "sets": data_calls.SETS,
-    "sorted sets": data_calls.SORTED_SETS,
-    "bitmaps": data_calls.BITMAPS,
-    "hyperloglog": data_calls.HYPERLOGLOG,
-    "geo": data_calls.GEO,
+    "sorted sets": ranked_calls.SORTED_SETS,
+    "bitmaps": ranked_calls.BITMAPS,
+    "hyperloglog": ranked_calls.HYPERLOGLOG,
+    "geo": ranked_calls.GEO,
     "streams": server_calls.STREAMS,
     "scripting": server_calls.SCRIPTING,
     "functions": server_calls.FUNCTIONS,

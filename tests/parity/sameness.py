@@ -57,7 +57,7 @@ async def outcome(client: "redis.asyncio.Redis", one: Call) -> Any:
     try:
         value = getattr(client, one.method)(*one.args, **one.kwargs)
         return await value if inspect.isawaitable(value) else value
-    except Exception as error:  # noqa: BLE001 (the outcome, whatever it is)
+    except Exception as error:
         return error
 
 

@@ -1,42 +1,12 @@
-"""Parity beyond single calls: what has a life of its own, written once and run on both clients.
-
-A scenario uses a `redis.asyncio.Redis` and returns what it saw.
-"""
+"""Scenarios of iterators, locks, scripts, pub/sub, MONITOR and the client's own life."""
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import RedisError
 
-# Any, because redis-py's annotations know neither pipelines nor what is a coroutine.
-Client = Any
-Run = Callable[[Client], Awaitable[Any]]
-
-SCENARIOS: dict[str, Run] = {}
-
-# The methods of the client that scenarios are about.
-COVERED: set[str] = set()
-
-
-def scenario(*methods: str) -> Callable[[Run], Run]:
-    """Register a scenario, and the methods that it covers."""
-
-    def register(run: Run) -> Run:
-        SCENARIOS[getattr(run, "__name__", str(run))] = run
-        COVERED.update(methods)
-        return run
-
-    return register
-
-
-async def caught(awaitable: Awaitable[Any]) -> Any:
-    """Return the result, or the exception as a value."""
-    try:
-        return await awaitable
-    except Exception as error:
-        return error
+from .stage import Client, caught, scenario
 
 
 @scenario("scan_iter", "hscan_iter", "sscan_iter", "zscan_iter")
@@ -54,98 +24,6 @@ async def iterators(r: Client) -> Any:
         sorted([pair async for pair in r.zscan_iter("z", score_cast_func=float)]),
         [key async for key in r.scan_iter("none:*")],
     ]
-
-
-@scenario("pipeline")
-async def pipelines(r: Client) -> Any:
-    seen: list[Any] = []
-    for transaction in (True, False):
-        async with r.pipeline(transaction=transaction) as pipe:
-            pipe.set("a", 1).incr("a").get("a").lpush("l", "x").hset("h", "f", "v")
-            seen.append(len(pipe))
-            seen.append(await pipe.execute())
-            seen.append(await pipe.execute())
-            pipe.get("a").lpush("a", "wrong type").get("a")
-            seen.append(await caught(pipe.execute()))
-            pipe.get("a").lpush("a", "wrong type").mget([]).get("a")
-            seen.append(await caught(pipe.execute(raise_on_error=False)))
-            pipe.execute_command("GET")
-            seen.append(await caught(pipe.execute()))
-            pipe.set("a", [1])
-            seen.append(await caught(pipe.execute()))
-            pipe.set("b", b"\xff").get("b").get("a")
-            seen.append(await caught(pipe.execute()))
-            seen.append(await r.get("a"))
-            pipe.zadd("z", {"m": 1.5}).zrange("z", 0, -1, withscores=True).hgetall("h")
-            pipe.config_get("databases").keys("a")
-            seen.append(await pipe.execute())
-            pipe.set("big", "x" * 100_000).get("a")
-            seen.append(await pipe.execute())
-            pipe.get("a")
-            await pipe.reset()
-            seen.append(await pipe.execute())
-        await r.flushdb()
-    return seen
-
-
-@scenario("transaction", "watch", "unwatch")
-async def watching(r: Client) -> Any:
-    seen: list[Any] = []
-    await r.set("k", 1)
-    async with r.pipeline() as pipe:
-        await pipe.watch("k")
-        seen.append(await pipe.get("k"))
-        pipe.multi()
-        pipe.incr("k")
-        seen.append(await pipe.execute())
-        await pipe.watch("k")
-        await r.set("k", 10)
-        pipe.multi()
-        pipe.incr("k")
-        seen.append(await caught(pipe.execute()))
-        await pipe.watch("k")
-        seen.append(await pipe.unwatch())
-        await r.set("k", 20)
-        pipe.incr("k")
-        seen.append(await pipe.execute())
-        pipe.multi()
-        seen.append(await caught(_nested(pipe)))
-
-    async def twice(pipe: Any) -> str:
-        value = int(await pipe.get("k"))
-        pipe.multi()
-        pipe.set("k", value * 2)
-        return "done"
-
-    seen.append(await r.transaction(twice, "k"))
-    seen.append(await r.transaction(twice, "k", value_from_callable=True))
-    seen.append(await r.get("k"))
-    return seen
-
-
-async def _nested(pipe: Any) -> None:
-    pipe.multi()
-
-
-@scenario()
-async def contended_transactions(r: Client) -> Any:
-    async def increment(_: int) -> int:
-        conflicts = 0
-        while True:
-            async with r.pipeline() as pipe:
-                try:
-                    await pipe.watch("n")
-                    value = int(await pipe.get("n") or 0)
-                    pipe.multi()
-                    pipe.set("n", value + 1)
-                    await pipe.execute()
-                except WatchError:
-                    conflicts += 1
-                else:
-                    return conflicts
-
-    await asyncio.gather(*map(increment, range(8)))
-    return await r.get("n")
 
 
 @scenario("lock")
@@ -189,15 +67,13 @@ async def publish_and_subscribe(r: Client) -> Any:
     seen: list[Any] = []
     handled: list[Any] = []
     async with r.pubsub() as pubsub:
-        await pubsub.subscribe("one", **{"two": handled.append})
+        await pubsub.subscribe("one", two=handled.append)
         await pubsub.psubscribe("pattern:*")
         await pubsub.ssubscribe("shard")
-        for _ in range(4):
-            seen.append(await pubsub.get_message(timeout=5))
+        seen += [await pubsub.get_message(timeout=5) for _ in range(4)]
         seen.append([await r.publish(name, "m") for name in ("one", "two", "pattern:1", "none")])
         seen.append(await r.spublish("shard", "m"))
-        for _ in range(4):
-            seen.append(await pubsub.get_message(timeout=5))
+        seen += [await pubsub.get_message(timeout=5) for _ in range(4)]
         await pubsub.ping(message="are you there")
         seen.append(await pubsub.get_message(timeout=5))
         seen.append(await pubsub.get_message(timeout=0.01))

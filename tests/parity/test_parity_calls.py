@@ -1,5 +1,7 @@
 """The tables of calls, on both clients, one after the other."""
 
+import asyncio
+
 import pytest
 
 from redis_manager_fastapi.testing.server import RedisServer
@@ -20,7 +22,7 @@ async def test_calls_give_what_redis_py_gives(pair: Pair, family: str) -> None:
     differences = []
 
     for number, one in enumerate(FAMILIES[family]):
-        ours, plain = await outcome(pair.ours, one), await outcome(pair.plain, one)
+        ours, plain = await asyncio.gather(outcome(pair.ours, one), outcome(pair.plain, one))
         if found := difference(ours, plain, one.mode):
             differences.append(f"{number}: {one!s:.200}\n    {found}")
 

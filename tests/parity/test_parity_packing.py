@@ -32,9 +32,12 @@ class Unprintable(float):
         raise RuntimeError
 
 
+CONNECTION = Connection()
+
+
 def redis_py(*args: Any) -> bytes:
     """Return the bytes that redis-py writes for a command."""
-    return b"".join(Connection().pack_command(*args))
+    return b"".join(CONNECTION.pack_command(*args))
 
 
 def packed(function: Any, *args: Any) -> Any:

@@ -1,10 +1,16 @@
 """The scenarios, on both clients."""
 
+import asyncio
+
 import pytest
 
+from . import scenarios, transaction_scenarios
 from .conftest import Pair
 from .sameness import difference
-from .scenarios import SCENARIOS, caught
+from .stage import SCENARIOS, caught
+
+# Importing them registers them.
+REGISTERED = (scenarios, transaction_scenarios)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -13,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_scenario_shows_what_redis_py_shows(pair: Pair, name: str) -> None:
     run = SCENARIOS[name]
 
-    ours, plain = await caught(run(pair.ours)), await caught(run(pair.plain))
+    ours, plain = await asyncio.gather(caught(run(pair.ours)), caught(run(pair.plain)))
 
     assert not difference(ours, plain)
     assert not isinstance(plain, Exception), f"the scenario fails on plain redis-py: {plain!r}"

@@ -301,7 +301,7 @@ async def test_maxclients_refuses_new_leases_with_the_reason_and_heals(
         redis_server.client() as admin,
     ):
         await admin.config_set("maxclients", 2)
-        with pytest.raises(RedisUnavailableError, match="max number of clients"):
+        with pytest.raises(RedisUnavailableError, match=r"max number of clients|maxclients"):
             await acquire(manager)
         assert await manager.redis.set("key", "value")
         assert manager.stats().generation == 1

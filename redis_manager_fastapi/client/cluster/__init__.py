@@ -1,0 +1,1 @@
+"""redis-py's cluster client over a Cluster's nodes."""

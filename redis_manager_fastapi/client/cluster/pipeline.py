@@ -1,0 +1,140 @@
+"""Pipelines over a Cluster: split by node, sent side by side; transactions on one slot."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio.cluster
+from redis.asyncio.cluster import PipelineCommand, PipelineStrategy
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    RedisClusterException,
+    SlotNotCoveredError,
+    TryAgainError,
+)
+
+from redis_manager_fastapi.client.cluster.keys import ONE_KEY, slot_of
+from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
+from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.pool.commands import SHARED
+from redis_manager_fastapi.topology.failures import from_reply
+
+if TYPE_CHECKING:
+    from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
+
+# What a command of a pipeline may be answered with that was not executed.
+_REDIRECTS = (AskError, TryAgainError, ClusterDownError)
+
+
+class ClusterPipeline(redis.asyncio.cluster.ClusterPipeline):
+    """A `redis.asyncio.cluster.ClusterPipeline` that keeps the outage contract.
+
+    Each node's part leaves as one write.  A part that was lost fails alone:
+    `execute(raise_on_error=False)` returns the other parts' replies beside its
+    errors.
+    """
+
+    def __init__(self, client: "RedisCluster", transaction: Any = None) -> None:
+        super().__init__(client, transaction)
+        strategy: Any = OneSlotTransaction if transaction else SplitPipeline
+        self._execution_strategy = strategy(self)
+
+    async def execute(
+        self, raise_on_error: bool = True, allow_redirections: bool = True
+    ) -> list[Any]:
+        """Execute the queued commands; arguments are redis-py's.
+
+        Raises:
+            ReplyLostError: A part was sent and not answered, and not all of it reads.
+            RedisUnavailableError: A shard did not come back within grace.
+            CommandTimeoutError: The deadline passed.
+            redis.WatchError: A watched key changed, or its slot moved.
+        """
+        scope = self.cluster_client.scope  # type: ignore[attr-defined]
+        if scope is not None:
+            scope.check()
+        return await super().execute(raise_on_error, allow_redirections)
+
+
+class SplitPipeline(PipelineStrategy):
+    """Commands without MULTI, each where its keys are."""
+
+    async def _execute(
+        self,
+        client: Any,
+        stack: list[PipelineCommand],
+        raise_on_error: bool = True,
+        allow_redirections: bool = True,
+    ) -> list[Any]:
+        await client.initialize()
+        parts: dict[str, tuple[Node, list[PipelineCommand]]] = {}
+        for command in stack:
+            try:
+                node = await self._target(client, command)
+            except SlotNotCoveredError as error:
+                command.result = error
+                continue
+            parts.setdefault(node.name, (node, []))[1].append(command)
+        await asyncio.gather(*(self._send(client, *part) for part in parts.values()))
+        if allow_redirections:
+            await self._follow(client, stack)
+        if raise_on_error:
+            self._raise_first(stack)
+        return [command.result for command in stack]
+
+    async def _target(self, client: "RedisCluster", command: PipelineCommand) -> Node:
+        """Return the one node that *command* goes to."""
+        args, targets = command.args, command.kwargs.get("target_nodes")
+        listed = SHARED.get(args[0])
+        if not targets and args[0] in ONE_KEY and len(args) > 1:
+            read_only = listed is not None and listed.read_only
+            return client.nodes_manager.get_node_from_slot(slot_of(args[1]), read_only)
+        nodes: Any = await client.targets(args, targets)
+        if len(nodes) > 1:
+            raise RedisClusterException(f"Too many targets for command {args}")
+        node = client.nodes_manager.current(nodes[0])
+        if node is None:
+            raise RedisClusterException(f"node {nodes[0].name} is not part of the cluster")
+        return node
+
+    async def _send(
+        self, client: "RedisCluster", node: Node, commands: list[PipelineCommand]
+    ) -> None:
+        """Send one node's part; its commands hold what became of them."""
+        pipe = client.on(node).pipeline(transaction=False)
+        for command in commands:
+            options = {k: v for k, v in command.kwargs.items() if k != "target_nodes"}
+            pipe.execute_command(*command.args, **options)
+        results: list[Any]
+        try:
+            results = await pipe.execute(raise_on_error=False)
+        except RedisManagerError as error:
+            results = [error] * len(commands)
+        for command, result in zip(commands, results, strict=True):
+            command.result = result
+
+    async def _follow(self, client: "RedisCluster", stack: list[PipelineCommand]) -> None:
+        """Send what was redirected, or could not go out, where it belongs, in its order."""
+        for command in stack:
+            if not _may_follow(command.result):
+                continue
+            try:
+                command.result = await client.execute_command(*command.args, **command.kwargs)
+            except Exception as error:  # the caller's, like every other command's result
+                command.result = error
+
+    def _raise_first(self, stack: list[PipelineCommand]) -> None:
+        for command in stack:
+            if isinstance(command.result, Exception):
+                error = from_reply(command.result, self._pipe.cluster_client.binding.instance)  # type: ignore[attr-defined]
+                if not isinstance(error, RedisManagerError):
+                    self._annotate_exception(error, command.position + 1, command.args)
+                raise error
+
+
+def _may_follow(result: Any) -> bool:
+    """Whether a command was not executed and may reach another node."""
+    if isinstance(result, RedisManagerError):
+        return not result.maybe_executed
+    return isinstance(result, (*_REDIRECTS, SlotNotCoveredError))

@@ -1,0 +1,191 @@
+"""MULTI and WATCH on one slot of a Cluster."""
+
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio.cluster import AbstractStrategy, PipelineCommand
+from redis.exceptions import (
+    AskError,
+    CrossSlotTransactionError,
+    ExecAbortError,
+    RedisClusterException,
+    RedisError,
+    TryAgainError,
+    WatchError,
+)
+
+from redis_manager_fastapi.client.cluster.routing import Route
+from redis_manager_fastapi.client.pipeline import Pipeline
+from redis_manager_fastapi.cluster.node import Node
+
+if TYPE_CHECKING:
+    from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
+
+
+class OneSlotTransaction(AbstractStrategy):
+    """A transaction, carried out by a pipeline on the node that has its slot.
+
+    Without WATCH it is one write, which a redirect sends to another node as a
+    whole; with WATCH it keeps the connection of its node, and a slot that moves
+    meanwhile is a changed key.
+    """
+
+    def __init__(self, pipe: Any) -> None:
+        super().__init__(pipe)
+        self._client: RedisCluster = pipe.cluster_client
+        self._watched: Pipeline | None = None
+        self._slot: int | None = None
+        self._explicit = False
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Queue a command; after WATCH and before MULTI, return a coroutine that executes it."""
+        if args[0] in ("WATCH", "UNWATCH") or (self._watched is not None and not self._explicit):
+            return self._execute_at_once(*args, **options)
+        return super().execute_command(*args, **options)
+
+    async def execute(
+        self, raise_on_error: bool = True, allow_redirections: bool = True
+    ) -> list[Any]:
+        """Execute the transaction; arguments are redis-py's."""
+        stack = self._command_queue
+        if self._watched is not None:
+            return await self._execute_watched(self._watched, stack, raise_on_error)
+        if not stack:
+            return []
+        slot = await self._common_slot(stack)
+        await self._client.initialize()
+        cluster = self._client.binding.require()
+        deadline = cluster.loop.time() + self._client.call_options.timeout
+
+        async def find() -> Node:
+            return await self._client.node_of(slot, deadline)
+
+        async def attempt(node: Node, asking: bool) -> list[Any]:
+            pipe = self._client.on(node, timeout=deadline - cluster.loop.time()).pipeline()
+            pipe.asking = asking
+            return await _execute(pipe, stack, raise_on_error)
+
+        route = Route(cluster, slot, deadline, read_only=False)
+        replies: list[Any] = await route.follow(attempt, find)
+        return replies
+
+    async def _execute_watched(
+        self, pipe: Pipeline, stack: list[PipelineCommand], raise_on_error: bool
+    ) -> list[Any]:
+        for command in stack:
+            await self._check_slot(command.args)
+        try:
+            return await _execute(pipe, stack, raise_on_error)
+        except (AskError, TryAgainError):
+            raise WatchError("Slot rebalancing occurred while watching keys") from None
+
+    async def _execute_at_once(self, *args: Any, **options: Any) -> Any:
+        if args[0] == "UNWATCH":
+            await self._unwatch()
+            return True
+        slot = await self._check_slot(args)
+        if self._watched is not None:
+            return await self._immediately(self._watched, *args, **options)
+        await self._client.initialize()
+        cluster = self._client.binding.require()
+        deadline = cluster.loop.time() + self._client.call_options.timeout
+
+        async def find() -> Node:
+            return await self._client.node_of(slot, deadline)
+
+        async def attempt(node: Node, asking: bool) -> Any:
+            if asking:
+                raise TryAgainError("a key under migration cannot be watched")
+            pipe = self._client.on(node).pipeline()
+            try:
+                reply = await pipe.execute_command(*args, **options)
+            except BaseException:
+                await pipe.reset()
+                raise
+            self._watched = pipe
+            return reply
+
+        return await Route(cluster, slot, deadline, read_only=True).follow(attempt, find)
+
+    @staticmethod
+    async def _immediately(pipe: Pipeline, *args: Any, **options: Any) -> Any:
+        pending: Any = pipe.execute_command(*args, **options)
+        return await pending
+
+    async def _check_slot(self, args: tuple[Any, ...]) -> int:
+        try:
+            slot = await self._client.slot_of_command(args)
+        except RedisClusterException as error:
+            if "same key slot" in str(error):
+                raise _crossing() from error
+            raise
+        if self._slot is not None and slot != self._slot:
+            raise _crossing()
+        self._slot = slot
+        return slot
+
+    async def _common_slot(self, stack: list[PipelineCommand]) -> int:
+        slots = {await self._client.slot_of_command(command.args) for command in stack}
+        if len(slots) > 1:
+            raise _crossing()
+        return slots.pop()
+
+    async def reset(self) -> None:
+        """Give up everything queued and watched."""
+        self._command_queue = []
+        self._explicit = False
+        await self._unwatch()
+
+    def multi(self) -> None:
+        """Queue from here on; the commands before, under WATCH, ran at once."""
+        if self._explicit:
+            raise RedisError("Cannot issue nested calls to MULTI")
+        if self._command_queue:
+            raise RedisError("Commands without an initial WATCH have already been issued")
+        self._explicit = True
+
+    async def watch(self, *names: Any) -> Any:
+        """Watch keys of one slot."""
+        if self._explicit:
+            raise RedisError("Cannot issue a WATCH after a MULTI")
+        return await self._execute_at_once("WATCH", *names)
+
+    async def unwatch(self) -> Any:
+        """Forget every watched key."""
+        return await self._execute_at_once("UNWATCH")
+
+    async def discard(self) -> None:
+        """Give up everything queued and watched."""
+        await self.reset()
+
+    async def unlink(self, *names: Any) -> Any:
+        """Queue an UNLINK."""
+        return self.execute_command("UNLINK", *names)
+
+    def mset_nonatomic(self, mapping: Any) -> Any:
+        """Refuse: a transaction has one slot."""
+        raise NotImplementedError("Method is not supported in transactional context.")
+
+    async def _unwatch(self) -> None:
+        pipe, self._watched, self._slot = self._watched, None, None
+        if pipe is not None:
+            await pipe.reset()
+
+
+async def _execute(pipe: Pipeline, stack: list[PipelineCommand], raise_on_error: bool) -> list[Any]:
+    """Execute *stack* as a transaction on *pipe*; a redirect of one command is the whole's."""
+    if pipe.watching:
+        pipe.multi()
+    for command in stack:
+        pipe.execute_command(*command.args, **command.kwargs)
+    try:
+        return await pipe.execute(raise_on_error)
+    except ExecAbortError as error:
+        if isinstance(error.__context__, AskError | TryAgainError):
+            raise error.__context__ from None
+        raise
+
+
+def _crossing() -> CrossSlotTransactionError:
+    return CrossSlotTransactionError(
+        "All keys involved in a cluster transaction must map to the same slot"
+    )

@@ -1,0 +1,72 @@
+"""The scripts say clearly what a machine lacks, and leave nothing half made."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TOOLS = ("sh", "dirname", "rm", "sort", "awk", "mkdir")
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A clone on a machine that has a shell, and no Python."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for tool in TOOLS:
+        (programs / tool).symlink_to(str(shutil.which(tool)))
+    return tmp_path
+
+
+def run(clone: Path, script: str) -> "subprocess.CompletedProcess[str]":
+    env = {"PATH": str(clone / "bin"), "HOME": str(clone)}
+    return subprocess.run(
+        [str(clone / "bin" / "sh"), str(clone / "scripts" / script)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def put_python(clone: Path, script: str) -> None:
+    python = clone / "bin" / "python3"
+    python.write_text(f"#!{clone}/bin/sh\n{script}\n")
+    python.chmod(0o755)
+
+
+@pytest.mark.parametrize("script", ["install", "demo", "test", "matrix"])
+def test_missing_python_is_named(bare: Path, script: str) -> None:
+    ended = run(bare, script)
+
+    assert ended.returncode == 1
+    assert "3.11 or later found" in ended.stderr
+    assert not (bare / ".venv").exists()
+
+
+def test_old_python_does_not_count(bare: Path) -> None:
+    put_python(bare, "exit 1")
+
+    assert "no Python 3.11 or later found" in run(bare, "demo").stderr
+
+
+def test_missing_venv_module_is_named(bare: Path) -> None:
+    put_python(bare, 'if [ "$1" = -m ]; then mkdir -p .venv; exit 1; fi')
+    ended = run(bare, "demo")
+
+    assert ended.returncode == 1
+    assert "cannot make a virtual environment; install its venv module" in ended.stderr
+    assert not (bare / ".venv").exists()
+
+
+def test_scripts_are_short_and_executable() -> None:
+    scripts = [path for path in (ROOT / "scripts").iterdir() if path.suffix == ""]
+
+    assert [path.name for path in scripts if not os.access(path, os.X_OK)] == []
+    assert [path.name for path in scripts if len(path.read_text().splitlines()) > 60] == []
