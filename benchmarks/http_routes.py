@@ -16,7 +16,7 @@ from redis_manager_fastapi.testing.server import RedisServer
 
 CLIENTS = {"ours": "redis_manager_fastapi", "redis_py": "redis-py", "sdk": "fastapi-redis-sdk"}
 ROUTES = ("none", "one", "ten")
-CONNECTIONS = 64
+CONNECTIONS = 16
 CROWD = 500
 
 

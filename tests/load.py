@@ -36,10 +36,15 @@ async def read(client: Any, outcomes: Outcomes, key: str) -> None:
     assert value == key, f"{key!r} was answered with {value!r}"
 
 
+def counter(key: str) -> str:
+    """The counter of *key*, in the same slot of a Cluster."""
+    return f"count:{{{key}}}"
+
+
 async def count(client: Any, outcomes: Outcomes, key: str) -> None:
     """Increment a counter and note what was told."""
     try:
-        await client.incr(f"count:{key}")
+        await client.incr(counter(key))
     except RedisManagerError as error:
         outcomes.maybe[key] += error.maybe_executed
         raise
@@ -91,5 +96,5 @@ async def steady_load(
 async def assert_counted_at_most_once(client: Any, outcomes: Outcomes) -> None:
     """No counter is above what callers were told may have run (I6)."""
     for key in outcomes.acknowledged.keys() | outcomes.maybe.keys():
-        value = int(await client.get(f"count:{key}") or 0)
+        value = int(await client.get(counter(key)) or 0)
         assert value <= outcomes.acknowledged[key] + outcomes.maybe[key], key

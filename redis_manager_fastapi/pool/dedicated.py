@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import redis.exceptions as redis_errors
 from redis.asyncio.connection import (
-    AbstractConnection,
     Connection,
     SSLConnection,
     UnixDomainSocketConnection,
@@ -20,12 +19,13 @@ from redis.asyncio.connection import (
 
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.commands import leaves_session_alone
+from redis_manager_fastapi.topology.abortable import AbortableConnection
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
 
 
-class DedicatedConnection(AbstractConnection):
+class DedicatedConnection(AbortableConnection):
     """A redis-py connection that one caller holds at a time.
 
     Attributes:
@@ -53,18 +53,9 @@ class DedicatedConnection(AbstractConnection):
         self._last_words = b""
 
     @property
-    def transport(self) -> asyncio.Transport:
-        """The socket's transport, for whoever takes the connection over."""
-        # redis-py 8.1: `_writer` is the connection's StreamWriter, `_parser.parse_error`
-        # makes its exceptions, `_close()` forgets the socket;
-        # tests/commands/test_private_names.py fails when one of them goes away.
-        if self._writer is None:
-            raise RuntimeError("the connection is not connected")
-        return cast(asyncio.Transport, self._writer.transport)
-
-    @property
     def parse_error(self) -> Callable[[str], Exception]:
         """What makes redis-py's exception of a server's error line."""
+        # redis-py 8.1: `_parser`; tests/commands/test_private_names.py fails when it goes away.
         return cast(Callable[[str], Exception], self._parser.parse_error)
 
     @property
@@ -88,8 +79,8 @@ class DedicatedConnection(AbstractConnection):
 
     async def establish(self) -> None:
         """Connect and shake hands; errors are redis-py's until the session starts."""
-        self._serving, self._last_words = False, b""
         self.abort()
+        self._serving, self._last_words = False, b""
         # redis-py 8.1: `_connect_callbacks` are its pub/sub's; after a SUBSCRIBE nothing
         # else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
@@ -120,20 +111,6 @@ class DedicatedConnection(AbstractConnection):
             callback = reference()
             if callback is not None:
                 await callback(self)
-
-    def abort(self) -> None:
-        """Drop the connection at once, with whatever is unsent."""
-        if self._writer is not None:
-            self.transport.abort()
-        self._close()
-
-    async def disconnect(self, *args: Any, **kwargs: Any) -> None:
-        """Drop the connection at once; arguments are redis-py's and make no difference."""
-        if self._writer is not None:
-            self._listen_once_more()
-            self.transport.abort()
-        kwargs["nowait"] = True
-        await super().disconnect(**kwargs)
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Pack one command and note what it does to the session."""
@@ -180,10 +157,12 @@ class DedicatedConnection(AbstractConnection):
         except redis_errors.InvalidResponse as error:
             raise self._lost("the reply could not be parsed") from error
 
-    def _listen_once_more(self) -> None:
-        """Keep what the server said before it closed: the reason, when it accepts no client."""
-        # asyncio 3.11 to 3.13: after a reset `StreamReader.read` raises, its buffer still holds.
-        self._last_words = bytes(getattr(self._reader, "_buffer", b"")[:256])
+    def _drop(self) -> None:
+        # What the server said before it closed is the reason, when it accepts no client.  asyncio
+        # 3.11 to 3.13: after a reset `StreamReader.read` raises, but its buffer still holds it.
+        if self._writer is not None:
+            self._last_words = bytes(getattr(self._reader, "_buffer", b"")[:256])
+        super()._drop()
 
     def _note(self, name: Any) -> None:
         word = name.decode() if isinstance(name, bytes) else str(name)

@@ -53,6 +53,7 @@ class ClusterDeployment:
         }
         self.primaries = [self.new_node() for _ in range(shards)]
         self.replicas = [self.new_node() for _ in range(shards * replicas)]
+        self._placed = {node.port for node in self.nodes}
         self._stack = AsyncExitStack()
 
     @property
@@ -91,6 +92,7 @@ class ClusterDeployment:
         (self.replicas if replica_of else self.primaries).append(node)
         if replica_of is not None:
             await self._replicate(node, replica_of)
+            self._placed.add(node.port)
         await self.agreed()
 
     async def failover(self, replica: RedisServer) -> None:
@@ -168,8 +170,8 @@ class ClusterDeployment:
         while True:
             info = await cluster_info(node)
             known = (info["cluster_known_nodes"], info["cluster_state"])
-            shown = sum(len(entry) - 2 for entry in await slots_by(node))
-            if known == expected and shown >= len(self._living()) and await in_step(node):
+            shown = {each[1] for entry in await slots_by(node) for each in entry[2:]}
+            if known == expected and shown >= self._placed and await in_step(node):
                 return
             await asyncio.sleep(_TICK)
 

@@ -8,13 +8,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Self
 
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
+from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redis_manager_fastapi.settings import Address, RedisSettings
+from redis_manager_fastapi.topology.abortable import AbortableConnection
 from redis_manager_fastapi.topology.options import tls_options
 
 EVENT = "+switch-master"
@@ -36,23 +37,11 @@ class Answer:
     address: Address
 
 
-class SentinelConnection(AbstractConnection):
-    """A connection to a Sentinel that closes at once, whatever the peer does."""
-
-    def abort(self) -> None:
-        """Drop the connection, with whatever is unsent."""
-        # redis-py 8.1: `_writer` is the StreamWriter, `_close()` forgets it;
-        # tests/topology/test_private_names.py fails when either goes away.
-        if self._writer is not None:
-            self._writer.transport.abort()
-        self._close()
-
-
-class _Plain(SentinelConnection, Connection):
+class _Plain(AbortableConnection, Connection):
     """A connection to a Sentinel over TCP."""
 
 
-class _Encrypted(SentinelConnection, SSLConnection):
+class _Encrypted(AbortableConnection, SSLConnection):
     """A connection to a Sentinel over TLS."""
 
 
@@ -64,7 +53,7 @@ class SentinelLink:
         service: The name under which the Sentinels know the primary.
     """
 
-    def __init__(self, connection: SentinelConnection, service: str) -> None:
+    def __init__(self, connection: AbortableConnection, service: str) -> None:
         self._connection = connection
         self._service = service
 
@@ -157,7 +146,7 @@ def connect_to(node: Address, settings: RedisSettings) -> SentinelLink:
     }
     encrypted = settings.tls.enabled if sentinel.tls is None else sentinel.tls
     if encrypted:
-        connection: SentinelConnection = _Encrypted(**options, **tls_options(settings))
+        connection: AbortableConnection = _Encrypted(**options, **tls_options(settings))
     else:
         connection = _Plain(**options)
     return SentinelLink(connection, sentinel.service or "")

@@ -15,7 +15,7 @@ from tests.cluster.clusters import (
     shard_keys,
     stats_of,
 )
-from tests.load import Outcomes, assert_counted_at_most_once, count, read, steady_load
+from tests.load import Outcomes, assert_counted_at_most_once, count, counter, read, steady_load
 from tests.managers import until
 
 ALLOWED = {RedisUnavailableError, ReplyLostError}
@@ -131,7 +131,7 @@ async def test_a_manual_failover_costs_no_read_and_no_write(
             await asyncio.sleep(1)
         assert not outcomes.failed
         for key, told in outcomes.acknowledged.items():
-            assert await manager.redis.get(f"count:{key}") == str(told)
+            assert await manager.redis.get(counter(key)) == str(told)
         assert node_at(manager, deployment.replica_of(0)).is_primary
 
 

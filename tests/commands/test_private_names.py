@@ -69,8 +69,8 @@ async def test_connection_has_a_writer_and_a_parser_with_parse_error(
         assert parser is not None, "Connection._parser is gone; error replies are made by it"
         error = parser.parse_error("WRONGTYPE that is wrong")
         assert isinstance(error, redis.ResponseError)
-        for name in ("_himport_prepared", "himport_registry"):
-            assert hasattr(connection, name), f"Connection.{name} is gone; HIMPORT needs it"
+        for name in ("_himport_prepared", "himport_registry", "_connect_callbacks"):
+            assert hasattr(connection, name), f"Connection.{name} is gone; the client sets it"
     finally:
         await connection.disconnect()
 

@@ -53,7 +53,7 @@ class Stepper:
             try:
                 yield waited_for
                 error = None
-            except BaseException as thrown:  # noqa: BLE001 (handed on to the coroutine)
+            except BaseException as thrown:
                 error = thrown
 
     def _cancel(self, waited_for: "asyncio.Future[Any] | None") -> None:

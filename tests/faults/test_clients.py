@@ -86,7 +86,7 @@ async def test_pause_of_writes(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy
 ) -> None:
     """Row 24: with pipelining off a paused write holds up no read."""
-    mode = {"pipelining": {"enabled": False}}
+    mode: dict[str, Any] = {"pipelining": {"enabled": False}}
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         await trial.warm()
         await redis_server.command("CLIENT", "PAUSE", "1000", "WRITE")

@@ -309,7 +309,10 @@ async def test_tls_rotated_file(
     async with FaultProxy(
         redis_server.host, redis_server.port, cert_file=CERTIFICATES / "valid.pem"
     ) as proxy:
-        limits = {"timeout": {"command": 0.8, "connect": 0.5}, "tls": {"ca_file": trusted}}
+        limits: dict[str, Any] = {
+            "timeout": {"command": 0.8, "connect": 0.5},
+            "tls": {"ca_file": trusted},
+        }
         async with upheld(redis_server, bystander, proxy, **limits, **mode) as trial:
             shutil.copy(CERTIFICATES / "other-ca.pem", trusted)
             await proxy.reset()

@@ -70,7 +70,7 @@ async def test_restart_under_load(
     durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], rounds: int
 ) -> None:
     """Row 5: a restart of one second costs no read, and no write is executed twice."""
-    limits = {"outage": {"grace": 2.0}, "timeout": {"command": 2.0, "connect": 0.3}}
+    limits: dict[str, Any] = {"outage": {"grace": 2.0}, "timeout": {"command": 2.0, "connect": 0.3}}
     limits["pool"] = {"acquire_timeout": 1.0}
     async with upheld(durable_server, bystander, **mode, **limits) as trial:
         async with trial.traffic(150):

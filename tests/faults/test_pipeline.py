@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
 from redis.exceptions import WatchError
 
 from redis_manager_fastapi import RedisUnavailableError, ReplyLostError

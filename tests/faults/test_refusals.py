@@ -9,7 +9,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from redis_manager_fastapi import PoolState, RedisUnavailableError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.faults.invariants import upheld
-from tests.faults.trial import Trial
+from tests.faults.trial import Trial, eventually
 from tests.managers import until, until_state
 
 NOBODY = ("127.0.0.1", 1)
@@ -78,9 +78,11 @@ async def test_demoted_primary(
         assert set(demoted) == {"RedisUnavailableError"}
         assert executed == {False}
         assert trial.manager.stats().generation > 1
-        async with asyncio.timeout(1):
-            while await trial.write() is not None:
-                await asyncio.sleep(0.01)
+
+        async def served() -> bool:
+            return await trial.write() is None
+
+        await eventually(served, timeout=1.0)
 
 
 async def test_transaction_on_a_demoted_primary(
@@ -98,7 +100,7 @@ async def test_transaction_on_a_demoted_primary(
 
 async def test_loading(bystander: RedisServer, mode: dict[str, Any]) -> None:
     """Row 17: 503 while the data set loads, and not one error after it."""
-    slow = {"key-load-delay": 10_000, "loading-process-events-interval-bytes": 1024}
+    slow: dict[str, Any] = {"key-load-delay": 10_000, "loading-process-events-interval-bytes": 1024}
     slow["rdbcompression"] = "no"
     async with RedisServer(slow) as server, upheld(server, bystander, **mode) as trial:
         async with server.client() as admin:
@@ -135,7 +137,7 @@ async def test_busy_script(
     """Row 17: a script that does not end; afterwards not one error."""
     await redis_server.config_set("lua-time-limit", 20)
     async with upheld(redis_server, bystander, **mode) as trial, redis_server.client() as admin:
-        looping = asyncio.create_task(admin.eval("while true do end", 0))
+        looping = asyncio.ensure_future(admin.execute_command("EVAL", "while true do end", 0))
         await refused_because(trial, "BUSY")
         await redis_server.command("SCRIPT", "KILL")
         with pytest.raises(RedisError):

@@ -16,6 +16,15 @@ from tests.faults.lag import TICK, LagMeter
 SLACK = 0.05
 
 
+async def eventually(holds: Callable[[], Awaitable[bool]], timeout: float = 5.0) -> None:
+    """Wait for what another process does and nobody announces."""
+    async with asyncio.timeout(timeout):
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(TICK)
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One command, as its caller saw it.
@@ -113,13 +122,26 @@ class Trial:
 
         async def ask() -> None:
             pipeline = self.redis.pipeline(transaction=True)
-            pipeline.echo(tag).incr("pair").incr("twin").echo(tag)  # type: ignore[union-attr]
+            for command in (("ECHO", tag), ("INCR", "pair"), ("INCR", "twin"), ("ECHO", tag)):
+                pipeline.execute_command(*command)
             first, pair, twin, last = await pipeline.execute()
             assert first == last == tag, "a reply reached another caller (I2)"
             assert pair == twin, "a transaction was applied by halves"
             self.ledgers["pair"].replies[pair] += 1
 
         return await self._record("transact", ask, self.ledgers["pair"])
+
+    async def read_batch(self) -> RedisManagerError | None:
+        """Read several replies at once, without a transaction."""
+        tags = [f"tag {next(self._tags)}" for _ in range(5)]
+
+        async def ask() -> None:
+            pipeline = self.redis.pipeline(transaction=False)
+            for tag in tags:
+                pipeline.echo(tag)
+            assert await pipeline.execute() == tags, "replies reached another caller (I2)"
+
+        return await self._record("read_batch", ask)
 
     async def block(self) -> RedisManagerError | None:
         """Wait a moment for an element that never comes."""

@@ -23,6 +23,12 @@ async def read(page: str, r: RedisDep) -> int:
     return int(await r.get(f"hits:{page}") or 0)
 
 
+@app.get("/clients")
+async def clients() -> int:
+    """Return how many requests use Redis now; does not use it itself."""
+    return redis.stats().clients
+
+
 @app.get("/wait/{queue}")
 async def wait(queue: str, r: RedisDep) -> Any:
     """Wait for ever for an element."""

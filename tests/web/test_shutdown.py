@@ -90,6 +90,10 @@ async def service(
         yield server, http
 
 
+async def arrived(http: httpx.AsyncClient, count: int) -> bool:
+    return int((await http.get("/clients")).text) == count
+
+
 @pytest.mark.parametrize("signals", [1, 2])
 async def test_sigterm_while_redis_hangs(
     redis_url: str, redis_server: RedisServer, signals: int
@@ -100,7 +104,7 @@ async def test_sigterm_while_redis_hangs(
         redis_server.pause()
         paths = ["/hits/a"] * 20 + ["/wait/queue"] * 5
         requests = [asyncio.create_task(http.get(path)) for path in paths]
-        await asyncio.sleep(0.1)  # until they have arrived
+        await eventually(lambda: arrived(http, len(paths)))
         began = time.monotonic()
         for _ in range(signals):
             server.signal(signal.SIGTERM)

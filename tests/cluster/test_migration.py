@@ -1,0 +1,183 @@
+"""Slots that move under load: MOVED, ASK and TRYAGAIN (row 38)."""
+
+import asyncio
+import os
+from typing import Any
+
+from redis_manager_fastapi import RedisManager
+from redis_manager_fastapi.testing.cluster import (
+    ClusterDeployment,
+    begin_move,
+    end_move,
+    migrate,
+    move_slot,
+    node_id,
+)
+from tests.cluster.clusters import PATIENT, keys_in, node_at, opened
+from tests.load import Outcomes, count, counter, read, steady_load
+
+MOVED_SLOTS = int(os.environ.get("MOVED_SLOTS", "100"))
+
+
+async def read_pair(client: Any, outcomes: Outcomes, key: str) -> None:
+    """Two keys of one slot at once: between two nodes they meet TRYAGAIN."""
+    assert await client.mget(key, f"{{{key}}}:twin") == [key, key]
+
+
+async def redirects(deployment: ClusterDeployment) -> dict[str, int]:
+    """How often the nodes sent a command elsewhere, by error."""
+    total = {"MOVED": 0, "ASK": 0, "TRYAGAIN": 0}
+    for node in deployment.nodes:
+        stats = await node.command("INFO", "errorstats")
+        for name in total:
+            total[name] += int(stats.get(f"errorstat_{name}", {}).get("count", 0))
+    return total
+
+
+async def test_slots_moved_under_load_cost_no_error_and_lose_or_double_no_write(
+    deployment: ClusterDeployment,
+) -> None:
+    source, target = deployment.primaries[:2]
+    slots = deployment.slots_of(0)[:MOVED_SLOTS]
+    keys = [keys_in(range(slot, slot + 1), 1)[0] for slot in slots]
+
+    async with opened(deployment.url) as manager:
+        redis = manager.redis
+        for key in keys:
+            await redis.mset({key: key, f"{{{key}}}:twin": key})
+        async with steady_load(redis, keys, read, count, read_pair, rate=1500) as outcomes:
+            for slot in slots:
+                await slowly_move(slot, deployment)
+        assert not outcomes.failed
+        assert outcomes.acknowledged.total() > 2 * len(keys)
+        for key in keys:
+            assert await redis.get(counter(key)) == str(outcomes.acknowledged[key])
+        assert await source.command("CLUSTER", "COUNTKEYSINSLOT", slots[0]) == 0
+        assert await target.command("CLUSTER", "COUNTKEYSINSLOT", slots[0]) == 3
+    seen = await redirects(deployment)
+    assert all(seen.values()), seen
+
+
+async def slowly_move(slot: int, deployment: ClusterDeployment) -> None:
+    """Move a slot key by key, so that the load meets it half moved."""
+    source, target = deployment.primaries[:2]
+    async with source.client() as old, target.client() as new:
+        names = await node_id(source), await node_id(target)
+        await begin_move(slot, old, new, names)
+        while keys := await old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1):
+            await migrate(old, target, keys)
+            await asyncio.sleep(0.005)
+        await end_move(slot, old, new, names)
+
+
+async def half_moved(deployment: ClusterDeployment, slot: int, keys: list[str]) -> None:
+    """Open *slot* and move *keys* of it from the first primary to the second."""
+    source, target = deployment.primaries[:2]
+    async with source.client() as old, target.client() as new:
+        await begin_move(slot, old, new, (await node_id(source), await node_id(target)))
+        if keys:
+            await migrate(old, target, keys)
+
+
+def slot_and_keys(deployment: ClusterDeployment) -> tuple[int, list[str]]:
+    slot = deployment.slots_of(0)[7]
+    return slot, keys_in(range(slot, slot + 1), 4)
+
+
+async def test_asking_and_its_command_go_to_the_target_together(
+    deployment: ClusterDeployment,
+) -> None:
+    slot, keys = slot_and_keys(deployment)
+
+    async with opened(deployment.url) as manager:
+        for key in keys:
+            await manager.redis.set(key, key)
+        await half_moved(deployment, slot, keys[:2])
+
+        answers = await asyncio.gather(*(manager.redis.get(key) for key in keys * 50))
+        assert answers == keys * 50
+        assert await manager.redis.incr(keys_in(range(slot, slot + 1), 1, "new")[0]) == 1
+        assert node_at(manager, deployment.primaries[1]).open().generation == 1
+
+
+async def test_large_and_dedicated_commands_follow_ask_too(
+    deployment: ClusterDeployment,
+) -> None:
+    slot, keys = slot_and_keys(deployment)
+    large = "x" * 100_000
+
+    async with opened(deployment.url) as manager:
+        await half_moved(deployment, slot, [])
+        assert await manager.redis.set(keys[0], large)
+        assert await manager.redis.get(keys[0]) == large
+        await manager.redis.rpush(keys[1], "item")
+        assert await manager.redis.blpop([keys[1]], timeout=1) == (keys[1], "item")
+        dedicated = manager.cluster.with_options(dedicated=True)
+        assert await dedicated.get(keys[0]) == large
+
+
+async def test_pipelines_and_transactions_follow_ask_and_moved(
+    deployment: ClusterDeployment,
+) -> None:
+    slot, keys = slot_and_keys(deployment)
+    elsewhere = keys_in(deployment.slots_of(2), 1)[0]
+
+    async with opened(deployment.url) as manager:
+        for key in keys:
+            await manager.redis.set(key, 1)
+        await half_moved(deployment, slot, keys)
+        assert await pipelined(manager, [*keys, elsewhere]) == [2, 2, 2, 2, 1]
+        assert await in_transaction(manager, keys) == [3, 3, 3, 3]
+        source, target = deployment.primaries[:2]
+        async with source.client() as old, target.client() as new:
+            await end_move(slot, old, new, (await node_id(source), await node_id(target)))
+        assert await in_transaction(manager, keys) == [4, 4, 4, 4]
+        assert await pipelined(manager, [*keys, elsewhere]) == [5, 5, 5, 5, 2]
+
+
+async def pipelined(manager: RedisManager, keys: list[str]) -> list[Any]:
+    pipe = manager.cluster.pipeline()
+    for key in keys:
+        pipe.incr(key)
+    return await pipe.execute()
+
+
+async def in_transaction(manager: RedisManager, keys: list[str]) -> list[Any]:
+    pipe = manager.cluster.pipeline(transaction=True)
+    for key in keys:
+        pipe.incr(key)
+    return await pipe.execute()
+
+
+async def test_a_command_on_two_nodes_waits_until_the_slot_has_moved(
+    deployment: ClusterDeployment,
+) -> None:
+    """TRYAGAIN: one key has moved and the other has not."""
+    slot, keys = slot_and_keys(deployment)
+    source, target = deployment.primaries[:2]
+
+    async with opened(deployment.url, **PATIENT) as manager:
+        await manager.redis.mset({key: key for key in keys})
+        await half_moved(deployment, slot, keys[:2])
+        waiting = asyncio.ensure_future(manager.redis.mget(keys))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        await move_slot(slot, source, target)
+        assert await waiting == keys
+
+
+async def test_a_slot_that_moves_to_a_new_node_is_followed(
+    deployment: ClusterDeployment,
+) -> None:
+    keys = keys_in(range(5), 10)
+    newcomer = deployment.new_node()
+
+    async with opened(deployment.url) as manager:
+        for key in keys:
+            await manager.redis.set(key, key)
+        await deployment.add(newcomer)
+        async with steady_load(manager.redis, keys, read, count, rate=300) as outcomes:
+            for slot in range(5):
+                await move_slot(slot, deployment.primaries[0], newcomer)
+        assert not outcomes.failed
+        assert node_at(manager, newcomer).serving
