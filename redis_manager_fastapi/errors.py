@@ -86,7 +86,7 @@ class PoolClosedError(RedisUnavailableError):
     code = "redis_closed"
 
 
-class RedisAuthError(RedisUnavailableError):
+class RedisAuthError(RedisUnavailableError, redis.exceptions.AuthenticationError):
     """The server refused the credentials, or they could not be obtained."""
 
     code = "redis_auth"

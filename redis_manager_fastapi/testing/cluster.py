@@ -53,6 +53,7 @@ class ClusterDeployment:
         }
         self.primaries = [self.new_node() for _ in range(shards)]
         self.replicas = [self.new_node() for _ in range(shards * replicas)]
+        self._shards = shards
         self._placed = {node.port for node in self.nodes}
         self._stack = AsyncExitStack()
 
@@ -77,7 +78,7 @@ class ClusterDeployment:
 
     def slots_of(self, index: int) -> range:
         """The slots that the primary of that index starts with."""
-        count = len(self.primaries)
+        count = self._shards
         return range(SLOTS * index // count, SLOTS * (index + 1) // count)
 
     def replica_of(self, index: int) -> RedisServer:

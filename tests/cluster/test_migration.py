@@ -171,11 +171,12 @@ async def test_a_slot_that_moves_to_a_new_node_is_followed(
 ) -> None:
     keys = keys_in(range(5), 10)
     newcomer = deployment.new_node()
+    url = deployment.url
+    await deployment.add(newcomer)
 
-    async with opened(deployment.url) as manager:
+    async with opened(url) as manager:
         for key in keys:
             await manager.redis.set(key, key)
-        await deployment.add(newcomer)
         async with steady_load(manager.redis, keys, read, count, rate=300) as outcomes:
             for slot in range(5):
                 await move_slot(slot, deployment.primaries[0], newcomer)
