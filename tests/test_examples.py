@@ -120,7 +120,7 @@ async def test_outage(redis_url: str, redis_server: RedisServer) -> None:
 
 def test_testing_your_app() -> None:
     command = (sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(EXAMPLES))
-    flags = ("-p", "no:cacheprovider", "-W", "ignore:Using `httpx`")
+    flags = ("-p", "no:cacheprovider")
     ended = subprocess.run(
         (*command, *flags, str(EXAMPLES / "testing_your_app.py")),
         env=environment(),

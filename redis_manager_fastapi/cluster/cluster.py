@@ -34,6 +34,7 @@ class Cluster:
         instance: The manager's name.
         map: Which node has which slot.
         clients: Scoped clients in use.
+        learning: Held by the one who learns the server's commands.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Cluster:
         self.settings = settings
         self.loop = asyncio.get_running_loop()
         self.clients = 0
+        self.learning = asyncio.Lock()
         self.map = SlotMap(self._make_node, self._retire, reads=settings.cluster.reads)
         self._credentials = credentials
         self._bus = bus

@@ -16,7 +16,7 @@ SECONDS = 13.0
 async def test_chaos(
     durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Every invariant holds over a random schedule; CHAOS_SEED repeats one."""
+    """Row 43: every invariant holds over a random schedule; CHAOS_SEED repeats one."""
     seed = int(os.environ.get("CHAOS_SEED") or random.randrange(1_000_000))
 
     trial, made = await chaos.run(durable_server, bystander, SECONDS, seed, **mode)

@@ -41,7 +41,7 @@ async def a_batch(manager: RedisManager) -> list[Any]:
 @pytest.mark.parametrize("hung", [False, True], ids=["1-down", "2-hung"])
 @pytest.mark.parametrize("policy", ["fail", "wait"])
 async def test_start_without_redis(policy: str, hung: bool) -> None:
-    """The start fails with the cause, within T_connect or after its own limit."""
+    """Rows 1, 2: the start fails with the cause, within T_connect or after its own limit."""
     async with RedisServer() as server:
         server.pause() if hung else await server.kill()
         startup = {"policy": policy, "timeout": 0.7}
@@ -66,7 +66,7 @@ async def test_degraded_start(
     mode: dict[str, Any],
     hung: bool,
 ) -> None:
-    """The app starts, commands fail, and it heals once Redis is there."""
+    """Rows 1, 2: the app starts, commands fail, and it heals once Redis is there."""
     await (fault_proxy.black_hole() if hung else fault_proxy.refuse())
     startup = {"policy": "degraded"}
     async with upheld(redis_server, bystander, fault_proxy, **mode, startup=startup) as trial:
@@ -99,7 +99,7 @@ async def _open_and_ask(url: str) -> Any:
 async def test_shutdown_while_hung(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Waiters end at once, the end keeps to the drain limit, and no socket is left."""
+    """Row 31: waiters end at once, the end keeps to the drain limit, and no socket is left."""
     tasks, descriptors = asyncio.all_tasks(), open_descriptors()
     manager = RedisManager(
         url=redis_server.url, **{**QUICK, **mode, "pool": {"max_connections": 1}}
@@ -131,6 +131,7 @@ async def test_shutdown_while_hung(
 
 
 async def test_use_before_the_start(redis_server: RedisServer) -> None:
+    """Row 32: one clear error, and no connect."""
     before = await connections(redis_server)
     manager = RedisManager(url=redis_server.url)
 
@@ -140,6 +141,7 @@ async def test_use_before_the_start(redis_server: RedisServer) -> None:
 
 
 async def test_use_after_the_end(redis_server: RedisServer, mode: dict[str, Any]) -> None:
+    """Row 32: one clear error for every kind of call, and no connect."""
     manager = RedisManager(url=redis_server.url, **mode)
     async with manager:
         pass
@@ -156,6 +158,7 @@ async def test_use_after_the_end(redis_server: RedisServer, mode: dict[str, Any]
 
 
 async def test_use_on_another_loop(redis_server: RedisServer, mode: dict[str, Any]) -> None:
+    """Row 32: one clear error, no connect, and the right loop's callers go on."""
     async with RedisManager(url=redis_server.url, **mode) as manager:
         before = await connections(redis_server)
         errors: list[BaseException | None] = []
@@ -182,7 +185,7 @@ async def test_use_on_another_loop(redis_server: RedisServer, mode: dict[str, An
 
 
 async def test_use_after_a_fork(redis_server: RedisServer, mode: dict[str, Any]) -> None:
-    """The child gets one clear error and touches none of the parent's sockets."""
+    """Row 32: the child gets one clear error and touches none of the parent's sockets."""
     async with RedisManager(url=redis_server.url, **mode) as manager:
         before = await connections(redis_server)
         reading, writing = os.pipe()

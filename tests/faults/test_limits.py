@@ -15,7 +15,7 @@ from tests.managers import until
 async def test_exhausted(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """The pool's size is served, the queue ends at T_acq, everybody else at once."""
+    """Row 26: the pool's size is served, the queue ends at T_acq, everybody else at once."""
     pool = {"max_connections": 2, "max_waiting": 20, "acquire_timeout": 0.3}
     async with upheld(redis_server, bystander, **mode, pool=pool) as trial:
         held = [await trial.manager.connection_pool.get_connection() for _ in range(2)]
@@ -41,7 +41,7 @@ async def test_exhausted(
 
 
 async def test_full_link(redis_server: RedisServer, bystander: RedisServer) -> None:
-    """A shared connection with no room makes callers wait within their own deadline."""
+    """Row 26: a shared connection with no room makes callers wait within their own deadline."""
     pipelining = {"max_in_flight": 5}
     async with upheld(redis_server, bystander, pipelining=pipelining) as trial:
         redis_server.pause()

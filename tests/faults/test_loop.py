@@ -22,7 +22,7 @@ async def test_stalled_loop(
     stall: float,
     limits: dict[str, Any],
 ) -> None:
-    """No false alarm: the pool stays ready, keeps its connections and answers what was asked."""
+    """Row 33: no false alarm: the pool stays ready, keeps its connections and answers."""
     events: list[Event] = []
     async with upheld(
         redis_server, bystander, fault_proxy, listeners=[events.append], **mode, **limits

@@ -39,7 +39,7 @@ async def cut_everywhere(
 async def test_transaction_cut_at_each_byte(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
 ) -> None:
-    """Both counters are raised or neither; nobody is told otherwise; nothing is sent twice."""
+    """Row 41: both counters are raised or neither, as callers are told; nothing is sent twice."""
     settings = {**mode, **STILL}
     async with upheld(
         redis_server, bystander, fault_proxy, extra_connects=200, **settings
@@ -57,7 +57,7 @@ async def test_transaction_cut_at_each_byte(
 async def test_watched_transaction_cut_at_each_byte(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy
 ) -> None:
-    """A `WatchError` promises that nothing ran: a caller's retry never counts twice."""
+    """Row 41: a `WatchError` promises that nothing ran: a caller's retry never counts twice."""
     async with upheld(redis_server, bystander, fault_proxy, extra_connects=200, **STILL) as trial:
         ledger = trial.ledgers["counter"]
 

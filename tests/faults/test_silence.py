@@ -67,7 +67,7 @@ async def test_silence_under_load(
     mode: dict[str, Any],
     silence: Silence,
 ) -> None:
-    """Noticed in time, then refused at once; late replies reach nobody; healed within R."""
+    """Rows 6, 7, 8: noticed in time, then refused at once; no late reply; healed within R."""
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         async with trial.traffic(100):
             await asyncio.sleep(0.3)
@@ -88,15 +88,15 @@ async def test_silence_under_load(
         took = sorted(call.end - call.start for call in refused)
         assert took[len(took) * 9 // 10] < AT_ONCE
         assert trial.errors(since=healed) == {}
-        known_errors = {"RedisUnavailableError", "ReplyLostError", "CommandTimeoutError"}
-        assert set(trial.errors()) <= known_errors
+        sent_or_queued = {"ReplyLostError", "CommandTimeoutError", "PoolTimeoutError"}
+        assert set(trial.errors()) <= {"RedisUnavailableError", *sent_or_queued}
 
 
 @pytest.mark.parametrize("silence", [stopped, black_hole], ids=["6-stopped", "7-hole"])
 async def test_silence_is_known_within_one_second_by_default(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, silence: Silence
 ) -> None:
-    """With the default limits: readiness off within 1 s, and no caller waits beyond grace."""
+    """Rows 6, 7: by default readiness is off within 1 s, and no caller waits beyond grace."""
     async with upheld(redis_server, bystander, fault_proxy, **DEFAULTS) as trial:
         assert await trial.read() is None
         async with silence(redis_server, fault_proxy):
@@ -112,7 +112,7 @@ async def test_silence_is_known_within_one_second_by_default(
 async def test_black_hole_for_old_connections_only(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
 ) -> None:
-    """A path that forgot its connections, as after a fail-over of a firewall: one replacement."""
+    """Row 7: a path that forgot its connections, as when a firewall fails over: one replacement."""
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         assert await trial.block() is None
         await fault_proxy.black_hole(new=False)
@@ -142,5 +142,6 @@ async def test_large_write_to_a_server_that_stops_reading(
         redis_server.resume()
 
         assert took <= trial.manager.settings.timeout.command + SLACK
-        expected = {CommandTimeoutError, ReplyLostError, RedisUnavailableError}
-        assert {type(outcome) for outcome in outcomes} <= expected
+        assert all(
+            isinstance(outcome, CommandTimeoutError | RedisUnavailableError) for outcome in outcomes
+        )

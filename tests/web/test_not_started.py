@@ -7,6 +7,7 @@ import pytest
 import websockets
 from fastapi import FastAPI, WebSocket
 from starlette.requests import HTTPConnection
+from starlette.testclient import TestClient
 
 from redis_manager_fastapi import (
     RedisConfigError,
@@ -122,11 +123,8 @@ def test_scope_without_state_is_the_same_mistake(scope: dict[str, Any]) -> None:
         get_manager(HTTPConnection({"type": "http", **scope}))
 
 
-@pytest.mark.filterwarnings("ignore:Using `httpx`")  # Starlette 1.2 and later prefer httpx2
 def test_test_client_runs_the_lifespan(redis_url: str) -> None:
     """Starlette's `TestClient`, entered, opens the manager; not entered, it does not."""
-    from starlette.testclient import TestClient
-
     app = FastAPI(lifespan=RedisManager(url=redis_url).lifespan)
 
     @app.get("/")

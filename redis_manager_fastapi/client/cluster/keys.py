@@ -1,5 +1,6 @@
-"""Where the keys of a command are."""
+"""Where the keys of a command are: known for the shared ones, asked of a node for the rest."""
 
+from collections.abc import Callable
 from typing import Any
 
 from redis._parsers import AsyncCommandsParser
@@ -8,17 +9,60 @@ from redis.crc import key_slot
 
 from redis_manager_fastapi.pool.commands import SHARED
 
-# Commands that may share a connection and whose keys are not just their first argument:
-# they have none, several, or some that only the server finds.
-_OTHER_KEYS = """
-    BITOP CLUSTERSCAN COPY DBSIZE DEL ECHO EVAL EVALSHA EVALSHA_RO EVAL_RO EXISTS FCALL FCALL_RO
-    GEORADIUS GEORADIUSBYMEMBER GEOSEARCHSTORE LCS LMOVE LMPOP LOLWUT MGET MSET MSETEX MSETNX
-    OBJECT PFCOUNT PFMERGE PING PUBLISH RANDOMKEY RENAME RENAMENX RPOPLPUSH SCAN SDIFF SDIFFSTORE
-    SINTER SINTERCARD SINTERSTORE SMOVE SORT SORT_RO SUNION SUNIONSTORE TOUCH UNLINK ZDIFF
-    ZDIFFSTORE ZINTER ZINTERCARD ZINTERSTORE ZMPOP ZRANGESTORE ZUNION ZUNIONSTORE
-"""
+Arguments = tuple[Any, ...]
 
-ONE_KEY = {name: command for name, command in SHARED.items() if name not in _OTHER_KEYS.split()}
+
+def _all(args: Arguments) -> Arguments:
+    return args
+
+
+def _first_two(args: Arguments) -> Arguments:
+    return args[:2]
+
+
+def _every_second(args: Arguments) -> Arguments:
+    return args[::2]
+
+
+def _after_first(args: Arguments) -> Arguments:
+    return args[1:]
+
+
+def _counted_first(args: Arguments) -> Arguments:
+    return args[1 : 1 + int(args[0])]
+
+
+def _counted_second(args: Arguments) -> Arguments:
+    return args[2 : 2 + int(args[1])]
+
+
+def _first_and_counted(args: Arguments) -> Arguments:
+    return args[0], *args[2 : 2 + int(args[1])]
+
+
+_RULES: dict[Callable[[Arguments], Arguments], str] = {
+    _all: """DEL EXISTS MGET PFCOUNT PFMERGE SDIFF SDIFFSTORE SINTER SINTERSTORE SUNION SUNIONSTORE
+             TOUCH UNLINK""",
+    _first_two: """COPY GEOSEARCHSTORE LCS LMOVE RENAME RENAMENX RPOPLPUSH SMOVE ZRANGESTORE""",
+    _every_second: "MSET MSETNX",
+    _after_first: "BITOP",
+    _counted_first: "LMPOP SINTERCARD ZDIFF ZINTER ZINTERCARD ZMPOP ZUNION",
+    _counted_second: "EVAL_RO EVALSHA_RO",
+    _first_and_counted: "ZDIFFSTORE ZINTERSTORE ZUNIONSTORE",
+}
+KEYS_OF = {name: rule for rule, names in _RULES.items() for name in names.split()}
+"""Where the keys of shared commands with several keys are, among the arguments after the name."""
+
+# Shared commands without a key, and those whose keys redis-py or the server finds.
+_ELSEWHERE = """
+    CLUSTERSCAN DBSIZE ECHO EVAL EVALSHA FCALL FCALL_RO GEORADIUS GEORADIUSBYMEMBER LOLWUT MSETEX
+    OBJECT PING PUBLISH RANDOMKEY SCAN SORT SORT_RO
+"""
+ONE_KEY = {
+    name: command
+    for name, command in SHARED.items()
+    if name not in KEYS_OF and name not in _ELSEWHERE.split()
+}
 """The shared commands whose only key is their first argument."""
 
 _ENCODER = Encoder("utf-8", "strict", decode_responses=False)
@@ -46,8 +90,9 @@ class KeyFinder(AsyncCommandsParser):
 
     async def get_keys(self, *args: Any) -> Any:
         """Return the keys among the arguments of a command."""
-        if not self.commands:
-            await self.initialize()
+        async with self._client.binding.require().learning:
+            if not self.commands:
+                await self.initialize()
         asker: Any = _Asker(self._client, self._node(None))
         self.node = asker
         return await super().get_keys(*args)

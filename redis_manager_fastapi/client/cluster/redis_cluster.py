@@ -16,7 +16,7 @@ from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import RedisClusterException, ResponseError, SlotNotCoveredError
 
 from redis_manager_fastapi.client.binding import Binding, CallOptions, ClusterBinding
-from redis_manager_fastapi.client.cluster.keys import ONE_KEY, KeyFinder, slot_of
+from redis_manager_fastapi.client.cluster.keys import KEYS_OF, ONE_KEY, KeyFinder, slot_of
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
 from redis_manager_fastapi.client.cluster.routing import FOLLOWED, Route, exchange, refuse
@@ -244,9 +244,19 @@ class RedisCluster(redis.asyncio.RedisCluster):
         Raises:
             redis.RedisClusterException: It has no keys, or keys of several slots.
         """
-        if args[0] in ONE_KEY and len(args) > 1:
-            return slot_of(args[1])
-        slot: int = await self._determine_slot(*args)
+        return await self._determine_slot(*args)
+
+    async def _determine_slot(self, command: str, *args: Any) -> int:
+        """Find the slot by this library's tables, and by redis-py's rules beyond them."""
+        if command in ONE_KEY and args:
+            return slot_of(args[0])
+        rule = KEYS_OF.get(command)
+        if rule is not None and args:
+            slots = {slot_of(key) for key in rule(args)}
+            if len(slots) == 1:
+                return slots.pop()
+            raise RedisClusterException(f"{command} - all keys must map to the same key slot")
+        slot: int = await super()._determine_slot(command, *args)
         return slot
 
     async def targets(self, args: tuple[Any, ...], given: Any) -> list[Any]:
