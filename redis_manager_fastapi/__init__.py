@@ -1,5 +1,6 @@
 """The connection layer between FastAPI or Starlette services and Redis."""
 
+from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import (
     ClientEndedError,
     CommandTimeoutError,
@@ -15,7 +16,6 @@ from redis_manager_fastapi.errors import (
     ReplyLostError,
     TooManyWaitersError,
 )
-from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.manager import RedisManager
 from redis_manager_fastapi.observe.events import Event, ProbeFailed, StateChanged
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
@@ -35,7 +35,7 @@ from redis_manager_fastapi.web.responses import (
 )
 from redis_manager_fastapi.web.state import get_manager
 
-__all__ = [
+__all__ = [  # noqa: RUF022 (grouped by who uses it)
     # the app holds
     "RedisManager",
     "RedisSettings",

@@ -81,7 +81,8 @@ class RedisManager:
         options, kwargs = self._call_options(), self._connection_kwargs()
         if self.settings.topology == "cluster":
             self._binding = ClusterBinding(name)
-            self._redis = RedisCluster(self._binding, options, kwargs)
+            replicas = self.settings.cluster.reads != "primary"
+            self._redis = RedisCluster(self._binding, options, kwargs, replicas=replicas)
         else:
             self._binding = Binding(name)
             self._redis = Redis(self._binding, options, kwargs)

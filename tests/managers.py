@@ -13,7 +13,9 @@ from redis_manager_fastapi.pool.pool import Pool
 
 def pool_of(manager: RedisManager) -> Pool:
     """The pool that the manager has open."""
-    return manager._binding.require()
+    pool = manager._binding.require()
+    assert isinstance(pool, Pool)
+    return pool
 
 
 def open_descriptors() -> int:

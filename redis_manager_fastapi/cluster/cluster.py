@@ -141,6 +141,7 @@ class Cluster:
         in_time = await self._news.wait_for(self._serving_or_final, limit)
         self.check_usable()
         if not in_time:
+            self._failure = self._failure or self.stats().reason
             raise self.unavailable()
 
     async def wait_settled(self) -> None:
@@ -166,10 +167,9 @@ class Cluster:
     def unavailable(self) -> RedisUnavailableError:
         """Return the error for a command that could not go out."""
         message = f"redis {self.instance!r} is {self.state.value}"
-        reason = self.stats().reason or self._failure
-        return RedisUnavailableError(
-            f"{message}: {reason}" if reason else message, instance=self.instance
-        )
+        if self._failure:
+            message += f": {self._failure}"
+        return RedisUnavailableError(message, instance=self.instance)
 
     def moved(self, slot: int, address: Address) -> Node:
         """Enter that *slot* has moved, and return its node; a survey finds what else has."""
@@ -194,7 +194,7 @@ class Cluster:
             [pool.stats() for node in self.map.nodes if (pool := node.pool)],
             instance=self.instance,
             state=self.state,
-            generation=self._surveys,
+            surveys=self._surveys,
             clients=self.clients,
             waiting=self._waiting,
         )

@@ -72,7 +72,7 @@ class SlotMap(NodesManager):
     @property
     def covered(self) -> bool:
         """Whether each slot has a node."""
-        return None not in self.slots
+        return len(self.slots_cache) == SLOTS
 
     def choose(self, slot: int, *, read_only: bool = False) -> Node | None:
         """Return the node for a command on *slot*; None when no node has it."""

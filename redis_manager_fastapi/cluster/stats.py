@@ -43,9 +43,11 @@ class ClusterStats(PoolStats):
     """A Cluster's counters at one instant: the sums over its nodes, and each shard.
 
     Attributes:
+        surveys: How often the map of slots was asked for.
         shards: The shards, by their first slot.
     """
 
+    surveys: int = 0
     shards: tuple[ShardStats, ...] = ()
 
 
@@ -95,7 +97,7 @@ def summed(
     *,
     instance: str,
     state: PoolState,
-    generation: int,
+    surveys: int,
     clients: int,
     waiting: int,
 ) -> ClusterStats:
@@ -105,7 +107,7 @@ def summed(
         instance=instance,
         state=state,
         serving=state is PoolState.READY,
-        generation=generation,
+        generation=sum(pool.generation for pool in pools),
         reason="; ".join(lost),
         links=sum(pool.links for pool in pools),
         in_flight=sum(pool.in_flight for pool in pools),
@@ -115,5 +117,6 @@ def summed(
         waiting=sum(pool.waiting for pool in pools) + waiting,
         clients=clients,
         connects=sum(pool.connects for pool in pools),
+        surveys=surveys,
         shards=shards,
     )

@@ -32,12 +32,15 @@ async def shared() -> AsyncIterator[ClusterDeployment]:
         yield deployment
 
 
-@pytest_asyncio.fixture(params=["pipelined", "dedicated"])
+@pytest_asyncio.fixture(params=["pipelined", "dedicated", "RESP3"])
 async def manager(
     shared: ClusterDeployment, request: pytest.FixtureRequest
 ) -> AsyncIterator[RedisManager]:
-    pipelining = {"enabled": request.param == "pipelined"}
-    async with RedisManager(url=shared.url, pipelining=pipelining) as manager:
+    settings: dict[str, Any] = {
+        "pipelining": {"enabled": request.param != "dedicated"},
+        "protocol": 3 if request.param == "RESP3" else 2,
+    }
+    async with RedisManager(url=shared.url, **settings) as manager:
         await manager.redis.flushall()
         yield manager
         assert_at_rest(manager)

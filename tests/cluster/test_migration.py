@@ -4,6 +4,8 @@ import asyncio
 import os
 from typing import Any
 
+import pytest
+
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.testing.cluster import (
     ClusterDeployment,
@@ -34,6 +36,7 @@ async def redirects(deployment: ClusterDeployment) -> dict[str, int]:
     return total
 
 
+@pytest.mark.timeout(60 + MOVED_SLOTS * 0.3)
 async def test_slots_moved_under_load_cost_no_error_and_lose_or_double_no_write(
     deployment: ClusterDeployment,
 ) -> None:

@@ -12,6 +12,7 @@ from tests.faults.trial import SLACK
 from tests.managers import until_state
 
 AT_ONCE = 0.005
+BULK = b"x" * 60_000  # as much as shares a connection; a hundred of them fill the socket
 
 
 async def test_kill_while_idle(
@@ -65,7 +66,25 @@ async def test_kill_with_commands_in_flight(
         assert all(error and error.maybe_executed for error in lost)
 
 
-@pytest.mark.parametrize("rounds", [3])
+async def test_kill_with_commands_queued(
+    durable_server: RedisServer, bystander: RedisServer
+) -> None:
+    """Row 4: what the socket did not take any more goes out after the restart, writes too."""
+    async with upheld(durable_server, bystander, outage={"grace": 2.0}) as trial:
+        durable_server.pause()
+        filling = [asyncio.ensure_future(trial.redis.set(f"{n}", BULK)) for n in range(100)]
+        await asyncio.sleep(0)
+        unsent = [asyncio.create_task(call()) for call in (trial.read, trial.write) * 5]
+        await asyncio.sleep(0.02)
+        await durable_server.kill()
+        await durable_server.start()
+
+        assert await asyncio.gather(*unsent) == [None] * 10
+        lost = await asyncio.gather(*filling, return_exceptions=True)
+        assert {type(outcome) for outcome in lost} == {bool, ReplyLostError}
+
+
+@pytest.mark.parametrize("rounds", [2])
 async def test_restart_under_load(
     durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], rounds: int
 ) -> None:

@@ -224,7 +224,7 @@ class Faults:
 
 def fork(seeds: random.Random) -> random.Random:
     """Return a generator of its own for one task, so that timing does not mix their choices."""
-    return random.Random(seeds.random())  # noqa: S311 (repeatable, not secret)
+    return random.Random(seeds.random())
 
 
 def value(number: int) -> str:
@@ -254,7 +254,7 @@ async def test_no_reply_reaches_the_wrong_caller(
     manager: RedisManager, fault_proxy: FaultProxy, redis_server: RedisServer
 ) -> None:
     print(f"FUZZ_SEED={SEED} FUZZ_REPLIES={REPLIES}")  # noqa: T201
-    seeds = random.Random(SEED)  # noqa: S311 (repeatable, not secret)
+    seeds = random.Random(SEED)
     ledger = Ledger(REPLIES)
     faults = Faults(fault_proxy, redis_server, fork(seeds))
 

@@ -73,7 +73,7 @@ def test_view_of_wider_items_is_sent_whole() -> None:
 
 
 def test_numbers_at_random_are_packed_as_by_redis_py() -> None:
-    choice = random.Random(20)  # noqa: S311 (repeatable, not secret)
+    choice = random.Random(20)
     for _ in range(5_000):
         bits = choice.getrandbits(64)
         number = struct.unpack("d", struct.pack("Q", bits))[0]

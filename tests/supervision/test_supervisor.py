@@ -19,7 +19,6 @@ from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.managers import opened, pool_of, until, until_state
 
-
 SHARED = {"enabled": True}
 
 

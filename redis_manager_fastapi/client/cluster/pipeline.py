@@ -16,7 +16,7 @@ from redis.exceptions import (
 from redis_manager_fastapi.client.cluster.keys import ONE_KEY, slot_of
 from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
 from redis_manager_fastapi.cluster.node import Node
-from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
 from redis_manager_fastapi.pool.commands import SHARED
 from redis_manager_fastapi.topology.failures import from_reply
 
@@ -68,6 +68,7 @@ class SplitPipeline(PipelineStrategy):
         allow_redirections: bool = True,
     ) -> list[Any]:
         await client.initialize()
+        deadline = client.binding.require().loop.time() + client.call_options.timeout
         parts: dict[str, tuple[Node, list[PipelineCommand]]] = {}
         for command in stack:
             try:
@@ -78,7 +79,7 @@ class SplitPipeline(PipelineStrategy):
             parts.setdefault(node.name, (node, []))[1].append(command)
         await asyncio.gather(*(self._send(client, *part) for part in parts.values()))
         if allow_redirections:
-            await self._follow(client, stack)
+            await self._follow(client, stack, deadline)
         if raise_on_error:
             self._raise_first(stack)
         return [command.result for command in stack]
@@ -114,13 +115,18 @@ class SplitPipeline(PipelineStrategy):
         for command, result in zip(commands, results, strict=True):
             command.result = result
 
-    async def _follow(self, client: "RedisCluster", stack: list[PipelineCommand]) -> None:
+    async def _follow(
+        self, client: "RedisCluster", stack: list[PipelineCommand], deadline: float
+    ) -> None:
         """Send what was redirected, or could not go out, where it belongs, in its order."""
+        clock = client.binding.require().loop.time
         for command in stack:
-            if not _may_follow(command.result):
+            left = deadline - clock()
+            if left <= 0 or not _may_follow(command.result):
                 continue
+            hurried = client.with_options(timeout=left)
             try:
-                command.result = await client.execute_command(*command.args, **command.kwargs)
+                command.result = await hurried.execute_command(*command.args, **command.kwargs)
             except Exception as error:  # the caller's, like every other command's result
                 command.result = error
 
@@ -136,5 +142,5 @@ class SplitPipeline(PipelineStrategy):
 def _may_follow(result: Any) -> bool:
     """Whether a command was not executed and may reach another node."""
     if isinstance(result, RedisManagerError):
-        return not result.maybe_executed
+        return isinstance(result, RedisUnavailableError) and not result.maybe_executed
     return isinstance(result, (*_REDIRECTS, SlotNotCoveredError))

@@ -42,7 +42,12 @@ class RedisCluster(redis.asyncio.RedisCluster):
     """
 
     def __init__(
-        self, binding: ClusterBinding, options: CallOptions, connection_kwargs: dict[str, Any]
+        self,
+        binding: ClusterBinding,
+        options: CallOptions,
+        connection_kwargs: dict[str, Any],
+        *,
+        replicas: bool = False,
     ) -> None:
         self.binding = binding
         # redis-py wants a node to start from; the map comes from the binding instead.
@@ -55,6 +60,7 @@ class RedisCluster(redis.asyncio.RedisCluster):
         self.call_options = options
         self.scope: ClientScope | None = None
         self.commands_parser = KeyFinder(self)
+        self.read_from_replicas = replicas
         self._kwargs = connection_kwargs
         self._initialize = False
 
