@@ -130,7 +130,8 @@ def main() -> None:
     """Read the arguments, measure, report."""
     parser = argparse.ArgumentParser(prog="benchmarks.cluster", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    plan = Plan(**(QUICK if parser.parse_args().quick else FULL))
+    sizes: dict[str, Any] = QUICK if parser.parse_args().quick else FULL
+    plan = Plan(**sizes)
     samples, left_out = asyncio.run(run(plan))
     print(table(samples))
     for name, why in left_out.items():

@@ -1,5 +1,10 @@
-"""`minimal.py` behind uvicorn, with a Redis server to break; started by `scripts/demo`."""
+"""`minimal.py` behind uvicorn, with a Redis to break; started by `scripts/demo`.
 
+`--sentinel` gives it a primary with two replicas and three Sentinels, `--cluster`
+a Cluster of three primaries with a replica each.
+"""
+
+import argparse
 import asyncio
 import logging
 import os
@@ -12,8 +17,12 @@ from contextlib import AsyncExitStack, contextmanager
 import uvicorn
 
 from redis_manager_fastapi.testing import RedisServer
+from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 
 logger = logging.getLogger("demo")
+
+Redis = RedisServer | SentinelDeployment | ClusterDeployment
 
 DURABLE = {"appendonly": "yes", "appendfsync": "always"}  # what was counted outlives kill -9
 
@@ -24,6 +33,15 @@ WITH_OWN_SERVER = """
   watch  curl -i {app}/readyz
   break  kill -9 {pid}
   mend   kill -USR1 {demo}     (starts Redis again, on its port)
+  end    Ctrl-C
+"""
+WITH_SEVERAL = """
+{members}
+  open   {app}/docs
+  try    curl -X POST {app}/hits/a
+  watch  curl -i {app}/readyz
+  break  kill -9 {pid}     (a primary: a replica of it takes over)
+  mend   kill -USR1 {demo}     (starts again whatever is down)
   end    Ctrl-C
 """
 WITH_GIVEN_SERVER = """
@@ -37,7 +55,7 @@ WITH_GIVEN_SERVER = """
 class DemoServer(uvicorn.Server):
     """uvicorn that says where it serves, and ends on Ctrl-C and SIGTERM without passing them on."""
 
-    def __init__(self, redis: RedisServer | None) -> None:
+    def __init__(self, redis: Redis | None) -> None:
         super().__init__(uvicorn.Config("minimal:app", timeout_graceful_shutdown=5))
         self._redis = redis
 
@@ -54,29 +72,57 @@ class DemoServer(uvicorn.Server):
         app, redis = f"http://127.0.0.1:{port}", self._redis
         if redis is None:
             text = WITH_GIVEN_SERVER.format(app=app)
-        else:
+        elif isinstance(redis, RedisServer):
             text = WITH_OWN_SERVER.format(app=app, redis=redis.url, pid=redis.pid, demo=os.getpid())
+        else:
+            text = described(redis, app)
         sys.stdout.write(text)
         sys.stdout.flush()
 
 
-async def restart_on_signal(redis: RedisServer) -> None:
+def described(redis: SentinelDeployment | ClusterDeployment, app: str) -> str:
+    """The processes of a deployment, and what may be done to them."""
+    members = "\n".join(
+        f"  {name:<21}  {each.host}:{each.port}  pid {each.pid}"
+        for name, each in redis.members.items()
+    )
+    first = next(iter(redis.members.values()))
+    return WITH_SEVERAL.format(members=members, app=app, pid=first.pid, demo=os.getpid())
+
+
+def chosen() -> Redis:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--sentinel", action="store_const", dest="kind", const=SentinelDeployment)
+    kind.add_argument("--cluster", action="store_const", dest="kind", const=ClusterDeployment)
+    deployment: type[SentinelDeployment | ClusterDeployment] | None = parser.parse_args().kind
+    return RedisServer(DURABLE) if deployment is None else deployment()
+
+
+async def restart_on_signal(redis: Redis) -> None:
     """Start Redis again at each SIGUSR1, whatever has become of it."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, asked.set)
     while await asked.wait():
         asked.clear()
-        if redis.running:
-            await redis.kill()
-        await redis.start()
-        logger.info("Redis runs again, pid %d", redis.pid)
+        if isinstance(redis, RedisServer):
+            if redis.running:
+                await redis.kill()
+            await redis.start()
+            logger.info("Redis runs again, pid %d", redis.pid)
+            continue
+        for name, member in redis.members.items():
+            if not member.running:
+                await member.start()
+                logger.info("what started as %s runs again, pid %d", name, member.pid)
 
 
 async def main() -> None:
     async with AsyncExitStack() as stack:
-        redis = None
+        redis: Redis | None = None
         if not os.environ.get("REDIS_URL"):
-            redis = await stack.enter_async_context(RedisServer(DURABLE))
+            redis = await stack.enter_async_context(chosen())
             os.environ["REDIS_URL"] = redis.url
             restarts = asyncio.create_task(restart_on_signal(redis))
             stack.callback(restarts.cancel)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
 TESTS = ROOT / "tests" / "faults"
 NAMED = re.compile(r'async def (test_\w+)\([^"]*?\n    """(Rows? [^:]+): ([^"]+)"""')
-HEAD = ("row", "fault", "client", "recovery p50 / max", "slowest call", "errors of calls")
+HEAD = ("row", "fault", "client", "recovery p50 / max", "slowest call", "calls that failed")
 HEAD += ("connects", "descriptors", "")
 
 
@@ -126,9 +126,9 @@ def _seconds(value: float) -> str:
 
 def _errors(errors: Counter[str], calls: int) -> str:
     if not errors:
-        return f"none of {calls}"
-    listed = ", ".join(f"{number} {name}" for name, number in errors.most_common())
-    return f"{listed} of {calls}"
+        return "none"
+    listed = (f"{100 * number / calls:.2g} % {name}" for name, number in errors.most_common())
+    return ", ".join(listed)
 
 
 def _remarks(outcomes: list[dict[str, Any]]) -> str:

@@ -37,6 +37,8 @@ async def execute_dedicated(client: "Redis", args: tuple[Any, ...], options: dic
                 if not (read_only and again):
                     raise
                 again = False
+                # The others that are idle may be lost as well, and not know it yet.
+                await pool.settled(pool.generation, deadline)
         except RedisManagerError:
             raise
         except RedisError as error:

@@ -41,7 +41,7 @@ async def deliver(pool: Pool, request: Request) -> Any:
             await _room(pool, request.deadline)
             link = link_with_room(pool)
     link.submit(request)
-    return await request.future
+    return await request
 
 
 async def _room(pool: Pool, deadline: float) -> None:
@@ -68,7 +68,7 @@ async def recover(pool: Pool, request: Request, outcome: Exception) -> Any:
             await report_refusal(pool, outcome, request.deadline)
         else:
             raise from_reply(outcome, pool.instance)
-        request.renew(pool.loop.create_future())
+        request = request.again()
         outcome = await deliver(pool, request)
     return outcome
 

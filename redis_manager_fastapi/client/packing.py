@@ -1,6 +1,6 @@
 """From a command's arguments to the bytes of a request."""
 
-from typing import Any, cast
+from typing import Any
 
 import hiredis
 from redis.asyncio.connection import Encoder
@@ -36,7 +36,8 @@ def pack(command: SharedCommand, args: tuple[Any, ...]) -> bytes:
             continue
         arguments = tuple(_encoded(value) for value in arguments)
         break
-    return cast(bytes, hiredis.pack_command(arguments))
+    packed: bytes = hiredis.pack_command(arguments)
+    return packed
 
 
 def _encoded(value: Any) -> bytes:

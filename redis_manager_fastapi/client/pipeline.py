@@ -157,20 +157,15 @@ class _SharedExchange:
             raise _TooLargeToShareError
         pool, call = self._client.binding.require(), self._client.call_options
         pool.check_usable()
-        request = Batch(
-            packed,
-            pool.loop.create_future(),
-            pool.loop.time() + call.timeout,
-            decode=call.decode,
-            read_only=self._read_only,
-            expected=self._expected,
-        )
+        deadline = pool.loop.time() + call.timeout
+        request = Batch(loop=pool.loop).expect(self._expected)
+        request.prepare(packed, deadline, call.decode, self._read_only)
         link = link_with_room(pool)
         if link is None:
             replies = await deliver(pool, request)
         else:
             link.submit(request)
-            replies = await request.future
+            replies = await request
         if isinstance(replies, Exception):
             replies = await recover(pool, request, replies)
         self._replies = replies[:0:-1] if self._asking else replies[::-1]

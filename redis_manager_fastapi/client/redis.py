@@ -14,17 +14,26 @@ from redis.exceptions import ResponseError
 from redis_manager_fastapi.client.binding import Binding, CallOptions
 from redis_manager_fastapi.client.connections import LeasedConnections
 from redis_manager_fastapi.client.dedicated import execute_dedicated
-from redis_manager_fastapi.client.delivery import deliver, link_with_room, recover
+from redis_manager_fastapi.client.delivery import deliver, recover
 from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.pool.commands import SHARED
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Request
 
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.scope import ClientScope
 
 _running_loop = asyncio.get_running_loop
+_plain_get: Any = dict.get  # past redis-py's case-insensitive `get`, which converts each name
+
+
+def parsing_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a command's options is meant for the callback that parses its reply."""
+    for name in (EMPTY_RESPONSE, NEVER_DECODE, "keys"):
+        options.pop(name, None)
+    return options
 
 
 class Redis(redis.asyncio.Redis):
@@ -99,40 +108,35 @@ class Redis(redis.asyncio.Redis):
             CommandTimeoutError: The deadline passed.
             redis.ResponseError: The command is wrong, in the server's words.
         """
-        if self.scope is not None and self.scope.ended:
-            self.scope.check()
-        call = self.call_options
-        command = SHARED.get(args[0]) if call.shared and self.connection is None else None
-        if command is None or self.single_connection_client:
+        scope, call = self.scope, self.call_options
+        if scope is not None and scope.ended:
+            scope.check()
+        command = SHARED.get(args[0]) if call.shared else None
+        if command is None:
             return await execute_dedicated(self, args, options)
         packed = pack(command, args)
         if len(packed) > LARGE_REQUEST:
             return await execute_dedicated(self, args, options)
-        pool = self.binding.require()
+        pool = self.binding.pool or self.binding.require()
         loop = pool.loop
         if _running_loop() is not loop:
             pool.check_usable()
-        request = Request(
-            packed,
-            loop.create_future(),
-            loop.time() + call.timeout,
-            decode=call.decode and NEVER_DECODE not in options,
-            read_only=command.read_only,
-        )
-        link = link_with_room(pool)
-        if link is not None:
-            link.submit(request)
-            reply = await request.future
-        else:
+        decode = call.decode and NEVER_DECODE not in options
+        deadline = loop.time() + call.timeout
+        request = Request(loop=loop).prepare(packed, deadline, decode, command.read_only)
+        link = pool.link
+        if link is None or link.full:
             reply = await deliver(pool, request)
+        else:
+            link.submit(request)
+            reply = await request
         if isinstance(reply, Exception):
-            try:
-                reply = await recover(pool, request, reply)
-            except ResponseError:
-                if EMPTY_RESPONSE in options:
-                    return options[EMPTY_RESPONSE]
-                raise
-        value = self.parsed(args[0], reply, options)
+            reply = await self._recovered(pool, request, reply, options)
+        # The names in SHARED are upper-case, as the callbacks' are.
+        callback = _plain_get(self.response_callbacks, args[0])
+        if callback is None:
+            return reply
+        value = callback(reply, **parsing_options(options))
         return await value if hasattr(value, "__await__") else value
 
     async def exchange(
@@ -142,18 +146,16 @@ class Redis(redis.asyncio.Redis):
         # redis-py 8.1: `_send_command_parse_response` also prepares HIMPORT's fieldsets.
         return await self._send_command_parse_response(connection, args[0], *args, **options)
 
-    def parsed(self, name: str, reply: Any, options: dict[str, Any]) -> Any:
-        """Turn a reply into the value that redis-py's callback for the command makes of it."""
-        # The names in SHARED are upper-case, as the callbacks' are: no conversion is needed.
-        callbacks = cast("dict[str, Any]", self.response_callbacks)
-        callback = dict.get(callbacks, name)
-        if callback is None:
-            return reply
-        if options:
-            options.pop(EMPTY_RESPONSE, None)
-            options.pop(NEVER_DECODE, None)
-            options.pop("keys", None)
-        return callback(reply, **options)
+    async def _recovered(
+        self, pool: Pool, request: Request, outcome: Exception, options: dict[str, Any]
+    ) -> Any:
+        """Turn an exception into a reply, by the outage contract, or raise what the caller sees."""
+        try:
+            return await recover(pool, request, outcome)
+        except ResponseError:
+            if EMPTY_RESPONSE in options:
+                return options[EMPTY_RESPONSE]
+            raise
 
     def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
         """Have *callback* parse the replies to *command*, on this client alone."""
@@ -176,6 +178,7 @@ class Redis(redis.asyncio.Redis):
         """Return a client pinned to one connection, for `async with`; redis-py's meaning."""
         client = self._copy()
         client.connection_pool = self._bound("a pinned connection")
+        client.call_options = replace(self.call_options, shared=False)
         client.single_connection_client = True
         client._single_conn_lock, client._usage_lock = asyncio.Lock(), asyncio.Lock()  # noqa: SLF001 (its own)
         return client

@@ -67,6 +67,7 @@ class Cluster:
         self._epoch = 0
         self._surveys = 0
         self._failure = ""
+        self._kind: type[RedisUnavailableError] = RedisUnavailableError
         self._opened = self.loop.time()
         self._refused: dict[int | None, float] = {}
         self._waiting = 0
@@ -169,7 +170,7 @@ class Cluster:
         message = f"redis {self.instance!r} is {self.state.value}"
         if self._failure:
             message += f": {self._failure}"
-        return RedisUnavailableError(message, instance=self.instance)
+        return self._kind(message, instance=self.instance)
 
     def moved(self, slot: int, address: Address) -> Node:
         """Enter that *slot* has moved, and return its node; a survey finds what else has."""
@@ -229,7 +230,8 @@ class Cluster:
         self._surveys += 1
         stale = view.epoch < self._epoch and any(node.serving for node in self.map.owners)
         if not stale:
-            self._epoch, self._known, self._failure = view.epoch, True, ""
+            self._epoch, self._known = view.epoch, True
+            self._failure, self._kind = "", RedisUnavailableError
             self.map.apply(view)
             for node in self.map.nodes:
                 if node.is_primary or self.settings.cluster.reads != "primary":
@@ -244,7 +246,7 @@ class Cluster:
 
     def _fail(self, error: RedisUnavailableError) -> None:
         self._surveys += 1
-        self._failure = str(error)
+        self._failure, self._kind = str(error), type(error)
         self._news.announce()
 
     def _troubled(self) -> bool:

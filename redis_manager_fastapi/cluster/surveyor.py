@@ -14,7 +14,7 @@ from redis.credentials import CredentialProvider
 
 from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.cluster.view import View, ask_address, ask_link, best_of
-from redis_manager_fastapi.errors import RedisUnavailableError
+from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
@@ -95,16 +95,23 @@ class Surveyor:
             await asyncio.sleep(max(0.0, started + _APART - clock()))
 
     async def _survey(self) -> None:
-        view = await self._ask_serving()
-        error: Exception | None = None
+        view, errors = await self._ask_serving(), list[Exception]()
         if view is None:
-            view, error = await self._ask_anybody()
+            view, errors = await self._ask_anybody()
         if view is None:
-            message = f"no node of the cluster answers: {error}" if error else "no node answers"
-            self._fail(RedisUnavailableError(message, instance=self._instance))
+            self._fail(self._why(errors))
             return
         self._take(view)
         await self._map.tell_listeners()
+
+    def _why(self, errors: list[Exception]) -> RedisUnavailableError:
+        """Return what to tell: that a node refused us says more than that another is away."""
+        refusals = [each for each in errors if isinstance(each, RedisAuthError | RedisTLSError)]
+        kind: type[RedisUnavailableError] = RedisUnavailableError
+        reason = str(errors[-1]) if errors else "there is none"
+        if refusals:
+            kind, reason = type(refusals[0]), str(refusals[0])
+        return kind(f"no node of the cluster answers: {reason}", instance=self._instance)
 
     async def _ask_serving(self) -> View | None:
         """Ask a few nodes to which there is a connection."""
@@ -116,20 +123,20 @@ class Surveyor:
         )
         return view
 
-    async def _ask_anybody(self) -> tuple[View | None, Exception | None]:
+    async def _ask_anybody(self) -> tuple[View | None, list[Exception]]:
         """Connect to the nodes that are known, and to those of the settings, a few at a time."""
         known = [node.address for node in self._map.nodes if not node.serving]
         addresses = list(dict.fromkeys([*known, *self._settings.cluster.nodes]))
         random.shuffle(addresses)
-        error: Exception | None = None
+        failures: list[Exception] = []
         for start in range(0, len(addresses), _SAMPLE):
             asked = addresses[start : start + _SAMPLE]
             questions = (ask_address(self._dialer(each), each) for each in asked)
             view, errors = await best_of(questions, _PATIENCE)
             if view is not None:
-                return view, None
-            error = errors[0] if errors else error
-        return None, error
+                return view, []
+            failures += errors
+        return None, failures
 
     def _dialer(self, address: Address) -> Dialer:
         self.connects += 1

@@ -36,10 +36,10 @@ class Deadline:
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        return await self._timeout.__aexit__(exc_type, exc, traceback)
+        await self._timeout.__aexit__(exc_type, exc, traceback)
 
     def _due(self, when: float) -> None:
         now = asyncio.get_running_loop().time()

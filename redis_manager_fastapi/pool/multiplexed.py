@@ -10,6 +10,7 @@ lost or heard again, and fails what it held with `Interrupted`.
 """
 
 import asyncio
+import math
 from collections import deque
 from typing import Protocol
 
@@ -20,6 +21,8 @@ from redis_manager_fastapi.pool.request import Batch, Request
 
 # hiredis' default marker, False, is also a RESP3 boolean.
 _INCOMPLETE = object()
+
+_PUSH = hiredis.PushNotification
 
 # A timer that fires this much late (seconds) says that the loop was stalled; replies
 # may lie unread in the socket, so they are read before anything is called overdue.
@@ -55,6 +58,7 @@ class MultiplexedConnection(asyncio.Protocol):
         last_heard: When bytes last came, on the loop's clock.
         suspected: Set by the owner; makes the next bytes call `Owner.link_heard`.
         lost: Whether the connection is gone.
+        full: Whether no further command may be submitted now.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self.last_heard = self.loop.time()
         self.suspected = False
         self.lost = False
+        self.full = False
         self._owner = owner
         self._instance = connection.instance
         self._reader = hiredis.Reader(
@@ -86,10 +91,11 @@ class MultiplexedConnection(asyncio.Protocol):
         self._max_bytes = max_bytes
         self._room: deque[asyncio.Future[None]] = deque()
         self._flushing = False
+        self._busy = False
         self._paused = False
         self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
+        self._due = math.inf
         self._excused = False
         self._transport.set_protocol(self)
 
@@ -107,30 +113,28 @@ class MultiplexedConnection(asyncio.Protocol):
         """Callers waiting for room."""
         return len(self._room)
 
-    @property
-    def full(self) -> bool:
-        """Whether no further command may be submitted now."""
-        return self.in_flight >= self._max_in_flight or self._bytes >= self._max_bytes
-
     def submit(self, request: Request) -> None:
         """Queue *request*: it leaves in this turn of the loop, at once when nothing is in flight.
 
         The caller has seen that the connection is not `full`.
         """
         if self.lost:
-            request.interrupt()
+            request.interrupt(written=False)
             return
         self._queue.append(request)
         self._bytes += len(request.packed)
+        waiting = len(self._queue) + len(self._in_flight)
+        if waiting >= self._max_in_flight or self._bytes >= self._max_bytes:
+            self.full = True
+        if request.deadline < self._due:
+            self._arm(request.deadline)
         if self._flushing:
             return
-        if self._in_flight:
+        if self._in_flight or self._busy:
             self._flushing = True
             self.loop.call_soon(self._flush)
         else:
             self._flush()
-        if self._timer is None or request.deadline < self._due:
-            self._arm(request.deadline)
 
     async def room(self) -> None:
         """Wait until the connection is no longer full, or lost; first in, first out."""
@@ -162,11 +166,14 @@ class MultiplexedConnection(asyncio.Protocol):
             self._owner.link_heard(self)
         self._reader.feed(data)
         try:
-            self._match()
+            # Callers that are answered together ask again together: their next commands
+            # wait for each other until the turn ends, a lone caller's does not.
+            self._busy = self._match() > 1
         except Exception as error:
             self._lose(f"the reply stream is broken ({type(error).__name__})")
             return
-        if self._room:
+        if self.full and not self._at_bound():
+            self.full = False
             self._wake_room()
         if self._retiring:
             self._close_if_done()
@@ -194,45 +201,46 @@ class MultiplexedConnection(asyncio.Protocol):
     def _flush(self) -> None:
         """Write what is queued, in pieces: what does not fit into the socket stays unsent."""
         self._flushing = False
-        queue, taken = self._queue, 0
-        while taken < len(queue) and not (self._paused or self.lost):
-            packed, size = [], 0
-            while taken < len(queue) and size < _PIECE:
-                request = queue[taken]
-                taken += 1
-                if request.future.done():
-                    self._bytes -= len(request.packed)
-                    continue
-                request.written = True
-                self._in_flight.append(request)
-                packed.append(request.packed)
-                size += len(request.packed)
-            if packed:
-                self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
-        del queue[:taken]
+        while self._queue and not (self._paused or self.lost):
+            queue, self._queue = self._queue, []
+            live = [request for request in queue if not request.done()]
+            if len(live) < len(queue):
+                self._bytes -= sum(len(r.packed) for r in queue if r.done())
+            if self._bytes > _PIECE:
+                live, self._queue = _first_piece(live)
+            self._in_flight.extend(live)
+            self._transport.write(b"".join([request.packed for request in live]))
 
-    def _match(self) -> None:
+    def _match(self) -> int:
+        """Hand every complete reply to its caller; return how many there were."""
         gets, in_flight = self._reader.gets, self._in_flight
-        push = hiredis.PushNotification
-        while True:
-            head = in_flight[0] if in_flight else None
+        matched = 0
+        while in_flight:
+            head = in_flight[0]
             try:
-                reply = gets(head.decode) if head is not None else gets(False)
+                reply = gets(head.decode)
             except UnicodeDecodeError as error:
                 reply = error
             if reply is _INCOMPLETE:
-                return
-            if type(reply) is push:
+                return matched
+            if type(reply) is _PUSH:
                 continue
-            if head is None:
-                raise ValueError("a reply that nobody asked for")
-            if type(head) is Batch and not head.add(reply):
-                continue
+            if type(head) is Batch:
+                if not head.add(reply):
+                    continue
+                reply = head.replies
             in_flight.popleft()
             self._bytes -= len(head.packed)
-            future = head.future
-            if not future.done():
-                future.set_result(reply if type(head) is not Batch else head.replies)
+            matched += 1
+            if not head.done():
+                head.set_result(reply)
+        while (reply := gets(False)) is not _INCOMPLETE:
+            if type(reply) is not _PUSH:
+                raise ValueError("a reply that nobody asked for")
+        return matched
+
+    def _at_bound(self) -> bool:
+        return self.in_flight >= self._max_in_flight or self._bytes >= self._max_bytes
 
     def _lose(self, reason: str, *, notify: bool = True) -> None:
         if self.lost:
@@ -245,8 +253,10 @@ class MultiplexedConnection(asyncio.Protocol):
         queue, self._queue = self._queue, []
         if notify:
             self._owner.link_lost(self, reason)
-        for request in (*in_flight, *queue):
-            request.interrupt()
+        for request in in_flight:
+            request.interrupt(written=True)
+        for request in queue:
+            request.interrupt(written=False)
         self._wake_room()
 
     def _wake_room(self) -> None:
@@ -258,7 +268,7 @@ class MultiplexedConnection(asyncio.Protocol):
                 free -= 1
 
     def _close_if_done(self) -> None:
-        if self._retiring and all(r.future.done() for r in (*self._in_flight, *self._queue)):
+        if self._retiring and all(r.done() for r in (*self._in_flight, *self._queue)):
             self._lose("retired")
 
     def _arm(self, deadline: float) -> None:
@@ -268,22 +278,33 @@ class MultiplexedConnection(asyncio.Protocol):
         self._timer = self.loop.call_at(deadline, self._expire, deadline)
 
     def _expire(self, due: float) -> None:
-        self._timer = None
+        self._timer, self._due = None, math.inf
         now = self.loop.time()
         if now - due > _STALL and not self._excused:
             self._excused = True
-            self._arm(now)
+            self._arm(now + _STALL)
             return
         self._excused = False
         deadlines = []
-        for request in (*self._in_flight, *self._queue):
-            if request.deadline <= now:
-                request.expire(self._instance)
-            elif not request.future.done():
-                deadlines.append(request.deadline)
+        for requests, written in ((self._in_flight, True), (self._queue, False)):
+            for request in requests:
+                if request.deadline <= now:
+                    request.expire(self._instance, written=written)
+                elif not request.done():
+                    deadlines.append(request.deadline)
         if self._in_flight and self._in_flight[0].deadline <= now and self._reader.has_data():
             self._lose("a reply did not end in time")
         elif deadlines:
             self._arm(min(deadlines))
         else:
             self._close_if_done()
+
+
+def _first_piece(requests: list[Request]) -> tuple[list[Request], list[Request]]:
+    """Split off the requests that make up the next piece; one at least."""
+    size = 0
+    for count, request in enumerate(requests, 1):
+        size += len(request.packed)
+        if size >= _PIECE:
+            return requests[:count], requests[count:]
+    return requests, []

@@ -34,8 +34,8 @@ class Pool:
     Attributes:
         instance: The manager's name.
         generation: How many sets of connections there have been.
-        links: The multiplexed connections that commands may go out on; empty
-            while the pool does not serve.
+        link: The only one of `links`, for the fast path; None while there are
+            more, or none.
         clients: Scoped clients in use.
         trouble: Where the supervisor waits: announced when a suspicion arises or grows.
     """
@@ -45,7 +45,8 @@ class Pool:
         self.settings = settings
         self.loop = asyncio.get_running_loop()
         self.generation = 0
-        self.links: tuple[MultiplexedConnection, ...] = ()
+        self.link: MultiplexedConnection | None = None
+        self.links = ()
         self.clients = 0
         self.suspicion: Suspicion | None = None
         self.dialer = dialer
@@ -73,6 +74,16 @@ class Pool:
     def reason(self) -> str:
         """Why the pool does not serve; empty while it does."""
         return self._reason
+
+    @property
+    def links(self) -> tuple[MultiplexedConnection, ...]:
+        """The multiplexed connections that commands may go out on; empty while not serving."""
+        return self._links
+
+    @links.setter
+    def links(self, links: tuple[MultiplexedConnection, ...]) -> None:
+        self._links = links
+        self.link = links[0] if len(links) == 1 else None
 
     @property
     def is_serving(self) -> bool:

@@ -26,12 +26,14 @@ class ClusterDeployment:
         primaries: The nodes that start as primaries, in the order of their slots.
         replicas: The nodes that start as replicas: the first replica of each
             primary, then the second of each.
+        password: The nodes' password.
 
     Args:
         shards: How many primaries share the slots.
         replicas: How many replicas each has.
         node_timeout: Seconds of silence after which a node is called down.
         full_coverage: Whether all nodes refuse to serve when one slot is not served.
+        password: The nodes' password.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class ClusterDeployment:
         replicas: int = 1,
         node_timeout: float = 0.5,
         full_coverage: bool = False,
+        password: str | None = None,
     ) -> None:
+        self.password = password
         self._directives: dict[str, Directive] = {
             "cluster-enabled": "yes",
             "cluster-config-file": "nodes.conf",
@@ -51,6 +55,8 @@ class ClusterDeployment:
             "cluster-allow-replica-migration": "no",
             "repl-diskless-sync": "yes",
         }
+        if password:
+            self._directives["masterauth"] = password
         self.primaries = [self.new_node() for _ in range(shards)]
         self.replicas = [self.new_node() for _ in range(shards * replicas)]
         self._shards = shards
@@ -67,6 +73,16 @@ class ClusterDeployment:
         """The `redis+cluster://` URL with every node in it."""
         return self.url_of(self.nodes)
 
+    @property
+    def members(self) -> dict[str, RedisServer]:
+        """Every process, under the name of what it starts as."""
+        primaries = {f"primary {number}": each for number, each in enumerate(self.primaries, 1)}
+        replicas = {
+            f"replica of primary {number % self._shards + 1}": each
+            for number, each in enumerate(self.replicas)
+        }
+        return primaries | replicas
+
     @staticmethod
     def url_of(nodes: Iterable[RedisServer]) -> str:
         """Return the `redis+cluster://` URL with *nodes* in it."""
@@ -74,7 +90,7 @@ class ClusterDeployment:
 
     def new_node(self) -> RedisServer:
         """Make a node that is not started and knows nobody."""
-        return RedisServer(self._directives)
+        return RedisServer(self._directives, password=self.password)
 
     def slots_of(self, index: int) -> range:
         """The slots that the primary of that index starts with."""

@@ -55,6 +55,14 @@ class SentinelDeployment:
         nodes = ",".join(f"{each.host}:{each.port}" for each in self.sentinels)
         return f"redis+sentinel://{nodes}/0/{self.service}"
 
+    @property
+    def members(self) -> dict[str, RedisServer]:
+        """Every process, under the name of what it starts as."""
+        first, *others = self.servers
+        replicas = {f"replica {number}": each for number, each in enumerate(others, 1)}
+        sentinels = {f"sentinel {number}": each for number, each in enumerate(self.sentinels, 1)}
+        return {"primary": first, **replicas, **sentinels}
+
     async def primary(self) -> RedisServer:
         """Return the server that most Sentinels name."""
         ports = [port for port in await self._named() if port]

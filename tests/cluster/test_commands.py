@@ -13,6 +13,7 @@ from redis.exceptions import (
     ResponseError,
     WatchError,
 )
+from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi import ClientEndedError, RedisManager, ReplyLostError
 from redis_manager_fastapi.client.cluster.keys import KEYS_OF, ONE_KEY
@@ -47,10 +48,16 @@ async def manager(
 
 
 @pytest_asyncio.fixture
-async def plain(shared: ClusterDeployment) -> AsyncIterator[Any]:
+async def plain(shared: ClusterDeployment, manager: RedisManager) -> AsyncIterator[Any]:
     """redis-py's own client, for comparison."""
     node = shared.primaries[0]
-    client = redis.asyncio.RedisCluster(node.host, node.port, decode_responses=True, protocol=2)
+    client = redis.asyncio.RedisCluster(
+        node.host,
+        node.port,
+        decode_responses=True,
+        protocol=manager.settings.protocol,
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+    )
     async with client:
         yield client
 
@@ -208,16 +215,17 @@ async def test_a_pipeline_is_split_by_node_and_keeps_its_order(manager: RedisMan
 
 async def test_a_pipeline_s_errors_are_at_their_places(manager: RedisManager) -> None:
     def queued() -> Any:
-        return manager.redis.pipeline().set("a", "x").incr("a").set("b", 1).lpush("b", 1).get("b")
+        pipe: Any = manager.redis.pipeline()
+        return pipe.set("a", "x").incr("a").set("b", 1).lpush("b", 1).get("b")
 
     values = await queued().execute(raise_on_error=False)
     assert [type(value) for value in values] == [bool, ResponseError, bool, ResponseError, str]
-    with pytest.raises(ResponseError, match="Command # 2 .INCRBY a 1. of pipeline"):
+    with pytest.raises(ResponseError, match=r"Command # 2 .INCRBY a 1. of pipeline"):
         await queued().execute()
 
 
 async def test_a_transaction_has_one_slot(manager: RedisManager) -> None:
-    pipe = manager.redis.pipeline(transaction=True)
+    pipe: Any = manager.redis.pipeline(transaction=True)
     pipe.set("{t}a", 1).incr("{t}a").get("{t}a")
     assert await pipe.execute() == [True, 2, "2"]
 
@@ -271,7 +279,7 @@ async def test_sharded_and_ordinary_pubsub(manager: RedisManager) -> None:
             await pubsub.get_sharded_message(timeout=0.2)
         for channel in MIXED:
             assert await redis.spublish(channel, channel) == 1
-        heard = set()
+        heard: set[str] = set()
         async with asyncio.timeout(5):
             while heard != set(MIXED):
                 message = await pubsub.get_sharded_message(timeout=0.1)

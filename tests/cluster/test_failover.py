@@ -5,7 +5,13 @@ import statistics
 
 import pytest
 
-from redis_manager_fastapi import PoolState, RedisManager, RedisUnavailableError, ReplyLostError
+from redis_manager_fastapi import (
+    PoolState,
+    RedisAuthError,
+    RedisManager,
+    RedisUnavailableError,
+    ReplyLostError,
+)
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from tests.cluster.clusters import (
     PATIENT,
@@ -210,3 +216,35 @@ async def test_surveys_are_at_most_two_a_second(deployment: ClusterDeployment) -
             await asyncio.sleep(2.2)
 
         assert stats_of(manager).surveys - before <= 6
+
+
+async def test_sharded_subscriptions_follow_their_slots_through_a_failover(
+    deployment: ClusterDeployment,
+) -> None:
+    channels = [key for keys in shard_keys(deployment, 2) for key in keys]
+
+    async with opened(deployment.url, **PATIENT) as manager:
+        redis = manager.cluster
+        async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await pubsub.ssubscribe(*channels)
+            await deployment.failover(deployment.replica_of(0))
+            heard: set[str] = set()
+            async with asyncio.timeout(10):
+                while heard != set(channels):
+                    for channel in channels:
+                        await redis.spublish(channel, channel)
+                    message = await pubsub.get_sharded_message(timeout=0.05)
+                    heard |= {message["data"]} if message else set()
+
+
+async def test_a_cluster_with_a_password_fails_over_too() -> None:
+    async with ClusterDeployment(password="secret") as deployment:
+        keys = [key for shard in shard_keys(deployment, 3) for key in shard]
+        async with opened(deployment.url, password="secret", **PATIENT) as manager:
+            await fill(manager, keys)
+            await deployment.primaries[0].kill()
+            await deployment.promoted(deployment.replica_of(0))
+            assert await asyncio.gather(*(manager.redis.get(key) for key in keys)) == keys
+        keyless = RedisManager(url=deployment.url, startup={"policy": "fail"})
+        with pytest.raises(RedisAuthError):
+            await keyless.open()

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 import redis.asyncio
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from redis_manager_fastapi import PoolState, RedisDep, RedisManager, health_router
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
@@ -30,8 +31,8 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """The app without a network, its lifespan run."""
     async with app.router.lifespan_context(app) as state:
 
-        async def stateful(scope, receive, send):  # type: ignore[no-untyped-def]
-            await app({**scope, "state": dict(state)}, receive, send)
+        async def stateful(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "state": dict(state or {})}, receive, send)
 
         transport = httpx.ASGITransport(app=stateful)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

@@ -93,7 +93,8 @@ async def test_sentinels_have_a_password_of_their_own() -> None:
     sentinel = {"password": "sentinel-secret"}
 
     async with deployment:
-        async with opened(deployment.url, password="data-secret", sentinel=sentinel) as manager:
+        settings: dict[str, Any] = {"password": "data-secret", "sentinel": sentinel}
+        async with opened(deployment.url, **settings) as manager:
             assert await manager.redis.set("key", "value")
 
 

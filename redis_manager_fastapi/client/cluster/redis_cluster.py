@@ -1,124 +1,37 @@
 """The cluster client: redis-py's `RedisCluster`, with one shared connection per node."""
 
 import asyncio
-import random
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import redis.asyncio
 from redis._parsers.commands import CommandPolicies
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import Encoder
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import RedisClusterException, ResponseError, SlotNotCoveredError
 
-from redis_manager_fastapi.client.binding import Binding, CallOptions, ClusterBinding
-from redis_manager_fastapi.client.cluster.keys import KEYS_OF, ONE_KEY, KeyFinder, slot_of
+from redis_manager_fastapi.client.cluster.bound import BoundCluster
+from redis_manager_fastapi.client.cluster.keys import KEYS_OF, ONE_KEY, slot_of
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
 from redis_manager_fastapi.client.cluster.routing import FOLLOWED, Route, exchange, refuse
 from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
-from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.cluster.node import Node
-from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
 from redis_manager_fastapi.pool.request import Request
 
 if TYPE_CHECKING:
-    from redis_manager_fastapi.client.scope import ClientScope
+    pass
 
 _running_loop = asyncio.get_running_loop
 
 
-class RedisCluster(redis.asyncio.RedisCluster):
+class RedisCluster(BoundCluster):
     """A `redis.asyncio.RedisCluster` over the manager's Cluster.
 
     Ordinary commands of all callers share one connection per node.  Redirects,
     fail-overs and moved slots are followed within each command's deadline; the
     outage contract is the same as with one server, shard by shard.
     """
-
-    def __init__(
-        self,
-        binding: ClusterBinding,
-        options: CallOptions,
-        connection_kwargs: dict[str, Any],
-        *,
-        replicas: bool = False,
-    ) -> None:
-        self.binding = binding
-        # redis-py wants a node to start from; the map comes from the binding instead.
-        super().__init__(
-            startup_nodes=[ClusterNode("0.0.0.0", 0)],  # noqa: S104 (never connected to)
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=options.decode,
-            protocol=connection_kwargs["protocol"],
-        )
-        self.call_options = options
-        self.scope: ClientScope | None = None
-        self.commands_parser = KeyFinder(self)
-        self.read_from_replicas = replicas
-        self._kwargs = connection_kwargs
-        self._initialize = False
-
-    def __repr__(self) -> str:
-        return f"<RedisCluster {self.binding.instance!r} {self.call_options}>"
-
-    def __del__(self, *_: Any) -> None:
-        """Nothing is left open: the manager owns the connections."""
-
-    @property  # type: ignore[override]
-    def nodes_manager(self) -> SlotMap:
-        """The map of slots."""
-        return self.binding.require().map
-
-    @nodes_manager.setter
-    def nodes_manager(self, unused: Any) -> None:
-        """Leave the one that redis-py's constructor makes."""
-
-    async def initialize(self, *args: Any, **kwargs: Any) -> Self:
-        """Wait until the map of slots is known; arguments are redis-py's, unused."""
-        cluster = self.binding.require()
-        await cluster.known(cluster.loop.time() + self.call_options.timeout)
-        return self
-
-    async def aclose(self) -> None:
-        """Do nothing; the manager closes the connections."""
-
-    def with_options(
-        self,
-        *,
-        decode_responses: bool | None = None,
-        timeout: float | None = None,
-        dedicated: bool | None = None,
-    ) -> Self:
-        """Return a client on the same Cluster that differs in the given options.
-
-        Args:
-            decode_responses: `False` returns `bytes`, `True` returns `str`.
-            timeout: Each command's deadline, in seconds.
-            dedicated: `True` takes a dedicated connection for every command.
-        """
-        options = self.call_options
-        if decode_responses is not None:
-            options = replace(options, decode=decode_responses)
-        if timeout is not None:
-            options = replace(options, timeout=timeout)
-        if dedicated is not None:
-            options = replace(options, shared=not dedicated and self.call_options.shared)
-        client = self._copy()
-        client.call_options = options
-        client.encoder = Encoder("utf-8", "strict", options.decode)
-        return client
-
-    def scoped(self, scope: "ClientScope") -> Self:
-        """Return a client that ends with *scope*."""
-        client = self._copy()
-        client.scope = scope
-        return client
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command where its keys are; arguments are redis-py's.
@@ -148,18 +61,14 @@ class RedisCluster(redis.asyncio.RedisCluster):
         loop = cluster.loop
         if _running_loop() is not loop:
             cluster.check_usable()
-        request = Request(
-            packed,
-            loop.create_future(),
-            loop.time() + call.timeout,
-            decode=call.decode and NEVER_DECODE not in options,
-            read_only=command.read_only,
-        )
+        decode = call.decode and NEVER_DECODE not in options
+        deadline = loop.time() + call.timeout
+        request = Request(loop=loop).prepare(packed, deadline, decode, command.read_only)
         node = cluster.map.choose(slot, read_only=command.read_only)
         link = node.link if node is not None else None
         if link is not None and not link.full:
             link.submit(request)
-            reply = await request.future
+            reply = await request
             if not isinstance(reply, Exception):
                 return self.parsed(args[0], reply, options)
             lost: Exception | None = reply
@@ -183,8 +92,7 @@ class RedisCluster(redis.asyncio.RedisCluster):
             return await self.node_of(slot, request.deadline, read_only=request.read_only)
 
         async def attempt(target: Node, asking: bool) -> Any:
-            request.renew(cluster.loop.create_future())
-            return await exchange(target.open(), request, asking=asking)
+            return await exchange(target.open(), request.again(), asking=asking)
 
         route = Route(cluster, slot, request.deadline, read_only=request.read_only)
         error: Exception | None = None
@@ -284,26 +192,6 @@ class RedisCluster(redis.asyncio.RedisCluster):
         except RedisClusterException:
             return None
 
-    def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis:
-        """Return a client of one node alone, which follows no redirect.
-
-        Args:
-            node: One of `get_nodes()`.
-            timeout: Each command's deadline, in seconds; the client's if left out.
-        """
-        target = self.binding.require().map.current(node)
-        if target is None:
-            raise RedisClusterException(f"node {node.name} is not part of the cluster")
-        options = self.call_options
-        if timeout is not None:
-            options = replace(options, timeout=max(timeout, 0.001))
-        if target.client is None:
-            binding = Binding(self.binding.instance, target.open())
-            target.client = Redis(binding, options, self._kwargs)
-            target.client.response_callbacks = self.response_callbacks
-        client: Redis = target.client.scoped(self.scope)
-        return client.with_call_options(options)
-
     def parsed(self, name: str, reply: Any, options: dict[str, Any]) -> Any:
         """Turn a reply into the value that redis-py's callback for the command makes of it."""
         callback = dict.get(self.response_callbacks, name)
@@ -313,19 +201,6 @@ class RedisCluster(redis.asyncio.RedisCluster):
             for internal in (EMPTY_RESPONSE, NEVER_DECODE, "keys"):
                 options.pop(internal, None)
         return callback(reply, **options)
-
-    def get_default_node(self) -> Node:
-        """Return a primary for commands without a key; one that serves, if any does."""
-        owners = self.binding.require().map.owners
-        default = next((node for node in owners if node.serving), owners[0] if owners else None)
-        if default is None:
-            raise self.binding.require().unavailable()
-        return default
-
-    def get_random_primary_node(self) -> Node:
-        """Return a random primary among those that serve."""
-        owners = self.binding.require().map.owners
-        return random.choice([node for node in owners if node.serving] or owners)  # noqa: S311
 
     async def _execute_pipeline_by_slot(  # type: ignore[override]
         self, command: str, slots_to_args: Mapping[int, Iterable[Any]]
@@ -351,18 +226,3 @@ class RedisCluster(redis.asyncio.RedisCluster):
     def pubsub(self, *args: Any, **kwargs: Any) -> ClusterPubSub:
         """Return redis-py's `ClusterPubSub` on connections of its own; arguments are redis-py's."""
         return ClusterPubSub(self, *args, **kwargs)
-
-    def _copy(self) -> Self:
-        """Return a client that shares everything; redis-py's constructor would build it anew."""
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        for name in _SLOTS:
-            setattr(copy, name, getattr(self, name))
-        copy.commands_parser = self.commands_parser
-        return copy
-
-
-# redis-py 8.1: some of the client's attributes are slots, which `__dict__` does not show.
-_SLOTS = tuple(
-    name for name in redis.asyncio.RedisCluster.__slots__ if name not in ("nodes_manager", "_lock")
-)
