@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import floor, log10
 from xml.sax.saxutils import escape
 
-COLOURS = ("#1f6feb", "#d9822b", "#2e9e6b", "#8a63d2", "#8b949e")
+COLOURS = ("#1f6feb", "#d9822b", "#e8b36b", "#2e9e6b", "#8a63d2", "#8b949e")
 _INK, _FAINT = "#24292f", "#d8dee4"
 
 _WIDTH, _PANEL = 860, 250

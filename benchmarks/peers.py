@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 Get = Callable[[str], Awaitable[Any]]
 
-# redis-py's default pool refuses to open more than this many connections, so it gets as
-# many as there are tasks. Its BlockingConnectionPool is slower at each of these loads.
+# redis-py's default pool answers with errors beyond its limit, so it gets a connection for
+# each task. The other pool has callers queue for its default of 50.
 REDIS_PY_CONNECTIONS = 256
 
 
@@ -54,6 +54,15 @@ async def _redis_py(url: str) -> AsyncIterator[Get]:
     from redis.asyncio import ConnectionPool, Redis
 
     pool = ConnectionPool.from_url(url, max_connections=REDIS_PY_CONNECTIONS, decode_responses=True)
+    async with Redis.from_pool(pool) as client:
+        yield client.get
+
+
+@asynccontextmanager
+async def _redis_py_blocking(url: str) -> AsyncIterator[Get]:
+    from redis.asyncio import BlockingConnectionPool, Redis
+
+    pool = BlockingConnectionPool.from_url(url, decode_responses=True)
     async with Redis.from_pool(pool) as client:
         yield client.get
 
@@ -103,6 +112,7 @@ BARE = "bare"
 PEERS: dict[str, Peer] = {
     OURS: Peer("redis_manager_fastapi", "redis_manager_fastapi", _ours),
     REDIS_PY: Peer("redis-py", "redis", _redis_py),
+    "redis_py_blocking": Peer("redis-py, blocking pool", "redis", _redis_py_blocking),
     "glide": Peer("valkey-glide", "valkey-glide", _glide),
     "coredis": Peer("coredis", "coredis", _coredis),
     BARE: Peer("bare protocol, hiredis", "hiredis", _bare),

@@ -1,6 +1,8 @@
 """The connection layer between FastAPI or Starlette services and Redis."""
 
+from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.cluster.stats import ClusterStats, NodeStats, ShardStats
 from redis_manager_fastapi.errors import (
     ClientEndedError,
     CommandTimeoutError,
@@ -21,6 +23,7 @@ from redis_manager_fastapi.observe.events import Event, ProbeFailed, StateChange
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.web.dependencies import (
+    RedisClusterDep,
     RedisConnectionDep,
     RedisDep,
     get_redis,
@@ -41,6 +44,8 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "RedisSettings",
     # handlers depend on
     "Redis",
+    "RedisCluster",
+    "RedisClusterDep",
     "RedisConnectionDep",
     "RedisDep",
     "get_manager",
@@ -54,10 +59,13 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "health_router",
     "redis_error_handler",
     # operators watch
+    "ClusterStats",
     "Event",
+    "NodeStats",
     "PoolState",
     "PoolStats",
     "ProbeFailed",
+    "ShardStats",
     "StateChanged",
     # callers catch
     "ClientEndedError",

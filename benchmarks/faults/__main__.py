@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
 TESTS = ROOT / "tests" / "faults"
 NAMED = re.compile(r'async def (test_\w+)\([^"]*?\n    """(Rows? [^:]+): ([^"]+)"""')
+AT_ONCE = 3  # a run is mostly waiting
 HEAD = ("row", "fault", "client", "recovery p50 / max", "slowest call", "calls that failed")
 HEAD += ("connects", "descriptors", "")
 
@@ -27,7 +29,7 @@ HEAD += ("connects", "descriptors", "")
 def main() -> None:
     """Measure, or with `--one` be the process that measures one fault with one client."""
     parser = argparse.ArgumentParser(prog="scripts/faults-report", description=__doc__)
-    parser.add_argument("--only", metavar="ROW", help="one row's number; prints, writes nothing")
+    parser.add_argument("--only", metavar="ROW", help="measure that row again")
     parser.add_argument("--runs", type=int, default=None, help="instead of each client's own")
     parser.add_argument("--one", nargs=2, metavar=("CLIENT", "ROW"), help=argparse.SUPPRESS)
     parser.add_argument("--tests", action="store_true", help="write the list of tests alone")
@@ -40,11 +42,12 @@ def main() -> None:
         _write("tests", "\n".join(_tests()))
         return
     rows = [row for row in ROWS if arguments.only in (None, row.number)]
-    table = "\n".join(_table(rows, arguments.runs))
-    print(table)
+    lines = list(_table(rows, arguments.runs))
     if arguments.only is None:
-        _write("measured", f"{_versions()}\n\n{table}")
+        _write("measured", "\n".join([_versions(), "", *_head(), *lines]))
         _write("tests", "\n".join(_tests()))
+    else:
+        _replace(arguments.only, lines)
 
 
 def _write(part: str, text: str) -> None:
@@ -52,6 +55,20 @@ def _write(part: str, text: str) -> None:
     begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
     before, rest = PAGE.read_text().split(begin)
     PAGE.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")
+
+
+def _replace(number: str, lines: list[str]) -> None:
+    """Put *lines* where the page has those of that row."""
+    page = PAGE.read_text().splitlines()
+    old = [
+        n for n, line in enumerate(page) if line.startswith(f"| {number} |") and "::" not in line
+    ]
+    page[old[0] : old[-1] + 1] = lines
+    PAGE.write_text("\n".join(page) + "\n")
+
+
+def _head() -> tuple[str, str]:
+    return f"| {' | '.join(HEAD)} |", f"| {' | '.join(['---'] * len(HEAD))} |"
 
 
 def _tests() -> Iterator[str]:
@@ -78,15 +95,18 @@ def _versions() -> str:
 
 
 def _table(rows: Iterable[Row], runs: int | None) -> Iterator[str]:
-    yield f"| {' | '.join(HEAD)} |"
-    yield f"| {' | '.join(['---'] * len(HEAD))} |"
-    for row in rows:
-        for name, subject in SUBJECTS.items():
-            if subject.version is not None:
-                outcomes = [_one(name, row) for _ in range(runs or subject.runs)]
-                line = _line(row, subject, [each for each in outcomes if each])
-                print(line, file=sys.stderr, flush=True)
-                yield line
+    taking_part = {name: each for name, each in SUBJECTS.items() if each.version is not None}
+
+    def measured(pair: tuple[Row, str]) -> str:
+        row, name = pair
+        subject = taking_part[name]
+        outcomes = [_one(name, row) for _ in range(runs or subject.runs)]
+        line = _line(row, subject, [each for each in outcomes if each])
+        print(line, file=sys.stderr, flush=True)
+        return line
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        yield from threads.map(measured, [(row, name) for row in rows for name in taking_part])
 
 
 def _one(name: str, row: Row) -> dict[str, Any] | None:

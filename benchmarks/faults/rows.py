@@ -80,7 +80,7 @@ async def _replies_lost(stage: Stage) -> None:
 async def _resets(stage: Stage) -> None:
     random_ = random.Random(9)  # noqa: S311 (a schedule)
     for _ in range(10):
-        await stage.proxy.reset_at(random_.randrange(2000), once=True)
+        await stage.proxy.reset_at(random_.randrange(200), once=True)
         await asyncio.sleep(0.2)
     await stage.proxy.pass_through()
 

@@ -33,6 +33,10 @@ class ClientScope:
         self._leases: list[DedicatedConnection] | None = None
 
     async def __aenter__(self) -> "Redis":
+        return self.enter()
+
+    def enter(self) -> "Redis":
+        """Do what `async with` does at its start; it waits for nothing."""
         pool: Pool | Cluster = self._client.binding.require()
         pool.check_usable()
         pool.clients += 1
@@ -46,6 +50,10 @@ class ClientScope:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.leave()
+
+    def leave(self, *exc_info: object) -> None:
+        """Do what `async with` does at its end; the arguments are an exit stack's, unused."""
         self.ended = True
         if self._pool is not None:
             self._pool.clients -= 1

@@ -5,6 +5,7 @@ synchronous code, so a cancellation at any await finds the books in order.
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from redis_manager_fastapi.errors import (
     RedisTLSError,
     RedisUnavailableError,
 )
-from redis_manager_fastapi.pool.book import Book, HandOver, Lease, Open, Waiter
+from redis_manager_fastapi.pool.book import Book, HandOver, Open, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.state import Suspicion
@@ -152,9 +153,12 @@ class Leases:
         self.book.serve(now)
         self._host.lease_ended()
 
-    def revoke(self, lease: Lease) -> None:
-        """Take a lease back from a holder who forgot it."""
-        self.give_back(lease.connection, reusable=False)
+    def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
+        """Take back what a holder forgot; return what it was taken for."""
+        forgotten = [lease for each in connections if (lease := self.book.find(each))]
+        for lease in forgotten:
+            self.give_back(lease.connection, reusable=False)
+        return [lease.purpose for lease in forgotten]
 
     def close_stale(self, *, leased: bool) -> None:
         """Close what belongs to an old generation; with *leased*, also what callers hold."""
@@ -173,8 +177,7 @@ class Leases:
     def close(self) -> None:
         """Close every connection, held or not."""
         self.close_all(self.book.weed(-1, self._loop.time()))
-        for lease in self.book.held():
-            self.revoke(lease)
+        self.revoke([lease.connection for lease in self.book.held()])
 
     @staticmethod
     def close_all(connections: list[DedicatedConnection]) -> None:

@@ -87,7 +87,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._queue: list[Request] = []
         self._in_flight: deque[Request] = deque()
         self._bytes = 0
-        self._max_in_flight = max_in_flight
+        self._max_in_flight = self._places = max_in_flight
         self._max_bytes = max_bytes
         self._room: deque[asyncio.Future[None]] = deque()
         self._flushing = False
@@ -121,10 +121,10 @@ class MultiplexedConnection(asyncio.Protocol):
         if self.lost:
             request.interrupt(written=False)
             return
-        self._queue.append(request)
+        queue = self._queue
+        queue.append(request)
         self._bytes += len(request.packed)
-        waiting = len(self._queue) + len(self._in_flight)
-        if waiting >= self._max_in_flight or self._bytes >= self._max_bytes:
+        if len(queue) >= self._places or self._bytes >= self._max_bytes:
             self.full = True
         if request.deadline < self._due:
             self._arm(request.deadline)
@@ -172,8 +172,8 @@ class MultiplexedConnection(asyncio.Protocol):
         except Exception as error:
             self._lose(f"the reply stream is broken ({type(error).__name__})")
             return
-        if self.full and not self._at_bound():
-            self.full = False
+        self._count_places()
+        if self._room:
             self._wake_room()
         if self._retiring:
             self._close_if_done()
@@ -210,6 +210,7 @@ class MultiplexedConnection(asyncio.Protocol):
                 live, self._queue = _first_piece(live)
             self._in_flight.extend(live)
             self._transport.write(b"".join([request.packed for request in live]))
+        self._count_places()
 
     def _match(self) -> int:
         """Hand every complete reply to its caller; return how many there were."""
@@ -239,8 +240,10 @@ class MultiplexedConnection(asyncio.Protocol):
                 raise ValueError("a reply that nobody asked for")
         return matched
 
-    def _at_bound(self) -> bool:
-        return self.in_flight >= self._max_in_flight or self._bytes >= self._max_bytes
+    def _count_places(self) -> None:
+        """Bring `full` up to date; until the next time, only `submit` takes places."""
+        self._places = self._max_in_flight - len(self._in_flight)
+        self.full = len(self._queue) >= self._places or self._bytes >= self._max_bytes
 
     def _lose(self, reason: str, *, notify: bool = True) -> None:
         if self.lost:

@@ -132,10 +132,8 @@ class Pool:
     async def settled(self, generation: int, deadline: float) -> bool:
         """Wait until a suspicion is resolved; return whether *generation* serves on."""
         await self._news.wait_for(lambda: self._state is not PoolState.SUSPECT, deadline)
-        return self.generation == generation and self._state in (
-            PoolState.READY,
-            PoolState.SUSPECT,
-        )
+        alive = self._state in (PoolState.READY, PoolState.SUSPECT)
+        return alive and self.generation == generation
 
     def _decided(self) -> bool:
         return bool(self.links) or self._state in FINAL
@@ -285,17 +283,12 @@ class Pool:
         if serving:
             for link in draining:
                 link.retire()
-            await self._finished(draining, timeout)
+            book, ends = self.leases.book, self.loop.time() + timeout
+            await self._news.wait_for(
+                lambda: all(link.lost for link in draining) and not book.leased, ends
+            )
         for link in draining:
             link.abort("closed")
-
-    async def _finished(self, links: tuple[MultiplexedConnection, ...], timeout: float) -> None:
-        """Wait for the last reply and the last lease."""
-        book = self.leases.book
-        await self._news.wait_for(
-            lambda: all(link.lost for link in links) and not book.leased,
-            self.loop.time() + timeout,
-        )
 
     def lease_ended(self) -> None:
         """A dedicated connection came back; the one who drains waits for it."""
@@ -321,11 +314,7 @@ class Pool:
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Take back what a holder forgot; return what it was taken for."""
-        book = self.leases.book
-        forgotten = [lease for each in connections if (lease := book.find(each))]
-        for lease in forgotten:
-            self.leases.revoke(lease)
-        return [lease.purpose for lease in forgotten]
+        return self.leases.revoke(connections)
 
     def stats(self) -> PoolStats:
         """Return the counters of this instant."""

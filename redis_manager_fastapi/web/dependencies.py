@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.web.state import Manager, get_manager
@@ -24,7 +25,10 @@ async def get_redis(connection: HTTPConnection) -> Redis:
         PoolClosedError: The app is shutting down.
     """
     manager = get_manager(connection)
-    return await _exit_stack(connection).enter_async_context(manager.client())
+    stack, scope = _exit_stack(connection), manager.client()
+    client = scope.enter()
+    stack.push(scope.leave)
+    return client
 
 
 async def get_redis_connection(connection: HTTPConnection) -> AsyncIterator[Redis]:
@@ -49,6 +53,9 @@ async def get_redis_manager(connection: HTTPConnection) -> Manager:
 
 RedisDep = Annotated[Redis, Depends(get_redis)]
 """A route parameter's type: `async def route(r: RedisDep)`."""
+
+RedisClusterDep = Annotated[RedisCluster, Depends(get_redis)]
+"""The same with a Cluster, under the type that the client then has."""
 
 RedisConnectionDep = Annotated[Redis, Depends(get_redis_connection, scope="function")]
 """A route parameter's type: a client pinned to a connection that nobody else uses meanwhile."""

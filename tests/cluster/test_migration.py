@@ -48,9 +48,9 @@ async def test_slots_moved_under_load_cost_no_error_and_lose_or_double_no_write(
         redis = manager.redis
         for key in keys:
             await redis.mset({key: key, f"{{{key}}}:twin": key})
-        async with steady_load(redis, keys, read, count, read_pair, rate=1500) as outcomes:
-            for slot in slots:
-                await slowly_move(slot, deployment)
+        async with steady_load(redis, keys, read, count, read_pair, rate=900) as outcomes:
+            for slot, key in zip(slots, keys, strict=True):
+                await slowly_move(slot, key, deployment, redis)
         assert not outcomes.failed
         assert outcomes.acknowledged.total() > 2 * len(keys)
         for key in keys:
@@ -61,16 +61,20 @@ async def test_slots_moved_under_load_cost_no_error_and_lose_or_double_no_write(
     assert all(seen.values()), seen
 
 
-async def slowly_move(slot: int, deployment: ClusterDeployment) -> None:
-    """Move a slot key by key, so that the load meets it half moved."""
+async def slowly_move(slot: int, key: str, deployment: ClusterDeployment, redis: Any) -> None:
+    """Move a slot key by key, and meet it half moved: ASK for one key, TRYAGAIN for two."""
+    twin = f"{{{key}}}:twin"
     source, target = deployment.primaries[:2]
     async with source.client() as old, target.client() as new:
         names = await node_id(source), await node_id(target)
         await begin_move(slot, old, new, names)
+        await migrate(old, target, [twin])
+        pair = asyncio.ensure_future(redis.mget(key, twin))
+        assert await redis.get(twin) == key
         while keys := await old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1):
             await migrate(old, target, keys)
-            await asyncio.sleep(0.005)
         await end_move(slot, old, new, names)
+        assert await pair == [key, key]
 
 
 async def half_moved(deployment: ClusterDeployment, slot: int, keys: list[str]) -> None:

@@ -9,7 +9,7 @@ from redis_manager_fastapi import PoolState, RedisUnavailableError, ReplyLostErr
 from redis_manager_fastapi.testing import RedisServer
 from tests.faults.invariants import upheld
 from tests.faults.trial import SLACK
-from tests.managers import until_state
+from tests.managers import until, until_state
 
 AT_ONCE = 0.005
 BULK = b"x" * 60_000  # as much as shares a connection; a hundred of them fill the socket
@@ -55,6 +55,7 @@ async def test_kill_with_commands_in_flight(
             writes = [asyncio.create_task(trial.write()) for _ in range(5)]
             await asyncio.sleep(0.05)
             await durable_server.kill()
+            await until(lambda: not trial.manager.is_ready)
             unsent = [asyncio.create_task(call()) for call in (trial.write, trial.transact)]
             await asyncio.gather(asleep, return_exceptions=True)
         await durable_server.start()

@@ -16,7 +16,7 @@ from redis_manager_fastapi import (
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.load import assert_counted_at_most_once, count, read, steady_load
-from tests.managers import opened, until, until_state
+from tests.managers import opened, pool_of, until, until_state
 
 KEYS = [f"key:{number}" for number in range(20)]
 PATIENT = {"outage": {"grace": 10.0}, "timeout": {"command": 10.0}}
@@ -163,3 +163,22 @@ async def test_a_server_that_is_no_primary_is_refused(deployment: SentinelDeploy
         with pytest.raises(RedisUnavailableError, match="not a primary"):
             async with RedisManager(url=url, startup={"policy": "fail"}):
                 pass
+
+
+async def test_from_the_news_on_no_command_goes_out_on_an_old_connection(
+    redis_server: RedisServer,
+) -> None:
+    async with opened(redis_server.url) as manager:
+        pool = pool_of(manager)
+        async with manager.connection() as held:
+            old = await manager.redis.execute_command("CLIENT ID"), await held.client_id()
+            pool.moved("the Sentinels name another primary")
+
+            assert pool.links == ()
+            with pytest.raises(ReplyLostError):
+                await held.ping()
+        assert await manager.redis.ping()
+        assert pool.generation == 2
+        assert {c["id"] for c in await redis_server.command("CLIENT LIST")}.isdisjoint(
+            {str(each) for each in old}
+        )
