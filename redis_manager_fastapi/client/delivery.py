@@ -41,7 +41,7 @@ async def deliver(pool: Pool, request: Request) -> Any:
             await _room(pool, request.deadline)
             link = link_with_room(pool)
     link.submit(request)
-    return await request
+    return await request.future
 
 
 async def _room(pool: Pool, deadline: float) -> None:
@@ -68,7 +68,7 @@ async def recover(pool: Pool, request: Request, outcome: Exception) -> Any:
             await report_refusal(pool, outcome, request.deadline)
         else:
             raise from_reply(outcome, pool.instance)
-        request = request.again()
+        request.renew()
         outcome = await deliver(pool, request)
     return outcome
 

@@ -158,14 +158,20 @@ class _SharedExchange:
         pool, call = self._client.binding.require(), self._client.call_options
         pool.check_usable()
         deadline = pool.loop.time() + call.timeout
-        request = Batch(loop=pool.loop).expect(self._expected)
-        request.prepare(packed, deadline, call.decode, self._read_only)
+        request = Batch(
+            packed,
+            pool.loop.create_future(),
+            deadline,
+            call.decode,
+            self._read_only,
+            expected=self._expected,
+        )
         link = link_with_room(pool)
         if link is None:
             replies = await deliver(pool, request)
         else:
             link.submit(request)
-            replies = await request
+            replies = await request.future
         if isinstance(replies, Exception):
             replies = await recover(pool, request, replies)
         self._replies = replies[:0:-1] if self._asking else replies[::-1]

@@ -123,13 +123,13 @@ class Redis(redis.asyncio.Redis):
             pool.check_usable()
         decode = call.decode and NEVER_DECODE not in options
         deadline = loop.time() + call.timeout
-        request = Request(loop=loop).prepare(packed, deadline, decode, command.read_only)
+        request = Request(packed, loop.create_future(), deadline, decode, command.read_only)
         link = pool.link
         if link is None or link.full:
             reply = await deliver(pool, request)
         else:
             link.submit(request)
-            reply = await request
+            reply = await request.future
         if isinstance(reply, Exception):
             reply = await self._recovered(pool, request, reply, options)
         # The names in SHARED are upper-case, as the callbacks' are.

@@ -59,10 +59,10 @@ async def ask_link(link: MultiplexedConnection, asked: Address, timeout: float) 
     """Ask over a connection in service; None when it does not answer in time."""
     loop = link.loop
     deadline = loop.time() + timeout
-    request = Batch(loop=loop).expect(2)
-    request.prepare(_QUESTION, deadline, decode=True, read_only=True)
+    reply = loop.create_future()
+    request = Batch(_QUESTION, reply, deadline, decode=True, read_only=True, expected=2)
     link.submit(request)
-    replies = await request
+    replies = await request.future
     return parse(replies, asked) if isinstance(replies, list) else None
 
 

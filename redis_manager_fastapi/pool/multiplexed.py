@@ -203,9 +203,9 @@ class MultiplexedConnection(asyncio.Protocol):
         self._flushing = False
         while self._queue and not (self._paused or self.lost):
             queue, self._queue = self._queue, []
-            live = [request for request in queue if not request.done()]
+            live = [request for request in queue if not request.future.done()]
             if len(live) < len(queue):
-                self._bytes -= sum(len(r.packed) for r in queue if r.done())
+                self._bytes -= sum(len(r.packed) for r in queue if r.future.done())
             if self._bytes > _PIECE:
                 live, self._queue = _first_piece(live)
             self._in_flight.extend(live)
@@ -233,8 +233,9 @@ class MultiplexedConnection(asyncio.Protocol):
             in_flight.popleft()
             self._bytes -= len(head.packed)
             matched += 1
-            if not head.done():
-                head.set_result(reply)
+            future = head.future
+            if not future.done():
+                future.set_result(reply)
         while (reply := gets(False)) is not _INCOMPLETE:
             if type(reply) is not _PUSH:
                 raise ValueError("a reply that nobody asked for")
@@ -271,7 +272,7 @@ class MultiplexedConnection(asyncio.Protocol):
                 free -= 1
 
     def _close_if_done(self) -> None:
-        if self._retiring and all(r.done() for r in (*self._in_flight, *self._queue)):
+        if self._retiring and all(r.future.done() for r in (*self._in_flight, *self._queue)):
             self._lose("retired")
 
     def _arm(self, deadline: float) -> None:
@@ -293,7 +294,7 @@ class MultiplexedConnection(asyncio.Protocol):
             for request in requests:
                 if request.deadline <= now:
                     request.expire(self._instance, written=written)
-                elif not request.done():
+                elif not request.future.done():
                     deadlines.append(request.deadline)
         if self._in_flight and self._in_flight[0].deadline <= now and self._reader.has_data():
             self._lose("a reply did not end in time")

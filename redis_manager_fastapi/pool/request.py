@@ -1,9 +1,11 @@
 """One command, or one batch of commands, on its way over a multiplexed connection."""
 
 import asyncio
-from typing import Any, Self
+from typing import Any
 
 from redis_manager_fastapi.errors import CommandTimeoutError
+
+Reply = asyncio.Future[Any]
 
 
 class Interrupted(Exception):  # noqa: N818 (never leaves the library)
@@ -18,47 +20,41 @@ class Interrupted(Exception):  # noqa: N818 (never leaves the library)
         self.written = written
 
 
-class Request(asyncio.Future[Any]):
-    """A packed command that is awaited for its reply.
+class Request:
+    """A packed command and the future of its reply.
 
-    Its result is the reply as parsed, or an exception *value*, the server's or
-    ours: the caller raises it, so that the exception of a caller that was
-    cancelled meanwhile is never reported as unretrieved.
-
-    It is a future, and is filled in by `prepare`, because every command makes
-    one: an object beside the future would cost half as much again.
+    The future's result is the reply as parsed, or an exception *value*, the
+    server's or ours: the caller raises it, so that the exception of a caller
+    that was cancelled meanwhile is never reported as unretrieved.
 
     Attributes:
         packed: The bytes to write.
+        future: Where the reply arrives; a plain one, which tasks await faster
+            than a subclass.
+        deadline: When its time is up, on the loop's clock.
         decode: Whether strings in the reply become `str`.
         read_only: Whether it may be sent again after it was written.
-        deadline: When its time is up, on the loop's clock.
     """
 
-    __slots__ = ("deadline", "decode", "packed", "read_only")
+    __slots__ = ("deadline", "decode", "future", "packed", "read_only")
 
-    packed: bytes
-    decode: bool
-    read_only: bool
-    deadline: float
-
-    def prepare(self, packed: bytes, deadline: float, decode: bool, read_only: bool) -> Self:
-        """Fill in what is to be sent, and return the request."""
+    def __init__(
+        self, packed: bytes, future: Reply, deadline: float, decode: bool, read_only: bool
+    ) -> None:
         self.packed = packed
+        self.future = future
         self.deadline = deadline
         self.decode = decode
         self.read_only = read_only
-        return self
 
-    def again(self) -> "Request":
-        """Return the same command as a request of its own, to be sent once more."""
-        copy = Request(loop=self.get_loop())
-        return copy.prepare(self.packed, self.deadline, self.decode, self.read_only)
+    def renew(self) -> None:
+        """Make ready to be sent again."""
+        self.future = self.future.get_loop().create_future()
 
     def finish(self, outcome: Any) -> None:
         """Hand over a reply, or an exception as a value; too late for a caller that left."""
-        if not self.done():
-            self.set_result(outcome)
+        if not self.future.done():
+            self.future.set_result(outcome)
 
     def interrupt(self, *, written: bool) -> None:
         """Tell the caller that the connection is gone."""
@@ -71,22 +67,35 @@ class Request(asyncio.Future[Any]):
 
 
 class Batch(Request):
-    """Several commands in one contiguous write; the result is the list of their replies."""
+    """Several commands in one contiguous write; the result is the list of their replies.
 
-    __slots__ = ("_expected", "replies")
+    Attributes:
+        expected: How many replies there will be.
+        replies: Those that have come.
+    """
 
-    def expect(self, replies: int) -> Self:
-        """Say how many replies there will be, and return the batch."""
-        self._expected = replies
+    __slots__ = ("expected", "replies")
+
+    def __init__(
+        self,
+        packed: bytes,
+        future: Reply,
+        deadline: float,
+        decode: bool,
+        read_only: bool,
+        *,
+        expected: int,
+    ) -> None:
+        super().__init__(packed, future, deadline, decode, read_only)
+        self.expected = expected
         self.replies: list[Any] = []
-        return self
 
-    def again(self) -> "Batch":
-        """Return the same batch, without the replies of the first time."""
-        copy = Batch(loop=self.get_loop()).expect(self._expected)
-        return copy.prepare(self.packed, self.deadline, self.decode, self.read_only)
+    def renew(self) -> None:
+        """Make ready to be sent again, without the replies of the first time."""
+        super().renew()
+        self.replies = []
 
     def add(self, reply: Any) -> bool:
         """Take one reply; return whether it was the last."""
         self.replies.append(reply)
-        return len(self.replies) == self._expected
+        return len(self.replies) == self.expected

@@ -25,16 +25,16 @@ async def answers(link: MultiplexedConnection, timeout: float) -> bool:
     loop = link.loop
     asked = loop.time()
     beyond = asked + 3 * (timeout + _STALL)
-    request = Request(loop=loop).prepare(_PING, beyond, decode=True, read_only=True)
+    request = Request(_PING, loop.create_future(), beyond, decode=True, read_only=True)
     link.submit(request)
     while True:
         started = loop.time()
-        await asyncio.wait({request}, timeout=timeout)
-        if request.done():
-            return bool(request.result() == "PONG")
+        await asyncio.wait({request.future}, timeout=timeout)
+        if request.future.done():
+            return bool(request.future.result() == "PONG")
         if link.last_heard > asked:
-            request.cancel()
+            request.future.cancel()
             return True
         if loop.time() - started <= timeout + _STALL:
-            request.cancel()
+            request.future.cancel()
             return False

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from redis.exceptions import RedisError
 
+from redis_manager_fastapi.testing.binary import server_binary, server_version
 from redis_manager_fastapi.testing.server import Directive, RedisServer
 
 SLOTS = 16_384
@@ -52,9 +53,10 @@ class ClusterDeployment:
             "cluster-node-timeout": int(node_timeout * 1000),
             "cluster-require-full-coverage": "yes" if full_coverage else "no",
             "cluster-replica-validity-factor": 0,
-            "cluster-allow-replica-migration": "no",
             "repl-diskless-sync": "yes",
         }
+        if server_version(server_binary()).number >= (7,):
+            self._directives["cluster-allow-replica-migration"] = "no"
         if password:
             self._directives["masterauth"] = password
         self.primaries = [self.new_node() for _ in range(shards)]

@@ -63,12 +63,12 @@ class RedisCluster(BoundCluster):
             cluster.check_usable()
         decode = call.decode and NEVER_DECODE not in options
         deadline = loop.time() + call.timeout
-        request = Request(loop=loop).prepare(packed, deadline, decode, command.read_only)
+        request = Request(packed, loop.create_future(), deadline, decode, command.read_only)
         node = cluster.map.choose(slot, read_only=command.read_only)
         link = node.link if node is not None else None
         if link is not None and not link.full:
             link.submit(request)
-            reply = await request
+            reply = await request.future
             if not isinstance(reply, Exception):
                 return self.parsed(args[0], reply, options)
             lost: Exception | None = reply
@@ -92,7 +92,8 @@ class RedisCluster(BoundCluster):
             return await self.node_of(slot, request.deadline, read_only=request.read_only)
 
         async def attempt(target: Node, asking: bool) -> Any:
-            return await exchange(target.open(), request.again(), asking=asking)
+            request.renew()
+            return await exchange(target.open(), request, asking=asking)
 
         route = Route(cluster, slot, request.deadline, read_only=request.read_only)
         error: Exception | None = None

@@ -156,7 +156,7 @@ async def exchange(pool: Pool, request: Request, *, asking: bool) -> Any:
     link = link_with_room(pool)
     if link is not None:
         link.submit(request)
-        outcome = await request
+        outcome = await request.future
     else:
         outcome = await deliver(pool, request)
     if asking and isinstance(outcome, list):
@@ -182,6 +182,5 @@ async def refuse(pool: Pool, request: Request, outcome: Exception) -> None:
 
 def _after_asking(request: Request) -> Batch:
     """Return *request* with ASKING ahead of it, in the same write."""
-    batch = Batch(loop=request.get_loop()).expect(2)
-    packed = ASKING + request.packed
-    return batch.prepare(packed, request.deadline, request.decode, request.read_only)
+    packed, reply = ASKING + request.packed, request.future
+    return Batch(packed, reply, request.deadline, request.decode, request.read_only, expected=2)
