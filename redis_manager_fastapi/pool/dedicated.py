@@ -49,7 +49,7 @@ class DedicatedConnection(AbortableConnection):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._unfinished: set[str] = set()
-        self._serving = False
+        self._serving = self._was_lost = False
         self._last_words = b""
 
     @property
@@ -62,6 +62,11 @@ class DedicatedConnection(AbortableConnection):
     def alive(self) -> bool:
         """Whether a command could be written; redis-py's `is_connected` misses a reset."""
         return self._writer is not None and not self.transport.is_closing()
+
+    @property
+    def broken(self) -> bool:
+        """Whether the peer, not the holder, ended the connection."""
+        return self._was_lost or (self._writer is not None and not self.alive)
 
     @property
     def clean(self) -> bool:
@@ -103,7 +108,7 @@ class DedicatedConnection(AbortableConnection):
         """Forget the handshake: state and lost replies count from here on."""
         self.tainted = False
         self._unfinished.clear()
-        self._serving = True
+        self._serving, self._was_lost = True, False
 
     async def resubscribe(self) -> None:
         """Have a pub/sub that holds the connection take up its channels again."""
@@ -177,6 +182,7 @@ class DedicatedConnection(AbortableConnection):
             self.tainted = True
 
     def _lost(self, message: str, *, maybe_executed: bool = True) -> ReplyLostError:
+        self._was_lost = True
         self.abort()
         return ReplyLostError(message, instance=self.instance, maybe_executed=maybe_executed)
 

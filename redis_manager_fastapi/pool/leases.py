@@ -141,7 +141,7 @@ class Leases:
             return
         now = self._loop.time()
         current = connection.generation == self._host.generation
-        if not connection.alive and current:
+        if connection.broken and current:
             reason = "a dedicated connection was lost"
             self._host.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
         if reusable and connection.clean and current and self.book.lives(connection, now):

@@ -129,6 +129,16 @@ class ClusterDeployment:
                     return
                 await asyncio.sleep(_TICK)
 
+    async def replicated(self) -> None:
+        """Wait until every replica has what its primary has."""
+        offsets = {
+            node.port: (await node.command("INFO", "replication"))["master_repl_offset"]
+            for node in self._living()
+        }
+        async with asyncio.timeout(_READY_TIMEOUT):
+            for node in self._living():
+                await _caught_up(node, offsets)
+
     async def start(self) -> None:
         """Start every node, give out the slots, and return once all nodes agree."""
         for node in self.nodes:
@@ -221,6 +231,15 @@ async def in_step(node: RedisServer) -> bool:
     """Whether a replica has its primary's data; a primary has."""
     info = await node.command("INFO", "replication")
     return bool(info["role"] == "master" or info["master_link_status"] == "up")
+
+
+async def _caught_up(node: RedisServer, offsets: dict[int, int]) -> None:
+    """Wait until a replica is as far as its primary was."""
+    while True:
+        info = await node.command("INFO", "replication")
+        if info["role"] == "master" or info["slave_repl_offset"] >= offsets[info["master_port"]]:
+            return
+        await asyncio.sleep(_TICK)
 
 
 async def move_slot(slot: int, source: RedisServer, target: RedisServer) -> None:

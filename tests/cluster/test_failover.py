@@ -26,9 +26,9 @@ from tests.managers import until
 ALLOWED = {RedisUnavailableError, ReplyLostError}
 
 
-async def fill(manager: RedisManager, keys: list[str]) -> None:
+async def fill(deployment: ClusterDeployment, manager: RedisManager, keys: list[str]) -> None:
     await asyncio.gather(*(manager.redis.set(key, key) for key in keys))
-    await asyncio.sleep(0.2)  # replicas keep up
+    await deployment.replicated()
 
 
 def errors(outcomes: Outcomes) -> set[type[Exception]]:
@@ -42,7 +42,7 @@ async def test_a_killed_primary_costs_its_shard_no_read_within_grace_and_the_oth
     rest = [key for keys in others for key in keys]
 
     async with opened(deployment.url, **PATIENT) as manager:
-        await fill(manager, first + rest)
+        await fill(deployment, manager, first + rest)
         generations = [node_at(manager, each).open().generation for each in deployment.primaries]
         async with (
             steady_load(manager.redis, first, read, count) as hit,
@@ -67,7 +67,7 @@ async def test_a_killed_primary_s_shard_serves_again_within_a_second_of_the_elec
     first, *_ = shard_keys(deployment)
 
     async with opened(deployment.url, outage={"grace": 0.1}) as manager:
-        await fill(manager, first)
+        await fill(deployment, manager, first)
         loop = asyncio.get_running_loop()
         async with steady_load(manager.redis, first, read, count) as outcomes:
             await asyncio.sleep(0.3)
@@ -129,7 +129,7 @@ async def test_a_manual_failover_costs_no_read_and_no_write(
     keys = [key for shard in shard_keys(deployment) for key in shard]
 
     async with opened(deployment.url) as manager:
-        await fill(manager, keys)
+        await fill(deployment, manager, keys)
         async with steady_load(manager.redis, keys, read, count) as outcomes:
             await asyncio.sleep(0.3)
             await deployment.failover(deployment.replica_of(0))
@@ -147,7 +147,7 @@ async def test_a_frozen_primary_is_that_shard_s_trouble_alone(
     rest = [key for keys in others for key in keys]
 
     async with opened(deployment.url, **PATIENT) as manager:
-        await fill(manager, first + rest)
+        await fill(deployment, manager, first + rest)
         async with (
             steady_load(manager.redis, first, read) as hit,
             steady_load(manager.redis, rest, read, count) as spared,
@@ -168,7 +168,7 @@ async def test_clusterdown_everywhere_is_waited_out_within_grace() -> None:
     async with ClusterDeployment(full_coverage=True) as deployment:
         keys = [key for shard in shard_keys(deployment) for key in shard]
         async with opened(deployment.url, **PATIENT) as manager:
-            await fill(manager, keys)
+            await fill(deployment, manager, keys)
             async with steady_load(manager.redis, keys, read) as outcomes:
                 await asyncio.sleep(0.3)
                 await deployment.primaries[0].kill()
@@ -241,7 +241,7 @@ async def test_a_cluster_with_a_password_fails_over_too() -> None:
     async with ClusterDeployment(password="secret") as deployment:
         keys = [key for shard in shard_keys(deployment, 3) for key in shard]
         async with opened(deployment.url, password="secret", **PATIENT) as manager:
-            await fill(manager, keys)
+            await fill(deployment, manager, keys)
             await deployment.primaries[0].kill()
             await deployment.promoted(deployment.replica_of(0))
             assert await asyncio.gather(*(manager.redis.get(key) for key in keys)) == keys

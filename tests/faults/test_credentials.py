@@ -24,6 +24,7 @@ from tests.faults.invariants import QUICK, upheld
 from tests.faults.trial import Trial
 from tests.managers import until, until_state
 
+# Of two authorities of their own, good until 2120 but for the one that expired in 2020.
 CERTIFICATES = Path(__file__).parent / "certificates"
 
 

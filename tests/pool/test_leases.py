@@ -7,6 +7,7 @@ import pytest
 
 from redis_manager_fastapi import (
     CommandTimeoutError,
+    Event,
     PoolClosedError,
     PoolState,
     PoolTimeoutError,
@@ -338,3 +339,14 @@ async def test_a_stopped_server_leaves_no_descriptor_behind(redis_server: RedisS
         await until(lambda: pool_of(manager).leases.book.leased == {})
         await until(lambda: open_descriptors() <= before, timeout=1.0)
         redis_server.resume()
+
+
+async def test_closing_a_subscription_is_no_news_about_the_server(redis_url: str) -> None:
+    events: list[Event] = []
+    async with opened(redis_url, listeners=[events.append]) as manager:
+        before = len(events)
+        async with manager.redis.pubsub() as subscription:
+            await subscription.subscribe("channel")
+
+        assert manager.stats().leased == 0
+        assert events[before:] == []
