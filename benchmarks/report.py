@@ -68,8 +68,9 @@ def _commands(plan: Plan, commands: list[CommandResults]) -> Iterator[str]:
         f"GET of {len(VALUE)} bytes from a server on the same machine, each client in a process of"
         f" its own, {plan.command_seconds:g} s a round; in brackets the ratio to redis-py. redis-py"
         " has a `ConnectionPool` with a connection for each task, and in a second row a"
-        " `BlockingConnectionPool` of 50, its default; the other clients have their defaults. The bare protocol packs, writes once per turn of"
-        " the loop and parses, nothing else: no deadline, no bound, no healing."
+        " `BlockingConnectionPool` of 50, its default; the other clients have their defaults. The"
+        " bare protocol packs, writes once per turn of the loop and parses, nothing else: no"
+        " deadline, no bound, no healing."
     )
     yield f"![Commands per second by number of tasks]({COMMANDS})"
     for results in commands:

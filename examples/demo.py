@@ -122,7 +122,8 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         redis: Redis | None = None
         if not os.environ.get("REDIS_URL"):
-            redis = await stack.enter_async_context(chosen())
+            redis = chosen()
+            await stack.enter_async_context(redis)
             os.environ["REDIS_URL"] = redis.url
             restarts = asyncio.create_task(restart_on_signal(redis))
             stack.callback(restarts.cancel)

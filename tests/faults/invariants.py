@@ -35,7 +35,7 @@ QUICK: Mapping[str, Any] = {
 }
 
 _SAMPLE = 0.02
-_BYSTANDER_LIMIT = 0.25
+_BYSTANDER_LIMIT = 0.5
 
 
 class Watch:

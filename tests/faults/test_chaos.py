@@ -9,7 +9,7 @@ import pytest
 from redis_manager_fastapi.testing import RedisServer
 from tests.faults import chaos
 
-SECONDS = 13.0
+SECONDS = 11.0
 
 
 @pytest.mark.timeout(120)

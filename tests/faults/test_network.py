@@ -11,11 +11,12 @@ import pytest
 from redis_manager_fastapi import CommandTimeoutError, RedisManager, RedisUnavailableError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.faults.invariants import QUICK, upheld
+from tests.faults.lag import TICK
 from tests.faults.trial import SLACK, eventually
 from tests.managers import until
 
 SEED = 9
-OFFSETS = 15
+OFFSETS = 10
 
 
 async def connections_ended(proxy: FaultProxy) -> int:
@@ -43,6 +44,8 @@ async def test_reset_at_random_bytes(
         async with trial.traffic(200):
             for _ in range(OFFSETS):
                 ended = await connections_ended(fault_proxy)
+                await asyncio.sleep(TICK)  # one that is being accepted counts as ended
+                ended = min(ended, await connections_ended(fault_proxy))
                 await fault_proxy.reset_at(random_.randrange(400), direction=direction, once=True)
                 await eventually(partial(more_ended_than, ended, fault_proxy))
                 await trial.healed()
@@ -113,19 +116,17 @@ async def test_drip_of_replies(
         await until(lambda: trial.manager.is_ready)
 
 
-@pytest.mark.parametrize("cut", [1.0])
 async def test_idle_connections_cut_by_a_balancer(
     redis_server: RedisServer,
     bystander: RedisServer,
     fault_proxy: FaultProxy,
     mode: dict[str, Any],
-    cut: float,
 ) -> None:
     """Row 25: the server closes what idles for a second, a balancer resets the rest: no error."""
     await redis_server.config_set("timeout", 1)
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         for round_ in range(3):
-            await asyncio.sleep(2.1 if round_ == 0 else cut / 2)
+            await asyncio.sleep(2.1 if round_ == 0 else 0.2)
             assert await trial.read() is None
             assert await trial.write() is None
             assert await trial.block() is None

@@ -15,7 +15,7 @@ from tests.managers import until
 STILL = {"health": {**QUICK["health"], "interval": 30.0}}
 REPLY = 90
 REQUEST = 300
-STEP = 7
+STEP = 11
 
 
 async def cut_everywhere(

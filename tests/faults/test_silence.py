@@ -75,9 +75,9 @@ async def test_silence_under_load(
                 began = trial.now
                 await trial.detected(began)
                 await until_state(trial.manager, PoolState.DOWN)
-                await asyncio.sleep(trial.manager.settings.outage.grace)
+                await asyncio.sleep(began + trial.manager.settings.outage.grace - trial.now)
                 known = trial.now
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.4)
                 refused = [c for c in trial.calls if c.start > known]
             await trial.healed()
             healed = trial.now

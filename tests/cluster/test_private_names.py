@@ -1,0 +1,42 @@
+"""redis-py's private names that the cluster client stands on; read in redis-py 8.1."""
+
+import inspect
+
+import redis.asyncio.cluster as theirs
+from redis._parsers import AsyncCommandsParser
+from redis.asyncio.connection import AbstractConnection
+
+from redis_manager_fastapi.client.cluster.bound import BoundCluster
+
+
+def test_redis_py_still_calls_what_is_overridden() -> None:
+    source = inspect.getsource(theirs.RedisCluster.execute_command)
+    assert "await self._execute_command(target_nodes[0], *args, **kwargs)" in source
+    assert "await self._determine_nodes(" in source
+    assert "await self._determine_slot(*args)" in source
+    assert "self.commands_parser.get_keys(" in inspect.getsource(
+        theirs.RedisCluster._determine_slot
+    )
+    assert "self._execute_pipeline_by_slot(" in inspect.getsource(
+        theirs.RedisCluster.mget_nonatomic
+    )
+
+
+def test_the_attributes_that_a_copy_takes_over_are_slots() -> None:
+    assert BoundCluster.__mro__[1] is theirs.RedisCluster
+    assert {"nodes_manager", "_initialize", "encoder"} <= set(theirs.RedisCluster.__slots__)
+
+
+def test_pipelines_pubsub_and_the_map_have_their_seams() -> None:
+    assert list(inspect.signature(theirs.PipelineStrategy._execute).parameters) == [
+        "self",
+        "client",
+        "stack",
+        "raise_on_error",
+        "allow_redirections",
+    ]
+    assert "self._get_node_pubsub(node)" in inspect.getsource(theirs.ClusterPubSub.ssubscribe)
+    assert hasattr(theirs.ClusterPubSub, "_resubscribe_shard_channels")
+    assert "_event_dispatcher" in theirs.NodesManager.__slots__
+    assert "self.node" in inspect.getsource(AsyncCommandsParser)
+    assert "_connect_callbacks" in inspect.getsource(AbstractConnection.connect_check_health)
