@@ -7,12 +7,12 @@ replicas by CLUSTER commands.
 import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.testing.binary import server_binary, server_version
+from redis_manager_fastapi.testing.lifetime import Lifetime
 from redis_manager_fastapi.testing.server import Directive, RedisServer
 
 SLOTS = 16_384
@@ -20,7 +20,7 @@ _READY_TIMEOUT = 30.0
 _TICK = 0.02
 
 
-class ClusterDeployment:
+class ClusterDeployment(Lifetime):
     """Primaries with their replicas; `async with` starts them and removes them.
 
     Attributes:
@@ -163,22 +163,6 @@ class ClusterDeployment:
         await self._stack.aclose()
         for node in self.nodes:
             await node.aclose()
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def _living(self) -> list[RedisServer]:
         return [node for node in self.nodes if node.running]

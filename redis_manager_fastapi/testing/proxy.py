@@ -13,9 +13,9 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from redis_manager_fastapi.testing.lifetime import Lifetime
 from redis_manager_fastapi.testing.ports import LOOPBACK, ReservedPort
 from redis_manager_fastapi.testing.process import ChildProcess
 from redis_manager_fastapi.testing.proxy_process.flow import DIRECTIONS, Direction
@@ -55,7 +55,7 @@ class ProxyStats:
         )
 
 
-class FaultProxy:
+class FaultProxy(Lifetime):
     """A TCP proxy whose faults a test turns on and off; `async with` starts and ends it.
 
     A fault acts at once on every connection, old and new, and adds to the
@@ -142,22 +142,6 @@ class FaultProxy:
             self._resources.close()
             self._reserved.close()
             self._process = self._control = None
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def stats(self) -> ProxyStats:
         """Return the counters."""

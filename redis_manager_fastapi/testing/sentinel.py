@@ -2,9 +2,9 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from redis_manager_fastapi.testing.lifetime import Lifetime
 from redis_manager_fastapi.testing.server import Directive, RedisServer
 
 SERVICE = "mymaster"
@@ -12,7 +12,7 @@ _READY_TIMEOUT = 20.0
 _TICK = 0.02
 
 
-class SentinelDeployment:
+class SentinelDeployment(Lifetime):
     """One primary, replicas and Sentinels; `async with` starts them and removes them.
 
     Attributes:
@@ -109,22 +109,6 @@ class SentinelDeployment:
         await self._stack.aclose()
         for server in self.servers:
             await server.aclose()
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def _directives(self) -> dict[str, Directive]:
         primary, name = self.servers[0], self.service

@@ -11,8 +11,7 @@ import signal
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from urllib.parse import quote
 
 from redis.asyncio import Redis
@@ -20,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from redis_manager_fastapi.testing.binary import ServerVersion, server_binary, server_version
+from redis_manager_fastapi.testing.lifetime import Lifetime
 from redis_manager_fastapi.testing.ports import LOOPBACK, ReservedPort
 from redis_manager_fastapi.testing.process import ChildProcess
 
@@ -32,7 +32,7 @@ _START_PAUSE = 0.005
 _LOG_TAIL = 2_000
 
 
-class RedisServer:
+class RedisServer(Lifetime):
     """An embedded server; `async with` starts it, and its end removes every trace of it.
 
     Attributes:
@@ -211,22 +211,6 @@ class RedisServer:
         self._reap()
         self._reserved.close()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     @property
     def _userinfo(self) -> str:

@@ -1,0 +1,33 @@
+"""Which server the tests run on, and what it does not have.
+
+`REDIS_SERVER_BINARY` selects the server.  A test that an older one cannot pass
+is skipped by the name of what is missing, never silently.
+"""
+
+import pytest
+
+from redis_manager_fastapi.testing.binary import server_binary, server_version
+
+# Valkey began as Redis 7.2, and has what that has.
+FORK = "7.2"
+
+
+def has(*, redis: str, valkey: str = FORK) -> bool:
+    """Whether the server that the tests run on is *redis*, or *valkey*, or later."""
+    version = server_version(server_binary())
+    wanted = valkey if version.product == "valkey" else redis
+    return version.number >= tuple(int(part) for part in wanted.split("."))
+
+
+def reason(what: str, *, redis: str, valkey: str = FORK) -> str:
+    """Return the sentence that a skipped test gives."""
+    other = "" if valkey == FORK else f" or Valkey {valkey}"
+    return f"{what} needs Redis {redis}{other}, this is {server_version(server_binary())}"
+
+
+def needs(what: str, *, redis: str, valkey: str = FORK) -> pytest.MarkDecorator:
+    """Mark a test, or a parameter, that the server cannot run when it is older."""
+    missing = not has(redis=redis, valkey=valkey)
+    return pytest.mark.skipif(
+        missing, reason=reason(what, redis=redis, valkey=valkey) if missing else ""
+    )
