@@ -244,6 +244,7 @@ class RedisManager:
         return CallOptions(
             decode=settings.decode_responses,
             timeout=settings.timeout.command,
+            pipelining=settings.pipelining.enabled,
             shared=settings.pipelining.enabled,
         )
 

@@ -73,7 +73,7 @@ def block(title: str, entries: set[str]) -> str:
 
 
 async def ask(url: str) -> tuple[list[list[Any]], str]:
-    """Return the server's COMMAND reply as it stands on the wire, and the server's version."""
+    """Return the server's COMMAND reply as it stands on the wire, and which server it is."""
     connection = Connection(**parse_url(url), protocol=2, decode_responses=True)
     try:
         await connection.send_command("COMMAND")
@@ -82,17 +82,19 @@ async def ask(url: str) -> tuple[list[list[Any]], str]:
         info = await connection.read_response()
     finally:
         await connection.disconnect()
-    version = next(line for line in info.splitlines() if line.startswith("valkey_version:"))
-    return commands, version.partition(":")[2]
+    fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    if version := fields.get("valkey_version"):
+        return commands, f"Valkey {version}"
+    return commands, f"Redis {fields['redis_version']}"
 
 
 async def main() -> None:
     """Ask a server and write the table."""
     async with RedisServer() as server:
-        commands, version = await ask(server.url)
+        commands, source = await ask(server.url)
     reads, writes = sort_out(commands)
     sets = f"{block('READS', reads)}\n{block('WRITES', writes)}"
-    TABLE.write_text(f"{HEADER}# Derived from Valkey {version}.\n{sets}")
+    TABLE.write_text(f"{HEADER}# Derived from {source}.\n{sets}")
 
 
 if __name__ == "__main__":

@@ -61,9 +61,22 @@ class CallOptions:
     Attributes:
         decode: Whether replies are `str` rather than `bytes`.
         timeout: Each command's deadline, in seconds.
-        shared: Whether listed commands go over the multiplexed connection.
+        pipelining: Whether commands may share a connection at all.
+        shared: Whether this client's listed commands do.
     """
 
     decode: bool
     timeout: float
+    pipelining: bool
     shared: bool
+
+    def changed(
+        self, decode_responses: bool | None, timeout: float | None, dedicated: bool | None
+    ) -> "CallOptions":
+        """Return these options with the given ones in their place; None leaves one as it is."""
+        return CallOptions(
+            decode=self.decode if decode_responses is None else decode_responses,
+            timeout=self.timeout if timeout is None else timeout,
+            pipelining=self.pipelining,
+            shared=self.shared if dedicated is None else self.pipelining and not dedicated,
+        )

@@ -2,7 +2,6 @@
 
 import asyncio
 from copy import copy
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -76,13 +75,7 @@ class Redis(redis.asyncio.Redis):
                 for values so large that other callers should not wait behind
                 them.
         """
-        options = self.call_options
-        if decode_responses is not None:
-            options = replace(options, decode=decode_responses)
-        if timeout is not None:
-            options = replace(options, timeout=timeout)
-        if dedicated is not None:
-            options = replace(options, shared=not dedicated and self.call_options.shared)
+        options = self.call_options.changed(decode_responses, timeout, dedicated)
         return self.with_call_options(options)
 
     def with_call_options(self, options: CallOptions) -> Self:
@@ -178,7 +171,7 @@ class Redis(redis.asyncio.Redis):
         """Return a client pinned to one connection, for `async with`; redis-py's meaning."""
         client = self._copy()
         client.connection_pool = self._bound("a pinned connection")
-        client.call_options = replace(self.call_options, shared=False)
+        client.call_options = self.call_options.changed(None, None, dedicated=True)
         client.single_connection_client = True
         client._single_conn_lock, client._usage_lock = asyncio.Lock(), asyncio.Lock()  # noqa: SLF001 (its own)
         return client

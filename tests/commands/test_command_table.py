@@ -17,6 +17,7 @@ from redis_manager_fastapi.pool.commands import (
     leaves_session_alone,
 )
 from redis_manager_fastapi.testing.server import RedisServer
+from tests.servers import needs
 
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "redis_manager_fastapi/pool/command_table.py").read_text()
@@ -77,6 +78,8 @@ WITH_SUBCOMMANDS = [
     "HIMPORT PREPARE",
 ]
 
+SUBCOMMANDS = needs("COMMAND with subcommands and the flag blocking", redis="7.0")
+
 REFUSED = {"blocking", "admin", "pubsub", "noscript"}
 
 
@@ -115,6 +118,7 @@ async def test_listed_commands_carry_the_flag_and_none_that_forbids_sharing(
     assert not wrong
 
 
+@SUBCOMMANDS
 async def test_commands_that_the_flags_allow_are_listed_or_left_out_with_a_reason(
     flags: dict[str, set[str]],
 ) -> None:
@@ -128,6 +132,7 @@ async def test_commands_that_the_flags_allow_are_listed_or_left_out_with_a_reaso
     assert allowed - READS - WRITES == LEFT_OUT.keys()
 
 
+@SUBCOMMANDS
 async def test_adjustments_by_hand_are_needed(flags: dict[str, set[str]]) -> None:
     plain = {
         name
@@ -140,6 +145,7 @@ async def test_adjustments_by_hand_are_needed(flags: dict[str, set[str]]) -> Non
     assert BY_HAND.keys() <= READS | WRITES
 
 
+@needs("EVAL_RO", redis="7.0")
 async def test_read_only_adjustments_change_no_key(redis_server: RedisServer) -> None:
     async with redis_server.client() as client:
         for command in (
@@ -153,9 +159,9 @@ async def test_read_only_adjustments_change_no_key(redis_server: RedisServer) ->
 
 
 async def test_file_is_what_the_script_derives(derive: ModuleType, redis_url: str) -> None:
-    commands, version = await derive.ask(redis_url)
-    if f"# Derived from Valkey {version}." not in TABLE:
-        pytest.skip(f"the table was derived from another version than Valkey {version}")
+    commands, source = await derive.ask(redis_url)
+    if f"# Derived from {source}." not in TABLE:
+        pytest.skip(f"the table was derived from another server than {source}")
 
     reads, writes = derive.sort_out(commands)
 
@@ -163,6 +169,7 @@ async def test_file_is_what_the_script_derives(derive: ModuleType, redis_url: st
     assert writes == WRITES
 
 
+@SUBCOMMANDS
 async def test_containers_and_their_subcommands_are_told_apart(
     flags: dict[str, set[str]],
 ) -> None:
@@ -181,6 +188,7 @@ def test_names_are_spelled_as_redis_py_sends_them() -> None:
         assert name == " ".join(name.split())
 
 
+@needs("WAITAOF, and WAIT with the flag blocking,", redis="7.2")
 async def test_commands_that_block_are_known_as_such(flags: dict[str, set[str]]) -> None:
     blocking = {name for name, known in flags.items() if "blocking" in known}
 
@@ -247,6 +255,7 @@ async def test_redis_py_sends_the_blocking_time_where_the_table_looks_for_it(
     assert {args: blocking_timeout(args) for args in sent} == dict.fromkeys(sent, 7.0)
 
 
+@SUBCOMMANDS
 async def test_neutral_commands_exist_and_are_neither_shared_nor_blocking(
     flags: dict[str, set[str]],
 ) -> None:

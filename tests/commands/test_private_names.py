@@ -59,7 +59,7 @@ def test_client_has_the_locks_that_a_pinned_one_renews() -> None:
 async def test_connection_has_a_writer_and_a_parser_with_parse_error(
     redis_server: RedisServer,
 ) -> None:
-    connection = Connection(host=redis_server.host, port=redis_server.port)
+    connection = Connection(host=redis_server.host, port=redis_server.port, protocol=2)
     await connection.connect()
     try:
         writer = getattr(connection, "_writer", None)

@@ -14,6 +14,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing.server import RedisServer
+from tests.servers import has, needs
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,14 @@ def plain_server() -> Iterator[RedisServer]:
     yield from _server()
 
 
-@pytest.fixture(params=VARIANTS, ids=str)
+RESP3 = needs("RESP3 (HELLO)", redis="6.0")
+EMPTYING = ["FLUSHALL", "SCRIPT FLUSH", *(["FUNCTION FLUSH"] if has(redis="7.0") else [])]
+
+
+@pytest.fixture(
+    params=[pytest.param(each, marks=RESP3 if each.protocol == 3 else ()) for each in VARIANTS],
+    ids=str,
+)
 def variant(request: pytest.FixtureRequest) -> Variant:
     chosen: Variant = request.param
     return chosen
@@ -77,7 +85,7 @@ async def pair(
 ) -> AsyncIterator[Pair]:
     for server in (our_server, plain_server):
         async with server.client() as client:
-            for command in ("FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH"):
+            for command in EMPTYING:
                 await client.execute_command(command)
     manager = RedisManager(
         url=our_server.url,

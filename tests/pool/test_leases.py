@@ -29,6 +29,11 @@ def unread(connection: DedicatedConnection) -> int:
     return len(getattr(connection._reader, "_buffer"))  # noqa: B009 (mypy does not know it)
 
 
+async def waited(manager: RedisManager, key: str) -> object:
+    """A command on a dedicated connection: XREAD, which blocks for milliseconds on any server."""
+    return await manager.redis.xread({key: "$"}, block=10)
+
+
 async def release(manager: RedisManager, connection: DedicatedConnection) -> None:
     await manager.connection_pool.release(connection)
 

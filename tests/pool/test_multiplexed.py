@@ -10,6 +10,7 @@ from redis_manager_fastapi import CommandTimeoutError, ReplyLostError, TooManyWa
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.managers import opened, pool_of, until
 from tests.pool.wire import fake_server
+from tests.servers import needs
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +29,7 @@ async def test_replies_reach_their_own_callers(redis_url: str) -> None:
         assert manager.stats().connects == 1
 
 
+@needs("INFO's total_reads_processed", redis="6.0")
 async def test_commands_of_one_turn_leave_in_one_write(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as manager, redis_server.client() as admin:
         before = (await admin.info("stats"))["total_reads_processed"]
@@ -266,3 +268,29 @@ async def test_several_links_share_the_load_and_heal_together(redis_server: Redi
 
         assert await manager.redis.echo("healed") == "healed"
         assert manager.stats().links == 3
+
+
+async def test_a_dedicated_client_can_share_again(redis_url: str) -> None:
+    async with opened(redis_url) as manager:
+        alone = manager.redis.with_options(dedicated=True)
+        await alone.set("key", "value")
+        await alone.with_options(dedicated=False, timeout=0.5).get("key")
+
+        assert (alone.call_options.shared, manager.stats().idle) == (False, 1)
+        assert alone.with_options(dedicated=False).call_options.shared
+
+
+async def test_a_shorter_deadline_is_kept_behind_a_pending_flush(redis_server: RedisServer) -> None:
+    """Queued in the same turn behind a longer one, and still on time."""
+    async with opened(redis_server.url) as manager:
+        redis_server.pause()
+        hasty = manager.redis.with_options(timeout=0.1)
+        patient: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(manager.redis.get("key")) for _ in range(3)
+        ]
+        with pytest.raises(CommandTimeoutError):
+            async with asyncio.timeout(1):
+                await hasty.get("key")
+        redis_server.resume()
+
+        assert await asyncio.gather(*patient) == [None] * 3

@@ -95,13 +95,7 @@ class BoundCluster(redis.asyncio.RedisCluster):
             timeout: Each command's deadline, in seconds.
             dedicated: `True` takes a dedicated connection for every command.
         """
-        options = self.call_options
-        if decode_responses is not None:
-            options = replace(options, decode=decode_responses)
-        if timeout is not None:
-            options = replace(options, timeout=timeout)
-        if dedicated is not None:
-            options = replace(options, shared=not dedicated and self.call_options.shared)
+        options = self.call_options.changed(decode_responses, timeout, dedicated)
         client = self._copy()
         client.call_options = options
         client.encoder = Encoder("utf-8", "strict", options.decode)
