@@ -119,7 +119,7 @@ class DedicatedConnection(AbortableConnection):
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Pack one command and note what it does to the session."""
-        self._note(args[0])
+        self._note(args[0], alone=len(args) == 1)
         return super().pack_command(*map(_as_bytes, args))
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
@@ -169,14 +169,15 @@ class DedicatedConnection(AbortableConnection):
             self._last_words = bytes(getattr(self._reader, "_buffer", b"")[:256])
         super()._drop()
 
-    def _note(self, name: Any) -> None:
+    def _note(self, name: Any, *, alone: bool) -> None:
+        """Note a command; with arguments that it does not take, a closer closes nothing."""
         word = name.decode() if isinstance(name, bytes) else str(name)
         word = word.upper()
         if word in _OPENERS:
             self._unfinished.add(word)
-        elif word == "UNWATCH":
+        elif word == "UNWATCH" and alone:
             self._unfinished.discard("WATCH")
-        elif word in _CLOSERS and "MULTI" in self._unfinished:
+        elif word in _CLOSERS and alone and "MULTI" in self._unfinished:
             self._unfinished.clear()
         elif not leaves_session_alone(word):
             self.tainted = True

@@ -78,7 +78,7 @@ WITH_SUBCOMMANDS = [
     "HIMPORT PREPARE",
 ]
 
-SUBCOMMANDS = needs("COMMAND with subcommands and the flag blocking", redis="7.0")
+SUBCOMMANDS = needs("COMMAND listing subcommands", redis="7.0")
 
 REFUSED = {"blocking", "admin", "pubsub", "noscript"}
 
@@ -188,7 +188,7 @@ def test_names_are_spelled_as_redis_py_sends_them() -> None:
         assert name == " ".join(name.split())
 
 
-@needs("WAITAOF, and WAIT with the flag blocking,", redis="7.2")
+@needs("WAITAOF", redis="7.2")
 async def test_commands_that_block_are_known_as_such(flags: dict[str, set[str]]) -> None:
     blocking = {name for name, known in flags.items() if "blocking" in known}
 
