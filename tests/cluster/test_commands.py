@@ -22,6 +22,7 @@ from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.cluster.clusters import assert_at_rest, cluster_of, node_at, opened
 from tests.managers import until
+from tests.servers import needs
 
 MIXED = [f"key:{number}" for number in range(30)]
 
@@ -33,7 +34,13 @@ async def shared() -> AsyncIterator[ClusterDeployment]:
         yield deployment
 
 
-@pytest_asyncio.fixture(params=["pipelined", "dedicated", "RESP3"])
+@pytest_asyncio.fixture(
+    params=[
+        "pipelined",
+        "dedicated",
+        pytest.param("RESP3", marks=needs("RESP3 (HELLO)", redis="6.0")),
+    ]
+)
 async def manager(
     shared: ClusterDeployment, request: pytest.FixtureRequest
 ) -> AsyncIterator[RedisManager]:
@@ -98,7 +105,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("set", ("{t}a", "1"), {"nx": True}),
     ("get", ("{t}a",), {}),
-    ("getex", ("{t}a",), {"ex": 100}),
     ("incrbyfloat", ("{t}a", 1.5), {}),
     ("mset", ({"{t}b": "2", "{t}c": "3"},), {}),
     ("mget", (["{t}a", "{t}b", "{t}missing"],), {}),
@@ -110,7 +116,6 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("blpop", (["{t}l"],), {"timeout": 1}),
     ("zadd", ("{t}z", {"m": 1, "n": 2}), {}),
     ("zrange", ("{t}z", 0, -1), {"withscores": True}),
-    ("zunion", (["{t}z", "{t}y"],), {"withscores": True}),
     ("xadd", ("{t}x", {"f": "v"}), {"id": "1-1"}),
     ("xread", ({"{t}x": "0"},), {}),
     ("xgroup_create", ("{t}x", "group"), {"id": "0"}),
@@ -127,13 +132,28 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("cluster_keyslot", ("{t}a",), {}),
     ("pubsub_numsub", ("channel",), {}),
 ]
+LATER_CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("set", ("{t}a", "1"), {}),
+    ("getex", ("{t}a",), {"ex": 100}),
+    ("zadd", ("{t}z", {"m": 1, "n": 2}), {}),
+    ("zunion", (["{t}z", "{t}y"],), {"withscores": True}),
+]
 
 
-async def test_calls_give_what_redis_py_gives(manager: RedisManager, plain: Any) -> None:
+@pytest.mark.parametrize(
+    "calls",
+    [
+        pytest.param(CALLS, id="calls"),
+        pytest.param(LATER_CALLS, id="later", marks=needs("GETEX and ZUNION", redis="6.2")),
+    ],
+)
+async def test_calls_give_what_redis_py_gives(
+    manager: RedisManager, plain: Any, calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]]
+) -> None:
     async def run(client: Any) -> list[Any]:
         await client.flushall()
         values = []
-        for name, args, options in CALLS:
+        for name, args, options in calls:
             value = getattr(client, name)(*args, **options)
             values.append((name, await value if hasattr(value, "__await__") else value))
         return values
@@ -258,19 +278,26 @@ async def test_watch_sees_another_writer(manager: RedisManager) -> None:
     assert_at_rest(manager)
 
 
-async def test_scripts_locks_and_functions(manager: RedisManager) -> None:
+async def test_scripts_and_locks(manager: RedisManager) -> None:
     redis: Any = manager.redis
     script = redis.register_script("return redis.call('INCR', KEYS[1])")
-    code = "#!lua name=lib\nredis.register_function('f', function(keys) return keys[1] end)"
 
     assert [await script(keys=[key]) for key in MIXED] == [1] * len(MIXED)
     async with redis.lock("{t}lock", timeout=5) as lock:
         assert await lock.owned()
+
+
+@needs("FUNCTION", redis="7.0")
+async def test_functions(manager: RedisManager) -> None:
+    redis: Any = manager.redis
+    code = "#!lua name=lib\nredis.register_function('f', function(keys) return keys[1] end)"
+
     await redis.function_load(code, replace=True)
     assert [await redis.fcall("f", 1, key) for key in MIXED] == MIXED
 
 
-async def test_sharded_and_ordinary_pubsub(manager: RedisManager) -> None:
+@needs("SSUBSCRIBE", redis="7.0")
+async def test_sharded_pubsub(manager: RedisManager) -> None:
     redis: Any = manager.redis
 
     async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
@@ -284,6 +311,11 @@ async def test_sharded_and_ordinary_pubsub(manager: RedisManager) -> None:
             while heard != set(MIXED):
                 message = await pubsub.get_sharded_message(timeout=0.1)
                 heard |= {message["data"]} if message else set()
+
+
+async def test_ordinary_pubsub(manager: RedisManager) -> None:
+    redis: Any = manager.redis
+
     async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         await pubsub.subscribe("news")
         await pubsub.get_message(timeout=1)
@@ -367,6 +399,7 @@ async def test_a_pipeline_whose_shard_is_lost_tells_about_that_shard_alone(
         assert any(lost)
 
 
+@needs("COMMAND listing subcommands", redis="7.0")
 async def test_the_keys_of_listed_commands_are_where_the_table_says(
     redis_server: RedisServer,
 ) -> None:

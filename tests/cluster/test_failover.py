@@ -22,6 +22,7 @@ from tests.cluster.clusters import (
 )
 from tests.load import Outcomes, assert_counted_at_most_once, count, counter, read, steady_load
 from tests.managers import until
+from tests.servers import needs
 
 ALLOWED = {RedisUnavailableError, ReplyLostError}
 
@@ -218,6 +219,7 @@ async def test_surveys_are_at_most_two_a_second(deployment: ClusterDeployment) -
         assert stats_of(manager).surveys - before <= 6
 
 
+@needs("SSUBSCRIBE", redis="7.0")
 async def test_sharded_subscriptions_follow_their_slots_through_a_failover(
     deployment: ClusterDeployment,
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from . import scenarios, transaction_scenarios
 from .conftest import Pair
 from .sameness import difference
-from .stage import SCENARIOS, caught
+from .stage import MARKS, SCENARIOS, caught
 
 # Importing them registers them.
 REGISTERED = (scenarios, transaction_scenarios)
@@ -15,7 +15,9 @@ REGISTERED = (scenarios, transaction_scenarios)
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=MARKS.get(name, ())) for name in SCENARIOS]
+)
 async def test_scenario_shows_what_redis_py_shows(pair: Pair, name: str) -> None:
     run = SCENARIOS[name]
 

@@ -10,6 +10,7 @@ from redis_manager_fastapi import PoolState, RedisManager, RedisUnavailableError
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from tests.managers import opened, until, until_state
+from tests.servers import needs
 
 SLACK = 0.05
 
@@ -88,6 +89,7 @@ async def test_a_sentinel_that_was_restarted_is_listened_to_again(
         await manager.redis.set("key", "other")
 
 
+@needs("sentinel-pass", redis="6.2")
 async def test_sentinels_have_a_password_of_their_own() -> None:
     deployment = SentinelDeployment(password="data-secret", sentinel_password="sentinel-secret")
     sentinel = {"password": "sentinel-secret"}
