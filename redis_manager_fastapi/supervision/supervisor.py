@@ -30,7 +30,7 @@ class Supervisor:
         self._bus = bus
         self._health = pool.settings.health
         self._backoff = FullJitter(self._health.backoff_base, self._health.backoff_cap)
-        self._healed_at = float("-inf")
+        self._healed_at = self._probed_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
         self._logged: str | None = None
 
@@ -125,14 +125,16 @@ class Supervisor:
         if self._pool.state is PoolState.SUSPECT and served >= self._health.backoff_cap:
             self._backoff.reset()
         elif self._pool.state is not PoolState.STARTING or self._backoff.attempts:
+            # Counted from the start of the last probe: one that hung has kept its distance.
             # A new primary is worth trying at once.
-            ends = self._pool.loop.time() + self._backoff.pause()
+            ends = self._probed_at + self._backoff.pause()
             moved = Suspicion.MOVED
             await self._pool.trouble.wait_for(lambda: self._pool.suspicion is moved, ends)
 
     async def _connect(self) -> list[DedicatedConnection]:
         """Make the connections of a generation; all or none."""
         connections: list[DedicatedConnection] = []
+        self._probed_at = self._pool.loop.time()
         try:
             while len(connections) < self._pool.settings.pipelining.connections:
                 connections.append(await self._pool.dialer.dial())

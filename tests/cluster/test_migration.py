@@ -17,6 +17,7 @@ from redis_manager_fastapi.testing.cluster import (
 )
 from tests.cluster.clusters import PATIENT, keys_in, node_at, opened
 from tests.load import Outcomes, count, counter, read, steady_load
+from tests.servers import has
 
 MOVED_SLOTS = int(os.environ.get("MOVED_SLOTS", "100"))
 
@@ -57,8 +58,9 @@ async def test_slots_moved_under_load_cost_no_error_and_lose_or_double_no_write(
             assert await redis.get(counter(key)) == str(outcomes.acknowledged[key])
         assert await source.command("CLUSTER", "COUNTKEYSINSLOT", slots[0]) == 0
         assert await target.command("CLUSTER", "COUNTKEYSINSLOT", slots[0]) == 3
-    seen = await redirects(deployment)
-    assert all(seen.values()), seen
+    if has(redis="6.2"):  # older servers do not count their errors
+        seen = await redirects(deployment)
+        assert all(seen.values()), seen
 
 
 async def slowly_move(slot: int, key: str, deployment: ClusterDeployment, redis: Any) -> None:
