@@ -1,6 +1,7 @@
 """The server is killed: idle, with commands in flight, and again and again under load."""
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
@@ -85,11 +86,15 @@ async def test_kill_with_commands_queued(
         assert {type(outcome) for outcome in lost} == {bool, ReplyLostError}
 
 
-@pytest.mark.parametrize("rounds", [2])
+@pytest.mark.timeout(120)
 async def test_restart_under_load(
-    durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], rounds: int
+    durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 5: a restart of one second costs no read, and no write is executed twice."""
+    """Row 5: a restart of one second costs no read, and no write is executed twice.
+
+    `RESTARTS=20 scripts/test tests/faults/test_kill.py -k restart_under_load` is the long run.
+    """
+    rounds = int(os.environ.get("RESTARTS", "2"))
     limits: dict[str, Any] = {"outage": {"grace": 2.0}, "timeout": {"command": 2.0, "connect": 0.3}}
     limits["pool"] = {"acquire_timeout": 1.0}
     async with upheld(durable_server, bystander, **mode, **limits) as trial:
