@@ -102,8 +102,7 @@ def _reply_deadline(client: "Redis", args: tuple[Any, ...], deadline: float) -> 
         return deadline
     if blocking == 0:
         return None
-    now = client.binding.require().loop.time()
-    return now + blocking + client.call_options.timeout
+    return deadline + blocking
 
 
 def _too_late(client: "Redis") -> CommandTimeoutError:
