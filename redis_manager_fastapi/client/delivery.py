@@ -20,7 +20,7 @@ from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
 
 
-def link_with_room(pool: Pool) -> MultiplexedConnection | None:
+def _link_with_room(pool: Pool) -> MultiplexedConnection | None:
     """Return the connection with the least in flight, or None when none takes a command now."""
     links = pool.links
     if len(links) == 1:
@@ -34,12 +34,12 @@ def link_with_room(pool: Pool) -> MultiplexedConnection | None:
 
 async def deliver(pool: Pool, request: Request) -> Any:
     """Send *request* when the pool serves and there is room; return the outcome."""
-    link = link_with_room(pool)
+    link = _link_with_room(pool)
     while link is None:
         await pool.serving(request.deadline)
-        if pool.links and (link := link_with_room(pool)) is None:
+        if pool.links and (link := _link_with_room(pool)) is None:
             await _room(pool, request.deadline)
-            link = link_with_room(pool)
+            link = _link_with_room(pool)
     link.submit(request)
     return await request.future
 

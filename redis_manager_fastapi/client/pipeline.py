@@ -7,7 +7,7 @@ import redis.asyncio.client
 from redis.client import NEVER_DECODE
 from redis.exceptions import RedisError, WatchError
 
-from redis_manager_fastapi.client.delivery import deliver, link_with_room, recover
+from redis_manager_fastapi.client.delivery import deliver, recover
 from redis_manager_fastapi.client.packing import ASKING, LARGE_REQUEST, pack
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
@@ -166,12 +166,7 @@ class _SharedExchange:
             self._read_only,
             expected=self._expected,
         )
-        link = link_with_room(pool)
-        if link is None:
-            replies = await deliver(pool, request)
-        else:
-            link.submit(request)
-            replies = await request.future
+        replies = await deliver(pool, request)
         if isinstance(replies, Exception):
             replies = await recover(pool, request, replies)
         self._replies = replies[:0:-1] if self._asking else replies[::-1]

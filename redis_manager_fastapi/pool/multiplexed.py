@@ -16,6 +16,7 @@ from typing import Protocol
 
 import hiredis
 
+from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.request import Batch, Request
 
@@ -23,10 +24,6 @@ from redis_manager_fastapi.pool.request import Batch, Request
 _INCOMPLETE = object()
 
 _PUSH = hiredis.PushNotification
-
-# A timer that fires this much late (seconds) says that the loop was stalled; replies
-# may lie unread in the socket, so they are read before anything is called overdue.
-_STALL = 0.05
 
 
 # The most bytes of requests in flight on one connection, beside `pipelining.max_in_flight`.
@@ -284,9 +281,9 @@ class MultiplexedConnection(asyncio.Protocol):
     def _expire(self, due: float) -> None:
         self._timer, self._due = None, math.inf
         now = self.loop.time()
-        if now - due > _STALL and not self._excused:
+        if now - due > STALL and not self._excused:
             self._excused = True
-            self._arm(now + _STALL)
+            self._arm(now + STALL)
             return
         self._excused = False
         deadlines = []

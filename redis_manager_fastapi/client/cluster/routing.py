@@ -17,7 +17,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from redis_manager_fastapi.client.delivery import deliver, link_with_room, report_refusal
+from redis_manager_fastapi.client.delivery import deliver, report_refusal
 from redis_manager_fastapi.client.packing import ASKING
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
@@ -153,12 +153,7 @@ async def exchange(pool: Pool, request: Request, *, asking: bool) -> Any:
     """
     if asking:
         request = _after_asking(request)
-    link = link_with_room(pool)
-    if link is not None:
-        link.submit(request)
-        outcome = await request.future
-    else:
-        outcome = await deliver(pool, request)
+    outcome = await deliver(pool, request)
     if asking and isinstance(outcome, list):
         outcome = outcome[1]
     if isinstance(outcome, Exception):
