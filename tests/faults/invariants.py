@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from redis_manager_fastapi import PoolState, RedisManager
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.lag import LagMeter
+from tests.faults.lag import TICK, LagMeter
 from tests.faults.trial import SLACK, Trial
 from tests.managers import assert_at_rest, open_descriptors, pool_of, until
 
@@ -156,12 +156,23 @@ async def _check(trial: Trial, server: Served, watch: Watch, extra_connects: int
     assert trial.strangers == [], "an error that callers do not know escaped"
     assert_at_rest(trial.manager)  # I1, I3
     assert await trial.readers(20) == []  # I2
-    assert await trial.block() is None
+    await _leases(trial)
     await _in_time(trial)  # I4
     _no_herd(trial, watch, extra_connects)  # I5
     await _counted(trial, server)  # I6
     stats = trial.manager.stats()
     assert (stats.state, stats.serving, stats.reason) == (PoolState.READY, True, "")  # I10
+
+
+async def _leases(trial: Trial) -> None:
+    """Dedicated connections can be had within R of the heal, for a refusal is remembered (I8)."""
+    start, failure = trial.now, await trial.block()
+    while failure is not None and trial.now - start < 5:
+        await asyncio.sleep(TICK)
+        failure = await trial.block()
+    assert failure is None, f"no dedicated connection: {failure}"
+    net = await trial.net(start)
+    assert net <= trial.recovery + SLACK, f"dedicated connections came after {net:.3f} s"
 
 
 async def _in_time(trial: Trial) -> None:

@@ -96,6 +96,12 @@ class Trial:
         """The loop's clock."""
         return self._loop.time()
 
+    @property
+    def recovery(self) -> float:
+        """R of the fault list: seconds from the end of a fault to service."""
+        settings = self.manager.settings
+        return settings.health.backoff_cap + settings.timeout.connect
+
     # One call each.
 
     async def read(self) -> RedisManagerError | None:
@@ -207,8 +213,7 @@ class Trial:
 
     async def healed(self, since: float | None = None) -> float:
         """Wait until the manager serves; fail if that takes longer than R (I8)."""
-        health, limits = self.manager.settings.health, self.manager.settings.timeout
-        bound = health.backoff_cap + limits.connect
+        bound = self.recovery
         since = self.now if since is None else since
         while not self.manager.is_ready:
             assert self.now - since < 10 * bound + 1, f"not healed: {self.manager.stats()}"
