@@ -38,8 +38,8 @@ def parsing_options(options: dict[str, Any]) -> dict[str, Any]:
 class Redis(redis.asyncio.Redis):
     """A `redis.asyncio.Redis` over the manager's pool.
 
-    Ordinary commands of all callers share a connection and leave in one write
-    per turn of the event loop; what cannot share (blocking commands, WATCH,
+    Ordinary commands of all callers share a connection and leave in a write or
+    two per turn of the event loop; what cannot share (blocking commands, WATCH,
     pub/sub, MONITOR, `client()`) is leased a connection of its own.  It holds
     no connection between commands, and closing it closes nothing.
 

@@ -1,6 +1,6 @@
 """One socket for many callers.
 
-Commands queue, leave in one write per turn of the event loop, and replies are
+Commands queue, leave in a write or two per turn of the event loop, and replies are
 matched first in, first out.  Anything that makes a match doubtful (an error
 while parsing, a reply with nobody waiting) kills the connection before another
 reply is matched: a wrong match would hand one user's data to another.
@@ -31,6 +31,10 @@ MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
 
 # The most bytes handed to the socket at once; what comes after can still be called unsent.
 _PIECE = 64 * 1024
+
+# From this many commands on, a batch is sent in halves: each write costs as much as two or
+# three commands, and the server's idle time more.
+_MANY = 16
 
 
 class Owner(Protocol):
@@ -87,8 +91,8 @@ class MultiplexedConnection(asyncio.Protocol):
         self._max_in_flight = self._places = max_in_flight
         self._max_bytes = max_bytes
         self._room: deque[asyncio.Future[None]] = deque()
-        self._flushing = False
-        self._busy = False
+        self._turn_ends = False
+        self._batch = 1
         self._paused = False
         self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
@@ -111,9 +115,11 @@ class MultiplexedConnection(asyncio.Protocol):
         return len(self._room)
 
     def submit(self, request: Request) -> None:
-        """Queue *request*: it leaves in this turn of the loop, at once when nothing is in flight.
+        """Queue *request*: it leaves in this turn of the loop.
 
-        The caller has seen that the connection is not `full`.
+        With nothing in flight it leaves at once, or as soon as a batch has come
+        together: the server is idle then.  The caller has seen that the
+        connection is not `full`.
         """
         if self.lost:
             request.interrupt(written=False)
@@ -125,13 +131,11 @@ class MultiplexedConnection(asyncio.Protocol):
             self.full = True
         if request.deadline < self._due:
             self._arm(request.deadline)
-        if self._flushing:
-            return
-        if self._in_flight or self._busy:
-            self._flushing = True
-            self.loop.call_soon(self._flush)
-        else:
+        if not self._in_flight and len(queue) >= self._batch:
             self._flush()
+        elif not self._turn_ends:
+            self._turn_ends = True
+            self.loop.call_soon(self._end_turn)
 
     async def room(self) -> None:
         """Wait until the connection is no longer full, or lost; first in, first out."""
@@ -163,12 +167,14 @@ class MultiplexedConnection(asyncio.Protocol):
             self._owner.link_heard(self)
         self._reader.feed(data)
         try:
-            # Callers that are answered together ask again together: their next commands
-            # wait for each other until the turn ends, a lone caller's does not.
-            self._busy = self._match() > 1
+            matched = self._match()
         except Exception as error:
             self._lose(f"the reply stream is broken ({type(error).__name__})")
             return
+        # Callers that are answered together ask again together, so their next commands wait
+        # for each other. Of many, the first half goes ahead: the server works on it while
+        # the other half is still being made, and so on by turns.
+        self._batch = matched if matched < _MANY else matched // 2
         self._count_places()
         if self._room:
             self._wake_room()
@@ -195,9 +201,13 @@ class MultiplexedConnection(asyncio.Protocol):
 
     # Inside.
 
+    def _end_turn(self) -> None:
+        self._turn_ends = False
+        if self._queue:
+            self._flush()
+
     def _flush(self) -> None:
         """Write what is queued, in pieces: what does not fit into the socket stays unsent."""
-        self._flushing = False
         while self._queue and not (self._paused or self.lost):
             queue, self._queue = self._queue, []
             live = [request for request in queue if not request.future.done()]

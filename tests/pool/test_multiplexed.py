@@ -39,6 +39,21 @@ async def test_commands_of_one_turn_leave_in_one_write(redis_server: RedisServer
     assert after - before <= 4  # the first command alone, the other 99, and the INFO itself
 
 
+async def test_the_first_half_of_many_goes_ahead(redis_url: str) -> None:
+    """The server works on it while the other half is still being made."""
+    async with opened(redis_url) as manager:
+        await asyncio.gather(*(manager.redis.get("key") for _ in range(64)))
+        (link,) = pool_of(manager).links
+
+        callers = [asyncio.ensure_future(manager.redis.echo(str(n))) for n in range(64)]
+        await asyncio.sleep(0)
+        unsent = len(link._queue)
+
+        assert link.in_flight == 64
+        assert 0 < unsent < 64
+        assert await asyncio.gather(*callers) == [str(n) for n in range(64)]
+
+
 async def test_str_and_bytes_callers_share_a_connection(redis_url: str) -> None:
     async with opened(redis_url) as manager:
         raw = manager.redis.with_options(decode_responses=False)
