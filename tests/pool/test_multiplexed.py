@@ -50,7 +50,7 @@ async def test_the_first_half_of_many_goes_ahead(redis_url: str) -> None:
         unsent = len(link._queue)
 
         assert link.in_flight == 64
-        assert 0 < unsent < 64
+        assert 16 <= unsent <= 48
         assert await asyncio.gather(*callers) == [str(n) for n in range(64)]
 
 
