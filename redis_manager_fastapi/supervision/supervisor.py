@@ -12,10 +12,10 @@ from collections.abc import Iterable
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, ProbeFailed
-from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import FINAL, PoolState, Suspicion
+from redis_manager_fastapi.supervision.attempts import Attempts
 from redis_manager_fastapi.supervision.backoff import FullJitter
 from redis_manager_fastapi.supervision.probe import answers
 
@@ -30,7 +30,8 @@ class Supervisor:
         self._bus = bus
         self._health = pool.settings.health
         self._backoff = FullJitter(self._health.backoff_base, self._health.backoff_cap)
-        self._healed_at = self._probed_at = float("-inf")
+        self._attempts = Attempts(pool)
+        self._healed_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
         self._logged: str | None = None
 
@@ -106,7 +107,7 @@ class Supervisor:
             return
         suspicion = pool.suspicion
         try:
-            connections = await self._connect()
+            connections = await self._attempts.connect()
         except RedisUnavailableError as error:
             self._failed(error)
             return
@@ -125,24 +126,11 @@ class Supervisor:
         if self._pool.state is PoolState.SUSPECT and served >= self._health.backoff_cap:
             self._backoff.reset()
         elif self._pool.state is not PoolState.STARTING or self._backoff.attempts:
-            # Counted from the start of the last probe: one that hung has kept its distance.
+            # Counted from the start of the last attempt: one that hung has kept its distance.
             # A new primary is worth trying at once.
-            ends = self._probed_at + self._backoff.pause()
+            ends = self._attempts.begun_at + self._backoff.pause()
             moved = Suspicion.MOVED
             await self._pool.trouble.wait_for(lambda: self._pool.suspicion is moved, ends)
-
-    async def _connect(self) -> list[DedicatedConnection]:
-        """Make the connections of a generation; all or none."""
-        connections: list[DedicatedConnection] = []
-        self._probed_at = self._pool.loop.time()
-        try:
-            while len(connections) < self._pool.settings.pipelining.connections:
-                connections.append(await self._pool.dialer.dial())
-        except BaseException:
-            for connection in connections:
-                connection.abort()
-            raise
-        return connections
 
     def _failed(self, error: RedisUnavailableError) -> None:
         if self._pool.state in (PoolState.READY, *FINAL):

@@ -18,7 +18,7 @@ from .serving import environment, server_process
 
 RATE = 150
 GRACE = 2.0
-RECOVERY = 1.5  # backoff cap and connect timeout: a probe may hang in the hole until it ends
+RECOVERY = 0.5  # the backoff's cap: an attempt begins at least that often, whatever hangs
 SETTLED = 0.5  # readers may be let in this long before the server's start is noticed here
 HERE = Path(__file__).parent
 
@@ -137,11 +137,11 @@ async def test_silence_of_five_seconds_is_bounded(
     load, gone, back = await outage(fault_proxy.url, silence, end, down=5.0, seconds=9)
     known = load.between(gone + GRACE + 0.1, back - 0.1)
     waits = sorted(answer.took - load.lag(answer) for answer in known)
-    successes = [a.sent + a.took for a in load.answers if a.status == 200 and a.sent > back]
+    successes = [a for a in load.answers if a.status == 200 and a.sent > back]
 
     assert {answer.status for answer in load.answers} <= {200, 503, 504}
     assert {answer.status for answer in known} == {503}
     assert {answer.status for answer in load.between(back + RECOVERY, float("inf"))} == {200}
     assert max(a.took - load.lag(a) for a in load.answers) < GRACE + 0.3
     assert waits[int(len(waits) * 0.99)] < 0.005
-    assert min(successes) - back < RECOVERY
+    assert min(a.sent + a.took - load.lag(a) for a in successes) - back < RECOVERY
