@@ -19,6 +19,7 @@ from redis.asyncio.connection import (
 
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.commands import leaves_session_alone
+from redis_manager_fastapi.pool.pieces import PiecewiseProtocol
 from redis_manager_fastapi.topology.abortable import AbortableConnection
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
@@ -91,6 +92,7 @@ class DedicatedConnection(AbortableConnection):
         callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
             await super().connect()
+            self._read_in_pieces()
         except redis_errors.ConnectionError as error:
             if self._last_words.startswith(b"-"):
                 line = self._last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
@@ -161,6 +163,15 @@ class DedicatedConnection(AbortableConnection):
             raise self._lost("the connection broke before the reply") from error
         except redis_errors.InvalidResponse as error:
             raise self._lost("the reply could not be parsed") from error
+
+    def _read_in_pieces(self) -> None:
+        stream = self.transport.get_protocol()
+        if isinstance(stream, asyncio.StreamReaderProtocol):
+            self.transport.set_protocol(PiecewiseProtocol(stream))
+
+    def _stream(self) -> object:
+        protocol = super()._stream()
+        return protocol.stream if isinstance(protocol, PiecewiseProtocol) else protocol
 
     def _drop(self) -> None:
         # What the server said before it closed is the reason, when it accepts no client.  asyncio

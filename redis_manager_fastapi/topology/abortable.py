@@ -32,10 +32,14 @@ class AbortableConnection(AbstractConnection):
         kwargs["nowait"] = True
         await super().disconnect(**kwargs)
 
+    def _stream(self) -> object:
+        """Return the protocol that feeds redis-py's reader, while one does."""
+        return self.transport.get_protocol()
+
     def _drop(self) -> None:
         if self._writer is None:
             return
-        transport, stream = self.transport, self.transport.get_protocol()
+        transport, stream = self.transport, self._stream()
         transport.abort()
         # asyncio 3.11 to 3.13: a reset leaves an exception for `wait_closed()`, which nobody
         # awaits after an abort; unseen, it would be reported when it is collected.
