@@ -5,7 +5,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from benchmarks import commands, http_routes, large_values, report
+from benchmarks import cluster, commands, http_routes, large_values, report
 from benchmarks.apps import KEYS, VALUE
 from benchmarks.http_routes import measure_http
 from benchmarks.large_values import measure_large_values
@@ -15,7 +15,7 @@ from benchmarks.targets import Results
 from benchmarks.worker import LOOPS
 from redis_manager_fastapi.testing.server import RedisServer
 
-PARTS = (*LOOPS, "http", "large")
+PARTS = (*LOOPS, "http", "large", "cluster")
 
 
 def main() -> None:
@@ -57,14 +57,15 @@ async def measure(plan: Plan, parts: list[str]) -> Results:
             results.http = await measure_http(plan, server)
         if "large" in parts:
             results.large = await measure_large_values(plan, server)
+    if "cluster" in parts:
+        results.cluster = await cluster.measure_cluster(plan)
     print(file=sys.stderr)
     return results
 
 
 def _steps(plan: Plan, part: str) -> int:
-    if part == "http":
-        return http_routes.steps(plan)
-    return large_values.steps(plan) if part == "large" else commands.steps(plan)
+    rooms = {"http": http_routes, "large": large_values, "cluster": cluster}
+    return rooms.get(part, commands).steps(plan)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,32 @@
-"""GET and SET of random keys on a Cluster of three primaries: ours, redis-py's, valkey-glide's.
+"""GET and SET of random keys on a Cluster of three primaries.
 
-Run it by `python -m benchmarks.cluster`.  Every client works for a moment in
-each round, one after another, so that whatever else the machine does meets all
-of them; each figure is the median over the rounds.
+Every client works for a moment in each round, one after another in one process.
 """
 
-import argparse
 import asyncio
 import random
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from statistics import median
 from typing import Any
 
-from benchmarks.commands import TASKS
-from benchmarks.plan import FULL, QUICK, Plan, rotated
-from benchmarks.worker import Sample, measure
+from benchmarks.apps import VALUE
+from benchmarks.commands import TASKS, CommandResults
+from benchmarks.peers import OURS, REDIS_PY
+from benchmarks.plan import Plan, rotated
+from benchmarks.worker import measure
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.server import RedisServer
 
-KEYS = [f"bench:{number}" for number in range(10_000)]
-VALUE = "x" * 64
+KEYS = 10_000
+GLIDE = "glide"
+TITLES = {OURS: "redis_manager_fastapi", REDIS_PY: "redis-py", GLIDE: "valkey-glide"}
 COMMANDS = ("GET", "SET")
-OURS, REDIS_PY, GLIDE = "redis_manager_fastapi", "redis-py", "valkey-glide"
-TARGET = 5.0
+
+_NAMES = [f"bench:{number}" for number in range(KEYS)]
+_AT_ONCE = 1000
 
 Opener = Callable[[list[RedisServer]], AbstractAsyncContextManager[Any]]
-Samples = dict[tuple[str, str, int], list[Sample]]
 
 
 @asynccontextmanager
@@ -62,83 +60,46 @@ async def _glide(nodes: list[RedisServer]) -> AsyncIterator[Any]:
         await client.close()
 
 
-PEERS: dict[str, Opener] = {OURS: _ours, REDIS_PY: _redis_py, GLIDE: _glide}
+_OPENERS: dict[str, Opener] = {OURS: _ours, REDIS_PY: _redis_py, GLIDE: _glide}
 
 
-async def run(plan: Plan) -> tuple[Samples, dict[str, str]]:
-    """Measure every client; return the samples, and who was left out and why."""
-    samples: Samples = {}
-    left_out: dict[str, str] = {}
+async def measure_cluster(plan: Plan) -> list[CommandResults]:
+    """Measure every client; return the results by command."""
+    results = [CommandResults(command, dict(TITLES)) for command in COMMANDS]
     async with ClusterDeployment(replicas=0) as deployment, AsyncExitStack() as stack:
         clients: dict[str, Any] = {}
-        for name, opener in PEERS.items():
+        for name, opener in _OPENERS.items():
             try:
                 clients[name] = await stack.enter_async_context(opener(deployment.primaries))
             except ImportError as error:
-                left_out[name] = str(error)
-        await asyncio.gather(*(clients[OURS].set(key, VALUE) for key in KEYS[:1000]))
-        await asyncio.gather(*(clients[OURS].set(key, VALUE) for key in KEYS))
-        plan.steps = plan.rounds * len(COMMANDS) * len(TASKS) * len(clients)
+                for each in results:
+                    each.left_out[name] = str(error)
+        await _fill(clients[OURS])
         for number in range(plan.rounds):
-            for command in COMMANDS:
+            for each in results:
                 for tasks in TASKS:
                     for name in rotated(list(clients), number):
-                        plan.progress(f"{command}, {tasks} tasks, {name}")
-                        call = _call(clients[name], command)
+                        plan.progress(f"Cluster {each.name}, {tasks} tasks, {TITLES[name]}")
+                        call = _call(clients[name], each.name)
                         await measure(call, tasks, plan.command_seconds / 4)
                         sample = await measure(call, tasks, plan.command_seconds)
-                        samples.setdefault((name, command, tasks), []).append(sample)
-    print(file=sys.stderr)
-    return samples, left_out
+                        each.samples.setdefault((name, tasks), []).append(sample)
+    return results
 
 
-def _call(client: Any, command: str) -> Any:
+def steps(plan: Plan) -> int:
+    """How many measurements this takes."""
+    return plan.rounds * len(COMMANDS) * len(TASKS) * len(_OPENERS)
+
+
+async def _fill(client: Any) -> None:
+    for start in range(0, KEYS, _AT_ONCE):
+        names = _NAMES[start : start + _AT_ONCE]
+        await asyncio.gather(*(client.set(name, VALUE) for name in names))
+
+
+def _call(client: Any, command: str) -> Callable[[str], Any]:
     pick = random.Random(1).choice  # noqa: S311 (picks keys)
     if command == "GET":
-        return lambda _: client.get(pick(KEYS))
-    return lambda _: client.set(pick(KEYS), VALUE)
-
-
-def table(samples: Samples) -> str:
-    """Return the rates, latencies and ratios as Markdown."""
-    names = [name for name in PEERS if (name, COMMANDS[0], TASKS[0]) in samples]
-    lines = [
-        "| command, tasks | client | commands/s | p50 ms | p99 ms | to redis-py |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for command in COMMANDS:
-        for tasks in TASKS:
-            for name in names:
-                own = samples[name, command, tasks]
-                rate, p50, p99 = (
-                    median(getattr(s, a) for s in own) for a in ("rate", "p50", "p99")
-                )
-                lines.append(
-                    f"| {command}, {tasks} | {name} | {rate:,.0f} | {p50 * 1000:.2f} |"
-                    f" {p99 * 1000:.2f} | {ratio(samples, name, command, tasks):.2f} |"
-                )
-    return "\n".join(lines)
-
-
-def ratio(samples: Samples, name: str, command: str, tasks: int) -> float:
-    """Return the median over the rounds of the ratio to redis-py in the same round."""
-    pairs = zip(samples[name, command, tasks], samples[REDIS_PY, command, tasks], strict=True)
-    return median(mine.rate / its.rate for mine, its in pairs)
-
-
-def main() -> None:
-    """Read the arguments, measure, report."""
-    parser = argparse.ArgumentParser(prog="benchmarks.cluster", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    sizes: dict[str, Any] = QUICK if parser.parse_args().quick else FULL
-    plan = Plan(**sizes)
-    samples, left_out = asyncio.run(run(plan))
-    print(table(samples))
-    for name, why in left_out.items():
-        print(f"\n{name} was left out: {why}")
-    figure = ratio(samples, OURS, "GET", 64)
-    print(f"\nGET at 64 tasks, to redis-py's RedisCluster: {figure:.2f} ({TARGET:g} or more asked)")
-
-
-if __name__ == "__main__":
-    main()
+        return lambda _: client.get(pick(_NAMES))
+    return lambda _: client.set(pick(_NAMES), VALUE)

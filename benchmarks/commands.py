@@ -20,22 +20,24 @@ Series = dict[tuple[str, int], list[Sample]]
 
 @dataclass(slots=True)
 class CommandResults:
-    """The samples of one event loop.
+    """The samples of one command on one event loop.
 
     Attributes:
-        loop: Its name.
+        name: What tells these results from the others: the event loop, or the command.
+        titles: The clients' names in tables and pictures, in their order.
         samples: By client and number of tasks, one for each round.
         left_out: Clients that could not take part, and why.
     """
 
-    loop: str
+    name: str
+    titles: dict[str, str]
     samples: Series = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def peers(self) -> list[str]:
         """The clients that took part, in the table's order."""
-        return [peer for peer in PEERS if (peer, TASKS[0]) in self.samples]
+        return [peer for peer in self.titles if (peer, TASKS[0]) in self.samples]
 
     def middle(self, peer: str, tasks: int, attribute: str) -> float:
         """Return the median over the rounds of one figure."""
@@ -49,7 +51,7 @@ class CommandResults:
 
 async def measure_commands(plan: Plan, url: str, loop: str) -> CommandResults:
     """Measure every client on that event loop."""
-    results = CommandResults(loop)
+    results = CommandResults(loop, {name: peer.title for name, peer in PEERS.items()})
     async with AsyncExitStack() as stack:
         workers: dict[str, Worker] = {}
         for peer in PEERS:

@@ -9,10 +9,10 @@ from pathlib import Path
 from benchmarks import tables
 from benchmarks.apps import VALUE
 from benchmarks.chart import Panel, grouped_bars
+from benchmarks.cluster import KEYS
 from benchmarks.commands import TASKS, CommandResults
 from benchmarks.http_routes import CLIENTS, CONNECTIONS, HTTPResults
 from benchmarks.large_values import CALLERS
-from benchmarks.peers import PEERS
 from benchmarks.plan import Plan
 from benchmarks.targets import Results, findings
 
@@ -51,6 +51,8 @@ def page(plan: Plan, results: Results) -> str:
         blocks += _commands(plan, results.commands)
     if results.http is not None and results.http.clients:
         blocks += _routes(plan, results.http)
+    if results.cluster:
+        blocks += _cluster(plan, results.cluster)
     if results.large is not None:
         blocks += [
             "## Next to large values",
@@ -74,10 +76,23 @@ def _commands(plan: Plan, commands: list[CommandResults]) -> Iterator[str]:
     )
     yield f"![Commands per second by number of tasks]({COMMANDS})"
     for results in commands:
-        yield f"### {results.loop}"
+        yield f"### {results.name}"
         yield tables.rates_table(results)
         yield tables.latency_table(results)
         yield tables.cpu_table(results)
+
+
+def _cluster(plan: Plan, cluster: list[CommandResults]) -> Iterator[str]:
+    yield "## Cluster"
+    yield (
+        f"Three primaries on the same machine, {KEYS:,} random keys of {len(VALUE)} bytes, each"
+        f" client for {plan.command_seconds:g} s a round in one process on asyncio; in brackets"
+        " the ratio to redis-py's `RedisCluster`, which may have 256 connections to each node."
+    )
+    for results in cluster:
+        yield f"### {results.name} on a Cluster"
+        yield tables.rates_table(results)
+        yield tables.latency_table(results)
 
 
 def _routes(plan: Plan, http: HTTPResults) -> Iterator[str]:
@@ -96,8 +111,8 @@ def _routes(plan: Plan, http: HTTPResults) -> Iterator[str]:
 
 def _left_out(results: Results) -> Iterator[str]:
     missing = {
-        f"{PEERS[peer].title} ({commands.loop})": why
-        for commands in results.commands
+        f"{commands.titles[peer]} ({commands.name})": why
+        for commands in (*results.commands, *results.cluster)
         for peer, why in commands.left_out.items()
     }
     if results.http is not None:
@@ -110,11 +125,11 @@ def _commands_picture(commands: list[CommandResults]) -> str:
     panels = []
     for results in commands:
         rates = {
-            PEERS[peer].title: [results.middle(peer, tasks, "rate") / 1000 for tasks in TASKS]
+            results.titles[peer]: [results.middle(peer, tasks, "rate") / 1000 for tasks in TASKS]
             for peer in results.peers
         }
         labels = {name: [f"{rate:.0f}" for rate in values] for name, values in rates.items()}
-        panels.append(Panel(results.loop, [str(tasks) for tasks in TASKS], dict(rates), labels))
+        panels.append(Panel(results.name, [str(tasks) for tasks in TASKS], dict(rates), labels))
     title = f"GET of {len(VALUE)} bytes: commands per second"
     return grouped_bars(title, "thousand commands/s", "concurrent tasks", panels)
 

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from benchmarks.commands import TASKS, CommandResults
 from benchmarks.http_routes import CLIENTS, CROWD, HTTPResults
 from benchmarks.large_values import LargeValueResults
-from benchmarks.peers import BARE, PEERS, REDIS_PY
+from benchmarks.peers import BARE, REDIS_PY
 from benchmarks.targets import Finding
 
 _PACKAGES = ("redis", "hiredis", "valkey-glide", "coredis", "fastapi-redis-sdk")
@@ -66,16 +66,18 @@ def rates_table(results: CommandResults) -> str:
     rows = []
     for peer in results.peers:
         cells = [_rate_cell(results, peer, tasks) for tasks in TASKS]
-        to_bare = f"{results.ratio(peer, 64, to=BARE):.2f}" if BARE in results.peers else ""
-        rows.append((PEERS[peer].title, *cells, to_bare))
-    return table(("commands/s", *_HEAD, "to bare, at 64"), rows)
+        if BARE in results.peers:
+            cells.append(f"{results.ratio(peer, 64, to=BARE):.2f}")
+        rows.append((results.titles[peer], *cells))
+    head = ("commands/s", *_HEAD, *(("to bare, at 64",) if BARE in results.peers else ()))
+    return table(head, rows)
 
 
 def latency_table(results: CommandResults) -> str:
     """Return p50 and p99 in milliseconds."""
     rows = [
         (
-            PEERS[peer].title,
+            results.titles[peer],
             *[
                 f"{_cell(results, peer, tasks, P50)} / {_cell(results, peer, tasks, P99)}"
                 for tasks in TASKS
@@ -89,7 +91,7 @@ def latency_table(results: CommandResults) -> str:
 def cpu_table(results: CommandResults) -> str:
     """Return CPU time per command in microseconds."""
     rows = [
-        (PEERS[peer].title, *[_cell(results, peer, tasks, CPU) for tasks in TASKS])
+        (results.titles[peer], *[_cell(results, peer, tasks, CPU) for tasks in TASKS])
         for peer in results.peers
     ]
     return table(("CPU per command, µs", *_HEAD), rows)

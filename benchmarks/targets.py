@@ -1,7 +1,7 @@
 """What is asked of the figures, and what a run says about it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.commands import CommandResults
 from benchmarks.http_routes import CROWD, HTTPResults
@@ -17,11 +17,13 @@ class Results:
         commands: One for each event loop.
         http: The routes under wrk.
         large: Small commands next to large values.
+        cluster: One for each command, on a Cluster.
     """
 
     commands: list[CommandResults]
     http: HTTPResults | None = None
     large: LargeValueResults | None = None
+    cluster: list[CommandResults] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,10 @@ def findings(results: Results) -> Iterator[Finding]:
         yield from _about_commands(commands)
     if results.http is not None and "ours" in results.http.clients:
         yield from _about_http(results.http)
+    for commands in results.cluster:
+        if commands.name == "GET" and {OURS, REDIS_PY} <= set(commands.peers):
+            measure = "Cluster GET at 64 tasks, to redis-py's `RedisCluster`"
+            yield _at_least(measure, commands.ratio(OURS, 64), 5)
     if results.large is not None:
         for reader, words in (("dedicated", "`dedicated=True`"), ("shared", "the shared one")):
             yield _at_most(
@@ -61,13 +67,13 @@ def _about_commands(commands: CommandResults) -> Iterator[Finding]:
         return
     if REDIS_PY in commands.peers:
         yield _at_least(
-            f"GET at 64 tasks, to redis-py's pool ({commands.loop})", commands.ratio(OURS, 64), 9
+            f"GET at 64 tasks, to redis-py's pool ({commands.name})", commands.ratio(OURS, 64), 9
         )
     if BARE in commands.peers:
-        measure = f"GET at 64 tasks, to a bare protocol with hiredis ({commands.loop})"
+        measure = f"GET at 64 tasks, to a bare protocol with hiredis ({commands.name})"
         yield _at_least(measure, commands.ratio(OURS, 64, to=BARE), 0.75)
     if REDIS_PY in commands.peers:
-        measure = f"GET at 1 task, p50, to redis-py's pool ({commands.loop})"
+        measure = f"GET at 1 task, p50, to redis-py's pool ({commands.name})"
         yield _at_most(measure, commands.ratio(OURS, 1, "p50"), 0.9)
 
 
