@@ -121,7 +121,9 @@ def _reason(error: BaseException) -> str:
         if isinstance(link, socket.gaierror):
             return "the host name does not resolve"
         if isinstance(link, ConnectionResetError | BrokenPipeError):
-            return "the server closed the connection before it answered: it ends, or is at maxclients"
+            return (
+                "the server closed the connection before it answered: it ends, or is at maxclients"
+            )
         if isinstance(link, OSError):
             return os.strerror(link.errno).lower() if link.errno else "the connection failed"
     return "the connection was lost"
