@@ -13,10 +13,12 @@ from redis_manager_fastapi.client.binding import (
     Binding,
     CallOptions,
     ClusterBinding,
+    ReplicatedBinding,
 )
 from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 from redis_manager_fastapi.client.connections import LeasedConnections
 from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.client.replicas import ReplicatedRedis
 from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
@@ -25,9 +27,11 @@ from redis_manager_fastapi.observe.log import LogListener
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.supervision.replica import ReplicatedPool
 from redis_manager_fastapi.supervision.supervised import SupervisedPool
 from redis_manager_fastapi.topology.protocol import Topology
 from redis_manager_fastapi.topology.sentinel import Sentinel
+from redis_manager_fastapi.topology.sentinel_replica import SentinelReplica
 from redis_manager_fastapi.topology.standalone import Standalone
 from redis_manager_fastapi.web.lifespan import (
     AppLifespan,
@@ -83,6 +87,10 @@ class RedisManager:
             self._binding = ClusterBinding(name)
             replicas = self.settings.cluster.reads != "primary"
             self._redis = RedisCluster(self._binding, options, kwargs, replicas=replicas)
+        elif self.settings.sentinel.reads != "primary":
+            self._binding = ReplicatedBinding(name)
+            spread = self.settings.sentinel.reads == "any"
+            self._redis = ReplicatedRedis(self._binding, options, kwargs, spread=spread)
         else:
             self._binding = Binding(name)
             self._redis = Redis(self._binding, options, kwargs)
@@ -154,8 +162,7 @@ class RedisManager:
         Raises:
             RedisNotStartedError: The manager is not open.
         """
-        stats: PoolStats = self._binding.require().stats()
-        return stats
+        return self._binding.stats()
 
     # Opening and closing.
 
@@ -173,6 +180,8 @@ class RedisManager:
         self._supervised = supervised = self._deployment()
         pool = supervised if isinstance(supervised, Cluster) else supervised.pool
         self._binding.pool = pool
+        if isinstance(supervised, ReplicatedPool) and isinstance(self._binding, ReplicatedBinding):
+            self._binding.replica = supervised.replica.pool
         try:
             supervised.start()
             await self._started(pool)
@@ -232,6 +241,9 @@ class RedisManager:
         settings, credentials, bus = self.settings, self._credentials, self._bus
         if settings.topology == "cluster":
             return Cluster(settings, credentials, bus, instance=self.name)
+        if settings.sentinel.reads != "primary":
+            replica = SentinelReplica(settings, credentials)
+            return ReplicatedPool(self._topology(), replica, settings, bus, instance=self.name)
         return SupervisedPool(self._topology(), settings, bus, instance=self.name)
 
     def _topology(self) -> Topology:

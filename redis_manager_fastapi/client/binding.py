@@ -1,11 +1,12 @@
 """Where clients find the pool, and what a client may be told about its calls."""
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.errors import RedisNotStartedError
 from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.state import PoolStats
 
 P = TypeVar("P")
 
@@ -35,9 +36,34 @@ class Attachment(Generic[P]):
             raise not_started(self.instance)
         return self.pool
 
+    def stats(self) -> PoolStats:
+        """Return the counters of this instant.
+
+        Raises:
+            RedisNotStartedError: The manager has not been opened.
+        """
+        pool: Any = self.require()
+        stats: PoolStats = pool.stats()
+        return stats
+
 
 class Binding(Attachment[Pool]):
     """The link to the pool of one server."""
+
+
+class ReplicatedBinding(Binding):
+    """The link to the pool of a primary, and to the one that reads from a replica.
+
+    Attributes:
+        replica: The latter; None while the manager is not open.
+    """
+
+    replica: Pool | None = None
+
+    def stats(self) -> PoolStats:
+        """Return the primary's counters, and the replica's among them."""
+        replica = self.replica.stats() if self.replica is not None else None
+        return replace(super().stats(), replica=replica)
 
 
 class ClusterBinding(Attachment[Cluster]):

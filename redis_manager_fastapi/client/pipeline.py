@@ -1,6 +1,6 @@
 """Pipelines: redis-py's, sent as one contiguous write when every command may share."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import redis.asyncio.client
@@ -12,6 +12,7 @@ from redis_manager_fastapi.client.packing import ASKING, LARGE_REQUEST, pack
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
 from redis_manager_fastapi.pool.deadline import Deadline
+from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, refusal_code
@@ -78,7 +79,7 @@ class Pipeline(redis.asyncio.client.Pipeline):
     async def _execute_shared(self, raise_on_error: bool) -> list[Any]:
         stack, transaction = self.command_stack, self.is_transaction or self.explicit_transaction
         exchange: Any = _SharedExchange(
-            self._client, read_only=self._reads_only(), asking=self.asking
+            self._client, self._carry, read_only=self._reads_only(), asking=self.asking
         )
         # redis-py 8.1: `_execute_transaction` and `_execute_pipeline` read the replies.
         execute = self._execute_transaction if transaction else self._execute_pipeline
@@ -88,6 +89,13 @@ class Pipeline(redis.asyncio.client.Pipeline):
             return await self._execute_dedicated(raise_on_error)
         finally:
             await self.reset()
+
+    async def _carry(self, pool: Pool, request: Batch) -> Any:
+        """Send a batch and return its replies."""
+        replies = await deliver(pool, request)
+        if isinstance(replies, Exception):
+            replies = await recover(pool, request, replies)
+        return replies
 
     async def _execute_dedicated(self, raise_on_error: bool) -> list[Any]:
         stack, again = self.command_stack, self._reads_only()
@@ -136,8 +144,16 @@ class _SharedExchange:
 
     himport_registry = None
 
-    def __init__(self, client: "Redis", *, read_only: bool, asking: bool) -> None:
+    def __init__(
+        self,
+        client: "Redis",
+        carry: Callable[[Pool, Batch], Awaitable[Any]],
+        *,
+        read_only: bool,
+        asking: bool,
+    ) -> None:
         self._client = client
+        self._carry = carry
         self._read_only = read_only
         self._asking = asking
         self._expected = 0
@@ -166,9 +182,7 @@ class _SharedExchange:
             self._read_only,
             expected=self._expected,
         )
-        replies = await deliver(pool, request)
-        if isinstance(replies, Exception):
-            replies = await recover(pool, request, replies)
+        replies = await self._carry(pool, request)
         self._replies = replies[:0:-1] if self._asking else replies[::-1]
 
     async def read_response(self, disable_decoding: bool = False) -> Any:

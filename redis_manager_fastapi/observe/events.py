@@ -24,8 +24,9 @@ class StateChanged:
         reason: Why, in words; never holds a host, a user or a password.
         outage: Seconds since the pool last served; 0.0 unless *state* is
             "ready" after an outage.
-        node: The address of the Cluster node whose pool it is; empty without
-            a Cluster.
+        node: The address of the Cluster node, or of the replica that reads go
+            to, whose pool it is, or "replica" while none is chosen; empty for
+            a primary without a Cluster.
     """
 
     instance: str
@@ -45,8 +46,7 @@ class ProbeFailed:
         instance: The manager's name.
         error: What went wrong.
         attempt: How many probes failed in a row, from 1.
-        node: The address of the Cluster node that was probed; empty without a
-            Cluster.
+        node: As with `StateChanged`.
     """
 
     instance: str

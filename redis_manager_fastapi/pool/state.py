@@ -78,6 +78,8 @@ class PoolStats:
         waiting: Callers waiting for the pool to serve or for a connection.
         clients: Scoped clients in use.
         connects: Connections made since the pool opened, probes included.
+        replica: The counters of the pool that reads from a replica, by
+            `REDIS_SENTINEL__READS`; None without one.
     """
 
     instance: str
@@ -93,3 +95,4 @@ class PoolStats:
     waiting: int
     clients: int
     connects: int
+    replica: "PoolStats | None" = None

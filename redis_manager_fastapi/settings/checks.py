@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from redis_manager_fastapi.settings.layer import PLACES, SettingError
+from redis_manager_fastapi.settings.layer import PLACES, SettingError, canonical
 from redis_manager_fastapi.settings.resolve import Resolution
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def _credentials(found: Resolution) -> Iterator[str]:
 def limits(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
     """Find valid values that cannot hold together."""
     yield from _tls(settings, found)
+    yield from _reads(settings, found)
     if settings.topology == "cluster" and settings.db:
         yield (
             f"{found.named('db')} is {settings.db}, but a cluster has database 0 alone; "
@@ -97,6 +98,24 @@ def _tls(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
             yield (
                 f"{found.named(path)} is set, but TLS is off; set {enabled}=true or remove the file"
             )
+
+
+def _reads(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
+    for group, kind in (("sentinel", "watched by Sentinels"), ("cluster", "a Cluster")):
+        path, reads = f"{group}.reads", getattr(settings, group).reads
+        if reads == "primary" or settings.topology == group:
+            continue
+        if settings.topology == "standalone":
+            fix = f"set {found.variable(f'{group}.nodes')} too, or remove it"
+        else:
+            fix = f"set {canonical(found.prefix, f'{settings.topology}.reads')} in its place"
+        yield f"{found.named(path)} is {reads}, but the deployment is not {kind}; {fix}"
+    if settings.sentinel.reads != "primary" and not settings.pipelining.enabled:
+        yield (
+            f"{found.named('sentinel.reads')} is {settings.sentinel.reads}, but "
+            f"{found.named('pipelining.enabled')} is off, and replicas are read over shared "
+            f"connections; set {found.variable('pipelining.enabled')}=true or remove one of them"
+        )
 
 
 def _unreadable(path: object) -> str | None:

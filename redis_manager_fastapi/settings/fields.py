@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
@@ -55,6 +55,8 @@ def _cluster_nodes(value: Any) -> Any:
 
 LowerCase = BeforeValidator(_lower)
 Digit = BeforeValidator(_digit)
+
+Reads = Annotated[Literal["primary", "replica", "any"], LowerCase]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=DAY, allow_inf_nan=False)]

@@ -13,6 +13,7 @@ from redis_manager_fastapi.settings.fields import (
     FilePath,
     LongSeconds,
     LowerCase,
+    Reads,
     Seconds,
     SecondsOrZero,
     SentinelNodes,
@@ -151,6 +152,8 @@ class SentinelSettings(Group):
         username: The user for the Sentinels themselves.
         password: The password for the Sentinels themselves.
         tls: Whether the Sentinels speak TLS; unset means as `tls.enabled`.
+        reads: Where read-only commands go: to the `primary`, to a `replica`,
+            or to `any` of them.
     """
 
     nodes: SentinelNodes = ()
@@ -158,6 +161,7 @@ class SentinelSettings(Group):
     username: UserName = None
     password: SecretStr | None = None
     tls: bool | None = None
+    reads: Reads = "primary"
 
 
 class ClusterSettings(Group):
@@ -171,4 +175,4 @@ class ClusterSettings(Group):
     """
 
     nodes: ClusterNodes = ()
-    reads: Annotated[Literal["primary", "replica", "any"], LowerCase] = "primary"
+    reads: Reads = "primary"

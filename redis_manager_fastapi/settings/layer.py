@@ -17,8 +17,9 @@ SENTINEL_PATHS = (
     "sentinel.service",
     "sentinel.username",
     "sentinel.password",
+    "sentinel.reads",
 )
-CLUSTER_PATHS = ("cluster", "cluster.nodes")
+CLUSTER_PATHS = ("cluster", "cluster.nodes", "cluster.reads")
 RIVALS: dict[str, tuple[str, ...]] = {
     "host": ("unix_socket", "cluster.nodes", *SENTINEL_PATHS),
     "unix_socket": ("host", "port", *SENTINEL_PATHS, *CLUSTER_PATHS),
@@ -74,13 +75,18 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def over(stronger: Layer, weaker: Layer) -> Layer:
-    """Lay *stronger* over *weaker*; another place or password in *weaker* goes."""
+    """Lay *stronger* over *weaker*; another place or password in *weaker* goes.
+
+    How a Cluster is read goes with the nodes that *weaker* names.
+    """
     lost = {
         rival
         for path, rivals in RIVALS.items()
         if path in stronger and not is_empty(stronger[path].value)
         for rival in rivals
     }
+    if "cluster.nodes" in lost and "cluster.nodes" in weaker:
+        lost.add("cluster.reads")
     kept = {path: given for path, given in weaker.items() if path not in lost}
     return {**kept, **stronger}
 

@@ -55,7 +55,7 @@ def parse_url(url: str) -> dict[str, Any]:
     _refuse_stray_at(authority, path, query)
     userinfo, _, where = authority.rpartition("@")
     fields = [*_credentials(userinfo), *_place(kind, where, slash + path)]
-    fields += _query(query)
+    fields += _query(kind, query)
     if encrypted:
         fields.append(("tls.enabled", True))
     return _once(fields)
@@ -189,7 +189,7 @@ def _service(segments: list[str]) -> list[tuple[str, Any]]:
     return [("sentinel.service", segment) for segment in segments]
 
 
-def _query(query: str) -> list[tuple[str, Any]]:
+def _query(kind: Kind, query: str) -> list[tuple[str, Any]]:
     pairs = [pair.partition("=")[::2] for pair in query.split("&") if pair]
     fields: list[tuple[str, Any]] = []
     verify: dict[str, str] = {}
@@ -197,7 +197,7 @@ def _query(query: str) -> list[tuple[str, Any]]:
         if name in _VERIFY:
             verify[name] = _decoded(raw)
         elif value := _decoded(raw):
-            fields.append(_parameter(name, value))
+            fields.append(_parameter(kind, name, value))
     if verify:
         cert_reqs, check_hostname = (verify.get(name, "") for name in _VERIFY)
         checked = _about(" or ".join(verify), lambda: parse_verify(cert_reqs, check_hostname))
@@ -205,9 +205,10 @@ def _query(query: str) -> list[tuple[str, Any]]:
     return fields
 
 
-def _parameter(name: str, value: str) -> tuple[str, Any]:
+def _parameter(kind: Kind, name: str, value: str) -> tuple[str, Any]:
     if name == _READS:
-        return "cluster.reads", _about(name, lambda: "any" if parse_flag(value) else "primary")
+        group = "sentinel" if kind == "sentinel" else "cluster"
+        return f"{group}.reads", _about(name, lambda: "any" if parse_flag(value) else "primary")
     if name in QUERY_PARAMETERS:
         return QUERY_PARAMETERS[name], value
     known = [*QUERY_PARAMETERS, *_VERIFY, _READS]

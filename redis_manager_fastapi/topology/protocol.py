@@ -22,7 +22,7 @@ class Target:
 
 
 class Topology(Protocol):
-    """One way to reach the server that takes writes: standalone, Sentinel or a Cluster node."""
+    """One way to reach a server: standalone, by Sentinels, a Cluster node, or a replica."""
 
     def start(self, on_move: Callable[[str], None]) -> None:
         """Begin to watch; call *on_move*, with the reason, when another server is the primary."""

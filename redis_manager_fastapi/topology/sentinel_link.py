@@ -1,10 +1,11 @@
-"""One connection to one Sentinel: the question who the primary is, and its events.
+"""One connection to one Sentinel: the questions who serves, and its events.
 
 Sentinels speak RESP2 whatever the deployment speaks, know nothing of databases,
 and have credentials of their own.
 """
 
 import asyncio
+import random
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -20,8 +21,11 @@ from redis_manager_fastapi.topology.options import tls_options
 
 EVENT = "+switch-master"
 
-# How long (seconds) the answers of a minority wait for the others.
+# How long (seconds) the answers of a minority wait for the others, and how long one
+# Sentinel has where any of them would do.
 _HUNG = 0.3
+
+_DOWN = frozenset({"s_down", "o_down"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,20 @@ class Answer:
 
     epoch: int
     address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A replica that a Sentinel does not call down.
+
+    Attributes:
+        address: Where it is.
+        vouched_for: Whether the Sentinel is connected to it, and it was to its
+            primary when the Sentinel asked last; that may be 10 s ago.
+    """
+
+    address: Address
+    vouched_for: bool
 
 
 class _Plain(AbortableConnection, Connection):
@@ -76,6 +94,19 @@ class SentinelLink:
         """
         await self._send(*self._question())
         return await self._answer()
+
+    async def replicas(self) -> list[Replica]:
+        """Ask which replicas are not down.
+
+        Raises:
+            redis.RedisError: The Sentinel does not know, or refuses to say.
+        """
+        await self._send(("SENTINEL", "REPLICAS", self._service))
+        listed = [
+            dict(zip(fields[::2], fields[1::2], strict=True))
+            for fields in await self._connection.read_response()
+        ]
+        return [replica for each in listed if (replica := _replica(each)) is not None]
 
     async def subscribe(self) -> Answer:
         """Ask who the primary is and, in the same write, to be told when that changes."""
@@ -187,6 +218,34 @@ async def ask_all(
             task.cancel()
         await asyncio.wait(tasks)
     return answers, failures
+
+
+async def ask_for_replicas(
+    nodes: tuple[Address, ...], settings: RedisSettings
+) -> tuple[list[Replica], list[Exception]]:
+    """Ask one Sentinel after the other, in random order, until one names replicas.
+
+    Return them, and the reasons of the Sentinels that gave no answer.
+    """
+    failures: list[Exception] = []
+    for node in random.sample(nodes, len(nodes)):
+        try:
+            async with asyncio.timeout(_HUNG), connect_to(node, settings) as link:
+                replicas = await link.replicas()
+        except Exception as error:  # one that answers nonsense has no say
+            failures.append(error)
+            continue
+        if replicas:
+            return replicas, failures
+    return [], failures
+
+
+def _replica(listed: dict[str, str]) -> Replica | None:
+    flags = set(listed["flags"].split(","))
+    if flags & _DOWN:
+        return None
+    vouched_for = "disconnected" not in flags and listed["master-link-status"] == "ok"
+    return Replica(Address(listed["ip"], int(listed["port"])), vouched_for)
 
 
 async def _ask(node: Address, settings: RedisSettings) -> Answer | Exception:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -41,7 +42,7 @@ def test_defaults_are_the_documented_ones() -> None:
     assert (settings.outage.grace, settings.shutdown.drain) == (2.0, 5.0)
     assert (settings.startup.policy, settings.startup.timeout) == ("wait", 10.0)
     assert (settings.sentinel.nodes, settings.cluster.nodes) == ((), ())
-    assert settings.cluster.reads == "primary"
+    assert (settings.sentinel.reads, settings.cluster.reads) == ("primary", "primary")
 
 
 def test_every_kind_of_variable_is_read(environment: SetEnvironment) -> None:
@@ -175,6 +176,29 @@ def test_nodes_in_keywords_overrule_the_flags(environment: SetEnvironment, flag:
 
     assert RedisSettings(url="redis+cluster://a").topology == "cluster"
     assert RedisSettings(sentinel={"nodes": "a", "service": "m"}).topology == "sentinel"
+
+
+def test_where_reads_go_is_part_of_the_place_that_a_keyword_replaces(
+    environment: SetEnvironment,
+) -> None:
+    environment(
+        REDIS_SENTINEL__NODES="a", REDIS_SENTINEL__SERVICE="m", REDIS_SENTINEL__READS="Replica"
+    )
+
+    assert RedisSettings().sentinel.reads == "replica"
+    assert RedisSettings(sentinel={"nodes": "b"}).sentinel.reads == "replica"
+    assert RedisSettings(host="db").sentinel.reads == "primary"
+    assert RedisSettings(cluster={"nodes": "c"}).sentinel.reads == "primary"
+
+
+@pytest.mark.parametrize("place", [{"host": "db"}, {"sentinel": {"nodes": "a", "service": "m"}}])
+def test_where_a_cluster_is_read_goes_with_the_nodes_that_a_keyword_replaces(
+    environment: SetEnvironment, place: dict[str, Any]
+) -> None:
+    environment(REDIS_CLUSTER__NODES="a", REDIS_CLUSTER__READS="any")
+
+    assert RedisSettings().cluster.reads == "any"
+    assert RedisSettings(**place).cluster.reads == "primary"
 
 
 def test_a_second_deployment_reads_its_own_prefix(environment: SetEnvironment) -> None:

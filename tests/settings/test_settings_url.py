@@ -58,6 +58,14 @@ from redis_manager_fastapi.settings.url import parse_url
             "rediss+cluster://h1?read_from_replicas=true",
             {"cluster.nodes": (("h1", 6379),), "cluster.reads": "any", "tls.enabled": True},
         ),
+        (
+            "redis+sentinel://h1/m?read_from_replicas=true",
+            {
+                "sentinel.nodes": (("h1", 26379),),
+                "sentinel.service": "m",
+                "sentinel.reads": "any",
+            },
+        ),
     ],
 )
 def test_url_sets_fields(url: str, fields: dict[str, Any]) -> None:
