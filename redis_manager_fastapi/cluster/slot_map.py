@@ -1,6 +1,7 @@
 """Which node has which slot."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from redis.event import AsyncAfterSlotsCacheRefreshEvent
 from redis.exceptions import SlotNotCoveredError
 
 from redis_manager_fastapi.cluster.node import Node
-from redis_manager_fastapi.cluster.view import View
+from redis_manager_fastapi.cluster.view import SlotRange, View
 from redis_manager_fastapi.settings import Address
 
 SLOTS = 16_384
@@ -32,7 +33,6 @@ class SlotMap(NodesManager):
     """
 
     nodes_cache: dict[str, Node]  # type: ignore[assignment]
-    slots_cache: dict[int, list[Node]]  # type: ignore[assignment]
     default_node: Node | None  # type: ignore[assignment]
 
     def __init__(
@@ -48,7 +48,9 @@ class SlotMap(NodesManager):
         self._retire = retire
         self._reads = reads
         self._turn = 0
-        self._owners: list[Node] | None = None
+        self._shards: dict[str, list[Node]] = {}  # by the primary's name, the primary first
+        self._held: Counter[str] = Counter()  # how many slots each of them has
+        self._seen: tuple[SlotRange, ...] | None = None
         self._guests: dict[str, float] = {}
 
     @property
@@ -64,15 +66,21 @@ class SlotMap(NodesManager):
     @property
     def owners(self) -> list[Node]:
         """The primaries of the slots, each once."""
-        if self._owners is None:
-            shards = {id(nodes): nodes for nodes in self.slots if nodes is not None}
-            self._owners = list({id(nodes[0]): nodes[0] for nodes in shards.values()}.values())
-        return self._owners
+        return [nodes[0] for name, nodes in self._shards.items() if self._held[name]]
 
     @property
     def covered(self) -> bool:
         """Whether each slot has a node."""
-        return len(self.slots_cache) == SLOTS
+        return self._held.total() == SLOTS
+
+    @property  # type: ignore[override]
+    def slots_cache(self) -> dict[int, list[Node]]:
+        """The slots as redis-py's own code reads them; made anew at each look."""
+        return {slot: nodes for slot, nodes in enumerate(self.slots) if nodes is not None}
+
+    @slots_cache.setter
+    def slots_cache(self, slots: dict[int, list[Node]]) -> None:
+        """Ignore what redis-py's constructor sets; `apply` and `move` fill the map."""
 
     def choose(self, slot: int, *, read_only: bool = False) -> Node | None:
         """Return the node for a command on *slot*; None when no node has it."""
@@ -107,19 +115,23 @@ class SlotMap(NodesManager):
 
     def apply(self, view: View) -> None:
         """Take a new view: nodes that stay in their role keep their connections."""
-        old = dict(self.nodes_cache)
+        if view.ranges == self._seen and not self._guests:
+            return
+        old = self.nodes_cache
         nodes = self._staying_guests()
-        slots: list[list[Node] | None] = [None] * SLOTS
+        self._seen, self._shards, self._held = view.ranges, {}, Counter()
+        self.slots = [None] * SLOTS
         for each in view.ranges:
             listed = [
                 self._place(nodes, address, REPLICA if index else PRIMARY)
                 for index, address in enumerate(each.nodes)
             ]
-            slots[each.start : each.end + 1] = [listed] * (each.end - each.start + 1)
+            self._give(range(each.start, each.end + 1), listed)
         self.nodes_cache = nodes
-        self._settle(slots)
+        primaries = self.primaries
+        self.default_node = primaries[0] if primaries else None
         for node in old.values():
-            if self.nodes_cache.get(node.name) is not node:
+            if nodes.get(node.name) is not node:
                 self._retire(node)
 
     def move(self, slot: int, address: Address) -> Node:
@@ -132,8 +144,10 @@ class SlotMap(NodesManager):
         node = node or self.adopt(address)
         nodes = self.slots[slot]
         if nodes is None or nodes[0] is not node:
-            self.slots[slot] = self.slots_cache[slot] = [node]
-            self._owners = None
+            self._seen = None
+            if nodes is not None:
+                self._held[nodes[0].name] -= 1
+            self._give(range(slot, slot + 1), [node])
         return node
 
     def adopt(self, address: Address) -> Node:
@@ -174,15 +188,19 @@ class SlotMap(NodesManager):
 
     def _replace(self, old: Node, new: Node) -> None:
         """Put a promoted replica where its shard was."""
+        self._seen = None
         self.nodes_cache[new.name] = new
-        shards = {id(nodes): nodes for nodes in self.slots if nodes is not None and old in nodes}
-        for nodes in shards.values():
-            nodes[:] = [new]
-        self._owners = None
+        for name, nodes in list(self._shards.items()):
+            if old in nodes:
+                nodes[:] = [new]
+                del self._shards[name]
+                self._shards[new.name] = nodes
+                self._held[new.name] += self._held.pop(name)
         self._retire(old)
 
-    def _settle(self, slots: list[list[Node] | None]) -> None:
-        self.slots, self._owners = slots, None
-        self.slots_cache = {slot: nodes for slot, nodes in enumerate(slots) if nodes is not None}
-        primaries = self.primaries
-        self.default_node = primaries[0] if primaries else None
+    def _give(self, slots: range, nodes: list[Node]) -> None:
+        """Enter that *nodes*, or what else is known to be that primary's shard, have *slots*."""
+        name = nodes[0].name
+        nodes = self._shards.setdefault(name, nodes)
+        self._held[name] += len(slots)
+        self.slots[slots.start : slots.stop] = [nodes] * len(slots)

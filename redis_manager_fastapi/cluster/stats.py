@@ -1,5 +1,6 @@
 """A Cluster's counters, by shard and by node."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from redis_manager_fastapi.cluster.node import Node
@@ -53,24 +54,36 @@ class ClusterStats(PoolStats):
 
 def shards_of(slots: list[list[Node] | None]) -> tuple[ShardStats, ...]:
     """Return the shards; slots that no node has are one without nodes."""
-    owned: dict[str, list[int]] = {}
+    owned: dict[str, list[tuple[int, int]]] = {}
     nodes: dict[str, list[Node]] = {}
-    for slot, listed in enumerate(slots):
+    for first, last in _runs(slots):
+        listed = slots[first]
         name = listed[0].name if listed else ""
-        owned.setdefault(name, []).append(slot)
+        owned.setdefault(name, []).append((first, last))
         if listed and len(listed) >= len(nodes.get(name, ())):
             nodes[name] = listed
     return tuple(_shard(owned[name], nodes.get(name, [])) for name in owned)
 
 
-def _shard(slots: list[int], nodes: list[Node]) -> ShardStats:
+def _runs(slots: list[list[Node] | None]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of neighbouring slots with the same nodes."""
+    first = 0
+    for slot in range(1, len(slots)):
+        if slots[slot] is not slots[first]:
+            yield first, slot - 1
+            first = slot
+    yield first, len(slots) - 1
+
+
+def _shard(runs: list[tuple[int, int]], nodes: list[Node]) -> ShardStats:
     serving = bool(nodes) and nodes[0].serving
     stats = tuple(
         NodeStats(str(node.address), node.is_primary, pool.stats() if (pool := node.pool) else None)
         for node in nodes
     )
     reason = "" if serving else _reason(nodes)
-    return ShardStats(_ranges(slots), serving, reason, stats)
+    slots = ",".join(f"{a}-{b}" if a != b else f"{a}" for a, b in runs)
+    return ShardStats(slots, serving, reason, stats)
 
 
 def _reason(nodes: list[Node]) -> str:
@@ -78,17 +91,6 @@ def _reason(nodes: list[Node]) -> str:
         return "no node has them"
     pool = nodes[0].pool
     return (pool.reason if pool else "") or "connecting"
-
-
-def _ranges(slots: list[int]) -> str:
-    """Return ascending *slots* as ranges."""
-    ranges: list[list[int]] = []
-    for slot in slots:
-        if ranges and slot == ranges[-1][1] + 1:
-            ranges[-1][1] = slot
-        else:
-            ranges.append([slot, slot])
-    return ",".join(f"{a}-{b}" if a != b else f"{a}" for a, b in ranges)
 
 
 def summed(
