@@ -3,10 +3,14 @@
 from typing import Any
 
 from redis.credentials import CredentialProvider
+from redis.driver_info import DriverInfo
 from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.credentials import FileCredentialProvider
+
+# Made once: without it redis-py 8.1 reads its own version from disk at every connect.
+DRIVER = DriverInfo()
 
 
 def common_options(
@@ -18,6 +22,7 @@ def common_options(
         "protocol": settings.protocol,
         "decode_responses": True,
         "client_name": settings.client_name,
+        "driver_info": DRIVER,
         "socket_timeout": settings.timeout.command,
         "socket_connect_timeout": settings.timeout.connect,
     }
