@@ -5,7 +5,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from benchmarks import cluster, commands, http_routes, large_values, report
+from benchmarks import cluster, commands, http_routes, large_values, report, shard_loss
 from benchmarks.apps import KEYS, VALUE
 from benchmarks.http_routes import measure_http
 from benchmarks.large_values import measure_large_values
@@ -15,7 +15,7 @@ from benchmarks.targets import Results
 from benchmarks.worker import LOOPS
 from redis_manager_fastapi.testing.server import RedisServer
 
-PARTS = (*LOOPS, "http", "large", "cluster")
+PARTS = (*LOOPS, "http", "large", "cluster", "shard_loss")
 
 
 def main() -> None:
@@ -59,12 +59,15 @@ async def measure(plan: Plan, parts: list[str]) -> Results:
             results.large = await measure_large_values(plan, server)
     if "cluster" in parts:
         results.cluster = await cluster.measure_cluster(plan)
+    if "shard_loss" in parts:
+        results.shard_loss = await shard_loss.measure_shard_loss(plan)
     print(file=sys.stderr)
     return results
 
 
 def _steps(plan: Plan, part: str) -> int:
     rooms = {"http": http_routes, "large": large_values, "cluster": cluster}
+    rooms["shard_loss"] = shard_loss
     return rooms.get(part, commands).steps(plan)
 
 

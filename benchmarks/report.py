@@ -14,6 +14,7 @@ from benchmarks.commands import TASKS, CommandResults
 from benchmarks.http_routes import CLIENTS, CONNECTIONS, HTTPResults
 from benchmarks.large_values import CALLERS
 from benchmarks.plan import Plan
+from benchmarks.shard_loss import AFTER, QUIET, RATE
 from benchmarks.targets import Results, findings
 
 PAGE, COMMANDS, ROUTES = "benchmarks.md", "benchmarks-commands.svg", "benchmarks-routes.svg"
@@ -53,6 +54,14 @@ def page(plan: Plan, results: Results) -> str:
         blocks += _routes(plan, results.http)
     if results.cluster:
         blocks += _cluster(plan, results.cluster)
+    if results.shard_loss is not None:
+        blocks += [
+            "## A Cluster that loses a primary",
+            f"Three primaries with a replica each, {RATE} GETs a second on two of the shards while"
+            f" the third's primary is killed: {QUIET:g} s before, and from the kill until"
+            f" {AFTER:g} s after the third shard answers again.",
+            tables.shard_loss_table(results.shard_loss),
+        ]
     if results.large is not None:
         blocks += [
             "## Next to large values",

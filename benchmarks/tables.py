@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from statistics import median
 
 from benchmarks.commands import TASKS, CommandResults
 from benchmarks.http_routes import CLIENTS, CROWD, HTTPResults
 from benchmarks.large_values import LargeValueResults
 from benchmarks.peers import BARE, REDIS_PY
+from benchmarks.shard_loss import ShardLossResults
 from benchmarks.targets import Finding
 
 _PACKAGES = ("redis", "hiredis", "valkey-glide", "coredis", "fastapi-redis-sdk")
@@ -140,6 +142,14 @@ def large_values_table(results: LargeValueResults) -> str:
         for reader in results.p50
     ]
     return table(("8 MB values are read by", "GET p50, ms", "to quiet", "reads per second"), rows)
+
+
+def shard_loss_table(results: ShardLossResults) -> str:
+    """Return the p99 of the shards that lost nothing, and how long the other was away."""
+    cells = [f"{median(each) * 1e3:.2f}" for each in (results.quiet, results.losing)]
+    row = (*cells, f"{results.ratio:.2f}", str(results.failed), f"{median(results.away):.2f}")
+    head = ("GET p99 before, ms", "meanwhile, ms", "ratio", "failed", "shard away, s")
+    return table(head, [row])
 
 
 def _rate_cell(results: CommandResults, peer: str, tasks: int) -> str:
