@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.state import PoolState
 
 Attempt = asyncio.Task[list[DedicatedConnection]]
 
@@ -36,7 +37,7 @@ class Attempts:
         attempts = [self._begin()]
         try:
             while not (ended := await self._first_ended(attempts)):
-                if not self._pool.leases.book.opening:  # that is a second connect already
+                if self._second_allowed():
                     await _drop(attempts[1:])
                     attempts[1:] = [self._begin()]
             attempts.remove(ended)
@@ -47,6 +48,11 @@ class Attempts:
     def _begin(self) -> Attempt:
         self.begun_at = self._pool.loop.time()
         return self._pool.loop.create_task(self._attempt())
+
+    def _second_allowed(self) -> bool:
+        """Not while opening, when nothing is to be healed; nor beside a lease's own connect."""
+        starting = self._pool.state is PoolState.STARTING
+        return not starting and not self._pool.leases.book.opening
 
     async def _first_ended(self, attempts: list[Attempt]) -> Attempt | None:
         """Wait a while; return an attempt that has ended, a good one first."""
