@@ -24,19 +24,7 @@ from redis_manager_fastapi.pool.request import Batch, Request
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
 
-# What is asked of the server itself; cursors, which mean nothing to another server;
-# scripts, which another one need not have; and TOUCH, which is about the primary's memory.
-# fmt: off
-_AT_THE_PRIMARY = frozenset({
-    "CLUSTERSCAN", "DBSIZE", "ECHO", "EVALSHA_RO", "EVAL_RO", "FCALL_RO", "HSCAN", "LOLWUT",
-    "OBJECT", "PING", "RANDOMKEY", "SCAN", "SSCAN", "TOUCH", "ZSCAN",
-})
-# fmt: on
-READS = {
-    name: command
-    for name, command in SHARED.items()
-    if command.read_only and name not in _AT_THE_PRIMARY
-}
+READS = {name: command for name, command in SHARED.items() if command.replicable}
 """The commands that a replica may answer."""
 
 _plain_get: Any = dict.get  # past redis-py's `get`, which converts each name

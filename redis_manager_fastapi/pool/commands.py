@@ -18,14 +18,28 @@ class SharedCommand:
     Attributes:
         words: The name as the server wants it, one argument a word.
         read_only: Whether it may be sent again after a lost reply.
+        replicable: Whether a replica may answer it.
     """
 
     words: tuple[str, ...]
     read_only: bool
+    replicable: bool = False
 
+
+# What only reads and is for the primary all the same: what is asked of the server itself;
+# cursors, which mean nothing to another server; scripts, which another one need not have;
+# and TOUCH, which is about the primary's memory.
+# fmt: off
+_AT_THE_PRIMARY = frozenset({
+    "CLUSTERSCAN", "DBSIZE", "ECHO", "EVALSHA_RO", "EVAL_RO", "FCALL_RO", "HSCAN", "LOLWUT",
+    "OBJECT", "PING", "RANDOMKEY", "SCAN", "SSCAN", "TOUCH", "ZSCAN",
+})
+# fmt: on
 
 SHARED: dict[str, SharedCommand] = {
-    name: SharedCommand(tuple(name.split()), read_only)
+    name: SharedCommand(
+        tuple(name.split()), read_only, replicable=read_only and name not in _AT_THE_PRIMARY
+    )
     for names, read_only in ((READS, True), (WRITES, False))
     for name in names
 }

@@ -364,9 +364,27 @@ async def test_reads_go_to_replicas_by_setting(
         assert {i // 3 for i, calls in enumerate(read) if calls} == replicas
 
 
-async def reads_of(server: RedisServer) -> int:
+async def test_a_cursor_stays_with_the_primary(shared: ClusterDeployment) -> None:
+    """A cursor of one server means nothing to another: elements would be missed."""
+    async with opened(shared.url, cluster={"reads": "any"}) as manager:
+        fields: Any = {f"field {n}": str(n) for n in range(2000)}
+        await manager.redis.hset("hash", mapping=fields)
+        await until(lambda: all(node.serving for node in cluster_of(manager).map.nodes))
+        for server in shared.nodes:
+            await server.command("CONFIG RESETSTAT")
+
+        found = {field: value async for field, value in manager.redis.hscan_iter("hash")}
+
+        assert found == fields
+        scans = [await reads_of(server, "hscan") for server in shared.nodes]
+        assert sum(scans) > 20
+        assert not any(scans[len(shared.primaries) :])
+        await manager.redis.delete("hash")
+
+
+async def reads_of(server: RedisServer, command: str = "get") -> int:
     stats = await server.command("INFO", "commandstats")
-    return int(stats.get("cmdstat_get", {}).get("calls", 0))
+    return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
 
 
 async def test_a_lost_replica_s_reads_go_elsewhere(deployment: ClusterDeployment) -> None:

@@ -89,7 +89,7 @@ class SplitPipeline(PipelineStrategy):
         args, targets = command.args, command.kwargs.get("target_nodes")
         listed = SHARED.get(args[0])
         if not targets and args[0] in ONE_KEY and len(args) > 1:
-            read_only = listed is not None and listed.read_only
+            read_only = listed is not None and listed.replicable
             return client.nodes_manager.get_node_from_slot(slot_of(args[1]), read_only)
         nodes: Any = await client.targets(args, targets)
         if len(nodes) > 1:

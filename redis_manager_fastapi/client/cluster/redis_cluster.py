@@ -64,7 +64,7 @@ class RedisCluster(BoundCluster):
         decode = call.decode and NEVER_DECODE not in options
         deadline = loop.time() + call.timeout
         request = Request(packed, loop.create_future(), deadline, decode, command.read_only)
-        node = cluster.map.choose(slot, read_only=command.read_only)
+        node = cluster.map.choose(slot, read_only=command.replicable)
         link = node.link if node is not None else None
         if link is not None and not link.full:
             link.submit(request)
@@ -75,7 +75,7 @@ class RedisCluster(BoundCluster):
         else:
             lost = None
         try:
-            reply = await self._recover(slot, request, node, lost)
+            reply = await self._recover(slot, command, request, node, lost)
         except ResponseError:
             if EMPTY_RESPONSE in options:
                 return options[EMPTY_RESPONSE]
@@ -83,13 +83,18 @@ class RedisCluster(BoundCluster):
         return self.parsed(args[0], reply, options)
 
     async def _recover(
-        self, slot: int, request: Request, node: Node | None, lost: Exception | None
+        self,
+        slot: int,
+        command: SharedCommand,
+        request: Request,
+        node: Node | None,
+        lost: Exception | None,
     ) -> Any:
         """Bring a request to its slot that could not go out at once, or met an error there."""
         cluster = self.binding.require()
 
         async def find() -> Node:
-            return await self.node_of(slot, request.deadline, read_only=request.read_only)
+            return await self.node_of(slot, request.deadline, read_only=command.replicable)
 
         async def attempt(target: Node, asking: bool) -> Any:
             request.renew()
@@ -130,7 +135,7 @@ class RedisCluster(BoundCluster):
         cluster = self.binding.require()
         deadline = cluster.loop.time() + self.call_options.timeout
         command = SHARED.get(args[0])
-        read_only = command is not None and command.read_only
+        read_only = command is not None and command.replicable
         first = cluster.map.current(target_node)
 
         async def find() -> Node:
