@@ -15,27 +15,9 @@ from redis_manager_fastapi import (
     RedisUnavailableError,
     TooManyWaitersError,
 )
-from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.managers import assert_at_rest, open_descriptors, opened, pool_of, until, until_state
-
-
-async def acquire(manager: RedisManager) -> DedicatedConnection:
-    return await manager.connection_pool.get_connection()
-
-
-def unread(connection: DedicatedConnection) -> int:
-    """How many bytes lie unread in the connection's stream."""
-    return len(getattr(connection._reader, "_buffer"))  # noqa: B009 (mypy does not know it)
-
-
-async def waited(manager: RedisManager, key: str) -> object:
-    """A command on a dedicated connection: XREAD, which blocks for milliseconds on any server."""
-    return await manager.redis.xread({key: "$"}, block=10)
-
-
-async def release(manager: RedisManager, connection: DedicatedConnection) -> None:
-    await manager.connection_pool.release(connection)
+from tests.pool.leasing import acquire, release, waited
 
 
 async def test_dropped_leases_do_not_wear_the_pool_out(redis_url: str) -> None:
@@ -214,72 +196,6 @@ async def test_a_connection_that_fails_to_open_gives_its_place_back(
         await asyncio.sleep(manager.settings.health.backoff_cap)
 
         await release(manager, await acquire(manager))
-
-
-async def test_unread_data_never_reaches_the_next_lease(redis_url: str) -> None:
-    async with opened(redis_url) as manager:
-        connection = await acquire(manager)
-        await connection.send_command("ECHO", "for someone else")
-        await until(lambda: unread(connection))
-        await release(manager, connection)
-
-        assert not connection.is_connected
-        async with manager.connection() as pinned:
-            assert await pinned.echo("mine") == "mine"
-
-
-async def test_data_that_came_while_idle_never_reaches_the_next_lease(redis_url: str) -> None:
-    async with opened(redis_url) as manager:
-        connection = await acquire(manager)
-        await release(manager, connection)
-        await connection.send_command("ECHO", "stray")
-        await until(lambda: unread(connection))
-
-        async with manager.connection() as pinned:
-            assert await pinned.echo("mine") == "mine"
-        assert not connection.is_connected
-
-
-async def test_a_connection_that_the_server_closed_while_idle_costs_no_error(
-    redis_server: RedisServer,
-) -> None:
-    async with opened(redis_server.url) as manager:
-        connection = await acquire(manager)
-        await connection.send_command("CLIENT", "ID")
-        number = await connection.read_response()
-        connection.session_starts()
-        await release(manager, connection)
-        async with redis_server.client() as admin:
-            await admin.execute_command("CLIENT", "KILL", "ID", number)
-
-        assert not await waited(manager, "nothing")
-
-
-async def test_a_session_that_was_changed_is_not_leased_again(redis_url: str) -> None:
-    async with opened(redis_url) as manager:
-        async with manager.connection() as pinned:
-            await pinned.select(5)
-            await pinned.set("where", "five")
-
-        assert manager.stats().idle == 0
-        assert not await waited(manager, "where")
-
-
-async def test_an_open_transaction_is_not_leased_again(redis_url: str) -> None:
-    async with opened(redis_url) as manager:
-        async with manager.connection() as pinned:
-            await pinned.execute_command("MULTI")
-
-        assert manager.stats().idle == 0
-
-
-async def test_giving_back_twice_changes_nothing(redis_url: str) -> None:
-    async with opened(redis_url) as manager:
-        connection = await acquire(manager)
-        await release(manager, connection)
-        await release(manager, connection)
-
-        assert manager.stats().idle == 1
 
 
 async def test_closing_fails_waiters_at_once(redis_url: str) -> None:
