@@ -43,7 +43,8 @@ async def execute_dedicated(client: "Redis", args: tuple[Any, ...], options: dic
             raise
         except RedisError as error:
             if not (reconnecting_helps(error) and again):
-                raise from_reply(error, pool.instance) from error.__cause__
+                translated = from_reply(error, pool.instance)
+                raise translated from translated.__cause__
             again = False
             await report_refusal(pool, error, deadline)
 
@@ -92,7 +93,8 @@ async def _execute_pinned(client: "Redis", args: tuple[Any, ...], options: dict[
     except RedisManagerError:
         raise
     except RedisError as error:
-        raise from_reply(error, pool.instance) from error.__cause__
+        translated = from_reply(error, pool.instance)
+        raise translated from translated.__cause__
 
 
 def _reply_deadline(client: "Redis", args: tuple[Any, ...], deadline: float) -> float | None:

@@ -32,7 +32,7 @@ class Pipeline(redis.asyncio.client.Pipeline):
     `ReplyLostError`.  Replies are never applied by halves.
 
     Attributes:
-        asking: Whether ASKING goes ahead of it, in the same write.
+        asking: Whether ASKING goes ahead of it, on the same connection.
     """
 
     def __init__(
@@ -60,7 +60,8 @@ class Pipeline(redis.asyncio.client.Pipeline):
         except RedisManagerError:
             raise
         except RedisError as error:
-            raise self._translated(error) from error.__cause__
+            translated = self._translated(error)
+            raise translated from translated.__cause__
 
     def _may_share(self) -> bool:
         call = self._client.call_options
@@ -108,6 +109,8 @@ class Pipeline(redis.asyncio.client.Pipeline):
                     self.command_stack, self.scripts = stack, scripts
                     self.explicit_transaction = explicit
                     try:
+                        if self.asking:
+                            await self._ask()
                         return await super().execute(raise_on_error)
                     except ReplyLostError as error:
                         if error.maybe_executed and not again:
@@ -123,6 +126,16 @@ class Pipeline(redis.asyncio.client.Pipeline):
             lost = error.__context__
             if isinstance(lost, RedisManagerError) and lost.maybe_executed:
                 raise lost from None
+            raise
+
+    async def _ask(self) -> None:
+        """Lease the connection that redis-py's `execute` takes, and send ASKING on it."""
+        try:
+            self.connection = await self.connection_pool.get_connection()
+            await self.connection.send_command("ASKING")
+            await self.connection.read_response()
+        except BaseException:
+            await self.reset()
             raise
 
     def _translated(self, error: RedisError) -> Exception:

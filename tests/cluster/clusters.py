@@ -14,7 +14,11 @@ from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.managers import open_descriptors, until
 
-PATIENT: dict[str, Any] = {"outage": {"grace": 10.0}, "timeout": {"command": 10.0}}
+PATIENT: dict[str, Any] = {
+    "outage": {"grace": 10.0},
+    "timeout": {"command": 10.0},
+    "pool": {"acquire_timeout": 10.0},
+}
 
 
 def cluster_of(manager: RedisManager) -> Cluster:

@@ -364,7 +364,8 @@ async def test_reads_go_to_replicas_by_setting(
         assert {i // 3 for i, calls in enumerate(read) if calls} == replicas
 
 
-async def test_a_cursor_stays_with_the_primary(shared: ClusterDeployment) -> None:
+@pytest.mark.parametrize("dedicated", [False, True])
+async def test_a_cursor_stays_with_the_primary(shared: ClusterDeployment, dedicated: bool) -> None:
     """A cursor of one server means nothing to another: elements would be missed."""
     async with opened(shared.url, cluster={"reads": "any"}) as manager:
         fields: Any = {f"field {n}": str(n) for n in range(2000)}
@@ -373,7 +374,8 @@ async def test_a_cursor_stays_with_the_primary(shared: ClusterDeployment) -> Non
         for server in shared.nodes:
             await server.command("CONFIG RESETSTAT")
 
-        found = {field: value async for field, value in manager.redis.hscan_iter("hash")}
+        client = manager.redis.with_options(dedicated=dedicated)
+        found = {field: value async for field, value in client.hscan_iter("hash")}
 
         assert found == fields
         scans = [await reads_of(server, "hscan") for server in shared.nodes]

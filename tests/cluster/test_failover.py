@@ -164,13 +164,15 @@ async def test_a_frozen_primary_is_that_shard_s_trouble_alone(
         assert not spared.failed
 
 
-async def test_clusterdown_everywhere_is_waited_out_within_grace() -> None:
+@pytest.mark.parametrize("dedicated", [False, True])
+async def test_clusterdown_everywhere_is_waited_out_within_grace(dedicated: bool) -> None:
     """With full coverage required, one lost primary stops all shards until the election."""
     async with ClusterDeployment(full_coverage=True) as deployment:
         keys = [key for shard in shard_keys(deployment) for key in shard]
         async with opened(deployment.url, **PATIENT) as manager:
             await fill(deployment, manager, keys)
-            async with steady_load(manager.redis, keys, read) as outcomes:
+            client = manager.redis.with_options(dedicated=dedicated)
+            async with steady_load(client, keys, read) as outcomes:
                 await asyncio.sleep(0.3)
                 await deployment.primaries[0].kill()
                 await deployment.promoted(deployment.replica_of(0))

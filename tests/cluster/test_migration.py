@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import RedisManager
+from redis_manager_fastapi import RedisCluster
 from redis_manager_fastapi.testing.cluster import (
     ClusterDeployment,
     begin_move,
@@ -125,8 +125,9 @@ async def test_large_and_dedicated_commands_follow_ask_too(
         assert await dedicated.get(keys[0]) == large
 
 
+@pytest.mark.parametrize("dedicated", [False, True])
 async def test_pipelines_and_transactions_follow_ask_and_moved(
-    deployment: ClusterDeployment,
+    deployment: ClusterDeployment, dedicated: bool
 ) -> None:
     slot, keys = slot_and_keys(deployment)
     elsewhere = keys_in(deployment.slots_of(2), 1)[0]
@@ -135,24 +136,25 @@ async def test_pipelines_and_transactions_follow_ask_and_moved(
         for key in keys:
             await manager.redis.set(key, 1)
         await half_moved(deployment, slot, keys)
-        assert await pipelined(manager, [*keys, elsewhere]) == [2, 2, 2, 2, 1]
-        assert await in_transaction(manager, keys) == [3, 3, 3, 3]
+        client = manager.cluster.with_options(dedicated=dedicated)
+        assert await pipelined(client, [*keys, elsewhere]) == [2, 2, 2, 2, 1]
+        assert await in_transaction(client, keys) == [3, 3, 3, 3]
         source, target = deployment.primaries[:2]
         async with source.client() as old, target.client() as new:
             await end_move(slot, old, new, (await node_id(source), await node_id(target)))
-        assert await in_transaction(manager, keys) == [4, 4, 4, 4]
-        assert await pipelined(manager, [*keys, elsewhere]) == [5, 5, 5, 5, 2]
+        assert await in_transaction(client, keys) == [4, 4, 4, 4]
+        assert await pipelined(client, [*keys, elsewhere]) == [5, 5, 5, 5, 2]
 
 
-async def pipelined(manager: RedisManager, keys: list[str]) -> list[Any]:
-    pipe = manager.cluster.pipeline()
+async def pipelined(client: RedisCluster, keys: list[str]) -> list[Any]:
+    pipe = client.pipeline()
     for key in keys:
         pipe.incr(key)
     return await pipe.execute()
 
 
-async def in_transaction(manager: RedisManager, keys: list[str]) -> list[Any]:
-    pipe = manager.cluster.pipeline(transaction=True)
+async def in_transaction(client: RedisCluster, keys: list[str]) -> list[Any]:
+    pipe = client.pipeline(transaction=True)
     for key in keys:
         pipe.incr(key)
     return await pipe.execute()

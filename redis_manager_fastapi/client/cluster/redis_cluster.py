@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis._parsers.commands import CommandPolicies
 from redis.asyncio.cluster import ClusterNode
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
+from redis.commands import READ_COMMANDS
 from redis.exceptions import RedisClusterException, ResponseError, SlotNotCoveredError
 
 from redis_manager_fastapi.client.cluster.bound import BoundCluster
@@ -18,9 +19,6 @@ from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
 from redis_manager_fastapi.pool.request import Request
-
-if TYPE_CHECKING:
-    pass
 
 _running_loop = asyncio.get_running_loop
 
@@ -178,6 +176,13 @@ class RedisCluster(BoundCluster):
             raise RedisClusterException(f"{command} - all keys must map to the same key slot")
         slot: int = await super()._determine_slot(command, *args)
         return slot
+
+    async def get_nodes_from_slot(self, command: str, *args: Any) -> list[Any]:
+        """Return the node for a command with keys, as a list; a cursor's is the primary."""
+        listed = SHARED.get(command)
+        replicable = listed.replicable if listed is not None else command in READ_COMMANDS
+        slot = await self._determine_slot(command, *args)
+        return [self.nodes_manager.get_node_from_slot(slot, replicable)]
 
     async def targets(self, args: tuple[Any, ...], given: Any) -> list[Any]:
         """Return the nodes that redis-py's rules, or the caller, send a command to."""
