@@ -203,7 +203,7 @@ async def test_each_caller_gets_its_own_replies(manager: RedisManager) -> None:
 
 
 async def test_one_connection_per_primary_serves_many_callers(shared: ClusterDeployment) -> None:
-    async with opened(shared.url) as manager:
+    async with opened(shared.url, pipelining={"enabled": True}) as manager:
         keys = [f"key:{number}" for number in range(500)]
         await asyncio.gather(*(manager.redis.set(key, key) for key in keys))
         assert [node_at(manager, each).open().stats().connects for each in shared.primaries] == [

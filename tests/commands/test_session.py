@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 import redis
@@ -42,7 +43,8 @@ ACTS: dict[str, Act] = {
 @pytest.fixture
 async def manager(redis_url: str) -> AsyncIterator[RedisManager]:
     """Return a manager with a single dedicated connection, so that the next lease gets it."""
-    async with RedisManager(url=redis_url, pool={"max_connections": 1}) as manager:
+    settings: dict[str, Any] = {"pool": {"max_connections": 1}, "pipelining": {"enabled": True}}
+    async with RedisManager(url=redis_url, **settings) as manager:
         yield manager
 
 

@@ -72,7 +72,8 @@ async def test_kill_with_commands_queued(
     durable_server: RedisServer, bystander: RedisServer
 ) -> None:
     """Row 4: what the socket did not take any more goes out after the restart, writes too."""
-    async with upheld(durable_server, bystander, outage={"grace": 2.0}) as trial:
+    limits: dict[str, Any] = {"outage": {"grace": 2.0}, "pipelining": {"enabled": True}}
+    async with upheld(durable_server, bystander, **limits) as trial:
         durable_server.pause()
         filling = [asyncio.ensure_future(trial.redis.set(f"{n}", BULK)) for n in range(100)]
         await asyncio.sleep(0)

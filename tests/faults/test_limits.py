@@ -42,7 +42,7 @@ async def test_exhausted(
 
 async def test_full_link(redis_server: RedisServer, bystander: RedisServer) -> None:
     """Row 26: a shared connection with no room makes callers wait within their own deadline."""
-    pipelining = {"max_in_flight": 5}
+    pipelining = {"enabled": True, "max_in_flight": 5}
     async with upheld(redis_server, bystander, pipelining=pipelining) as trial:
         redis_server.pause()
         calls = [asyncio.create_task(trial.read()) for _ in range(50)]

@@ -11,8 +11,8 @@ from tests.managers import until
 
 KEYS = [f"key:{number}" for number in range(20)]
 PATIENT: dict[str, Any] = {"outage": {"grace": 10.0}, "timeout": {"command": 10.0}}
-REPLICA: dict[str, Any] = {"sentinel": {"reads": "replica"}}
-ANY: dict[str, Any] = {"sentinel": {"reads": "any"}}
+REPLICA: dict[str, Any] = {"sentinel": {"reads": "replica"}, "pipelining": {"enabled": True}}
+ANY: dict[str, Any] = {"sentinel": {"reads": "any"}, "pipelining": {"enabled": True}}
 
 # What is allowed beside the bound that a test is about, in seconds.
 SLACK = 0.3

@@ -19,7 +19,11 @@ from tests.load import assert_counted_at_most_once, count, read, steady_load
 from tests.managers import opened, pool_of, until, until_state
 
 KEYS = [f"key:{number}" for number in range(20)]
-PATIENT = {"outage": {"grace": 10.0}, "timeout": {"command": 10.0}}
+PATIENT: dict[str, Any] = {
+    "outage": {"grace": 10.0},
+    "timeout": {"command": 10.0},
+    "pool": {"acquire_timeout": 10.0},
+}
 
 
 async def fill(manager: RedisManager) -> None:

@@ -45,7 +45,8 @@ async def shared() -> AsyncIterator[SentinelDeployment]:
 async def test_reads_arrive_where_the_setting_says(
     shared: SentinelDeployment, reads: str, at_the_primary: int, at_one_replica: int
 ) -> None:
-    async with opened(shared.url, sentinel={"reads": reads}) as manager:
+    settings = {**REPLICA, "sentinel": {"reads": reads}}
+    async with opened(shared.url, **settings) as manager:
         if reads != "primary":
             await until_read_from_a_replica(manager)
         await fill(manager)
@@ -135,7 +136,8 @@ async def test_a_request_too_large_to_share_stays_with_the_primary(
 
 
 async def test_all_connections_to_replicas_go_to_the_same_one(shared: SentinelDeployment) -> None:
-    settings = {"pipelining": {"connections": 3}, "client_name": "the-app", **REPLICA}
+    pipelining = {"enabled": True, "connections": 3}
+    settings = {**REPLICA, "pipelining": pipelining, "client_name": "the-app"}
 
     async with opened(shared.url, **settings) as manager:
         await until_read_from_a_replica(manager)
