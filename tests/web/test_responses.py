@@ -211,6 +211,7 @@ async def test_overdue_command_is_504(
         return await r.get("key")
 
     site = await serve(app)
+    await site.until("/", 200)  # so that a connection is open, whichever kind it takes
     redis_server.pause()
     response = await site.http.get("/")
     redis_server.resume()
