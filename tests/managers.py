@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from redis_manager_fastapi import PoolState, RedisManager
+from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.pool.pool import Pool
 
 
@@ -41,6 +42,11 @@ def assert_at_rest(manager: RedisManager) -> None:
     book = pool_of(manager).leases.book
     assert (stats.leased, stats.opening, stats.waiting, stats.clients) == (0, 0, 0, 0)
     assert book.free == book.capacity
+
+
+async def block(redis: Redis, seconds: float) -> None:
+    """Block on what never comes: a stream, since BLPOP takes whole seconds before Redis 6."""
+    assert not await redis.xread({"nothing": "$"}, block=round(seconds * 1000))
 
 
 @asynccontextmanager

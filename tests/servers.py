@@ -19,6 +19,10 @@ def has(*, redis: str, valkey: str = FORK) -> bool:
     return version.number >= tuple(int(part) for part in wanted.split("."))
 
 
+# Before Redis 6 the server looks `hz` times a second whether a blocking command is over.
+PROMPT: dict[str, int] = {} if has(redis="6.0") else {"hz": 500}
+
+
 def reason(what: str, *, redis: str, valkey: str = FORK) -> str:
     """Return the sentence that a skipped test gives."""
     other = "" if valkey == FORK else f" or Valkey {valkey}"

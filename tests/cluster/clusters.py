@@ -39,6 +39,12 @@ def node_at(manager: RedisManager, server: RedisServer) -> Node:
     return next(n for n in cluster_of(manager).map.nodes if n.address.port == server.port)
 
 
+def ports_of(manager: RedisManager, slots: range) -> set[int]:
+    """The ports of the nodes that the manager takes for the primaries of *slots*."""
+    found = [cluster_of(manager).map.choose(slot) for slot in slots]
+    return {node.address.port for node in found if node is not None}
+
+
 def assert_at_rest(manager: RedisManager) -> None:
     """Nothing is leased, nobody waits, and every place is accounted for (I1, I3)."""
     stats = manager.stats()

@@ -126,7 +126,7 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("type", ("{t}z",), {}),
     ("rename", ("{t}b", "{t}d"), {}),
     ("ping", (), {}),
-    ("dbsize", (), {}),
+    ("dbsize", (), {"target_nodes": "primaries"}),
     ("delete", ("{t}a", "elsewhere"), {}),
     ("keyslot", ("{t}a",), {}),
     ("cluster_keyslot", ("{t}a",), {}),

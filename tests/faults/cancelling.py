@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from tests.faults.stepping import Moment, Stepper
 from tests.faults.trial import Trial
-from tests.managers import assert_at_rest
+from tests.managers import assert_at_rest, block
 
 MOMENTS = get_args(Moment)
 CROWD = 25
@@ -39,7 +39,7 @@ async def lease(trial: Trial) -> None:
 
 async def blocking(trial: Trial) -> None:
     """A command that blocks."""
-    assert await trial.redis.blpop(["nothing"], timeout=0.001) is None
+    await block(trial.redis, 0.001)
 
 
 async def watched(trial: Trial) -> None:

@@ -19,9 +19,11 @@ from redis_manager_fastapi import RedisManagerError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.faults.invariants import upheld
 from tests.faults.trial import Trial
+from tests.servers import has
 
 KINDS = ("read", "read", "write", "write", "transact", "block", "read_batch")
 LONGEST = 1.5  # seconds of one fault
+PAUSES = [("ALL",), ("WRITE",)] if has(redis="6.2") else [()]
 
 
 class Chaos:
@@ -136,8 +138,8 @@ class Chaos:
             await asyncio.sleep(seconds / 10)
 
     async def _pause(self, seconds: float) -> None:
-        mode = self._random.choice(["ALL", "WRITE"])
-        await self._server.command("CLIENT", "PAUSE", int(seconds * 500) + 1, mode)
+        milliseconds = int(seconds * 500) + 1
+        await self._server.command("CLIENT", "PAUSE", milliseconds, *self._random.choice(PAUSES))
         await asyncio.sleep(seconds / 2)
 
     async def _out_of_memory(self, seconds: float) -> None:

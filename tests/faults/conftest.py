@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from redis_manager_fastapi.testing import RedisServer
+from tests.servers import PROMPT
 
-DURABLE = {"appendonly": "yes", "appendfsync": "no"}
+DURABLE: dict[str, str | int] = {"appendonly": "yes", "appendfsync": "no", **PROMPT}
 """Written before each reply: what callers were told has run survives a kill of the process."""
 
 

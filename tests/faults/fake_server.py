@@ -88,7 +88,7 @@ class FakeServer:
             b"INCRBY": b":%d\r\n" % self._counter,
             b"MGET": b"*3\r\n$%d\r\n%d\r\n$-1\r\n$-1\r\n"
             % (len(str(self._counter)), self._counter),
-            b"BLPOP": b"*-1\r\n",
+            b"XREAD": b"*-1\r\n",
             b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n",
         }
         if name == b"ECHO":

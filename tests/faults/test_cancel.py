@@ -15,7 +15,7 @@ from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.faults.cancelling import MOMENTS, OPERATIONS, Operation, lease, storm
 from tests.faults.invariants import QUICK, upheld
 from tests.faults.stepping import Moment, Stepper
-from tests.managers import assert_at_rest, open_descriptors, pool_of, until
+from tests.managers import assert_at_rest, block, open_descriptors, pool_of, until
 
 ENOUGH = 500  # awaits, far beyond the longest operation
 
@@ -129,7 +129,7 @@ async def test_cancelled_while_draining(
     for n in range(1, 8):
         manager = RedisManager(url=redis_server.url, **QUICK, **mode)
         await manager.open()
-        working = asyncio.ensure_future(manager.redis.blpop(["nothing"], timeout=0.05))
+        working = asyncio.ensure_future(block(manager.redis, 0.05))
         await until(lambda manager=manager: manager.stats().leased == 1)
         closing = asyncio.ensure_future(Stepper(manager.aclose(), n, moment).run())
         await asyncio.wait({closing})

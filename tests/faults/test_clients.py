@@ -8,6 +8,7 @@ from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.faults.invariants import upheld
 from tests.faults.trial import SLACK
 from tests.managers import until
+from tests.servers import needs
 
 KILL = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
@@ -68,7 +69,7 @@ async def test_pause(
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         await trial.warm()
         async with trial.traffic(100, "write", "transact"):
-            await redis_server.command("CLIENT", "PAUSE", "1500", "ALL")
+            await redis_server.command("CLIENT", "PAUSE", "1500")
             began = trial.now
             await trial.detected(began)
             await until(lambda: trial.manager.is_ready)
@@ -82,6 +83,7 @@ async def test_pause(
         assert set(trial.errors()) <= {"RedisUnavailableError", *sent_or_queued}
 
 
+@needs("CLIENT PAUSE WRITE", redis="6.2")
 async def test_pause_of_writes(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy
 ) -> None:

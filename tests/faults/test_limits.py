@@ -9,7 +9,7 @@ from redis_manager_fastapi.testing import RedisServer
 from tests.faults.invariants import upheld
 from tests.faults.stepping import Stepper
 from tests.faults.trial import SLACK
-from tests.managers import until
+from tests.managers import block, until
 
 
 async def test_exhausted(
@@ -23,7 +23,7 @@ async def test_exhausted(
 
         async def ask() -> tuple[type[BaseException] | None, float]:
             try:
-                await trial.redis.blpop(["nothing"], timeout=0.01)
+                await block(trial.redis, 0.01)
             except (PoolTimeoutError, TooManyWaitersError) as error:
                 return type(error), trial.now
             return None, trial.now

@@ -12,6 +12,7 @@ from typing import Any
 from redis_manager_fastapi import RedisManager, RedisManagerError
 from redis_manager_fastapi.client.redis import Redis
 from tests.faults.lag import TICK, LagMeter
+from tests.managers import block
 
 SLACK = 0.05
 
@@ -153,7 +154,7 @@ class Trial:
         """Wait a moment for an element that never comes."""
 
         async def ask() -> None:
-            assert await self.redis.blpop(["nothing"], timeout=0.01) is None
+            await block(self.redis, 0.01)
 
         return await self._record("block", ask)
 

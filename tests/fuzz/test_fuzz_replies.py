@@ -20,6 +20,7 @@ from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.server import RedisServer
+from tests.servers import needs
 
 REPLIES = int(os.environ.get("FUZZ_REPLIES", "10000"))
 SEED = int(os.environ.get("FUZZ_SEED") or random.SystemRandom().randrange(2**32))
@@ -102,7 +103,7 @@ class Caller:
 
     async def write(self) -> None:
         token = self._ledger.token()
-        got = await self._client.set(token, token, px=60_000, get=True)
+        got = await self._client.getset(token, token)
         self._ledger.check(got, None)
         self._ledger.check(await self._client.get(token), self.text(token))
 
@@ -126,8 +127,8 @@ class Caller:
         self._ledger.check(type(got[-1]).__name__, "int" if transaction else "ResponseError")
 
     async def block(self) -> None:
-        token = self._ledger.token()
-        self._ledger.check(await self._client.blpop([token], timeout=0.01), None)
+        stream: Any = {self._ledger.token(): "$"}  # in RESP3 redis-py makes a dict of nothing
+        self._ledger.check(list(await self._client.xread(stream, block=10)), [])
 
     async def configuration(self) -> None:
         got = await self._client.config_get("databases")
@@ -232,7 +233,10 @@ def value(number: int) -> str:
     return f"value:{number}:" + "é" * (number * number % 997)
 
 
-@pytest.fixture(params=[2, 3], ids=["resp2", "resp3"])
+RESP3 = pytest.param(3, id="resp3", marks=needs("RESP3 (HELLO)", redis="6.0"))
+
+
+@pytest.fixture(params=[pytest.param(2, id="resp2"), RESP3])
 async def manager(
     request: pytest.FixtureRequest, redis_server: RedisServer, fault_proxy: FaultProxy
 ) -> AsyncIterator[RedisManager]:

@@ -10,6 +10,7 @@ import redis.asyncio
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.pool.commands import SHARED
 from redis_manager_fastapi.testing.server import RedisServer
+from tests.servers import needs
 
 from . import scenarios, transaction_scenarios
 from .conftest import RESP3, Pair, Variant
@@ -97,8 +98,6 @@ class Routes:
 @pytest.fixture
 async def routes(pair: Pair, our_server: RedisServer) -> AsyncIterator[Routes]:
     async with our_server.client() as control:
-        if "tot-cmds" not in (await control.client_list())[0]:
-            pytest.skip(f"CLIENT LIST's tot-cmds is not in {await our_server.version()}")
         found = Routes(control, pair)
         await found.look()
         yield found
@@ -112,7 +111,11 @@ _UNROUTED = {
     "client_kill_filter": "asks about the connections themselves",
     "nosuchmethod": "is none",
 }
-_PLAIN = [Variant(), pytest.param(Variant(protocol=3), marks=RESP3)]
+_COUNTED = needs("CLIENT LIST's tot-cmds", redis="8.2", valkey="8.0")
+_PLAIN = [
+    pytest.param(Variant(), marks=_COUNTED),
+    pytest.param(Variant(protocol=3), marks=(RESP3, _COUNTED)),
+]
 _ROUTED = [name for name in FAMILIES if name not in {"wrong", "arguments", "binary", "absent"}]
 
 
@@ -168,6 +171,7 @@ async def test_whatever_is_not_listed_takes_its_whole_pipeline_along(
     assert ran["SET"] == ran["KEYS"] == 1
 
 
+@_COUNTED
 @pytest.mark.parametrize("variant", [Variant(pipelining=False)], indirect=True, ids=str)
 async def test_nothing_is_shared_with_pipelining_off(pair: Pair, routes: Routes) -> None:
     ours: Any = pair.ours

@@ -9,14 +9,13 @@ import pytest
 
 from redis_manager_fastapi.testing import RedisServer
 
-from .serving import Serve, Site, serving
+from .serving import Serve, Site, environment, serving
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("REDIS_"):
-            monkeypatch.delenv(name)
+    for name in os.environ.keys() - environment():
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -19,9 +19,12 @@ import websockets.asyncio.client
 from websockets.asyncio.client import ClientConnection
 
 from redis_manager_fastapi.testing import RedisServer
+from redis_manager_fastapi.testing.binary import VARIABLE
 
 PATIENCE = 30.0
 TICK = 0.01
+CHOSEN = {VARIABLE, "REDIS_PIPELINING__ENABLED"}
+"""What a run of the whole suite may choose."""
 
 
 class StartError(Exception):
@@ -184,9 +187,9 @@ async def clients_fall_to(expected: int, server: RedisServer) -> None:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment with no `REDIS_*` but the given ones."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_")}
-    return {**kept, **variables}
+    """Return this process's environment with no `REDIS_*` but the given ones and `CHOSEN`."""
+    ours = {name for name in os.environ if name.startswith("REDIS_") and name not in CHOSEN}
+    return {name: os.environ[name] for name in os.environ.keys() - ours} | variables
 
 
 @asynccontextmanager

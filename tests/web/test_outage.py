@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from redis_manager_fastapi import RedisDep, RedisManager, health_router
 from redis_manager_fastapi.testing import RedisServer
+from tests.servers import needs
 
 from .serving import Serve, Site
 
@@ -122,6 +123,7 @@ async def test_short_restart_costs_no_read(
     assert {response.status_code for response in responses} == {200}
 
 
+@needs("ACL", redis="6.0")
 async def test_answers_hold_no_secret(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     """Neither bodies, headers nor the log tell the user, the password, the host or the port."""
     directives = {"user": "alice on >s3cret ~* &* +@all"}

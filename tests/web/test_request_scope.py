@@ -13,6 +13,7 @@ from starlette.responses import StreamingResponse
 
 from redis_manager_fastapi import ClientEndedError, Redis, RedisDep, RedisManager
 from redis_manager_fastapi.testing import RedisServer
+from tests.managers import block
 
 from .serving import TICK, Serve, Site, clients_fall_to, eventually, serving
 
@@ -130,7 +131,7 @@ async def test_slow_downloads_hold_no_connection(
     @app.get("/slow")
     async def slow(r: RedisDep) -> StreamingResponse:
         await r.incr("downloads")
-        await r.blpop(["nothing"], timeout=0.01)  # a dedicated connection, given back
+        await block(r, 0.01)  # a dedicated connection, given back
 
         async def body() -> AsyncIterator[bytes]:
             for _ in range(MANY):
@@ -180,7 +181,7 @@ async def test_client_that_disconnects_leaves_nothing_behind(
     @app.get("/blocked")
     async def blocked(r: RedisDep) -> None:
         entered.set()
-        await r.blpop(["nothing"], timeout=0.3)
+        await block(r, 0.3)
 
     @app.get("/stream")
     async def stream(r: RedisDep) -> StreamingResponse:
@@ -214,7 +215,7 @@ async def test_nothing_leaks_over_an_app_s_life(redis_server: RedisServer, redis
         @app.get("/")
         async def route(r: RedisDep) -> None:
             await asyncio.gather(*(r.incr("hits") for _ in range(50)))
-            await r.blpop(["nothing"], timeout=0.01)
+            await block(r, 0.01)
             async with r.pubsub() as pubsub:
                 await pubsub.subscribe("news")
 

@@ -1,0 +1,16 @@
+"""What all tests share: `redis_server` is the package's own, but on a server that wants help."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from redis_manager_fastapi.testing import RedisServer
+from tests.servers import PROMPT
+
+if PROMPT:
+
+    @pytest.fixture
+    async def redis_server() -> AsyncIterator[RedisServer]:
+        """A server of this test's own, which ends blocking commands in time."""
+        async with RedisServer(PROMPT) as server:
+            yield server
