@@ -10,3 +10,10 @@ async def deployment() -> AsyncIterator[ClusterDeployment]:
     """Three primaries, each with a replica."""
     async with ClusterDeployment() as deployment:
         yield deployment
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[ClusterDeployment]:
+    """A Cluster that these tests leave as they found it, but for its data."""
+    async with ClusterDeployment() as deployment:
+        yield deployment

@@ -15,23 +15,12 @@ from redis.exceptions import (
 )
 from redis.maint_notifications import MaintNotificationsConfig
 
-from redis_manager_fastapi import ClientEndedError, RedisManager, ReplyLostError
-from redis_manager_fastapi.client.cluster.keys import KEYS_OF, ONE_KEY
-from redis_manager_fastapi.pool.commands import SHARED
+from redis_manager_fastapi import ClientEndedError, RedisManager
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from redis_manager_fastapi.testing.server import RedisServer
-from tests.cluster.clusters import assert_at_rest, cluster_of, node_at, opened
-from tests.managers import until
+from tests.cluster.clusters import assert_at_rest, node_at, opened
 from tests.servers import needs
 
 MIXED = [f"key:{number}" for number in range(30)]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared() -> AsyncIterator[ClusterDeployment]:
-    """A Cluster that these tests leave as they found it, but for its data."""
-    async with ClusterDeployment() as deployment:
-        yield deployment
 
 
 @pytest_asyncio.fixture(
@@ -78,30 +67,6 @@ async def test_the_client_is_redis_py_s_cluster_client(manager: RedisManager) ->
     assert manager.cluster is manager.redis
 
 
-EXAMPLES: dict[str, tuple[str, ...]] = {
-    "BITOP": ("AND", "a", "b", "c"),
-    "COPY": ("a", "b"),
-    "GEOSEARCHSTORE": ("a", "b", "FROMMEMBER", "m", "BYRADIUS", "1", "m"),
-    "LCS": ("a", "b"),
-    "LMOVE": ("a", "b", "LEFT", "LEFT"),
-    "LMPOP": ("2", "a", "b", "LEFT"),
-    "RENAME": ("a", "b"),
-    "RENAMENX": ("a", "b"),
-    "RPOPLPUSH": ("a", "b"),
-    "SINTERCARD": ("2", "a", "b"),
-    "SMOVE": ("a", "b", "m"),
-    "ZDIFF": ("2", "a", "b"),
-    "ZDIFFSTORE": ("z", "2", "a", "b"),
-    "ZINTER": ("2", "a", "b"),
-    "ZINTERCARD": ("2", "a", "b"),
-    "ZINTERSTORE": ("z", "2", "a", "b"),
-    "ZMPOP": ("2", "a", "b", "MIN"),
-    "ZRANGESTORE": ("a", "b", "0", "1"),
-    "ZUNION": ("2", "a", "b"),
-    "ZUNIONSTORE": ("z", "2", "a", "b"),
-    "EVAL_RO": ("script", "2", "a", "b", "c"),
-    "EVALSHA_RO": ("digest", "2", "a", "b", "c"),
-}
 CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("set", ("{t}a", "1"), {"nx": True}),
     ("get", ("{t}a",), {}),
@@ -345,122 +310,3 @@ async def test_what_a_scope_forgot_is_closed_at_its_end(
 
     assert "closed what a client left open at its end: a pub/sub" in caplog.text
     assert_at_rest(manager)
-
-
-@pytest.mark.parametrize(("reads", "replicas"), [("replica", {1}), ("any", {0, 1})])
-async def test_reads_go_to_replicas_by_setting(
-    shared: ClusterDeployment, reads: str, replicas: set[int]
-) -> None:
-    async with opened(shared.url, cluster={"reads": reads}) as manager:
-        await manager.redis.set("key", "value")
-        await until(lambda: all(node.serving for node in cluster_of(manager).map.nodes))
-        for server in shared.nodes:
-            await server.command("CONFIG RESETSTAT")
-        await asyncio.sleep(0.1)
-        for _ in range(20):
-            assert await manager.redis.get("key") == "value"
-        read = [await reads_of(server) for server in shared.nodes]
-        assert sum(read) == 20
-        assert {i // 3 for i, calls in enumerate(read) if calls} == replicas
-
-
-@pytest.mark.parametrize("dedicated", [False, True])
-async def test_a_cursor_stays_with_the_primary(shared: ClusterDeployment, dedicated: bool) -> None:
-    """A cursor of one server means nothing to another: elements would be missed."""
-    async with opened(shared.url, cluster={"reads": "any"}) as manager:
-        fields: Any = {f"field {n}": str(n) for n in range(2000)}
-        await manager.redis.hset("hash", mapping=fields)
-        await until(lambda: all(node.serving for node in cluster_of(manager).map.nodes))
-        for server in shared.nodes:
-            await server.command("CONFIG RESETSTAT")
-
-        client = manager.redis.with_options(dedicated=dedicated)
-        found = {field: value async for field, value in client.hscan_iter("hash")}
-
-        assert found == fields
-        scans = [await reads_of(server, "hscan") for server in shared.nodes]
-        assert sum(scans) > 20
-        assert not any(scans[len(shared.primaries) :])
-        await manager.redis.delete("hash")
-
-
-async def reads_of(server: RedisServer, command: str = "get") -> int:
-    stats = await server.command("INFO", "commandstats")
-    return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
-
-
-async def test_a_lost_replica_s_reads_go_elsewhere(deployment: ClusterDeployment) -> None:
-    async with opened(deployment.url, cluster={"reads": "replica"}) as manager:
-        await manager.redis.set("key", "value")
-        await until(lambda: all(node.serving for node in cluster_of(manager).map.nodes))
-        for replica in deployment.replicas:
-            await replica.kill()
-        for _ in range(50):
-            assert await manager.redis.get("key") == "value"
-
-
-async def test_a_pipeline_whose_shard_is_lost_tells_about_that_shard_alone(
-    deployment: ClusterDeployment,
-) -> None:
-    keys = [f"key:{number}" for number in range(12)]
-
-    async with opened(deployment.url) as manager:
-        for server in (deployment.replica_of(0), deployment.primaries[0]):
-            server.pause()
-        slow = manager.cluster.with_options(timeout=0.3)
-        pipe = slow.pipeline()
-        for key in keys:
-            pipe.incr(key)
-        values = await pipe.execute(raise_on_error=False)
-        lost = [slow.keyslot(key) in deployment.slots_of(0) for key in keys]
-        assert [isinstance(value, Exception) for value in values] == lost
-        for server in (deployment.replica_of(0), deployment.primaries[0]):
-            server.resume()
-        assert any(lost)
-
-
-@needs("COMMAND listing subcommands", redis="7.0")
-async def test_the_keys_of_listed_commands_are_where_the_table_says(
-    redis_server: RedisServer,
-) -> None:
-    """`ONE_KEY` and `KEYS_OF` agree with a running server."""
-    async with redis_server.client() as client:
-        client.response_callbacks.clear()
-        entries = await client.execute_command("COMMAND")
-    found = {}
-    for entry in entries:
-        found[entry[0].upper()] = (entry, 1)
-        for sub in entry[9]:
-            found[sub[0].upper().replace("|", " ")] = (sub, 2)
-    expected = {
-        name
-        for name, (entry, place) in found.items()
-        if name in SHARED
-        and (entry[3], entry[4]) == (place, place)
-        and "movablekeys" not in entry[2]
-        and name != "CLUSTERSCAN"
-    }
-
-    assert ONE_KEY.keys() & found.keys() == expected
-    async with redis_server.client() as client:
-        for name, rule in KEYS_OF.items():
-            args = EXAMPLES.get(name, ("a", "b", "c", "d"))
-            asked = await client.execute_command("COMMAND GETKEYS", name, *args)
-            assert asked == list(rule(args)), name
-
-
-async def test_a_write_in_flight_when_its_primary_dies_is_told_as_lost(
-    deployment: ClusterDeployment,
-) -> None:
-    key = "key"
-
-    async with opened(deployment.url) as manager:
-        index = next(i for i in range(3) if manager.cluster.keyslot(key) in deployment.slots_of(i))
-        primary = deployment.primaries[index]
-        slow = "local t = redis.call('TIME')[1]\nwhile redis.call('TIME')[1] - t < 2 do end"
-        script = asyncio.ensure_future(manager.redis.eval(slow, 1, key))
-        await asyncio.sleep(0.2)
-        await primary.kill()
-        with pytest.raises(ReplyLostError) as caught:
-            await script
-        assert caught.value.maybe_executed

@@ -1,0 +1,61 @@
+"""Where the keys of a command are, by this library's tables and by the server."""
+
+from redis_manager_fastapi.client.cluster.keys import KEYS_OF, ONE_KEY
+from redis_manager_fastapi.pool.commands import SHARED
+from redis_manager_fastapi.testing.server import RedisServer
+from tests.servers import needs
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "BITOP": ("AND", "a", "b", "c"),
+    "COPY": ("a", "b"),
+    "GEOSEARCHSTORE": ("a", "b", "FROMMEMBER", "m", "BYRADIUS", "1", "m"),
+    "LCS": ("a", "b"),
+    "LMOVE": ("a", "b", "LEFT", "LEFT"),
+    "LMPOP": ("2", "a", "b", "LEFT"),
+    "RENAME": ("a", "b"),
+    "RENAMENX": ("a", "b"),
+    "RPOPLPUSH": ("a", "b"),
+    "SINTERCARD": ("2", "a", "b"),
+    "SMOVE": ("a", "b", "m"),
+    "ZDIFF": ("2", "a", "b"),
+    "ZDIFFSTORE": ("z", "2", "a", "b"),
+    "ZINTER": ("2", "a", "b"),
+    "ZINTERCARD": ("2", "a", "b"),
+    "ZINTERSTORE": ("z", "2", "a", "b"),
+    "ZMPOP": ("2", "a", "b", "MIN"),
+    "ZRANGESTORE": ("a", "b", "0", "1"),
+    "ZUNION": ("2", "a", "b"),
+    "ZUNIONSTORE": ("z", "2", "a", "b"),
+    "EVAL_RO": ("script", "2", "a", "b", "c"),
+    "EVALSHA_RO": ("digest", "2", "a", "b", "c"),
+}
+
+
+@needs("COMMAND listing subcommands", redis="7.0")
+async def test_the_keys_of_listed_commands_are_where_the_table_says(
+    redis_server: RedisServer,
+) -> None:
+    """`ONE_KEY` and `KEYS_OF` agree with a running server."""
+    async with redis_server.client() as client:
+        client.response_callbacks.clear()
+        entries = await client.execute_command("COMMAND")
+    found = {}
+    for entry in entries:
+        found[entry[0].upper()] = (entry, 1)
+        for sub in entry[9]:
+            found[sub[0].upper().replace("|", " ")] = (sub, 2)
+    expected = {
+        name
+        for name, (entry, place) in found.items()
+        if name in SHARED
+        and (entry[3], entry[4]) == (place, place)
+        and "movablekeys" not in entry[2]
+        and name != "CLUSTERSCAN"
+    }
+
+    assert ONE_KEY.keys() & found.keys() == expected
+    async with redis_server.client() as client:
+        for name, rule in KEYS_OF.items():
+            args = EXAMPLES.get(name, ("a", "b", "c", "d"))
+            asked = await client.execute_command("COMMAND GETKEYS", name, *args)
+            assert asked == list(rule(args)), name

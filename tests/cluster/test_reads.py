@@ -1,0 +1,63 @@
+"""Reads from a Cluster's replicas by setting."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from redis_manager_fastapi.testing.server import RedisServer
+from tests.cluster.clusters import cluster_of, opened
+from tests.managers import until
+
+
+@pytest.mark.parametrize(("reads", "replicas"), [("replica", {1}), ("any", {0, 1})])
+async def test_reads_go_to_replicas_by_setting(
+    shared: ClusterDeployment, reads: str, replicas: set[int]
+) -> None:
+    async with opened(shared.url, cluster={"reads": reads}) as manager:
+        await manager.redis.set("key", "value")
+        await until(lambda: all(node.serving for node in cluster_of(manager).map.nodes))
+        for server in shared.nodes:
+            await server.command("CONFIG RESETSTAT")
+        await asyncio.sleep(0.1)
+        for _ in range(20):
+            assert await manager.redis.get("key") == "value"
+        read = [await reads_of(server) for server in shared.nodes]
+        assert sum(read) == 20
+        assert {i // 3 for i, calls in enumerate(read) if calls} == replicas
+
+
+@pytest.mark.parametrize("dedicated", [False, True])
+async def test_a_cursor_stays_with_the_primary(shared: ClusterDeployment, dedicated: bool) -> None:
+    """A cursor of one server means nothing to another: elements would be missed."""
+    async with opened(shared.url, cluster={"reads": "any"}) as manager:
+        fields: Any = {f"field {n}": str(n) for n in range(2000)}
+        await manager.redis.hset("hash", mapping=fields)
+        await until(lambda: all(node.serving for node in cluster_of(manager).map.nodes))
+        for server in shared.nodes:
+            await server.command("CONFIG RESETSTAT")
+
+        client = manager.redis.with_options(dedicated=dedicated)
+        found = {field: value async for field, value in client.hscan_iter("hash")}
+
+        assert found == fields
+        scans = [await reads_of(server, "hscan") for server in shared.nodes]
+        assert sum(scans) > 20
+        assert not any(scans[len(shared.primaries) :])
+        await manager.redis.delete("hash")
+
+
+async def reads_of(server: RedisServer, command: str = "get") -> int:
+    stats = await server.command("INFO", "commandstats")
+    return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
+
+
+async def test_a_lost_replica_s_reads_go_elsewhere(deployment: ClusterDeployment) -> None:
+    async with opened(deployment.url, cluster={"reads": "replica"}) as manager:
+        await manager.redis.set("key", "value")
+        await until(lambda: all(node.serving for node in cluster_of(manager).map.nodes))
+        for replica in deployment.replicas:
+            await replica.kill()
+        for _ in range(50):
+            assert await manager.redis.get("key") == "value"
