@@ -14,7 +14,12 @@ from benchmarks.processes import LeftOutError, served
 from benchmarks.wrk import Load, load, require_wrk
 from redis_manager_fastapi.testing.server import RedisServer
 
-CLIENTS = {"ours": "redis_manager_fastapi", "redis_py": "redis-py", "sdk": "fastapi-redis-sdk"}
+CLIENTS = {
+    "ours": "redis_manager_fastapi",
+    "redis_py": "redis-py",
+    "sdk": "fastapi-redis-sdk",
+    "bare": "bare protocol, hiredis",
+}
 ROUTES = ("none", "one", "ten")
 CONNECTIONS = 16
 CROWD = 500

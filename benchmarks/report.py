@@ -112,6 +112,7 @@ def _routes(plan: Plan, http: HTTPResults) -> Iterator[str]:
         " the same body. Requests per second with a good answer; in brackets the share of the same"
         " app's route without Redis. redis-py is one client over a `BlockingConnectionPool` of 50,"
         " its default, handed out by an `async def` dependency; fastapi-redis-sdk has its defaults."
+        " The bare protocol is handed out like redis-py, and shows what the routes cost at least."
     )
     yield f"![Share of the route without Redis]({ROUTES})"
     yield tables.http_table(http)
