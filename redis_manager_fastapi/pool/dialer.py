@@ -24,10 +24,13 @@ class Dialer:
 
     Attributes:
         connects: Attempts made, successful or not.
+        beside: Held by whoever connects beside the supervisor's first attempt, so
+            that two connects are in flight at most.
     """
 
     def __init__(self, topology: Topology, *, timeout: float, instance: str) -> None:
         self.connects = 0
+        self.beside = asyncio.Lock()
         self._topology = topology
         self._timeout = timeout
         self._instance = instance

@@ -95,7 +95,6 @@ class Leases:
         self._pause = settings.health.backoff_cap
         self._grace = settings.outage.grace
         self._refused: _Refusal | None = None
-        self._turn = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
 
     async def acquire(self, purpose: str, deadline: float) -> DedicatedConnection:
@@ -258,7 +257,10 @@ class Leases:
             refusal = self._fresh_refusal()
             if refusal is None:
                 try:
-                    connection = await self._dialer.dial_known()
+                    async with self._dialer.beside:
+                        if generation != self._host.generation:
+                            return None
+                        connection = await self._dialer.dial_known()
                 except RedisUnavailableError as error:
                     refusal = self._remember(error)
                     self._host.suspect(generation, Suspicion.LEASE_LOST, str(error))
@@ -285,7 +287,7 @@ class Leases:
     async def _reconnect(self, connection: DedicatedConnection) -> None:
         """Connect a leased connection again, for redis-py's pub/sub; one at a time."""
         await self._host.serving(self._loop.time() + self._command_timeout)
-        async with self._turn:
+        async with self._dialer.beside:
             refusal = self._fresh_refusal()
             if refusal is not None:
                 raise refusal.repeated()

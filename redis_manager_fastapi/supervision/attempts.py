@@ -7,7 +7,8 @@ sooner.  The first one keeps its whole limit, for a server that is only slow.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
@@ -29,30 +30,31 @@ class Attempts:
         self._random = random.Random()  # noqa: S311 (spreads load, keeps no secret)
 
     async def connect(self) -> list[DedicatedConnection]:
-        """Return what the first attempt to end has made; at most two are under way.
+        """Return what the first attempt to end has made.
 
         Raises:
             RedisUnavailableError: Or a subclass; the first attempt to end failed.
         """
-        attempts = [self._begin()]
+        attempts = [self._begin(self._attempt())]
         try:
             while not (ended := await self._first_ended(attempts)):
-                if self._second_allowed():
+                if self._second_allowed(attempts):
                     await _drop(attempts[1:])
-                    attempts[1:] = [self._begin()]
+                    attempts[1:] = [self._begin(self._attempt_beside())]
             attempts.remove(ended)
             return ended.result()
         finally:
             await _drop(attempts)
 
-    def _begin(self) -> Attempt:
+    def _begin(self, attempt: Coroutine[Any, Any, list[DedicatedConnection]]) -> Attempt:
         self.begun_at = self._pool.loop.time()
-        return self._pool.loop.create_task(self._attempt())
+        return self._pool.loop.create_task(attempt)
 
-    def _second_allowed(self) -> bool:
+    def _second_allowed(self, attempts: list[Attempt]) -> bool:
         """Not while opening, when nothing is to be healed; nor beside a lease's own connect."""
-        starting = self._pool.state is PoolState.STARTING
-        return not starting and not self._pool.leases.book.opening
+        if self._pool.state is PoolState.STARTING:
+            return False
+        return len(attempts) > 1 or not self._pool.dialer.beside.locked()
 
     async def _first_ended(self, attempts: list[Attempt]) -> Attempt | None:
         """Wait a while; return an attempt that has ended, a good one first."""
@@ -62,6 +64,10 @@ class Attempts:
         await asyncio.wait(attempts, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         ended = [attempt for attempt in attempts if attempt.done()]
         return min(ended, key=lambda attempt: attempt.exception() is not None, default=None)
+
+    async def _attempt_beside(self) -> list[DedicatedConnection]:
+        async with self._pool.dialer.beside:
+            return await self._attempt()
 
     async def _attempt(self) -> list[DedicatedConnection]:
         """Make all connections of a generation, or none."""

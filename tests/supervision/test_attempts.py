@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from redis_manager_fastapi import PoolState
+from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.faults.trial import eventually
@@ -80,3 +81,24 @@ async def test_what_a_loser_made_is_closed(
 
             await eventually(only_ours)
         assert len(pool_of(manager).links) == stats.links
+
+
+async def test_a_lease_s_connect_counts_as_the_second(
+    redis_server: RedisServer, fault_proxy: FaultProxy
+) -> None:
+    """While a lease's own connect hangs, the probe's first attempt stays alone."""
+    async with opened(fault_proxy.url, health=HEALTH, **PATIENT) as manager:
+        pool, blocking = pool_of(manager), manager.redis.with_options(dedicated=True)
+        await fault_proxy.black_hole(existing=False)
+        leases = [asyncio.ensure_future(blocking.get("key")) for _ in range(5)]
+        await until(lambda: pool.dialer.beside.locked())
+        pool.suspect(pool.generation, Suspicion.REFUSING, "a test")
+        most = 0
+        ends = pool.loop.time() + 4 * HEALTH["backoff_cap"]
+        while pool.loop.time() < ends:
+            most = max(most, (await fault_proxy.stats()).open)
+        for lease in leases:
+            lease.cancel()
+        await asyncio.gather(*leases, return_exceptions=True)
+
+        assert most == 3  # the shared connection, the lease's and the probe's
