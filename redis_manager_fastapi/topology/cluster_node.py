@@ -8,7 +8,7 @@ from redis.exceptions import NoPermissionError
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
-from redis_manager_fastapi.topology.options import common_options, tls_options
+from redis_manager_fastapi.topology.options import target_at
 from redis_manager_fastapi.topology.protocol import Target
 
 
@@ -33,12 +33,7 @@ class ClusterNode:
         read_only: bool = False,
         to_serve: bool = True,
     ) -> None:
-        options = common_options(settings, credentials)
-        options |= {"host": address.host, "port": address.port, "db": 0}
-        if settings.tls.enabled:
-            self._target = Target("tls", options | tls_options(settings))
-        else:
-            self._target = Target("tcp", options)
+        self._target = target_at(settings, credentials, address.host, address.port, db=0)
         self._read_only = read_only
         self._to_serve = to_serve
 

@@ -8,6 +8,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.credentials import FileCredentialProvider
+from redis_manager_fastapi.topology.protocol import Target
 
 # Made once: without it redis-py 8.1 reads its own version from disk at every connect.
 DRIVER = DriverInfo()
@@ -29,6 +30,20 @@ def common_options(
     if settings.protocol == 3:
         options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
     return options | credential_options(settings, credentials)
+
+
+def target_at(
+    settings: RedisSettings,
+    credentials: CredentialProvider | None,
+    host: str,
+    port: int,
+    **options: Any,
+) -> Target:
+    """Return the server at that address, over TLS or not; *options* go before the settings'."""
+    options = common_options(settings, credentials) | {"host": host, "port": port} | options
+    if settings.tls.enabled:
+        return Target("tls", options | tls_options(settings))
+    return Target("tcp", options)
 
 
 def credential_options(

@@ -16,7 +16,7 @@ from redis.exceptions import NoPermissionError
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
-from redis_manager_fastapi.topology.options import common_options, tls_options
+from redis_manager_fastapi.topology.options import target_at
 from redis_manager_fastapi.topology.protocol import Target
 from redis_manager_fastapi.topology.sentinel_link import Answer, ask_all, connect_to
 
@@ -106,11 +106,7 @@ class Sentinel:
         self._doubted_at = None
 
     def _target(self, address: Address) -> Target:
-        options = common_options(self._settings, self._credentials)
-        options |= {"host": address.host, "port": address.port}
-        if self._settings.tls.enabled:
-            return Target("tls", options | tls_options(self._settings))
-        return Target("tcp", options)
+        return target_at(self._settings, self._credentials, address.host, address.port)
 
     async def _follow(self, node: Address) -> None:
         """Listen to one Sentinel for as long as the manager is open."""

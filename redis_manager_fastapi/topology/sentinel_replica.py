@@ -16,7 +16,7 @@ from redis.exceptions import NoPermissionError
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
-from redis_manager_fastapi.topology.options import common_options, tls_options
+from redis_manager_fastapi.topology.options import target_at
 from redis_manager_fastapi.topology.protocol import Target
 from redis_manager_fastapi.topology.sentinel_link import ask_for_replicas
 
@@ -58,11 +58,7 @@ class SentinelReplica:
         """
         async with self._choosing:
             address = self.address = self.address or await self._choose()
-        options = common_options(self._settings, self._credentials)
-        options |= {"host": address.host, "port": address.port}
-        if self._settings.tls.enabled:
-            return Target("tls", options | tls_options(self._settings))
-        return Target("tcp", options)
+        return target_at(self._settings, self._credentials, address.host, address.port)
 
     async def confirm(self, connection: AbstractConnection) -> None:
         """Check that the server is a replica, and connected to its primary."""

@@ -6,7 +6,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
 
 from redis_manager_fastapi.settings import RedisSettings
-from redis_manager_fastapi.topology.options import common_options, tls_options
+from redis_manager_fastapi.topology.options import common_options, target_at
 from redis_manager_fastapi.topology.protocol import Target
 
 
@@ -38,10 +38,7 @@ class Standalone:
 
 
 def _target(settings: RedisSettings, credentials: CredentialProvider | None) -> Target:
-    options = common_options(settings, credentials)
     if settings.unix_socket is not None:
+        options = common_options(settings, credentials)
         return Target("unix", options | {"path": str(settings.unix_socket)})
-    options |= {"host": settings.host, "port": settings.port}
-    if settings.tls.enabled:
-        return Target("tls", options | tls_options(settings))
-    return Target("tcp", options)
+    return target_at(settings, credentials, settings.host, settings.port)
