@@ -23,6 +23,7 @@ LAYERS = (
     "observe",
     "settings",
     "errors",
+    "tasks",
 )
 BESIDE = {"testing", "cli"}  # may import anything; nothing imports them
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc"}

@@ -17,6 +17,7 @@ from redis_manager_fastapi.cluster.view import View, ask_address, ask_link, best
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.settings import Address, RedisSettings
+from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -73,8 +74,7 @@ class Surveyor:
         """End the task and whatever it was asking."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+            await end({task})
 
     def wake(self) -> None:
         """Survey as soon as the last survey is half a second old."""

@@ -14,6 +14,7 @@ from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.request import Batch
 from redis_manager_fastapi.settings import Address
+from redis_manager_fastapi.tasks import end
 
 _WORDS: Any = (("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"))
 _QUESTION = b"".join(hiredis.pack_command(words) for words in _WORDS)
@@ -102,10 +103,7 @@ async def best_of(questions: Iterable[Any], patience: float) -> tuple[View | Non
             if views and limit is None:
                 limit = loop.time() + patience
     finally:
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end(tasks)
     return max(views, key=lambda view: view.rank, default=None), errors
 
 

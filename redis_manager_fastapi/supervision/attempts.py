@@ -13,6 +13,7 @@ from typing import Any
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import PoolState
+from redis_manager_fastapi.tasks import end
 
 Attempt = asyncio.Task[list[DedicatedConnection]]
 
@@ -86,9 +87,7 @@ async def _drop(attempts: Sequence[Attempt]) -> None:
     """End attempts, and what they made."""
     for attempt in attempts:
         attempt.add_done_callback(_discard)
-        attempt.cancel()
-    if attempts:
-        await asyncio.wait(attempts)
+    await end(attempts)
 
 
 def _discard(attempt: Attempt) -> None:

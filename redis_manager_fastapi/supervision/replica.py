@@ -17,6 +17,7 @@ from redis_manager_fastapi.pool.request import Request
 from redis_manager_fastapi.pool.state import PoolState, Suspicion
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.supervision.supervised import SupervisedPool
+from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.protocol import Topology
 from redis_manager_fastapi.topology.sentinel_replica import (
     SentinelReplica,
@@ -72,8 +73,7 @@ class ReplicaPool(SupervisedPool):
         """Refuse new work, let what is in flight finish for *drain* seconds, and close."""
         watch, self._watch = self._watch, None
         if watch is not None:
-            watch.cancel()
-            await asyncio.wait({watch})
+            await end({watch})
         await super().aclose(drain)
 
     def _changed(self, event: Event) -> None:

@@ -18,6 +18,7 @@ from redis_manager_fastapi.pool.state import FINAL, PoolState, Suspicion
 from redis_manager_fastapi.supervision.attempts import Attempts
 from redis_manager_fastapi.supervision.backoff import FullJitter
 from redis_manager_fastapi.supervision.probe import answers
+from redis_manager_fastapi.tasks import end
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -44,8 +45,7 @@ class Supervisor:
         """End the task and whatever it was doing."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+            await end({task})
 
     async def _run(self) -> None:
         # A cancellation that something below swallowed must not keep the task alive.

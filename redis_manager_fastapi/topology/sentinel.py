@@ -16,6 +16,7 @@ from redis.exceptions import NoPermissionError
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
+from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.options import target_at
 from redis_manager_fastapi.topology.protocol import Target
 from redis_manager_fastapi.topology.sentinel_link import Answer, ask_all, connect_to
@@ -59,10 +60,7 @@ class Sentinel:
     async def aclose(self) -> None:
         """Stop listening."""
         listeners, self._listeners = self._listeners, []
-        for task in listeners:
-            task.cancel()
-        if listeners:
-            await asyncio.wait(listeners)
+        await end(listeners)
 
     async def locate(self) -> Target:
         """Return where the Sentinels say that the primary is.

@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redis_manager_fastapi.settings import Address, RedisSettings
+from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.abortable import AbortableConnection
 from redis_manager_fastapi.topology.options import tls_options
 
@@ -214,9 +215,7 @@ async def ask_all(
             if not done:
                 break
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await end(tasks)
     return answers, failures
 
 

@@ -1,6 +1,5 @@
 """Reads from a Cluster's replicas by setting."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -17,10 +16,10 @@ async def test_reads_go_to_replicas_by_setting(
 ) -> None:
     async with opened(shared.url, cluster={"reads": reads}) as manager:
         await manager.redis.set("key", "value")
+        await shared.replicated()
         await until(lambda: all(node.serving for node in cluster_of(manager).map.nodes))
         for server in shared.nodes:
             await server.command("CONFIG RESETSTAT")
-        await asyncio.sleep(0.1)
         for _ in range(20):
             assert await manager.redis.get("key") == "value"
         read = [await reads_of(server) for server in shared.nodes]
