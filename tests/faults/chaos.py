@@ -16,6 +16,7 @@ from typing import Any
 from redis.exceptions import ExecAbortError, OutOfMemoryError
 
 from redis_manager_fastapi import RedisManagerError
+from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.faults.invariants import upheld
 from tests.faults.trial import Trial
@@ -183,9 +184,7 @@ class Newspaper:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await end(tasks)
         for task in tasks:
             if not task.cancelled():
                 task.result()

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 
 from redis_manager_fastapi import PoolState, RedisManager
+from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.faults.lag import TICK, LagMeter
 from tests.faults.trial import SLACK, Trial
@@ -219,8 +220,7 @@ async def _untouched(other: RedisManager, lag: LagMeter) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        asking.cancel()
-        await asyncio.wait({asking})
+        await end({asking})
     if not asking.cancelled():
         asking.result()
     assert [end - start for start, end in slow if _net(lag, start, end) > _BYSTANDER_LIMIT] == []

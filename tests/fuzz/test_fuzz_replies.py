@@ -18,6 +18,7 @@ import redis
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.servers import needs
@@ -272,7 +273,7 @@ async def test_no_reply_reaches_the_wrong_caller(
                 for _ in range(CALLERS // 2)
             ]
             await asyncio.gather(*callers)
-            breaking.cancel()
+            await end({breaking})
 
     print(f"{ledger.checked} replies checked; {dict(ledger.outcomes)}; {manager.stats()}")  # noqa: T201
     assert not ledger.wrong, f"FUZZ_SEED={SEED}: {ledger.wrong[:5]}"
