@@ -35,7 +35,7 @@ async def test_kill_while_idle(
         assert waited <= trial.manager.settings.outage.grace + SLACK
         assert {type(error) for error in later} == {RedisUnavailableError}
         took = sorted(call.end - call.start for call in trial.calls[-50:])
-        assert took[-2] < AT_ONCE
+        assert took[len(took) * 9 // 10] < AT_ONCE
 
         await durable_server.start()
         await trial.healed()
