@@ -316,7 +316,7 @@ async def test_tls_rotated_file(
         redis_server.host, redis_server.port, cert_file=CERTIFICATES / "valid.pem"
     ) as proxy:
         limits: dict[str, Any] = {
-            "timeout": {"command": 0.8, "connect": 0.5},
+            "timeout": {"command": 2.0, "connect": 1.0},
             "tls": {"ca_file": trusted},
         }
         async with upheld(redis_server, bystander, proxy, **limits, **mode) as trial:

@@ -146,7 +146,7 @@ async def test_silence_of_five_seconds_is_bounded(
     successes = [a for a in load.answers if a.status == 200 and a.sent > back]
 
     assert {answer.status for answer in load.answers} <= {200, 503, 504}
-    assert {answer.status for answer in known} == {503}
+    assert {answer.status for answer in known if answer.sent + answer.took < back} == {503}
     assert {answer.status for answer in load.between(back + RECOVERY, float("inf"))} == {200}
     assert max(a.took - load.lag(a) for a in load.answers) < GRACE + 0.3
     assert p99(known) < p99(beside) + AT_ONCE
