@@ -20,8 +20,8 @@ class ClientScope:
     """The context manager that hands out a client and takes back what it forgot.
 
     Entering counts the client and refuses a closed pool; it takes no
-    connection.  Leaving is synchronous at heart: it never waits for the
-    network.
+    connection.  Leaving never waits for the network.  As neither waits, `with`
+    does the same as `async with`.
     """
 
     __slots__ = ("_client", "_leases", "_pool", "ended")
@@ -32,11 +32,7 @@ class ClientScope:
         self._pool: Pool | Cluster | None = None
         self._leases: list[DedicatedConnection] | None = None
 
-    async def __aenter__(self) -> "Redis":
-        return self.enter()
-
-    def enter(self) -> "Redis":
-        """Do what `async with` does at its start; it waits for nothing."""
+    def __enter__(self) -> "Redis":
         pool: Pool | Cluster = self._client.binding.require()
         pool.check_usable()
         pool.clients += 1
@@ -44,21 +40,28 @@ class ClientScope:
         # With a Cluster it is a RedisCluster, which has the same commands.
         return cast("Redis", self._client.scoped(self))
 
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.ended = True
+        if self._pool is not None:
+            self._pool.clients -= 1
+            if self._leases:
+                self._take_back(self._pool)
+
+    async def __aenter__(self) -> "Redis":
+        return self.__enter__()
+
     async def __aexit__(
         self,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.leave()
-
-    def leave(self, *exc_info: object) -> None:
-        """Do what `async with` does at its end; the arguments are an exit stack's, unused."""
-        self.ended = True
-        if self._pool is not None:
-            self._pool.clients -= 1
-            if self._leases:
-                self._take_back(self._pool)
+        self.__exit__(exc_type, exc, traceback)
 
     def check(self) -> None:
         """Raise `ClientEndedError` once the scope has ended."""

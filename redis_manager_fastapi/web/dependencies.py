@@ -25,10 +25,7 @@ async def get_redis(connection: HTTPConnection) -> Redis:
         PoolClosedError: The app is shutting down.
     """
     manager = get_manager(connection)
-    stack, scope = _exit_stack(connection), manager.client()
-    client = scope.enter()
-    stack.push(scope.leave)
-    return client
+    return _exit_stack(connection).enter_context(manager.client())
 
 
 async def get_redis_connection(connection: HTTPConnection) -> AsyncIterator[Redis]:
