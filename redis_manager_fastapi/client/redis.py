@@ -1,6 +1,7 @@
 """The client: redis-py's `Redis`, with commands that travel together and outlive an outage."""
 
 import asyncio
+import threading
 from copy import copy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -16,7 +17,7 @@ from redis_manager_fastapi.client.dedicated import execute_dedicated
 from redis_manager_fastapi.client.delivery import deliver, recover
 from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.client.pipeline import Pipeline
-from redis_manager_fastapi.pool.commands import SHARED
+from redis_manager_fastapi.pool.commands import find_shared
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Request
@@ -24,7 +25,7 @@ from redis_manager_fastapi.pool.request import Request
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.scope import ClientScope
 
-_running_loop = asyncio.get_running_loop
+_thread = threading.get_ident
 _plain_get: Any = dict.get  # past redis-py's case-insensitive `get`, which converts each name
 
 
@@ -104,19 +105,22 @@ class Redis(redis.asyncio.Redis):
         scope, call = self.scope, self.call_options
         if scope is not None and scope.ended:
             scope.check()
-        command = SHARED.get(args[0]) if call.shared else None
+        command = find_shared(args[0]) if call.shared else None
         if command is None:
             return await execute_dedicated(self, args, options)
         packed = pack(command, args)
         if len(packed) > LARGE_REQUEST:
             return await execute_dedicated(self, args, options)
         pool = self.binding.pool or self.binding.require()
-        loop = pool.loop
-        if _running_loop() is not loop:
-            pool.check_usable()
-        decode = call.decode and NEVER_DECODE not in options
-        deadline = loop.time() + call.timeout
-        request = Request(packed, loop.create_future(), deadline, decode, command.read_only)
+        home = pool.home
+        if _thread() != home.thread:
+            home.check()
+        request = Request()
+        request.packed = packed
+        request.future = home.loop.create_future()
+        request.deadline = home.clock() + call.timeout
+        request.decode = call.decode and NEVER_DECODE not in options
+        request.read_only = command.read_only
         link = pool.link
         if link is None or link.full:
             reply = await deliver(pool, request)
@@ -198,5 +202,5 @@ class Redis(redis.asyncio.Redis):
     def _copy(self) -> Self:
         """Return a client that shares everything; redis-py's constructor would build it anew."""
         copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
+        copy.__dict__ = self.__dict__.copy()  # half the time that `update` takes
         return copy

@@ -20,7 +20,7 @@ from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.commands import SHARED
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import Batch, Request
+from redis_manager_fastapi.pool.request import Batch, Request, new_request
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
 
@@ -85,7 +85,8 @@ class ReplicatedRedis(Redis):
         primary.check_usable()
         decode = call.decode and NEVER_DECODE not in options
         deadline = primary.loop.time() + call.timeout
-        request = Request(packed, primary.loop.create_future(), deadline, decode, read_only=True)
+        reply_to = primary.loop.create_future()
+        request = new_request(packed, reply_to, deadline, decode=decode, read_only=True)
         reply = await self.read(request, link)
         if isinstance(reply, Exception):
             reply = await self._recovered(primary, request, reply, options)

@@ -13,11 +13,11 @@ from redis_manager_fastapi.cluster.view import View
 from redis_manager_fastapi.errors import (
     CommandTimeoutError,
     PoolClosedError,
-    RedisNotStartedError,
     RedisUnavailableError,
 )
 from redis_manager_fastapi.observe.events import Bus
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.home import Home
 from redis_manager_fastapi.pool.news import News
 from redis_manager_fastapi.pool.state import FINAL, PoolState
 from redis_manager_fastapi.settings import Address, RedisSettings
@@ -32,6 +32,7 @@ class Cluster:
 
     Attributes:
         instance: The manager's name.
+        home: The event loop that it may be used on.
         map: Which node has which slot.
         clients: Scoped clients in use.
         learning: Held by the one who learns the server's commands.
@@ -47,7 +48,8 @@ class Cluster:
     ) -> None:
         self.instance = instance
         self.settings = settings
-        self.loop = asyncio.get_running_loop()
+        self.home = Home(instance)
+        self.loop = self.home.loop
         self.clients = 0
         self.learning = asyncio.Lock()
         self.map = SlotMap(self._make_node, self._retire, reads=settings.cluster.reads)
@@ -151,16 +153,7 @@ class Cluster:
 
     def check_usable(self) -> None:
         """Raise unless the Cluster is open, or opening, on this event loop."""
-        try:
-            here = asyncio.get_running_loop() is self.loop
-        except RuntimeError:
-            here = False
-        if not here:
-            message = (
-                f"redis {self.instance!r} was opened on another event loop or in another process;"
-                " open one manager for each: `async with manager:` or its lifespan"
-            )
-            raise RedisNotStartedError(message, instance=self.instance)
+        self.home.check()
         if self._phase in FINAL:
             message = f"redis {self.instance!r} is {self._phase.value}"
             raise PoolClosedError(message, instance=self.instance)

@@ -44,6 +44,9 @@ SHARED: dict[str, SharedCommand] = {
     for name in names
 }
 
+find_shared = SHARED.get
+"""Look a name up; the bound method, because CPython 3.11 makes one of an imported dict's anew."""
+
 
 def _last_argument(args: tuple[Any, ...]) -> float:
     return float(args[-1])

@@ -16,12 +16,15 @@ from typing import Protocol
 
 import hiredis
 
+from redis_manager_fastapi.pool import refusals
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.request import Batch, Request
 
 # hiredis' default marker, False, is also a RESP3 boolean.
 _INCOMPLETE = object()
+
+_running_loop = asyncio.get_running_loop
 
 _PUSH = hiredis.PushNotification
 
@@ -118,13 +121,18 @@ class MultiplexedConnection(asyncio.Protocol):
         """Queue *request*: it leaves in this turn of the loop.
 
         With nothing in flight it leaves at once, or as soon as a batch has come
-        together: the server is idle then.  The caller has seen that the
-        connection is not `full`.
+        together: the server is idle then.  The caller has seen that it runs on the
+        loop's thread and that the connection is not `full`.
+
+        Raises:
+            RedisNotStartedError: Another loop runs on this thread.
         """
         if self.lost:
             request.interrupt(written=False)
             return
         queue = self._queue
+        if not queue and _running_loop() is not self.loop:
+            raise refusals.elsewhere(self._instance)
         queue.append(request)
         self._bytes += len(request.packed)
         if len(queue) >= self._places or self._bytes >= self._max_bytes:

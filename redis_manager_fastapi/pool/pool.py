@@ -5,7 +5,6 @@ it what they saw, and callers wait for it; every decision is synchronous, and
 the Conditions only carry the news.
 """
 
-import asyncio
 from collections.abc import Iterable
 
 from redis_manager_fastapi.errors import RedisUnavailableError
@@ -14,6 +13,7 @@ from redis_manager_fastapi.pool import refusals
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.grace import Grace
+from redis_manager_fastapi.pool.home import Home
 from redis_manager_fastapi.pool.leases import Leases
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.news import News
@@ -33,6 +33,7 @@ class Pool:
 
     Attributes:
         instance: The manager's name.
+        home: The event loop that it may be used on.
         generation: How many sets of connections there have been.
         link: The only one of `links`, for the fast path; None while there are
             more, or none.
@@ -43,7 +44,8 @@ class Pool:
     def __init__(self, dialer: Dialer, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
         self.instance = instance
         self.settings = settings
-        self.loop = asyncio.get_running_loop()
+        self.home = Home(instance)
+        self.loop = self.home.loop
         self.generation = 0
         self.link: MultiplexedConnection | None = None
         self.links = ()
@@ -140,12 +142,7 @@ class Pool:
 
     def check_usable(self) -> None:
         """Raise unless the pool is open, or opening, on this event loop."""
-        try:
-            here = asyncio.get_running_loop() is self.loop
-        except RuntimeError:
-            here = False
-        if not here:
-            raise refusals.elsewhere(self.instance)
+        self.home.check()
         if self._state in FINAL:
             raise refusals.closed(self.instance, self._state)
 

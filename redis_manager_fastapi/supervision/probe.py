@@ -5,7 +5,7 @@ import asyncio
 import hiredis
 
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
-from redis_manager_fastapi.pool.request import Request
+from redis_manager_fastapi.pool.request import new_request
 
 _PING = hiredis.pack_command(("PING",))
 
@@ -25,7 +25,7 @@ async def answers(link: MultiplexedConnection, timeout: float) -> bool:
     loop = link.loop
     asked = loop.time()
     beyond = asked + 3 * (timeout + _STALL)
-    request = Request(_PING, loop.create_future(), beyond, decode=True, read_only=True)
+    request = new_request(_PING, loop.create_future(), beyond, decode=True, read_only=True)
     link.submit(request)
     while True:
         started = loop.time()

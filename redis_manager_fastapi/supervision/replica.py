@@ -13,7 +13,7 @@ import hiredis
 from redis_manager_fastapi.observe.events import Bus, Event, ProbeFailed
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import Request
+from redis_manager_fastapi.pool.request import new_request
 from redis_manager_fastapi.pool.state import PoolState, Suspicion
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.supervision.supervised import SupervisedPool
@@ -101,7 +101,7 @@ class ReplicaPool(SupervisedPool):
         """Return why the replica should not be read from any more; empty if nothing is wrong."""
         loop = self.pool.loop
         deadline = loop.time() + self.pool.settings.timeout.command
-        request = Request(_ROLE, loop.create_future(), deadline, decode=True, read_only=True)
+        request = new_request(_ROLE, loop.create_future(), deadline, decode=True, read_only=True)
         link.submit(request)
         role = await request.future
         if not isinstance(role, list):

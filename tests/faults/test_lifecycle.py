@@ -184,6 +184,32 @@ async def test_use_on_another_loop(redis_server: RedisServer, mode: dict[str, An
         assert await manager.redis.echo("still here") == "still here"
 
 
+async def test_use_on_another_loop_of_the_thread(
+    redis_server: RedisServer, mode: dict[str, Any]
+) -> None:
+    """Row 32: a manager that an earlier loop left open is no other loop's, in the same thread."""
+
+    async def refused(manager: RedisManager) -> None:
+        for call in (manager.redis.get("key"), a_batch(manager), manager.redis.blpop("key")):
+            with pytest.raises(RedisNotStartedError, match="another event loop"):
+                await asyncio.wait_for(call, 2)
+
+    async def at_home(manager: RedisManager) -> Any:
+        return await manager.redis.echo("still here")
+
+    def use() -> None:
+        with asyncio.Runner() as first, asyncio.Runner() as second:
+            manager = RedisManager(url=redis_server.url, **mode)
+            first.run(manager.open())
+            try:
+                second.run(refused(manager))
+                assert first.run(at_home(manager)) == "still here"
+            finally:
+                first.run(manager.aclose())
+
+    await asyncio.to_thread(use)
+
+
 async def test_use_after_a_fork(redis_server: RedisServer, mode: dict[str, Any]) -> None:
     """Row 32: the child gets one clear error and touches none of the parent's sockets."""
     async with RedisManager(url=redis_server.url, **mode) as manager:

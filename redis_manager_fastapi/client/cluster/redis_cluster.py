@@ -1,6 +1,7 @@
 """The cluster client: redis-py's `RedisCluster`, with one shared connection per node."""
 
 import asyncio
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
 from redis_manager_fastapi.pool.request import Request
 
-_running_loop = asyncio.get_running_loop
+_thread = threading.get_ident
 
 
 class RedisCluster(BoundCluster):
@@ -56,12 +57,15 @@ class RedisCluster(BoundCluster):
         if not call.shared or len(packed) > LARGE_REQUEST:
             return await self._execute_anywhere(args, options)
         cluster = self.binding.require()
-        loop = cluster.loop
-        if _running_loop() is not loop:
-            cluster.check_usable()
-        decode = call.decode and NEVER_DECODE not in options
-        deadline = loop.time() + call.timeout
-        request = Request(packed, loop.create_future(), deadline, decode, command.read_only)
+        home = cluster.home
+        if _thread() != home.thread:
+            home.check()
+        request = Request()
+        request.packed = packed
+        request.future = home.loop.create_future()
+        request.deadline = home.clock() + call.timeout
+        request.decode = call.decode and NEVER_DECODE not in options
+        request.read_only = command.read_only
         node = cluster.map.choose(slot, read_only=command.replicable)
         link = node.link if node is not None else None
         if link is not None and not link.full:
@@ -90,6 +94,7 @@ class RedisCluster(BoundCluster):
     ) -> Any:
         """Bring a request to its slot that could not go out at once, or met an error there."""
         cluster = self.binding.require()
+        cluster.home.check()
 
         async def find() -> Node:
             return await self.node_of(slot, request.deadline, read_only=command.replicable)
