@@ -233,3 +233,14 @@ async def test_nothing_leaks_over_an_app_s_life(redis_server: RedisServer, redis
     assert open_descriptors() == descriptors
     assert len(asyncio.all_tasks()) == tasks
     await clients_fall_to(0, redis_server)
+
+
+async def test_a_client_ends_with_a_plain_with_block(manager: RedisManager) -> None:
+    """Neither end of the block waits, so `with` does what `async with` does."""
+    async with manager:
+        with manager.client() as r:
+            assert await r.echo("in time") == "in time"
+            assert manager.stats().clients == 1
+        assert manager.stats().clients == 0
+        with pytest.raises(ClientEndedError):
+            await r.echo("too late")
