@@ -25,7 +25,7 @@ from redis_manager_fastapi.pool.request import Request
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.scope import ClientScope
 
-_thread = threading.get_ident
+_this_thread = threading.get_ident
 _plain_get: Any = dict.get  # past redis-py's case-insensitive `get`, which converts each name
 
 
@@ -113,7 +113,7 @@ class Redis(redis.asyncio.Redis):
             return await execute_dedicated(self, args, options)
         pool = self.binding.pool or self.binding.require()
         home = pool.home
-        if _thread() != home.thread:
+        if _this_thread() != home.thread:
             home.check()
         request = Request()
         request.packed = packed

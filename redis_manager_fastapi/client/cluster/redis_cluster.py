@@ -21,7 +21,7 @@ from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
 from redis_manager_fastapi.pool.request import Request
 
-_thread = threading.get_ident
+_this_thread = threading.get_ident
 
 
 class RedisCluster(BoundCluster):
@@ -58,7 +58,7 @@ class RedisCluster(BoundCluster):
             return await self._execute_anywhere(args, options)
         cluster = self.binding.require()
         home = cluster.home
-        if _thread() != home.thread:
+        if _this_thread() != home.thread:
             home.check()
         request = Request()
         request.packed = packed
