@@ -167,15 +167,19 @@ class Pool:
         if link in self.links or link in self._set_aside:
             self._grace.heard(link.last_heard)
             self.links = tuple(other for other in self.links if other is not link)
+            self._set_aside = tuple(other for other in self._set_aside if other is not link)
             self.suspect(self.generation, Suspicion.LINK_LOST, reason)
         elif self._state is PoolState.DRAINING:
             self._news.announce()
 
     def link_heard(self, link: MultiplexedConnection) -> None:
-        """A link that was suspected of silence has spoken: it serves again."""
+        """A link that was suspected of silence has spoken: what is left serves again."""
         link.suspected = False
         if self._state is PoolState.SUSPECT and link in self._set_aside:
+            whole = len(self._set_aside) == self.settings.pipelining.connections
             self.clear_suspicion()
+            if not whole:
+                self.suspect(self.generation, Suspicion.LINK_LOST, "another was lost meanwhile")
 
     def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
         """Have the supervisor ask; news about an old generation is no news."""
@@ -246,8 +250,7 @@ class Pool:
         bound = self.settings.pipelining.max_in_flight
         self.generation += 1
         self.links = tuple(
-            MultiplexedConnection(self, connection, max_in_flight=bound)
-            for connection in connections
+            MultiplexedConnection(self, each, max_in_flight=bound) for each in connections
         )
         self._set_aside, self.suspicion = (), None
         for link in old:

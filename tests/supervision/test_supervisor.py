@@ -150,6 +150,27 @@ async def test_a_late_reply_clears_the_suspicion(redis_server: RedisServer) -> N
         assert manager.stats().generation == 1
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+async def test_a_connection_lost_in_a_silence_does_not_serve_after_it(
+    redis_server: RedisServer, lost: int
+) -> None:
+    """Of two shared connections one breaks while the server hangs: the other one serves on."""
+    pipelining = {**SHARED, "connections": 2}
+    async with opened(redis_server.url, pipelining=pipelining) as manager:
+        pool = pool_of(manager)
+        both = pool.links
+        redis_server.pause()
+        await until(lambda: not pool.links)
+        both[lost].eof_received()
+        redis_server.resume()
+        await until(lambda: pool.links)
+
+        assert not any(link.lost for link in pool.links)
+        assert await manager.redis.incr("counter") == 1
+        await until(lambda: len(pool.links) == 2)
+        assert manager.stats().generation == 2
+
+
 async def test_a_lost_flow_to_a_healthy_server_is_replaced(
     redis_server: RedisServer, fault_proxy: FaultProxy
 ) -> None:
