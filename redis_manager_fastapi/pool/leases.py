@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from redis_manager_fastapi.errors import (
     PoolTimeoutError,
     RedisAuthError,
+    RedisManagerError,
     RedisTLSError,
     RedisUnavailableError,
 )
@@ -43,6 +44,10 @@ class Host(Protocol):
 
     def lease_ended(self) -> None:
         """A lease came back."""
+        ...
+
+    def check_usable(self) -> None:
+        """Raise once the pool closes."""
         ...
 
     def check_crowd(self) -> None:
@@ -260,7 +265,7 @@ class Leases:
                     async with self._dialer.beside:
                         if generation != self._host.generation:
                             return None
-                        connection = await self._dialer.dial_known()
+                        connection = await self._dial_usable()
                 except RedisUnavailableError as error:
                     refusal = self._remember(error)
                     self._host.suspect(generation, Suspicion.LEASE_LOST, str(error))
@@ -274,6 +279,15 @@ class Leases:
             if refusal.final or now >= refusal.since + self._grace:
                 raise refusal.repeated()
             await asyncio.sleep(max(0.0, refusal.until - now))
+
+    async def _dial_usable(self) -> DedicatedConnection:
+        connection = await self._dialer.dial_known()
+        try:
+            self._host.check_usable()
+        except RedisManagerError:
+            connection.abort()
+            raise
+        return connection
 
     def _opened(self, connection: DedicatedConnection | None, purpose: str) -> None:
         """Settle the place that an attempt to open had taken."""

@@ -15,7 +15,7 @@ from redis_manager_fastapi import (
     RedisUnavailableError,
     TooManyWaitersError,
 )
-from redis_manager_fastapi.testing.server import RedisServer
+from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.managers import assert_at_rest, open_descriptors, opened, pool_of, until, until_state
 from tests.pool.leasing import acquire, release, waited
 
@@ -211,6 +211,24 @@ async def test_closing_fails_waiters_at_once(redis_url: str) -> None:
 
     assert {type(error) for error in errors} == {PoolClosedError}
     assert not held.is_connected
+
+
+async def test_a_connection_that_opens_while_the_pool_closes_is_dropped(
+    redis_server: RedisServer, fault_proxy: FaultProxy
+) -> None:
+    manager = RedisManager(url=fault_proxy.url, shutdown={"drain": 0.2})
+    await manager.open()
+    descriptors = open_descriptors()
+    await fault_proxy.delay(to_client=0.1)
+    call = asyncio.create_task(manager.redis.info())
+    await until(lambda: manager.stats().opening == 1)
+    await manager.aclose()
+
+    with pytest.raises(PoolClosedError):
+        await call
+    stats = manager.stats()
+    assert (stats.opening, stats.leased, stats.idle) == (0, 0, 0)
+    assert open_descriptors() < descriptors
 
 
 async def test_maxclients_refuses_new_leases_with_the_reason_and_heals(
