@@ -18,6 +18,7 @@ from redis_manager_fastapi.errors import (
     RedisTLSError,
     RedisUnavailableError,
 )
+from redis_manager_fastapi.pool import refusals
 from redis_manager_fastapi.pool.book import Book, HandOver, Open, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
@@ -152,8 +153,7 @@ class Leases:
             connection.socket_timeout = self._command_timeout
             self.book.keep(connection, now)
         else:
-            connection.reconnect = None
-            connection.abort()
+            self._end(connection)
         self.book.serve(now)
         self._host.lease_ended()
 
@@ -183,12 +183,19 @@ class Leases:
         self.close_all(self.book.weed(-1, self._loop.time()))
         self.revoke([lease.connection for lease in self.book.held()])
 
-    @staticmethod
-    def close_all(connections: list[DedicatedConnection]) -> None:
+    def close_all(self, connections: list[DedicatedConnection]) -> None:
         """Close connections that are out of the book."""
         for connection in connections:
-            connection.reconnect = None
-            connection.abort()
+            self._end(connection)
+
+    def _end(self, connection: DedicatedConnection) -> None:
+        """Close a connection for good: who still holds it, as a pub/sub may, learns that."""
+        connection.reconnect = self._refuse
+        connection.abort()
+
+    async def _refuse(self, connection: DedicatedConnection) -> None:
+        self._host.check_usable()
+        raise refusals.taken_back(self._instance)
 
     async def _wait(self, purpose: str, deadline: float) -> HandOver:
         self._host.check_crowd()

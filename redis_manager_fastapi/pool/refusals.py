@@ -1,6 +1,7 @@
 """The errors for commands that a pool does not take, in one voice."""
 
 from redis_manager_fastapi.errors import (
+    ClientEndedError,
     PoolClosedError,
     RedisAuthError,
     RedisNotStartedError,
@@ -36,6 +37,15 @@ def crowded(instance: str, waiting: int) -> TooManyWaitersError:
     """As many callers as allowed wait already."""
     message = f"{waiting} callers wait for redis {instance!r} already"
     return TooManyWaitersError(message, instance=instance)
+
+
+def taken_back(instance: str) -> ClientEndedError:
+    """The lease of a dedicated connection has ended; its holder uses it still."""
+    message = (
+        "this connection was given back when its client, request or `async with` block ended; take"
+        " a new one: `async with manager.client() as r:`"
+    )
+    return ClientEndedError(message, instance=instance)
 
 
 def elsewhere(instance: str) -> RedisNotStartedError:

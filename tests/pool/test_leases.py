@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
 from redis_manager_fastapi import (
+    ClientEndedError,
     CommandTimeoutError,
     Event,
     PoolClosedError,
@@ -220,7 +222,7 @@ async def test_a_connection_that_opens_while_the_pool_closes_is_dropped(
     await manager.open()
     descriptors = open_descriptors()
     await fault_proxy.delay(to_client=0.1)
-    call = asyncio.create_task(manager.redis.info())
+    call: asyncio.Future[Any] = asyncio.ensure_future(manager.redis.info())
     await until(lambda: manager.stats().opening == 1)
     await manager.aclose()
 
@@ -276,6 +278,25 @@ async def test_a_stopped_server_leaves_no_descriptor_behind(redis_server: RedisS
         await until(lambda: pool_of(manager).leases.book.leased == {})
         await until(lambda: open_descriptors() <= before, timeout=1.0)
         redis_server.resume()
+
+
+async def test_a_subscription_that_outlives_its_lease_says_so(redis_url: str) -> None:
+    """It opens no connection of its own, on which it would hear nothing."""
+    async with opened(redis_url) as manager:
+        of_the_app = manager.redis.pubsub()
+        await of_the_app.subscribe("news")
+        async with manager.client() as client:
+            of_a_request = client.pubsub()
+            await of_a_request.subscribe("news")
+        connects = manager.stats().connects
+
+        with pytest.raises(ClientEndedError):
+            await of_a_request.get_message(timeout=1)
+        assert manager.stats().leased == 1
+        await manager.aclose()
+        with pytest.raises(PoolClosedError):
+            await of_the_app.get_message(timeout=1)
+        assert manager.stats().connects == connects
 
 
 async def test_closing_a_subscription_is_no_news_about_the_server(redis_url: str) -> None:
