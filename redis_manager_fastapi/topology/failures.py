@@ -34,6 +34,10 @@ REFUSALS: dict[str, str] = {
 }
 
 
+# What follows, in the server's words, are the arguments of an unknown command.
+_ARGUMENTS = ", with args beginning with"
+
+
 def refusal_code(error: BaseException) -> str | None:
     """Return the code in `REFUSALS` that *error* carries, if it carries one."""
     code = getattr(error, "status_code", None)
@@ -74,6 +78,7 @@ def from_connect(error: BaseException, instance: str, timeout: float) -> RedisMa
     """
     if isinstance(error, RedisManagerError):
         return error
+    _strip_arguments(error)
     if isinstance(error, redis_errors.TimeoutError | TimeoutError):
         message = f"no connection within {timeout:g} s"
         return _caused(RedisUnavailableError(message, instance=instance), error)
@@ -99,6 +104,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
+def _strip_arguments(error: BaseException) -> None:
+    """Cut what a server repeats of a command that it does not know: HELLO's hold the password."""
+    for link in _chain(error):
+        if isinstance(link, redis_errors.ResponseError):
+            link.args = (str(link).partition(_ARGUMENTS)[0],)
+
+
 def _auth_message(error: BaseException) -> str:
     code = getattr(error, "status_code", None)
     return f"the server refused the credentials ({code})" if code else "the credentials are wrong"
@@ -116,7 +128,8 @@ def _reason(error: BaseException) -> str:
         return f"{REFUSALS[code]} ({code})"
     status = getattr(error, "status_code", None)
     if status is not None:
-        return f"the server answered {status}: {error}"
+        hint = "; it may be older than RESP3: set REDIS_PROTOCOL=2" if "HELLO" in str(error) else ""
+        return f"the server answered {status}: {error}{hint}"
     for link in _chain(error):
         if isinstance(link, socket.gaierror):
             return "the host name does not resolve"

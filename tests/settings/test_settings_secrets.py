@@ -1,6 +1,7 @@
 """Passwords: where they come from, and where they never go."""
 
 import copy
+import logging
 import os
 import pickle
 import traceback
@@ -10,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from redis_manager_fastapi import RedisManager, RedisUnavailableError
 from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.testing import RedisServer
+from tests.servers import needs
 
 SECRET = "hunter2"
 SetEnvironment = Callable[..., None]
@@ -135,6 +139,25 @@ def test_a_username_goes_with_a_password_file(tmp_path: Path) -> None:
 
 def test_no_password_is_none() -> None:
     assert RedisSettings().read_password() is None
+
+
+@needs("RESP3 (HELLO)", redis="6.0")
+async def test_a_server_that_does_not_know_the_handshake_repeats_no_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its "unknown command" goes on with the arguments: HELLO's hold the password."""
+    caplog.set_level(logging.DEBUG)
+    async with RedisServer({"rename-command": 'HELLO ""'}) as server:
+        settings: dict[str, Any] = {
+            "password": SECRET,
+            "protocol": 3,
+            "startup": {"policy": "fail"},
+        }
+        manager = RedisManager(url=server.url, **settings)
+        with pytest.raises(RedisUnavailableError, match="REDIS_PROTOCOL=2") as caught:
+            await manager.open()
+
+    assert SECRET not in "".join(traceback.format_exception(caught.value)) + caplog.text
 
 
 def test_settings_survive_copy_and_pickle() -> None:
