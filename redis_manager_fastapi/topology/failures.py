@@ -5,6 +5,7 @@ The original exception stays attached as the cause, for the log.
 """
 
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -22,17 +23,21 @@ from redis_manager_fastapi.errors import (
 
 E = TypeVar("E", bound=Exception)
 
-# The first word of a server's error that says "not now" rather than "your mistake".
-# BUSY is matched by its whole first word: BUSYGROUP and BUSYKEY are the user's own.
-REFUSALS: dict[str, str] = {
-    "LOADING": "the server is loading its data set",
-    "MASTERDOWN": "the replica has lost its primary",
-    "READONLY": "the server is a read-only replica",
-    "CLUSTERDOWN": "the cluster is down",
-    "BUSY": "the server is busy running a script",
-    "UNBLOCKED": "the server was demoted while the command was blocked",
+# The first word of a server's error that says "not now" rather than "your mistake": how the
+# server's own sentence goes on (Redis 5.0 to Valkey 9.1), and what callers are told.  A script
+# may begin its own errors with the same word, after it has written; BUSYGROUP and BUSYKEY are
+# the user's own as well.
+REFUSALS: dict[str, tuple[str, str]] = {
+    "LOADING": ("is loading", "the server is loading its data set"),
+    "MASTERDOWN": ("is down", "the replica has lost its primary"),
+    "READONLY": ("read ?only", "the server is a read-only replica"),
+    "CLUSTERDOWN": ("", "the cluster is down"),
+    "BUSY": ("is busy", "the server is busy running a script"),
+    "UNBLOCKED": (
+        "instance state changed",
+        "the server was demoted while the command was blocked",
+    ),
 }
-
 
 # What follows, in the server's words, are the arguments of an unknown command.
 _ARGUMENTS = ", with args beginning with"
@@ -43,7 +48,14 @@ def refusal_code(error: BaseException) -> str | None:
     code = getattr(error, "status_code", None)
     if code is None:
         code = str(error).split(" ", 1)[0]
-    return code if code in REFUSALS else None
+    sentence, _ = REFUSALS.get(code, (None, ""))
+    if sentence is None or not re.search(sentence, str(error), re.IGNORECASE):
+        return None
+    return str(code)
+
+
+def _told(code: str) -> str:
+    return f"{REFUSALS[code][1]} ({code})"
 
 
 def reconnecting_helps(error: BaseException) -> bool:
@@ -55,16 +67,19 @@ def from_reply(error: Exception, instance: str) -> Exception:
     """Translate an error that the server replied with; the user's own mistakes pass untouched."""
     code = refusal_code(error)
     if code is not None:
-        return _caused(
-            RedisUnavailableError(f"{REFUSALS[code]} ({code})", instance=instance), error
-        )
+        return _caused(RedisUnavailableError(_told(code), instance=instance), error)
     if isinstance(error, redis_errors.NoPermissionError):
         message = "the server's ACL forbids this command (NOPERM)"
         return _caused(RedisPermissionError(message, instance=instance), error)
     if isinstance(error, redis_errors.AuthenticationError):
         return _caused(RedisAuthError(_auth_message(error), instance=instance), error)
     if isinstance(error, redis_errors.ConnectionError):
-        return _caused(RedisUnavailableError(_reason(error), instance=instance), error)
+        # A code that is no refusal is a script's own, which may have written before.
+        replied = getattr(error, "status_code", None) is not None
+        unavailable = RedisUnavailableError(
+            _reason(error), instance=instance, maybe_executed=replied
+        )
+        return _caused(unavailable, error)
     return error
 
 
@@ -125,7 +140,7 @@ def _tls_message(error: BaseException) -> str:
 def _reason(error: BaseException) -> str:
     code = refusal_code(error)
     if code is not None:
-        return f"{REFUSALS[code]} ({code})"
+        return _told(code)
     status = getattr(error, "status_code", None)
     if status is not None:
         hint = "; it may be older than RESP3: set REDIS_PROTOCOL=2" if "HELLO" in str(error) else ""

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from redis_manager_fastapi import PoolState, RedisUnavailableError, ReplyLostError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
@@ -158,3 +158,37 @@ async def test_busy_script(
 
         await trial.healed()
         assert await trial.readers(20) == []
+
+
+@pytest.mark.parametrize("words", ["BUSY the lock is held", "READONLY by choice", "LOADING later"])
+async def test_scripts_own_error_runs_it_once(
+    redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], words: str
+) -> None:
+    """Row 17: what a script returns after it has written is no refusal of the server's."""
+    script = "redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1])"
+    async with upheld(redis_server, bystander, **mode) as trial:
+        with pytest.raises(RedisError) as caught:
+            await trial.redis.eval(script, 1, "runs", words)
+
+        assert getattr(caught.value, "maybe_executed", True)
+        assert await trial.redis.get("runs") == "1"
+        assert trial.manager.stats().generation == 1
+
+
+async def test_unblocked_by_hand(
+    redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
+) -> None:
+    """Row 17: CLIENT UNBLOCK ends one caller's wait, and is no fail-over."""
+    async with upheld(redis_server, bystander, **mode) as trial, redis_server.client() as admin:
+        waiting = asyncio.ensure_future(trial.redis.blpop(["nothing"], timeout=5))
+
+        async def unblocked() -> bool:
+            clients = [each for each in await admin.client_list() if each["cmd"] == "blpop"]
+            for each in clients:
+                await admin.execute_command("CLIENT", "UNBLOCK", each["id"], "ERROR")
+            return bool(clients)
+
+        await eventually(unblocked)
+        with pytest.raises(ResponseError, match="CLIENT UNBLOCK"):
+            await waiting
+        assert trial.manager.stats().generation == 1
