@@ -28,7 +28,7 @@ async def execute_dedicated(client: "Redis", args: tuple[Any, ...], options: dic
     pool = client.binding.require()
     deadline = pool.loop.time() + client.call_options.timeout
     command = SHARED.get(args[0]) if isinstance(args[0], str) else None
-    again, read_only = True, command is not None and command.read_only
+    again, lost, read_only = True, False, command is not None and command.read_only
     while True:
         try:
             return await _lease_and_exchange(client, args, options, deadline)
@@ -36,10 +36,12 @@ async def execute_dedicated(client: "Redis", args: tuple[Any, ...], options: dic
             if error.maybe_executed:
                 if not (read_only and again):
                     raise
-                again = False
+                again, lost = False, True
                 # The others that are idle may be lost as well, and not know it yet.
                 await pool.settled(pool.generation, deadline)
-        except RedisManagerError:
+        except RedisManagerError as error:
+            # Its first time may have run, whatever became of the second.
+            error.maybe_executed = error.maybe_executed or lost
             raise
         except RedisError as error:
             if not (reconnecting_helps(error) and again):

@@ -58,19 +58,25 @@ async def _room(pool: Pool, deadline: float) -> None:
 
 async def recover(pool: Pool, request: Request, outcome: Exception) -> Any:
     """Turn an exception that a request ended with into a reply, or raise what the caller sees."""
-    again = True
-    while isinstance(outcome, Exception):
-        if isinstance(outcome, RedisManagerError):
-            raise outcome
-        if isinstance(outcome, Interrupted):
-            again = _may_repeat(pool, request, outcome, again=again)
-        elif reconnecting_helps(outcome) and again:
-            again = False
-            await report_refusal(pool, outcome, request.deadline)
-        else:
-            raise from_reply(outcome, pool.instance)
-        request.renew()
-        outcome = await deliver(pool, request)
+    again, written = True, False
+    try:
+        while isinstance(outcome, Exception):
+            if isinstance(outcome, RedisManagerError):
+                raise outcome
+            if isinstance(outcome, Interrupted):
+                written = written or outcome.written
+                again = _may_repeat(pool, request, outcome, again=again)
+            elif reconnecting_helps(outcome) and again:
+                again = False
+                await report_refusal(pool, outcome, request.deadline)
+            else:
+                raise from_reply(outcome, pool.instance)
+            request.renew()
+            outcome = await deliver(pool, request)
+    except RedisManagerError as error:
+        # Its first time may have run, whatever became of the second.
+        error.maybe_executed = error.maybe_executed or written
+        raise
     return outcome
 
 

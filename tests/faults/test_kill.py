@@ -68,6 +68,26 @@ async def test_kill_with_commands_in_flight(
         assert all(error and error.maybe_executed for error in lost)
 
 
+async def test_kill_for_good_under_reads(
+    durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
+) -> None:
+    """Row 4: a read that was sent, and not again within grace, may have run all the same."""
+    async with upheld(durable_server, bystander, **mode, outage={"grace": 0.3}) as trial:
+        await trial.warm()
+        durable_server.pause()
+        reads = [asyncio.create_task(trial.read()) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        await durable_server.kill()
+        errors = await asyncio.gather(*reads)
+        assert all(error and error.maybe_executed for error in errors)
+
+        unsent = await trial.read()
+        assert unsent
+        assert not unsent.maybe_executed
+        await durable_server.start()
+        await trial.healed()
+
+
 async def test_kill_with_commands_queued(
     durable_server: RedisServer, bystander: RedisServer
 ) -> None:
