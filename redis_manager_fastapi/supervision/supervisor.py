@@ -74,8 +74,9 @@ class Supervisor:
         return heard + self._health.interval
 
     async def _heartbeat(self) -> None:
-        """Ask each connection that has been silent for an interval."""
+        """Ask each connection that has been silent for an interval, and close idle ones in time."""
         pool = self._pool
+        pool.leases.close_stale(leased=False)
         due, generation = pool.loop.time() - self._health.interval, pool.generation
         quiet = [link for link in pool.links if link.last_heard <= due]
         answered = await self._answers(quiet)

@@ -172,6 +172,14 @@ async def test_idle_connections_are_closed_and_leased_ones_are_not(redis_url: st
         await release(manager, held)
 
 
+async def test_idle_connections_are_closed_while_nobody_asks_for_one(redis_url: str) -> None:
+    async with opened(redis_url, pool={"max_idle": 0.1}, health={"interval": 0.1}) as manager:
+        await release(manager, await acquire(manager))
+        assert manager.stats().idle == 1
+        await until(lambda: manager.stats().idle == 0)
+        assert manager.stats().generation == 1
+
+
 async def test_an_old_connection_is_not_leased_again(redis_url: str) -> None:
     async with opened(redis_url, pool={"max_lifetime": 0.05}) as manager:
         first = await acquire(manager)
