@@ -1,8 +1,7 @@
 """The outage contract for commands on a dedicated connection."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import redis.asyncio
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.client.delivery import report_refusal
@@ -85,11 +84,16 @@ async def _execute_pinned(client: "Redis", args: tuple[Any, ...], options: dict[
     pool = client.binding.require()
     deadline = pool.loop.time() + client.call_options.timeout
     await client.initialize()
-    if client.connection is not None:
-        client.connection.socket_timeout = None
+    holder = client.holder or client
+    connection = cast(DedicatedConnection, holder.connection)
+    connection.socket_timeout = None
     try:
-        async with Deadline(_reply_deadline(client, args, deadline)):
-            return await redis.asyncio.Redis.execute_command(client, *args, **options)
+        # redis-py 8.1: the holder's `_single_conn_lock` keeps the replies in order.
+        async with (
+            Deadline(_reply_deadline(client, args, deadline)),
+            holder._single_conn_lock,  # noqa: SLF001
+        ):
+            return await client.exchange(connection, args, options)
     except TimeoutError:
         raise _too_late(client) from None
     except RedisManagerError:

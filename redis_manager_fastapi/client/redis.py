@@ -46,6 +46,12 @@ class Redis(redis.asyncio.Redis):
 
     Every command waits out a short outage and raises one of this library's
     errors in a long one; see `redis_manager_fastapi.errors`.
+
+    Attributes:
+        binding: Where the pool is.
+        call_options: How commands are carried out.
+        scope: What ends the client; None for one that lasts.
+        holder: The pinned client whose connection this one uses and does not own.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class Redis(redis.asyncio.Redis):
         self.binding = binding
         self.call_options = options
         self.scope: ClientScope | None = None
+        self.holder: Redis | None = None
 
     def __repr__(self) -> str:
         return f"<Redis {self.binding.instance!r} {self.call_options}>"
@@ -85,6 +92,8 @@ class Redis(redis.asyncio.Redis):
         client.call_options = options
         kwargs = self.connection_pool.connection_kwargs | {"decode_responses": options.decode}
         client.connection_pool = LeasedConnections(self.binding, kwargs, scope=self.scope)  # type: ignore[assignment]
+        if self.single_connection_client:
+            client._pin(self if self.connection is not None else self.holder)  # noqa: SLF001 (its own)
         return client
 
     def scoped(self, scope: "ClientScope") -> Self:
@@ -140,6 +149,7 @@ class Redis(redis.asyncio.Redis):
         self, connection: DedicatedConnection, args: tuple[Any, ...], options: dict[str, Any]
     ) -> Any:
         """Send a command on *connection* and return the parsed reply."""
+        connection.decode = self.call_options.decode
         # redis-py 8.1: `_send_command_parse_response` also prepares HIMPORT's fieldsets.
         return await self._send_command_parse_response(connection, args[0], *args, **options)
 
@@ -176,9 +186,15 @@ class Redis(redis.asyncio.Redis):
         client = self._copy()
         client.connection_pool = self._bound("a pinned connection")
         client.call_options = self.call_options.changed(None, None, dedicated=True)
-        client.single_connection_client = True
-        client._single_conn_lock, client._usage_lock = asyncio.Lock(), asyncio.Lock()  # noqa: SLF001 (its own)
+        client._pin(None)  # noqa: SLF001 (its own)
         return client
+
+    async def initialize(self) -> Self:
+        """Lease the connection of a pinned client; redis-py's meaning."""
+        if self.holder is None:
+            return await super().initialize()
+        await self.holder.initialize()
+        return self
 
     @property
     def connections(self) -> LeasedConnections:
@@ -195,6 +211,12 @@ class Redis(redis.asyncio.Redis):
         self._usage_counter -= 1
         if self._usage_counter == 0:
             await self.aclose()
+
+    def _pin(self, holder: "Redis | None") -> None:
+        """Pin this client to the connection of *holder*, or to one of its own."""
+        self.holder, self.connection = holder, None
+        self.single_connection_client, self._usage_counter = True, 0
+        self._single_conn_lock, self._usage_lock = asyncio.Lock(), asyncio.Lock()
 
     def _bound(self, purpose: str) -> Any:
         return self.connections.bound(purpose=purpose, scope=self.scope)
