@@ -48,6 +48,13 @@ find_shared = SHARED.get
 """Look a name up; the bound method, because CPython 3.11 makes one of an imported dict's anew."""
 
 
+def upper_word(value: Any) -> str:
+    """Return a command's or an option's name in upper case, as the tables spell it."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        value = bytes(value).decode(errors="replace")
+    return str(value).upper()
+
+
 def _last_argument(args: tuple[Any, ...]) -> float:
     return float(args[-1])
 
@@ -61,11 +68,11 @@ def _last_argument_in_milliseconds(args: tuple[Any, ...]) -> float:
 
 
 def _block_option(args: tuple[Any, ...]) -> float | None:
-    for index, value in enumerate(args):
-        if value in (b"STREAMS", "STREAMS"):
-            break
-        if value in (b"BLOCK", "BLOCK"):
+    index = 1
+    while index < len(args) and (option := upper_word(args[index])) != "STREAMS":
+        if option == "BLOCK":
             return float(args[index + 1]) / 1000
+        index += 3 if option == "GROUP" else 1  # a group, or its consumer, may have any name
     return None
 
 
@@ -109,7 +116,7 @@ def leaves_session_alone(name: str) -> bool:
 
 def blocking_timeout(args: tuple[Any, ...]) -> float | None:
     """Return how long a command asks to block, in seconds: 0 is for ever, None is not at all."""
-    rule = BLOCKING.get(args[0]) if isinstance(args[0], str) else None
+    rule = BLOCKING.get(upper_word(args[0]))
     if rule is None:
         return None
     try:

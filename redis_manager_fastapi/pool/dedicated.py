@@ -18,7 +18,7 @@ from redis.asyncio.connection import (
 )
 
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
-from redis_manager_fastapi.pool.commands import leaves_session_alone
+from redis_manager_fastapi.pool.commands import leaves_session_alone, upper_word
 from redis_manager_fastapi.pool.pieces import PiecewiseProtocol
 from redis_manager_fastapi.topology.abortable import AbortableConnection
 
@@ -182,8 +182,7 @@ class DedicatedConnection(AbortableConnection):
 
     def _note(self, name: Any, *, alone: bool) -> None:
         """Note a command; with arguments that it does not take, a closer closes nothing."""
-        word = name.decode() if isinstance(name, bytes) else str(name)
-        word = word.upper()
+        word = upper_word(name)
         if word in _OPENERS:
             self._unfinished.add(word)
         elif word == "UNWATCH" and alone:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.pool.command_table import READS, WRITES
 from redis_manager_fastapi.pool.commands import (
     BLOCKING,
@@ -215,7 +216,14 @@ async def test_commands_that_block_are_known_as_such(flags: dict[str, set[str]])
         (("WAIT", 1, 1500), 1.5),
         (("WAITAOF", 1, 0, 250), 0.25),
         (("GET", "a"), None),
-        ((b"BLPOP", "a", 1), None),
+        ((b"BLPOP", "a", 1), 1.0),
+        (("blpop", "a", 1), 1.0),
+        (("Wait", 1, 1500), 1.5),
+        (("xread", "block", 3000, "streams", "s", "$"), 3.0),
+        ((b"xread", bytearray(b"Block"), 3000, "streams", "s", "$"), 3.0),
+        (("XREAD", "streams", "block", "9000"), None),
+        (("XREADGROUP", "group", "block", "7", b"block", 100, "streams", "s", ">"), 0.1),
+        (("XREADGROUP", "GROUP", "streams", "BLOCK", "BLOCK", 100, "STREAMS", "s", ">"), 0.1),
         (("BLPOP", "a", "soon"), None),
         (("BLPOP",), None),
     ],
@@ -225,6 +233,24 @@ def test_time_that_a_command_asks_to_block(
     arguments: tuple[Any, ...], expected: float | None
 ) -> None:
     assert blocking_timeout(arguments) == expected
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("xread", "block", 600, "streams", "nothing", "$"),
+        (b"XREAD", b"block", b"600", b"STREAMS", "nothing", "$"),
+        ("XREAD", bytearray(b"Block"), 600, "Streams", "nothing", "$"),
+    ],
+    ids=str,
+)
+async def test_blocking_command_gets_its_own_time_however_it_is_spelled(
+    redis_url: str, command: tuple[Any, ...]
+) -> None:
+    async with RedisManager(url=redis_url, timeout={"command": 0.3}) as manager:
+        assert not await manager.redis.execute_command(*command)
+        async with manager.connection() as pinned:
+            assert not await pinned.execute_command(*command)
 
 
 async def test_redis_py_sends_the_blocking_time_where_the_table_looks_for_it(
