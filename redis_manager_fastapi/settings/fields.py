@@ -41,6 +41,13 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
+def _not_bool(value: Any) -> Any:
+    """Refuse a boolean, which pydantic takes for 0 or 1."""
+    if isinstance(value, bool):
+        raise ValueError("is no number")  # noqa: TRY004 - pydantic collects ValueErrors
+    return value
+
+
 def _digit(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
@@ -55,13 +62,14 @@ def _cluster_nodes(value: Any) -> Any:
 
 LowerCase = BeforeValidator(_lower)
 Digit = BeforeValidator(_digit)
+NotBool = BeforeValidator(_not_bool)
 
 Reads = Annotated[Literal["primary", "replica", "any"], LowerCase]
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=DAY, allow_inf_nan=False)]
-SecondsOrZero = Annotated[float, Field(ge=0, le=DAY, allow_inf_nan=False)]
-LongSeconds = Annotated[float, Field(gt=0, le=YEAR, allow_inf_nan=False)]
+Port = Annotated[int, Field(ge=1, le=65535), NotBool]
+Seconds = Annotated[float, Field(gt=0, le=DAY, allow_inf_nan=False), NotBool]
+SecondsOrZero = Annotated[float, Field(ge=0, le=DAY, allow_inf_nan=False), NotBool]
+LongSeconds = Annotated[float, Field(gt=0, le=YEAR, allow_inf_nan=False), NotBool]
 
 HostName = Annotated[
     str,

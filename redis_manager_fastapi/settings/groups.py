@@ -13,6 +13,7 @@ from redis_manager_fastapi.settings.fields import (
     FilePath,
     LongSeconds,
     LowerCase,
+    NotBool,
     Reads,
     Seconds,
     SecondsOrZero,
@@ -58,8 +59,8 @@ class PipeliningSettings(Group):
     """
 
     enabled: bool = True
-    connections: Annotated[int, Field(ge=1, le=1024)] = 1
-    max_in_flight: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    connections: Annotated[int, Field(ge=1, le=1024), NotBool] = 1
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000_000), NotBool] = 10_000
 
 
 class PoolSettings(Group):
@@ -73,9 +74,9 @@ class PoolSettings(Group):
         max_lifetime: Seconds after which a connection is replaced.
     """
 
-    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 20
+    max_connections: Annotated[int, Field(ge=1, le=100_000), NotBool] = 20
     acquire_timeout: Seconds = 1.0
-    max_waiting: Annotated[int, Field(ge=0, le=10_000_000)] = 1000
+    max_waiting: Annotated[int, Field(ge=0, le=10_000_000), NotBool] = 1000
     max_idle: LongSeconds = 300.0
     max_lifetime: LongSeconds = 3600.0
 
@@ -102,7 +103,7 @@ class HealthSettings(Group):
         backoff_cap: Seconds that no pause between two probes exceeds.
     """
 
-    interval: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 0.5
+    interval: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False), NotBool] = 0.5
     timeout: Seconds = 0.5
     backoff_base: Seconds = 0.05
     backoff_cap: Seconds = 0.5

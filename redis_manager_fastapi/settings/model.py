@@ -15,6 +15,7 @@ from redis_manager_fastapi.settings.fields import (
     Digit,
     FilePath,
     HostName,
+    NotBool,
     Port,
     SocketPath,
     UserName,
@@ -102,7 +103,7 @@ class RedisSettings(BaseSettings):
     url: SecretStr | None = Field(default=None, repr=False)
     host: HostName = "localhost"
     port: Port = 6379
-    db: Annotated[int, Field(ge=0, le=65535)] = 0
+    db: Annotated[int, Field(ge=0, le=65535), NotBool] = 0
     unix_socket: SocketPath = None
     username: UserName = None
     password: SecretStr | None = None
