@@ -63,6 +63,11 @@ class Pipeline(redis.asyncio.client.Pipeline):
             translated = self._translated(error)
             raise translated from translated.__cause__
 
+    def annotate_exception(self, exception: Any, number: int, command: Iterable[object]) -> None:
+        """Name the command in its error, whose text then no longer starts with its code."""
+        exception.status_code = refusal_code(exception) or exception.status_code
+        super().annotate_exception(exception, number, command)
+
     def _may_share(self) -> bool:
         call = self._client.call_options
         if not call.shared or self.watching or self.connection is not None or self.scripts:

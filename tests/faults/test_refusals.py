@@ -8,7 +8,7 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from redis_manager_fastapi import PoolState, RedisUnavailableError, ReplyLostError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.invariants import upheld
+from tests.faults.invariants import QUICK, upheld
 from tests.faults.trial import Trial, eventually
 from tests.managers import until, until_state
 from tests.servers import has
@@ -192,3 +192,37 @@ async def test_unblocked_by_hand(
         with pytest.raises(ResponseError, match="CLIENT UNBLOCK"):
             await waiting
         assert trial.manager.stats().generation == 1
+
+
+@pytest.mark.parametrize("transaction", [True, False], ids=["transaction", "pipeline"])
+async def test_pipeline_while_a_script_runs(
+    redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], transaction: bool
+) -> None:
+    """Row 17: a pipeline that is the first to meet the script is refused as a command is."""
+    await redis_server.config_set("lua-time-limit", 20)
+    health = {**QUICK["health"], "interval": 30.0}
+    settings = {**mode, "health": health}
+    async with upheld(redis_server, bystander, **settings) as trial, redis_server.client() as admin:
+        assert await trial.read() is None
+        looping = asyncio.ensure_future(admin.execute_command("EVAL", "while true do end", 0))
+        await eventually(lambda: is_busy(redis_server))
+        pipe = trial.redis.pipeline(transaction=transaction)
+        pipe.set("key", "value")
+        with pytest.raises(RedisUnavailableError, match="BUSY") as raised:
+            await pipe.execute()
+        await redis_server.command("SCRIPT", "KILL")
+        with pytest.raises(RedisError):
+            await looping
+
+        assert raised.value.maybe_executed is not transaction
+        await trial.healed()
+        assert await trial.readers(20) == []
+
+
+async def is_busy(server: RedisServer) -> bool:
+    """Whether a script has run for longer than the server lets others wait."""
+    try:
+        await server.command("PING")
+    except ResponseError as error:
+        return str(error).startswith("BUSY")
+    return False
