@@ -6,7 +6,9 @@ import pytest
 
 from redis_manager_fastapi import ReplyLostError
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.cluster.clusters import opened
+from tests.cluster.clusters import keys_in, opened
+
+SLOW = "local t = redis.call('TIME')[1]\nwhile redis.call('TIME')[1] - t < 2 do end"
 
 
 async def test_a_pipeline_whose_shard_is_lost_tells_about_that_shard_alone(
@@ -37,10 +39,23 @@ async def test_a_write_in_flight_when_its_primary_dies_is_told_as_lost(
     async with opened(deployment.url) as manager:
         index = next(i for i in range(3) if manager.cluster.keyslot(key) in deployment.slots_of(i))
         primary = deployment.primaries[index]
-        slow = "local t = redis.call('TIME')[1]\nwhile redis.call('TIME')[1] - t < 2 do end"
-        script = asyncio.ensure_future(manager.redis.eval(slow, 1, key))
+        script = asyncio.ensure_future(manager.redis.eval(SLOW, 1, key))
         await asyncio.sleep(0.2)
         await primary.kill()
         with pytest.raises(ReplyLostError) as caught:
             await script
+        assert caught.value.maybe_executed
+
+
+async def test_a_pipeline_in_flight_when_its_primary_dies_is_told_as_lost(
+    deployment: ClusterDeployment,
+) -> None:
+    async with opened(deployment.url) as manager:
+        pipe = manager.cluster.pipeline()
+        pipe.eval(SLOW, 1, keys_in(deployment.slots_of(0), 1)[0])
+        sent = asyncio.ensure_future(pipe.execute())
+        await asyncio.sleep(0.2)
+        await deployment.primaries[0].kill()
+        with pytest.raises(ReplyLostError) as caught:
+            await sent
         assert caught.value.maybe_executed

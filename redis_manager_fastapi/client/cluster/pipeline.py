@@ -132,6 +132,8 @@ class SplitPipeline(PipelineStrategy):
 
     def _raise_first(self, stack: list[PipelineCommand]) -> None:
         for command in stack:
+            if isinstance(command.result, RedisManagerError):
+                raise command.result
             if isinstance(command.result, Exception):
                 error = from_reply(command.result, self._pipe.cluster_client.binding.instance)  # type: ignore[attr-defined]
                 if not isinstance(error, RedisManagerError):
