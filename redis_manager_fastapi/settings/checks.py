@@ -24,6 +24,8 @@ _TOGETHER = (
     ("sentinel.nodes", "sentinel.service"),
     ("sentinel.service", "sentinel.nodes"),
     ("sentinel.username", "sentinel.password"),
+    ("sentinel.password", "sentinel.nodes"),
+    ("sentinel.tls", "sentinel.nodes"),
 )
 """Pairs of which the first needs the second."""
 

@@ -17,6 +17,7 @@ SENTINEL_PATHS = (
     "sentinel.service",
     "sentinel.username",
     "sentinel.password",
+    "sentinel.tls",
     "sentinel.reads",
 )
 CLUSTER_PATHS = ("cluster", "cluster.nodes", "cluster.reads")

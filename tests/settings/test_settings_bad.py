@@ -77,6 +77,9 @@ BAD_VARIABLES: list[tuple[dict[str, str], str, str, str]] = [
     ({"SENTINEL__NODES": "a:0"}, "sentinel.nodes", "SENTINEL__NODES", "h1:26379,h2:26379"),
     ({"SENTINEL__NODES": f"u:{SECRET}@a"}, "sentinel.nodes", "SENTINEL__NODES", "h1:26379,h2"),
     ({"SENTINEL__USERNAME": "u"}, "sentinel.username", "SENTINEL__USERNAME", "PASSWORD too"),
+    ({"SENTINEL__PASSWORD": SECRET}, "sentinel.password", "SENTINEL__PASSWORD", "NODES too, or"),
+    ({"SENTINEL_PASSWORD": SECRET}, "sentinel.password", "SENTINEL_PASSWORD", "NODES too, or"),
+    ({"SENTINEL__TLS": "true"}, "sentinel.tls", "SENTINEL__TLS", "set REDIS_SENTINEL__NODES too"),
     ({"SENTINEL__READS": "slave"}, "sentinel.reads", "SENTINEL__READS", "replica or any"),
     ({"SENTINEL__READS": "any"}, "sentinel.reads", "SENTINEL__READS", "SENTINEL__NODES too"),
     (

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from redis_manager_fastapi.errors import RedisConfigError
-from redis_manager_fastapi.settings import Address, PoolSettings, RedisSettings
+from redis_manager_fastapi.settings import Address, PoolSettings, RedisSettings, SentinelSettings
 
 SetEnvironment = Callable[..., None]
 
@@ -189,6 +189,21 @@ def test_where_reads_go_is_part_of_the_place_that_a_keyword_replaces(
     assert RedisSettings(sentinel={"nodes": "b"}).sentinel.reads == "replica"
     assert RedisSettings(host="db").sentinel.reads == "primary"
     assert RedisSettings(cluster={"nodes": "c"}).sentinel.reads == "primary"
+
+
+@pytest.mark.parametrize("place", [{"host": "db"}, {"cluster": {"nodes": "c"}}])
+def test_another_place_leaves_nothing_of_the_environment_s_sentinels(
+    environment: SetEnvironment, place: dict[str, Any]
+) -> None:
+    environment(
+        REDIS_SENTINEL__NODES="a",
+        REDIS_SENTINEL__SERVICE="m",
+        REDIS_SENTINEL__USERNAME="u",
+        REDIS_SENTINEL__PASSWORD="p",
+        REDIS_SENTINEL__TLS="true",
+    )
+
+    assert RedisSettings(**place).sentinel == SentinelSettings()
 
 
 @pytest.mark.parametrize("place", [{"host": "db"}, {"sentinel": {"nodes": "a", "service": "m"}}])
