@@ -1,9 +1,12 @@
 """What an HTTP or WebSocket client is told when Redis cannot serve."""
 
+import inspect
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ExceptionHandler
@@ -121,9 +124,43 @@ async def _deny(websocket: WebSocket, error: RedisManagerError, how: Translation
         await websocket.close(how.websocket_code, error.code)
 
 
-REDIS_EXCEPTION_HANDLERS: dict[Any, ExceptionHandler] = dict.fromkeys(
-    TRANSLATIONS, cast(ExceptionHandler, redis_error_handler)
-)
+async def redis_group_handler(connection: HTTPConnection, group: Exception) -> Response | None:
+    """Answer for a group, such as `asyncio.TaskGroup` raises, as for the gravest of its errors.
+
+    That is the first of the lowest status: a mistake in the app before an outage, as it has
+    to be seen, and an outage before a passed deadline, as it explains that as well.  A group
+    with any other error in it is raised again.
+    """
+    errors = list(_leaves(group))
+    if not all(isinstance(error, RedisManagerError) for error in errors):
+        raise group
+    return await _hand_on(connection, min(errors, key=lambda error: translation(error).status))
+
+
+def _leaves(error: Exception) -> Iterator[Any]:
+    if isinstance(error, ExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+async def _hand_on(connection: HTTPConnection, error: RedisManagerError) -> Response | None:
+    """Answer by the handler that the app would use for *error* alone."""
+    handlers = connection.scope[HANDLERS_KEY][0]
+    found = (handlers[cls] for cls in type(error).__mro__ if cls in handlers)
+    handler = next(found, redis_error_handler)
+    if inspect.iscoroutinefunction(handler):
+        answer = handler(connection, error)
+    else:
+        answer = await run_in_threadpool(handler, connection, error)
+    return cast("Response | None", await answer if inspect.isawaitable(answer) else answer)
+
+
+REDIS_EXCEPTION_HANDLERS: dict[Any, ExceptionHandler] = {
+    **dict.fromkeys(TRANSLATIONS, cast(ExceptionHandler, redis_error_handler)),
+    ExceptionGroup: cast(ExceptionHandler, redis_group_handler),
+}
 """For `exception_handlers=` of an app whose routes use a manager without asking for it here."""
 
 
@@ -141,7 +178,7 @@ def install_handlers(connection: HTTPConnection) -> None:
     if _InstalledError in handlers:
         return
     own = set(handlers)
-    for cls in TRANSLATIONS:
+    for cls, handler in REDIS_EXCEPTION_HANDLERS.items():
         if own.isdisjoint(cls.__mro__):
-            handlers[cls] = redis_error_handler
+            handlers[cls] = handler
     handlers[_InstalledError] = redis_error_handler

@@ -1,5 +1,6 @@
 """Which answer each error becomes, over HTTP and over WebSockets, and who may change it."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -177,6 +178,122 @@ async def test_handler_of_the_app_goes_first(
     ]
 
     assert statuses == [unavailable, reply_lost, timeout, not_started]
+
+
+def grouped(codes: str) -> ExceptionGroup[Exception]:
+    """Return a group, the last error in a group of its own; an unknown code is a KeyError."""
+    first, *rest = [CLASSES.get(code, KeyError)("the reason") for code in codes.split(",")]
+    return ExceptionGroup("outer", [first, *(ExceptionGroup("inner", [error]) for error in rest)])
+
+
+def grouping_app(manager: RedisManager) -> FastAPI:
+    """Return an app whose routes raise a group of the errors that the path names."""
+    app = FastAPI(lifespan=manager.lifespan)
+
+    @app.get("/{codes}")
+    async def route(codes: str, r: RedisDep) -> None:
+        raise grouped(codes)
+
+    @app.websocket("/before/{codes}")
+    async def before(websocket: WebSocket, codes: str, r: RedisDep) -> None:
+        raise grouped(codes)
+
+    @app.websocket("/after/{codes}")
+    async def after(websocket: WebSocket, codes: str, r: RedisDep) -> None:
+        await websocket.accept()
+        raise grouped(codes)
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("codes", "told", "status", "retry_after", "close"),
+    [
+        ("redis_unavailable", "redis_unavailable", 503, "1", 1013),
+        ("redis_timeout,redis_timeout", "redis_timeout", 504, None, 1013),
+        ("redis_timeout,redis_reply_lost,redis_auth", "redis_reply_lost", 503, "1", 1013),
+        ("redis_closed,redis_timeout", "redis_closed", 503, None, 1012),
+    ],
+)
+async def test_group_is_told_as_the_gravest_of_its_errors(
+    serve: Serve,
+    redis_url: str,
+    codes: str,
+    told: str,
+    status: int,
+    retry_after: str | None,
+    close: int,
+) -> None:
+    """503 before 504, and among equals the first; so an `asyncio.TaskGroup` needs no `try`."""
+    site = await serve(grouping_app(RedisManager(url=redis_url)))
+    response = await site.http.get(f"/{codes}")
+    denial = await denied(site, f"/before/{codes}")
+
+    assert (response.status_code, response.json()["code"]) == (status, told)
+    assert response.headers.get("retry-after") == retry_after
+    assert (denial.status_code, denial.body) == (status, response.content)
+    assert await closed(site, f"/after/{codes}") == (close, told)
+
+
+async def test_group_with_an_error_of_another_stays_as_it_is(
+    serve: Serve, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = await serve(grouping_app(RedisManager(url=redis_url)))
+    response = await site.http.get("/redis_unavailable,foreign")
+    denial = await denied(site, "/before/foreign,redis_unavailable")
+
+    assert (response.status_code, denial.status_code) == (500, 500)
+    assert len([r for r in caplog.records if "KeyError" in (r.exc_text or "")]) == 2
+
+
+async def test_mistake_of_the_app_is_not_hidden_by_an_outage(
+    serve: Serve, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    codes = "redis_unavailable,redis_client_ended"
+    site = await serve(grouping_app(RedisManager(url=redis_url)))
+    response = await site.http.get(f"/{codes}")
+    denial = await denied(site, f"/before/{codes}")
+
+    assert (response.status_code, denial.status_code) == (500, 500)
+    assert await closed(site, f"/after/{codes}") == (1011, "redis_client_ended")
+    assert len([r for r in caplog.records if "ClientEndedError" in (r.exc_text or "")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("handled", "unavailable", "timeout"),
+    [
+        (ExceptionGroup, 418, 418),
+        (RedisUnavailableError, 418, 504),
+        (redis.exceptions.TimeoutError, 503, 418),
+        (RedisManagerError, 418, 418),
+        (KeyError, 503, 504),
+    ],
+)
+@pytest.mark.parametrize("threaded", [False, True])
+async def test_handler_of_the_app_goes_first_for_a_group_too(
+    serve: Serve,
+    redis_url: str,
+    handled: type[Exception],
+    unavailable: int,
+    timeout: int,
+    threaded: bool,
+) -> None:
+    """A handler for groups, or for the error as which the group is told."""
+    app = grouping_app(RedisManager(url=redis_url))
+
+    async def teapot(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({}, 418)
+
+    def teapot_in_a_thread(request: Request, error: Exception) -> JSONResponse:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        return JSONResponse({}, 418)
+
+    app.add_exception_handler(handled, teapot_in_a_thread if threaded else teapot)
+    site = await serve(app)
+
+    assert (await site.http.get("/redis_unavailable")).status_code == unavailable
+    assert (await site.http.get("/redis_timeout")).status_code == timeout
 
 
 async def test_handlers_of_an_app_and_of_its_sub_app_stay_apart(

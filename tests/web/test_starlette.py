@@ -1,5 +1,7 @@
 """Plain Starlette apps: a request asks for the manager, and errors become answers."""
 
+import asyncio
+
 import pytest
 import websockets
 from starlette.applications import Starlette
@@ -31,6 +33,12 @@ async def read(request: Request) -> PlainTextResponse:
         return PlainTextResponse(str(await r.get("hits")))
 
 
+async def together(request: Request) -> PlainTextResponse:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(read(request)) for _ in range(2)]
+    return tasks[0].result()
+
+
 async def count(websocket: WebSocket) -> None:
     await websocket.accept()
     async with get_manager(websocket).client() as r:
@@ -41,6 +49,7 @@ async def count(websocket: WebSocket) -> None:
 ROUTES = [
     Route("/hits", hits, methods=["POST"]),
     Route("/read", read),
+    Route("/together", together),
     WebSocketRoute("/count", count),
     *HEALTH_ROUTES,
 ]
@@ -74,12 +83,13 @@ async def test_outage_is_answered_without_any_registration(
         await socket.send("hits")
         with pytest.raises(websockets.ConnectionClosed) as closed:
             await socket.recv()
-    response = await site.http.get("/read")
+    response, grouped = [await site.http.get(path) for path in ("/read", "/together")]
 
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1013, "redis_unavailable")
     assert response.status_code == 503
     assert response.json()["code"] == "redis_unavailable"
+    assert (grouped.status_code, grouped.json()) == (503, response.json())
 
 
 async def test_registered_handlers_serve_routes_that_ask_nobody(
@@ -91,8 +101,13 @@ async def test_registered_handlers_serve_routes_that_ask_nobody(
     async def direct(request: Request) -> PlainTextResponse:
         return PlainTextResponse(str(await manager.redis.get("hits")))
 
+    async def grouping(request: Request) -> PlainTextResponse:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(direct(request))
+        return task.result()
+
     app = Starlette(
-        routes=[Route("/", direct), *HEALTH_ROUTES],
+        routes=[Route("/", direct), Route("/group", grouping), *HEALTH_ROUTES],
         lifespan=manager.lifespan,
         exception_handlers=REDIS_EXCEPTION_HANDLERS,
     )
@@ -101,6 +116,7 @@ async def test_registered_handlers_serve_routes_that_ask_nobody(
     await site.until("/readyz", 503)
 
     assert (await site.http.get("/")).status_code == 503
+    assert (await site.http.get("/group")).status_code == 503
 
 
 async def test_dependency_called_by_hand_says_what_to_do() -> None:
