@@ -6,9 +6,12 @@ from redis.asyncio.connection import AbstractConnection, ConnectionPoolInterface
 from redis.asyncio.retry import Retry
 from redis.auth.token import TokenInterface
 from redis.connection import Encoder
+from redis.exceptions import RedisError
 
 from redis_manager_fastapi.client.binding import Binding
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.state import Suspicion
+from redis_manager_fastapi.topology.failures import from_reply, refusal_code
 
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.scope import ClientScope
@@ -77,6 +80,14 @@ class LeasedConnections(ConnectionPoolInterface):
             self._scope.forget(connection)
         if self._binding.pool is not None:
             await self._binding.pool.leases.release(connection)
+
+    def translated(self, error: RedisError) -> Exception:
+        """Return what the caller sees of a server's error; have a server probed that refuses."""
+        pool = self._binding.require()
+        translated = from_reply(error, pool.instance)
+        if refusal_code(error) is not None:
+            pool.suspect(pool.generation, Suspicion.REFUSING, str(translated))
+        return translated
 
     def get_encoder(self) -> Encoder:
         """Return an encoder that decodes as this client's replies are decoded."""

@@ -14,8 +14,7 @@ from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch
-from redis_manager_fastapi.pool.state import Suspicion
-from redis_manager_fastapi.topology.failures import from_reply, refusal_code
+from redis_manager_fastapi.topology.failures import refusal_code
 
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.redis import Redis
@@ -34,6 +33,8 @@ class Pipeline(redis.asyncio.client.Pipeline):
     Attributes:
         asking: Whether ASKING goes ahead of it, on the same connection.
     """
+
+    connection_pool: Any  # a `LeasedConnections`
 
     def __init__(
         self, client: "Redis", connections: Any, transaction: bool, shard_hint: str | None
@@ -60,8 +61,39 @@ class Pipeline(redis.asyncio.client.Pipeline):
         except RedisManagerError:
             raise
         except RedisError as error:
-            translated = self._translated(error)
+            translated = self.connection_pool.translated(error)
+            if isinstance(translated, RedisManagerError) and refusal_code(error) is not None:
+                translated.maybe_executed = not self.is_transaction
             raise translated from translated.__cause__
+
+    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """Execute WATCH, or a command under it; arguments are redis-py's.
+
+        Raises:
+            ReplyLostError: Sent and not answered, and it does not read.
+            RedisUnavailableError: Redis did not come back within grace.
+            redis.WatchError: The connection was lost under WATCH.
+        """
+        try:
+            return await self._execute_at_once(args, options)
+        except WatchError as error:
+            if not _read_only([(args, options)]):
+                _raise_lost(error)
+            raise
+        except RedisManagerError:
+            raise
+        except RedisError as error:
+            translated = self.connection_pool.translated(error)
+            raise translated from translated.__cause__
+
+    async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        try:
+            return await super().immediate_execute_command(*args, **options)
+        except BaseException:
+            if self.connection is not None and not self.watching:
+                connection, self.connection = self.connection, None
+                await self.connection_pool.release(connection)
+            raise
 
     def annotate_exception(self, exception: Any, number: int, command: Iterable[object]) -> None:
         """Name the command in its error, whose text then no longer starts with its code."""
@@ -77,15 +109,10 @@ class Pipeline(redis.asyncio.client.Pipeline):
             for args, options in self.command_stack
         )
 
-    def _reads_only(self) -> bool:
-        return all(
-            args[0] in SHARED and SHARED[args[0]].read_only for args, options in self.command_stack
-        )
-
     async def _execute_shared(self, raise_on_error: bool) -> list[Any]:
         stack, transaction = self.command_stack, self.is_transaction or self.explicit_transaction
         exchange: Any = _SharedExchange(
-            self._client, self._carry, read_only=self._reads_only(), asking=self.asking
+            self._client, self._carry, read_only=_read_only(self.command_stack), asking=self.asking
         )
         # redis-py 8.1: `_execute_transaction` and `_execute_pipeline` read the replies.
         execute = self._execute_transaction if transaction else self._execute_pipeline
@@ -104,7 +131,7 @@ class Pipeline(redis.asyncio.client.Pipeline):
         return replies
 
     async def _execute_dedicated(self, raise_on_error: bool) -> list[Any]:
-        stack, again = self.command_stack, self._reads_only()
+        stack, again = self.command_stack, _read_only(self.command_stack)
         call = self._client.call_options
         deadline = self._client.binding.require().loop.time() + call.timeout
         scripts, explicit = self.scripts, self.explicit_transaction
@@ -127,10 +154,7 @@ class Pipeline(redis.asyncio.client.Pipeline):
                 message, instance=self._client.binding.instance, maybe_executed=True
             ) from None
         except WatchError as error:
-            # redis-py 8.1 calls a connection lost under WATCH a changed key, also after EXEC.
-            lost = error.__context__
-            if isinstance(lost, RedisManagerError) and lost.maybe_executed:
-                raise lost from None
+            _raise_lost(error)
             raise
 
     async def _ask(self) -> None:
@@ -143,14 +167,17 @@ class Pipeline(redis.asyncio.client.Pipeline):
             await self.reset()
             raise
 
-    def _translated(self, error: RedisError) -> Exception:
-        pool = self._client.binding.require()
-        translated = from_reply(error, pool.instance)
-        if refusal_code(error) is not None:
-            pool.suspect(pool.generation, Suspicion.REFUSING, str(translated))
-            if isinstance(translated, RedisManagerError):
-                translated.maybe_executed = not self.is_transaction
-        return translated
+
+def _read_only(commands: Iterable[tuple[Any, Any]]) -> bool:
+    return all(args[0] in SHARED and SHARED[args[0]].read_only for args, _ in commands)
+
+
+def _raise_lost(error: WatchError) -> None:
+    """Raise the loss of a connection after which a command may have run."""
+    # redis-py 8.1 calls a connection lost under WATCH a changed key, also after EXEC.
+    lost = error.__context__
+    if isinstance(lost, RedisManagerError) and lost.maybe_executed:
+        raise lost from None
 
 
 class _TooLargeToShareError(Exception):
