@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import redis.asyncio
-from redis.asyncio.client import PubSub, ResponseCallbackT
+from redis.asyncio.client import ResponseCallbackT
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ResponseError
 
@@ -15,7 +15,7 @@ from redis_manager_fastapi.client.binding import Binding, CallOptions
 from redis_manager_fastapi.client.connections import LeasedConnections
 from redis_manager_fastapi.client.dedicated import execute_dedicated
 from redis_manager_fastapi.client.delivery import deliver, recover
-from redis_manager_fastapi.client.listeners import Monitor
+from redis_manager_fastapi.client.listeners import Monitor, PubSub
 from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.pool.commands import find_shared

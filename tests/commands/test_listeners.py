@@ -1,35 +1,72 @@
 """What listens on a connection of its own, MONITOR and pub/sub, when it is refused."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
-from redis.exceptions import NoPermissionError
+from redis.exceptions import RedisError
 
-from redis_manager_fastapi import RedisManager
+from redis_manager_fastapi import (
+    PoolState,
+    RedisManager,
+    RedisPermissionError,
+    RedisUnavailableError,
+)
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
+from tests.faults.trial import eventually, is_busy
 from tests.managers import until
 from tests.servers import needs
 
-ACL = needs("ACL", redis="6.0")
+Listen = Callable[[Redis], Awaitable[None]]
 
 
-async def enter(redis: Redis) -> None:
-    """Begin to monitor, and end."""
+async def monitor(redis: Redis) -> None:
     async with redis.monitor():
         pass
 
 
-@ACL
-async def test_monitor_that_is_refused_gives_its_connection_back(
-    redis_server: RedisServer, redis_manager: RedisManager
-) -> None:
-    await redis_server.command("ACL", "SETUSER", "default", "-monitor")
+async def subscribe(redis: Redis) -> None:
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe("news")
+        await pubsub.get_message(timeout=1)
 
-    with pytest.raises(NoPermissionError):
-        await enter(redis_manager.redis)
+
+LISTENERS = pytest.mark.parametrize("listen", [monitor, subscribe])
+
+
+@needs("ACL", redis="6.0")
+@LISTENERS
+async def test_listening_that_the_acl_forbids_says_so_and_keeps_no_connection(
+    redis_server: RedisServer, redis_manager: RedisManager, listen: Listen
+) -> None:
+    await redis_server.command("ACL", "SETUSER", "default", "-monitor", "-subscribe")
+
+    with pytest.raises(RedisPermissionError):
+        await listen(redis_manager.redis)
 
     assert redis_manager.stats().leased == 0
+    assert redis_manager.stats().state is PoolState.READY
+
+
+@LISTENERS
+async def test_listening_while_a_script_runs_is_refused_as_a_command_is(
+    redis_server: RedisServer, redis_url: str, listen: Listen
+) -> None:
+    await redis_server.config_set("lua-time-limit", 20)
+    still = {"interval": 30}
+    async with RedisManager(url=redis_url, health=still) as manager, redis_server.client() as admin:
+        await manager.redis.info()
+        looping = asyncio.ensure_future(admin.execute_command("EVAL", "while true do end", 0))
+        await eventually(lambda: is_busy(redis_server))
+
+        with pytest.raises(RedisUnavailableError, match="BUSY"):
+            await listen(manager.redis)
+
+        assert manager.stats().state is PoolState.SUSPECT
+        await redis_server.command("SCRIPT", "KILL")
+        with pytest.raises(RedisError):
+            await looping
 
 
 async def test_monitor_that_is_cancelled_gives_its_connection_back(
@@ -38,7 +75,7 @@ async def test_monitor_that_is_cancelled_gives_its_connection_back(
     await redis_manager.redis.info()
     redis_server.pause()
     try:
-        entering = asyncio.create_task(enter(redis_manager.redis))
+        entering = asyncio.ensure_future(monitor(redis_manager.redis))
         await until(lambda: redis_manager.stats().leased == 1)
         entering.cancel()
         with pytest.raises(asyncio.CancelledError):

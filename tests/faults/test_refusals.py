@@ -9,7 +9,7 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from redis_manager_fastapi import PoolState, RedisUnavailableError, ReplyLostError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.faults.invariants import QUICK, upheld
-from tests.faults.trial import Trial, eventually
+from tests.faults.trial import Trial, eventually, is_busy
 from tests.managers import until, until_state
 from tests.servers import has
 
@@ -217,12 +217,3 @@ async def test_pipeline_while_a_script_runs(
         assert raised.value.maybe_executed is not transaction
         await trial.healed()
         assert await trial.readers(20) == []
-
-
-async def is_busy(server: RedisServer) -> bool:
-    """Whether a script has run for longer than the server lets others wait."""
-    try:
-        await server.command("PING")
-    except ResponseError as error:
-        return str(error).startswith("BUSY")
-    return False

@@ -4,8 +4,9 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio.cluster
-from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import ClusterNode
+
+from redis_manager_fastapi.client.listeners import PubSub
 
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
 _SHARDED = ("SSUBSCRIBE", "SUNSUBSCRIBE", "SPUBLISH")
 
 
-class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub):
+class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
     """A `redis.asyncio.cluster.ClusterPubSub` whose connections are leased from the nodes' pools.
 
     Sharded subscriptions follow their slots; an ordinary one stays with its node.
     """
 
     cluster: "RedisCluster"
+    node: Any  # a `ClusterNode`, or None
 
     def __init__(self, client: "RedisCluster", *args: Any, **kwargs: Any) -> None:
         super().__init__(client, *args, **kwargs)
@@ -45,7 +47,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub):
             return self.cluster.get_default_node()
         return self.cluster.nodes_manager.get_node_from_slot(self.cluster.keyslot(args[1]))
 
-    def _get_node_pubsub(self, node: ClusterNode) -> PubSub:
+    def _get_node_pubsub(self, node: ClusterNode) -> redis.asyncio.client.PubSub:
         """Return the pub/sub of one node, for redis-py's own code."""
         if node.name not in self.node_pubsub_mapping:
             pubsub = PubSub(
