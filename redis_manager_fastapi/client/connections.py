@@ -29,6 +29,7 @@ class LeasedConnections(ConnectionPoolInterface):
         binding: Binding,
         connection_kwargs: dict[str, Any],
         *,
+        timeout: float,
         purpose: str = "a connection",
         scope: "ClientScope | None" = None,
     ) -> None:
@@ -36,6 +37,7 @@ class LeasedConnections(ConnectionPoolInterface):
         self.connection_class = DedicatedConnection
         self.himport_registry = connection_kwargs["himport_registry"]
         self._binding = binding
+        self._timeout = timeout
         self._purpose = purpose
         self._scope = scope
 
@@ -45,16 +47,18 @@ class LeasedConnections(ConnectionPoolInterface):
     def bound(self, *, purpose: str, scope: "ClientScope | None") -> "LeasedConnections":
         """Return the same pool, whose leases are taken for *purpose* and end with *scope*."""
         return LeasedConnections(
-            self._binding, self.connection_kwargs, purpose=purpose, scope=scope
+            self._binding,
+            self.connection_kwargs,
+            timeout=self._timeout,
+            purpose=purpose,
+            scope=scope,
         )
 
     async def get_connection(
         self, command_name: str | None = None, *keys: Any, **options: Any
     ) -> DedicatedConnection:
-        """Lease a connection within `timeout.command`; the arguments are redis-py's, unused."""
-        pool = self._binding.require()
-        deadline = pool.loop.time() + pool.settings.timeout.command
-        return await self.lease(deadline)
+        """Lease a connection within the client's timeout; the arguments are redis-py's, unused."""
+        return await self.lease(self._binding.require().loop.time() + self._timeout)
 
     async def lease(self, deadline: float, purpose: str = "") -> DedicatedConnection:
         """Lease a connection by *deadline*, on the loop's clock, for *purpose*."""

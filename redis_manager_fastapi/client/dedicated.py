@@ -72,7 +72,7 @@ async def _exchange(
     # One deadline over sending and reply: redis-py's own limit for each read is off.
     connection.socket_timeout = None
     try:
-        async with Deadline(_reply_deadline(client, args, deadline)):
+        async with Deadline(reply_deadline(client, args, deadline)):
             return await client.exchange(connection, args, options)
     except TimeoutError:
         connection.abort()
@@ -90,7 +90,7 @@ async def _execute_pinned(client: "Redis", args: tuple[Any, ...], options: dict[
     try:
         # redis-py 8.1: the holder's `_single_conn_lock` keeps the replies in order.
         async with (
-            Deadline(_reply_deadline(client, args, deadline)),
+            Deadline(reply_deadline(client, args, deadline)),
             holder._single_conn_lock,  # noqa: SLF001
         ):
             return await client.exchange(connection, args, options)
@@ -103,7 +103,7 @@ async def _execute_pinned(client: "Redis", args: tuple[Any, ...], options: dict[
         raise translated from translated.__cause__
 
 
-def _reply_deadline(client: "Redis", args: tuple[Any, ...], deadline: float) -> float | None:
+def reply_deadline(client: "Redis", args: tuple[Any, ...], deadline: float) -> float | None:
     """Return when the reply must be there; None for a command that blocks for ever."""
     blocking = blocking_timeout(args)
     if blocking is None:

@@ -1,12 +1,14 @@
 """Pipelines: redis-py's, sent as one contiguous write when every command may share."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import redis.asyncio.client
 from redis.client import NEVER_DECODE
 from redis.exceptions import RedisError, WatchError
 
+from redis_manager_fastapi.client.dedicated import reply_deadline
 from redis_manager_fastapi.client.delivery import deliver, recover
 from redis_manager_fastapi.client.packing import ASKING, LARGE_REQUEST, pack
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
@@ -35,6 +37,7 @@ class Pipeline(redis.asyncio.client.Pipeline):
     """
 
     connection_pool: Any  # a `LeasedConnections`
+    connection: Any  # a `DedicatedConnection`, or None
 
     def __init__(
         self, client: "Redis", connections: Any, transaction: bool, shard_hint: str | None
@@ -87,8 +90,11 @@ class Pipeline(redis.asyncio.client.Pipeline):
             raise translated from translated.__cause__
 
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        deadline = self._deadline()
+        await self._lease(deadline)
         try:
-            return await super().immediate_execute_command(*args, **options)
+            async with self._until(reply_deadline(self._client, args, deadline)):
+                return await super().immediate_execute_command(*args, **options)
         except BaseException:
             if self.connection is not None and not self.watching:
                 connection, self.connection = self.connection, None
@@ -131,36 +137,57 @@ class Pipeline(redis.asyncio.client.Pipeline):
         return replies
 
     async def _execute_dedicated(self, raise_on_error: bool) -> list[Any]:
-        stack, again = self.command_stack, _read_only(self.command_stack)
-        call = self._client.call_options
-        deadline = self._client.binding.require().loop.time() + call.timeout
-        scripts, explicit = self.scripts, self.explicit_transaction
+        if not self.command_stack and not self.watching:
+            return []
+        queued = self.command_stack, self.scripts, self.explicit_transaction
+        deadline, again, lost = self._deadline(), _read_only(self.command_stack), False
+        while True:
+            self.command_stack, self.scripts, self.explicit_transaction = queued
+            try:
+                await self._lease(deadline)
+                async with self._until(deadline):
+                    if self.asking:
+                        await self._ask()
+                    return await super().execute(raise_on_error)
+            except ReplyLostError as error:
+                if error.maybe_executed and not again:
+                    raise
+                again, lost = again and not error.maybe_executed, lost or error.maybe_executed
+            except RedisManagerError as error:
+                # Its first time may have run, whatever became of the second.
+                error.maybe_executed = error.maybe_executed or lost
+                raise
+            except WatchError as error:
+                _raise_lost(error)
+                raise
+
+    def _deadline(self) -> float:
+        return self._client.binding.require().loop.time() + self._client.call_options.timeout
+
+    async def _lease(self, deadline: float) -> None:
+        """Lease the connection that redis-py's code takes, unless a WATCH did."""
+        if self.connection is None:
+            self.connection = await self.connection_pool.lease(deadline)
+
+    @asynccontextmanager
+    async def _until(self, deadline: float | None) -> AsyncIterator[None]:
+        """Set one deadline over sending and replies: redis-py's own limit for each read is off."""
+        connection = self.connection
+        limit, connection.socket_timeout = connection.socket_timeout, None
         try:
             async with Deadline(deadline):
-                while True:
-                    self.command_stack, self.scripts = stack, scripts
-                    self.explicit_transaction = explicit
-                    try:
-                        if self.asking:
-                            await self._ask()
-                        return await super().execute(raise_on_error)
-                    except ReplyLostError as error:
-                        if error.maybe_executed and not again:
-                            raise
-                        again = again and not error.maybe_executed
+                yield
         except TimeoutError:
             message = "no reply before the pipeline's deadline"
             raise CommandTimeoutError(
                 message, instance=self._client.binding.instance, maybe_executed=True
             ) from None
-        except WatchError as error:
-            _raise_lost(error)
-            raise
+        finally:
+            if self.connection is connection:  # given back, it may be another caller's by now
+                connection.socket_timeout = limit
 
     async def _ask(self) -> None:
-        """Lease the connection that redis-py's `execute` takes, and send ASKING on it."""
         try:
-            self.connection = await self.connection_pool.get_connection()
             await self.connection.send_command("ASKING")
             await self.connection.read_response()
         except BaseException:

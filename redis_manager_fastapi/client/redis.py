@@ -59,7 +59,8 @@ class Redis(redis.asyncio.Redis):
         self, binding: Binding, options: CallOptions, connection_kwargs: dict[str, Any]
     ) -> None:
         kwargs = connection_kwargs | {"decode_responses": options.decode}
-        super().__init__(connection_pool=LeasedConnections(binding, kwargs))  # type: ignore[arg-type]
+        connections: Any = LeasedConnections(binding, kwargs, timeout=options.timeout)
+        super().__init__(connection_pool=connections)
         self.binding = binding
         self.call_options = options
         self.scope: ClientScope | None = None
@@ -92,7 +93,10 @@ class Redis(redis.asyncio.Redis):
         client = self._copy()
         client.call_options = options
         kwargs = self.connection_pool.connection_kwargs | {"decode_responses": options.decode}
-        client.connection_pool = LeasedConnections(self.binding, kwargs, scope=self.scope)  # type: ignore[assignment]
+        connections: Any = LeasedConnections(
+            self.binding, kwargs, timeout=options.timeout, scope=self.scope
+        )
+        client.connection_pool = connections
         if self.single_connection_client:
             client._pin(self if self.connection is not None else self.holder)  # noqa: SLF001 (its own)
         return client
