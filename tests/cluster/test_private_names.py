@@ -17,6 +17,9 @@ def test_redis_py_still_calls_what_is_overridden() -> None:
     assert "self.commands_parser.get_keys(" in inspect.getsource(
         theirs.RedisCluster._determine_slot
     )
+    assert "self._command_flags_mapping[" in inspect.getsource(theirs.RedisCluster._determine_nodes)
+    assert "args[1].lower()" in inspect.getsource(AsyncCommandsParser.get_keys)
+    assert "target_nodes=nodes[name]" in inspect.getsource(theirs.RedisCluster.scan_iter)
     assert "self._execute_pipeline_by_slot(" in inspect.getsource(
         theirs.RedisCluster.mget_nonatomic
     )

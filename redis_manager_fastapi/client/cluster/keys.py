@@ -81,11 +81,11 @@ class KeyFinder(AsyncCommandsParser):
 
     def __init__(self, client: Any) -> None:
         super().__init__()
-        self._client = client
+        self._client = self.node = client
 
     async def initialize(self, node: Any = None) -> None:
         """Learn the server's commands, anew if they are known already."""
-        commands = await self._client.execute_command("COMMAND", target_nodes=[self._node(node)])
+        commands = await self._client.execute_command("COMMAND")
         self.commands = {name.lower(): command for name, command in commands.items()}
 
     async def get_keys(self, *args: Any) -> Any:
@@ -93,20 +93,6 @@ class KeyFinder(AsyncCommandsParser):
         async with self._client.binding.require().learning:
             if not self.commands:
                 await self.initialize()
-        asker: Any = _Asker(self._client, self._node(None))
-        self.node = asker
-        return await super().get_keys(*args)
-
-    def _node(self, node: Any) -> Any:
-        return node or self._client.get_default_node()
-
-
-class _Asker:
-    """What redis-py's finder takes for a node; it sends COMMAND GETKEYS."""
-
-    def __init__(self, client: Any, node: Any) -> None:
-        self._client = client
-        self._node = node
-
-    async def execute_command(self, *args: Any) -> Any:
-        return await self._client.execute_command(*args, target_nodes=[self._node])
+        # redis-py 8.1 looks for a subcommand with `lower`, which numbers do not have.
+        texts = [arg if isinstance(arg, str) else _ENCODER.encode(arg) for arg in args[1:]]
+        return await super().get_keys(args[0], *texts)

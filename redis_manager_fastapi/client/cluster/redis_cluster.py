@@ -5,23 +5,40 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from redis._parsers.commands import CommandPolicies
-from redis.asyncio.cluster import ClusterNode
+from redis._parsers.commands import CommandPolicies, RequestPolicy
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
+from redis.cluster import SLOT_ID
 from redis.commands import READ_COMMANDS
-from redis.exceptions import RedisClusterException, ResponseError, SlotNotCoveredError
+from redis.exceptions import (
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    SlotNotCoveredError,
+)
 
 from redis_manager_fastapi.client.cluster.bound import BoundCluster
 from redis_manager_fastapi.client.cluster.keys import KEYS_OF, ONE_KEY, slot_of
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
-from redis_manager_fastapi.client.cluster.routing import FOLLOWED, Route, exchange, refuse
+from redis_manager_fastapi.client.cluster.routing import (
+    FOLLOWED,
+    Chosen,
+    Route,
+    departed,
+    exchange,
+    refuse,
+)
 from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
 from redis_manager_fastapi.pool.request import Request
 
 _this_thread = threading.get_ident
+
+# redis-py's rules by which one node takes a command that every node could take.
+_ANY_NODE = (RequestPolicy.DEFAULT_NODE, RequestPolicy.DEFAULT_KEYLESS)
+_SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 
 
 class RedisCluster(BoundCluster):
@@ -128,12 +145,31 @@ class RedisCluster(BoundCluster):
     async def _execute_anywhere(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Execute a command that redis-py's rules send to one node or to several."""
         await self.initialize()
+        if _goes_on_nowhere(args, options):
+            raise departed(self.binding.instance)
         try:
             return await super().execute_command(*args, **options)
         except SlotNotCoveredError as error:
             raise self.binding.require().unavailable() from error
 
-    async def _execute_command(self, target_node: ClusterNode, *args: Any, **options: Any) -> Any:
+    async def _determine_nodes(
+        self,
+        command: str,
+        *args: Any,
+        request_policy: RequestPolicy,
+        node_flag: str | None = None,
+    ) -> list[Any]:
+        """Pick nodes by redis-py's rules; those that the caller did not ask for are `Chosen`."""
+        nodes: list[Any] = await super()._determine_nodes(
+            command, *args, request_policy=request_policy, node_flag=node_flag
+        )
+        if node_flag:
+            return nodes
+        flag: Any = self.command_flags.get(command)
+        replaceable = self._command_flags_mapping.get(flag, request_policy) in _ANY_NODE
+        return [Chosen(node.name, replaceable) for node in nodes]
+
+    async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:
         """Execute on *target_node*, or where the command's slot is by now."""
         cluster = self.binding.require()
         deadline = cluster.loop.time() + self.call_options.timeout
@@ -146,10 +182,10 @@ class RedisCluster(BoundCluster):
             node, first = first, None
             if node is not None:
                 return node
-            slot = await self._slot_if_any(args)
-            if slot is None:
-                return cluster.map.current(target_node) or self.get_default_node()
-            return await self.node_of(slot, deadline, read_only=read_only)
+            slot = await self._slot_if_any(args, named=not isinstance(target_node, Chosen))
+            if slot is not None:
+                return await self.node_of(slot, deadline, read_only=read_only)
+            return cluster.map.current(target_node) or self._stand_in(target_node)
 
         async def attempt(node: Node, asking: bool) -> Any:
             client = self.on(node, timeout=deadline - cluster.loop.time())
@@ -202,10 +238,29 @@ class RedisCluster(BoundCluster):
         )
         return nodes
 
-    async def _slot_if_any(self, args: tuple[Any, ...]) -> int | None:
+    def _stand_in(self, target: Any) -> Node:
+        """Return another node for a command whose node has left, if any other would do."""
+        if isinstance(target, Chosen) and target.replaceable:
+            return self.get_default_node()
+        raise departed(self.binding.instance)
+
+    async def _slot_if_any(self, args: tuple[Any, ...], *, named: bool) -> int | None:
+        """Return the slot that a command belongs to; None when it belongs to a node.
+
+        Args:
+            args: The command.
+            named: Whether the caller named the node.
+        """
+        flag = self.command_flags.get(args[0])
+        if flag is not None and (named or flag != SLOT_ID):
+            return None
+        if named and args[0] in _SCRIPTS and _is_zero(args, 2):
+            return None
         try:
             return await self.slot_of_command(args)
-        except RedisClusterException:
+        except RedisManagerError:
+            raise
+        except (RedisClusterException, RedisError, LookupError, TypeError, ValueError):
             return None
 
     def parsed(self, name: str, reply: Any, options: dict[str, Any]) -> Any:
@@ -242,3 +297,13 @@ class RedisCluster(BoundCluster):
     def pubsub(self, *args: Any, **kwargs: Any) -> ClusterPubSub:
         """Return redis-py's `ClusterPubSub` on connections of its own; arguments are redis-py's."""
         return ClusterPubSub(self, *args, **kwargs)
+
+
+def _goes_on_nowhere(args: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Whether this is redis-py's `scan_iter` after its node has left: a cursor, and no node."""
+    unnamed = "target_nodes" in options and options["target_nodes"] is None
+    return unnamed and args[0] == "SCAN" and not _is_zero(args, 1)
+
+
+def _is_zero(args: tuple[Any, ...], index: int) -> bool:
+    return len(args) > index and args[index] in (0, "0", b"0")

@@ -7,7 +7,7 @@ again by this module, unless it only reads.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import (
     AskError,
@@ -43,6 +43,18 @@ FOLLOWED = (RedisManagerError, SlotNotCoveredError, AskError, TryAgainError, Clu
 # sent round in circles, goes out again.
 _PAUSE_BASE = 0.002
 _PAUSE_CAP = 0.05
+
+
+class Chosen(NamedTuple):
+    """A node that redis-py's rules picked for a command whose caller named none.
+
+    Attributes:
+        name: Its name in the map.
+        replaceable: Whether any other node would do.
+    """
+
+    name: str
+    replaceable: bool
 
 
 class Route:
@@ -136,6 +148,12 @@ class Route:
         if self._cluster.loop.time() >= self._deadline:
             message = "no node took the command before its deadline"
             raise CommandTimeoutError(message, instance=self._cluster.instance)
+
+
+def departed(instance: str) -> RedisUnavailableError:
+    """Return the error for a command whose node is not in the map any more."""
+    message = f"the node that the command is for has left the cluster of redis {instance!r}"
+    return RedisUnavailableError(message, instance=instance)
 
 
 def _reason(error: BaseException) -> str:

@@ -1,0 +1,141 @@
+"""Commands for one node, or for all of some kind, while that node is away or has left."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from redis_manager_fastapi import RedisManager, RedisUnavailableError
+from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from tests.cluster.clusters import PATIENT, cluster_of, keys_in, node_at, opened, shard_keys
+from tests.managers import until
+
+Call = Callable[[Any, Any], Any]
+
+
+async def fill(deployment: ClusterDeployment, manager: RedisManager) -> None:
+    for keys in shard_keys(deployment, 50):
+        await asyncio.gather(*(manager.redis.set(key, key) for key in keys))
+    await deployment.replicated()
+
+
+async def replaced(deployment: ClusterDeployment, manager: RedisManager, old: Node) -> None:
+    """Wait until the manager's map has the first replica in place of *old*."""
+    await deployment.promoted(deployment.replica_of(0))
+    cluster_of(manager).doubt()
+    await until(lambda: cluster_of(manager).map.current(old) is None)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda r, node: r.flushdb(target_nodes=node), id="FLUSHDB"),
+        pytest.param(lambda r, node: r.dbsize(target_nodes=[node]), id="DBSIZE"),
+        pytest.param(lambda r, node: r.scan(cursor=7, target_nodes=node), id="SCAN"),
+        pytest.param(
+            lambda r, node: r.execute_command("EVAL", "return 1", 0, target_nodes=node), id="EVAL"
+        ),
+        pytest.param(
+            lambda r, node: r.execute_command("CLUSTER SETSLOT", 5, "STABLE", target_nodes=node),
+            id="SETSLOT",
+        ),
+    ],
+)
+async def test_a_command_for_a_node_that_has_left_runs_nowhere(
+    deployment: ClusterDeployment, call: Call
+) -> None:
+    async with opened(deployment.url) as manager:
+        await fill(deployment, manager)
+        old = node_at(manager, deployment.primaries[0])
+        await deployment.primaries[0].kill()
+        await replaced(deployment, manager, old)
+
+        with pytest.raises(RedisUnavailableError, match="has left the cluster") as caught:
+            await call(manager.cluster, old)
+        assert str(old.port) not in str(caught.value)
+        assert await manager.cluster.dbsize(target_nodes="primaries") == 150
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda r, _: r.dbsize(target_nodes="primaries"), id="DBSIZE"),
+        pytest.param(lambda r, _: r.flushall(), id="FLUSHALL"),
+        pytest.param(lambda r, node: r.dbsize(target_nodes=node), id="node"),
+    ],
+)
+async def test_no_other_node_stands_in_for_one_that_leaves_meanwhile(
+    deployment: ClusterDeployment, call: Call
+) -> None:
+    async with opened(deployment.url, **PATIENT) as manager:
+        cluster, old = manager.cluster, node_at(manager, deployment.primaries[0])
+        await deployment.primaries[0].kill()
+        waiting = asyncio.ensure_future(call(cluster, old))
+        await replaced(deployment, manager, old)
+
+        with pytest.raises(RedisUnavailableError, match="has left the cluster"):
+            await waiting
+
+
+async def test_a_command_for_any_node_goes_to_another_one(deployment: ClusterDeployment) -> None:
+    async with opened(deployment.url, **PATIENT) as manager:
+        frozen = deployment.primaries[0]
+        default = manager.cluster.get_default_node()
+        assert default is node_at(manager, frozen)
+        frozen.pause()
+        waiting = asyncio.ensure_future(manager.cluster.dbsize())
+        await deployment.promoted(deployment.replica_of(0), without=frozen)
+
+        assert await waiting == 0
+        assert manager.cluster.nodes_manager.current(default) is None
+        frozen.resume()
+
+
+@pytest.mark.parametrize("seen", [0, 30])
+async def test_a_scan_does_not_go_on_at_another_node(
+    deployment: ClusterDeployment, seen: int
+) -> None:
+    """Its cursor means nothing there; a node may leave between the first page and the second."""
+    async with opened(deployment.url) as manager:
+        await fill(deployment, manager)
+        scan = manager.cluster.scan_iter(count=5)
+        for _ in range(1 + seen):
+            await anext(scan)
+        old = node_at(manager, deployment.primaries[0])
+        await deployment.primaries[0].kill()
+        await replaced(deployment, manager, old)
+
+        with pytest.raises(RedisUnavailableError, match="has left the cluster"):
+            async for _ in scan:
+                pass
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda r, _: r.scan(), id="SCAN"),
+        pytest.param(lambda r, _: anext(r.scan_iter()), id="scan_iter"),
+        pytest.param(lambda r, node: r.execute_command("ECHO", 5, target_nodes=node), id="ECHO"),
+        pytest.param(lambda r, node: r.execute_command("GET", target_nodes=node), id="GET"),
+        pytest.param(
+            lambda r, node: r.execute_command("NOSUCH", 5, target_nodes=node), id="NOSUCH"
+        ),
+        pytest.param(
+            lambda r, node: r.execute_command("OBJECT", 5, 5, target_nodes=node), id="OBJECT"
+        ),
+    ],
+)
+async def test_commands_for_a_dead_node_say_that_it_is_unavailable(
+    deployment: ClusterDeployment, call: Call
+) -> None:
+    async with opened(deployment.url, outage={"grace": 0.1}) as manager:
+        node = node_at(manager, deployment.primaries[0])
+        await deployment.replica_of(0).kill()
+        await deployment.primaries[0].kill()
+        await until(lambda: not node.serving)
+
+        with pytest.raises(RedisUnavailableError):
+            await call(manager.cluster, node)
+        assert await manager.redis.set(keys_in(deployment.slots_of(1), 1)[0], "value")
