@@ -301,6 +301,16 @@ async def test_target_nodes_and_one_node_s_client(manager: RedisManager) -> None
         assert await pinned.client_id() == await pinned.client_id()
 
 
+async def test_a_response_callback_is_its_client_s_alone(manager: RedisManager) -> None:
+    mine, theirs = manager.cluster.with_options(), manager.cluster
+    await theirs.set("key", "value")
+    node: Any = theirs.get_node_from_key("key")
+
+    mine.set_response_callback("GET", lambda *_, **__: "parsed")
+    assert await mine.get("key") == await mine.on(node).get("key") == "parsed"
+    assert await theirs.get("key") == await theirs.on(node).get("key") == "value"
+
+
 async def test_what_a_scope_forgot_is_closed_at_its_end(
     manager: RedisManager, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,10 +1,12 @@
 """A cluster client's place: which Cluster it belongs to, which nodes that has, and its options."""
 
 import random
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import redis.asyncio
+from redis.asyncio.client import ResponseCallbackT
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Encoder
 from redis.asyncio.retry import Retry
@@ -123,9 +125,14 @@ class BoundCluster(redis.asyncio.RedisCluster):
         if target.client is None:
             binding = Binding(self.binding.instance, target.open())
             target.client = Redis(binding, options, self._kwargs)
-            target.client.response_callbacks = self.response_callbacks
         client: Redis = target.client.scoped(self.scope)
+        client.response_callbacks = self.response_callbacks
         return client.with_call_options(options)
+
+    def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
+        """Have *callback* parse the replies to *command*, on this client alone."""
+        self.response_callbacks = copy(self.response_callbacks)
+        super().set_response_callback(command, callback)
 
     def get_default_node(self) -> Node:
         """Return a primary for commands without a key; one that serves, if any does."""
