@@ -58,9 +58,9 @@ class Pipeline(redis.asyncio.client.Pipeline):
         if self._client.scope is not None:
             self._client.scope.check()
         try:
-            if self._may_share():
-                return await self._execute_shared(raise_on_error)
-            return await self._execute_dedicated(raise_on_error)
+            share = self._may_share()
+            execute = self._execute_shared if share else self._execute_dedicated
+            replies = await execute(raise_on_error)
         except RedisManagerError:
             raise
         except RedisError as error:
@@ -68,6 +68,10 @@ class Pipeline(redis.asyncio.client.Pipeline):
             if isinstance(translated, RedisManagerError) and refusal_code(error) is not None:
                 translated.maybe_executed = not self.is_transaction
             raise translated from translated.__cause__
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                self.connection_pool.translated(reply)  # a server that refuses is left all the same
+        return replies
 
     async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute WATCH, or a command under it; arguments are redis-py's.

@@ -124,7 +124,8 @@ class Leases:
             if not self.book.crowded():
                 grant = self.book.grant(purpose, now)
             if grant is None:
-                grant = await self._wait(purpose, min(deadline, now + self._acquire_timeout))
+                timeout = max(0.0, min(self._acquire_timeout, deadline - now))
+                grant = await self._wait(purpose, timeout)
             connection = await self._honour(grant, purpose, deadline)
             if connection is not None:
                 return connection
@@ -197,17 +198,17 @@ class Leases:
         self._host.check_usable()
         raise refusals.taken_back(self._instance)
 
-    async def _wait(self, purpose: str, deadline: float) -> HandOver:
+    async def _wait(self, purpose: str, timeout: float) -> HandOver:
         self._host.check_crowd()
         waiter = Waiter(self._loop.create_future(), purpose)
         self.book.waiting.append(waiter)
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(timeout):
                 return await waiter.future
         except BaseException as error:
             self._pass_on(waiter)
             if isinstance(error, TimeoutError):
-                raise self._no_place() from None
+                raise self._no_place(timeout) from None
             raise
 
     def _pass_on(self, waiter: Waiter) -> None:
@@ -220,10 +221,10 @@ class Leases:
                 self.give_back(grant, reusable=True)
         self.book.serve(self._loop.time())
 
-    def _no_place(self) -> PoolTimeoutError:
+    def _no_place(self, timeout: float) -> PoolTimeoutError:
         book = self.book
         message = (
-            f"no dedicated connection became free within {self._acquire_timeout:g} s"
+            f"no dedicated connection became free within {timeout:.3g} s"
             f" ({len(book.leased)} of {book.capacity} leased, {len(book.waiting)} waiting)"
         )
         return PoolTimeoutError(message, instance=self._instance)
