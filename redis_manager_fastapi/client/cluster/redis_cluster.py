@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Any
 
 from redis._parsers.commands import CommandPolicies, RequestPolicy
@@ -31,7 +32,7 @@ from redis_manager_fastapi.client.cluster.routing import (
 from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.errors import RedisManagerError
-from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
+from redis_manager_fastapi.pool.commands import SHARED, SharedCommand, blocking_timeout
 from redis_manager_fastapi.pool.request import Request
 
 _this_thread = threading.get_ident
@@ -172,7 +173,9 @@ class RedisCluster(BoundCluster):
     async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:
         """Execute on *target_node*, or where the command's slot is by now."""
         cluster = self.binding.require()
-        deadline = cluster.loop.time() + self.call_options.timeout
+        clock, timeout = cluster.loop.time, self.call_options.timeout
+        blocking = blocking_timeout(args)
+        deadline = clock() + timeout + (inf if blocking == 0 else blocking or 0.0)
         command = SHARED.get(args[0])
         read_only = command is not None and command.replicable
         first = cluster.map.current(target_node)
@@ -188,7 +191,9 @@ class RedisCluster(BoundCluster):
             return cluster.map.current(target_node) or self._stand_in(target_node)
 
         async def attempt(node: Node, asking: bool) -> Any:
-            client = self.on(node, timeout=deadline - cluster.loop.time())
+            # A blocking command's own time is added to its client's, anew at each node.
+            left = timeout if blocking is not None else deadline - clock()
+            client = self.on(node, timeout=left)
             if not asking:
                 return await client.execute_command(*args, **options)
             async with client.client() as pinned:
