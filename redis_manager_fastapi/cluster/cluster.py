@@ -19,6 +19,7 @@ from redis_manager_fastapi.observe.events import Bus
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.home import Home
 from redis_manager_fastapi.pool.news import News
+from redis_manager_fastapi.pool.refusals import crowded
 from redis_manager_fastapi.pool.state import FINAL, PoolState
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.supervision.supervised import SupervisedPool
@@ -109,6 +110,7 @@ class Cluster:
 
         Raises:
             RedisUnavailableError: No node answers.
+            TooManyWaitersError: `pool.max_waiting` callers wait already.
             CommandTimeoutError: *deadline*, on the loop's clock, came first.
             PoolClosedError: The Cluster is draining or closed.
         """
@@ -122,6 +124,7 @@ class Cluster:
 
         Raises:
             RedisUnavailableError: Grace is over: the slot is known not to be served.
+            TooManyWaitersError: `pool.max_waiting` callers wait already.
             CommandTimeoutError: *deadline*, on the loop's clock, came first.
             PoolClosedError: The Cluster is draining or closed.
         """
@@ -272,6 +275,8 @@ class Cluster:
         limit = min(deadline, grace)
         in_time = False
         if limit > self.loop.time():
+            if self._waiting >= self.settings.pool.max_waiting:
+                raise crowded(self.instance, self._waiting)
             self._waiting += 1
             try:
                 in_time = await self._news.wait_for(
