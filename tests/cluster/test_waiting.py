@@ -1,9 +1,16 @@
-"""How many callers may wait for a Cluster, and what one that is closed does for them."""
+"""How many callers may wait for a Cluster, and that none opens a node once it is closed."""
 
 import asyncio
 from collections import Counter
 
-from redis_manager_fastapi import RedisUnavailableError, TooManyWaitersError
+import pytest
+
+from redis_manager_fastapi import (
+    PoolClosedError,
+    RedisManager,
+    RedisUnavailableError,
+    TooManyWaitersError,
+)
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from tests.cluster.clusters import opened
 from tests.managers import until
@@ -22,3 +29,13 @@ async def test_no_more_callers_than_allowed_wait_for_the_map(
         assert manager.stats().waiting == 10
         outcomes = await asyncio.gather(*callers, return_exceptions=True)
         assert Counter(map(type, outcomes)) == {TooManyWaitersError: 20, RedisUnavailableError: 10}
+
+
+async def test_a_closed_cluster_opens_no_node(deployment: ClusterDeployment) -> None:
+    async with RedisManager(url=deployment.url) as manager:
+        replica, *_ = manager.cluster.get_replicas()
+    tasks = asyncio.all_tasks()
+
+    with pytest.raises(PoolClosedError):
+        manager.cluster.on(replica)
+    assert asyncio.all_tasks() == tasks

@@ -115,8 +115,14 @@ class BoundCluster(redis.asyncio.RedisCluster):
         Args:
             node: One of `get_nodes()`.
             timeout: Each command's deadline, in seconds; the client's if left out.
+
+        Raises:
+            PoolClosedError: The manager is draining or closed.
+            redis.RedisClusterException: The node is not part of the cluster.
         """
-        target = self.binding.require().map.current(node)
+        cluster = self.binding.require()
+        cluster.check_usable()
+        target = cluster.map.current(node)
         if target is None:
             raise RedisClusterException(f"node {node.name} is not part of the cluster")
         options = self.call_options
