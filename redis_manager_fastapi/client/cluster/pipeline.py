@@ -74,7 +74,8 @@ class SplitPipeline(PipelineStrategy):
             try:
                 node = await self._target(client, command)
             except SlotNotCoveredError as error:
-                command.result = error
+                command.result = client.binding.require().unavailable()
+                command.result.__cause__ = error
                 continue
             parts.setdefault(node.name, (node, []))[1].append(command)
         await asyncio.gather(*(self._send(client, *part) for part in parts.values()))
@@ -145,4 +146,4 @@ def _may_follow(result: Any) -> bool:
     """Whether a command was not executed and may reach another node."""
     if isinstance(result, RedisManagerError):
         return isinstance(result, RedisUnavailableError) and not result.maybe_executed
-    return isinstance(result, (*_REDIRECTS, SlotNotCoveredError))
+    return isinstance(result, _REDIRECTS)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import redis.asyncio.cluster
 from redis.asyncio.cluster import ClusterNode
 
+from redis_manager_fastapi.client.cluster.routing import covered
 from redis_manager_fastapi.client.listeners import PubSub
 
 if TYPE_CHECKING:
@@ -32,15 +33,17 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
         """Send a subscription command to the node that the channel belongs to."""
         await self.cluster.initialize()
         sharded = bool(args) and str(args[0]).upper() in _SHARDED
-        if self.connection is None and self.connection_pool is None and not sharded:
-            self.node = self._node_for(args)
-            self.connection_pool = self._connections(self.node)
-        return await super().execute_command(*args, **kwargs)
+        with covered(self.cluster.binding.require()):
+            if self.connection is None and self.connection_pool is None and not sharded:
+                self.node = self._node_for(args)
+                self.connection_pool = self._connections(self.node)
+            return await super().execute_command(*args, **kwargs)
 
     async def ssubscribe(self, *args: Any, **kwargs: Any) -> None:
         """Subscribe to shard channels; arguments are redis-py's."""
         await self.cluster.initialize()
-        await super().ssubscribe(*args, **kwargs)
+        with covered(self.cluster.binding.require()):
+            await super().ssubscribe(*args, **kwargs)
 
     def _node_for(self, args: tuple[Any, ...]) -> ClusterNode:
         if len(args) < 2:

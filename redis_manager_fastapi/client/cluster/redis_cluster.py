@@ -25,6 +25,7 @@ from redis_manager_fastapi.client.cluster.routing import (
     FOLLOWED,
     Chosen,
     Route,
+    covered,
     departed,
     exchange,
     refuse,
@@ -148,10 +149,8 @@ class RedisCluster(BoundCluster):
         await self.initialize()
         if _goes_on_nowhere(args, options):
             raise departed(self.binding.instance)
-        try:
+        with covered(self.binding.require()):
             return await super().execute_command(*args, **options)
-        except SlotNotCoveredError as error:
-            raise self.binding.require().unavailable() from error
 
     async def _determine_nodes(
         self,

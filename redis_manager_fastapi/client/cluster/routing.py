@@ -6,7 +6,8 @@ again by this module, unless it only reads.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from redis.exceptions import (
@@ -148,6 +149,15 @@ class Route:
         if self._cluster.loop.time() >= self._deadline:
             message = "no node took the command before its deadline"
             raise CommandTimeoutError(message, instance=self._cluster.instance)
+
+
+@contextmanager
+def covered(cluster: Cluster) -> Iterator[None]:
+    """Within it a slot without a node makes the Cluster unavailable."""
+    try:
+        yield
+    except SlotNotCoveredError as error:
+        raise cluster.unavailable() from error
 
 
 def departed(instance: str) -> RedisUnavailableError:
