@@ -30,10 +30,10 @@ async def test_kill_while_idle(
         await until_state(trial.manager, PoolState.DOWN)
         later = [await trial.read() for _ in range(50)]
 
-        assert type(first) is RedisUnavailableError
-        assert not first.maybe_executed
+        assert type(first) is RedisUnavailableError  # it may have gone out before the news came
         assert waited <= trial.manager.settings.outage.grace + SLACK
         assert {type(error) for error in later} == {RedisUnavailableError}
+        assert not any(error and error.maybe_executed for error in later)
         took = sorted(call.end - call.start for call in trial.calls[-50:])
         assert took[len(took) * 9 // 10] < AT_ONCE
 
