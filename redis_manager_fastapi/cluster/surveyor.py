@@ -2,13 +2,15 @@
 
 It asks when somebody says that the map may be wrong, and goes on asking while
 slots are not served: one survey at a time, at most one in half a second,
-however many callers meet the trouble.
+however many callers meet the trouble.  Now and then it asks unasked, because a
+replica that comes or goes is met by no error.
 """
 
 import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
 from redis.credentials import CredentialProvider
 
@@ -27,6 +29,9 @@ logger = logging.getLogger("redis_manager_fastapi")
 _APART = 0.5
 _SAMPLE = 3
 _PATIENCE = 0.3
+
+# How many heartbeats after the last survey another one is made that nobody asked for.
+_ROUTINE = 20
 
 
 class Surveyor:
@@ -83,8 +88,7 @@ class Surveyor:
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
+            await self._due()
             started = clock()
             try:
                 await self._survey()
@@ -93,6 +97,12 @@ class Surveyor:
             if self._needed():
                 self._wanted.set()
             await asyncio.sleep(max(0.0, started + _APART - clock()))
+
+    async def _due(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ROUTINE * self._settings.health.interval):
+                await self._wanted.wait()
+        self._wanted.clear()
 
     async def _survey(self) -> None:
         view, errors = await self._ask_serving(), list[Exception]()

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from redis_manager_fastapi.settings import Address
+from redis_manager_fastapi.testing.cluster import ClusterDeployment, node_id
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.cluster.clusters import cluster_of, opened
+from tests.cluster.clusters import cluster_of, node_at, opened
 from tests.managers import until
 
 
@@ -60,3 +61,18 @@ async def test_a_lost_replica_s_reads_go_elsewhere(deployment: ClusterDeployment
             await replica.kill()
         for _ in range(50):
             assert await manager.redis.get("key") == "value"
+
+
+async def test_a_replica_in_place_of_another_is_found(deployment: ClusterDeployment) -> None:
+    """Nobody meets an error: its primary is read from meanwhile."""
+    primary, lost, found = deployment.primaries[0], deployment.replica_of(0), deployment.new_node()
+    await deployment.add(found)
+    often: Any = {"health": {"interval": 0.1}, "cluster": {"reads": "replica"}}
+    async with opened(deployment.url, **often) as manager:
+        cluster, node = cluster_of(manager), node_at(manager, lost)
+        await found.command("CLUSTER REPLICATE", await node_id(primary))
+        await lost.kill()
+
+        await until(lambda: cluster.map.find(Address(found.host, found.port)), 10)
+        await until(lambda: node_at(manager, found).serving)
+        await until(lambda: cluster.map.current(node) is None, 10)
