@@ -18,6 +18,8 @@ from redis_manager_fastapi.testing.server import Directive, RedisServer
 SLOTS = 16_384
 _READY_TIMEOUT = 30.0
 _TICK = 0.02
+_NO_ELECTION = "cluster-replica-no-failover"
+_FACTS = ("known_nodes", "state", "slots_pfail", "slots_fail")
 
 
 class ClusterDeployment(Lifetime):
@@ -140,9 +142,13 @@ class ClusterDeployment(Lifetime):
                 await _caught_up(node, offsets)
 
     async def start(self) -> None:
-        """Start every node, give out the slots, and return once all nodes agree."""
+        """Start every node, give out the slots, and return once all nodes agree.
+
+        No replica stands for election meanwhile, however slow the machine is.
+        """
         for node in self.nodes:
             await self._stack.enter_async_context(node)
+            await node.config_set(_NO_ELECTION, "yes")
         for index, node in enumerate(self.nodes):
             await node.command("CLUSTER SET-CONFIG-EPOCH", index + 1)
             await node.command("CLUSTER MEET", self.primaries[0].host, self.primaries[0].port)
@@ -151,9 +157,11 @@ class ClusterDeployment(Lifetime):
         for index, node in enumerate(self.replicas):
             await self._replicate(node, self.primaries[index % len(self.primaries)])
         await self.agreed()
+        for node in self.nodes:
+            await node.config_set(_NO_ELECTION, "no")
 
     async def agreed(self) -> None:
-        """Wait until every node knows every other one, its role, and that the cluster is up."""
+        """Wait until every node knows every other one, its role, and that all slots are served."""
         async with asyncio.timeout(_READY_TIMEOUT):
             for node in self._living():
                 await self._knows_all(node)
@@ -179,10 +187,10 @@ class ClusterDeployment(Lifetime):
                     return
 
     async def _knows_all(self, node: RedisServer) -> None:
-        expected = (str(len(self.nodes)), "ok")
+        expected = (str(len(self.nodes)), "ok", "0", "0")
         while True:
             info = await cluster_info(node)
-            known = (info["cluster_known_nodes"], info["cluster_state"])
+            known = tuple(info[f"cluster_{fact}"] for fact in _FACTS)
             shown = {each[1] for entry in await slots_by(node) for each in entry[2:]}
             if known == expected and shown >= self._placed and await in_step(node):
                 return
