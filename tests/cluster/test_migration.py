@@ -18,7 +18,7 @@ from redis_manager_fastapi.testing.cluster import (
 from tests.cluster.clusters import PATIENT, keys_in, node_at, opened, ports_of
 from tests.load import Outcomes, count, counter, read, steady_load
 from tests.managers import until
-from tests.servers import has
+from tests.servers import has, needs
 
 MOVED_SLOTS = int(os.environ.get("MOVED_SLOTS", "100"))
 
@@ -195,3 +195,22 @@ async def test_a_slot_that_moves_to_a_new_node_is_followed(
             await until(lambda: ports_of(manager, range(5)) == {newcomer.port})
         assert not outcomes.failed
         assert node_at(manager, newcomer).serving
+
+
+@needs("CLUSTER SHARDS", redis="7.0")
+@pytest.mark.parametrize("dedicated", [False, True])
+async def test_a_redirect_without_a_host_is_to_a_port_of_the_same_one(
+    deployment: ClusterDeployment, dedicated: bool
+) -> None:
+    slot, keys = slot_and_keys(deployment)
+    moved = deployment.slots_of(0)[3]
+    for node in deployment.nodes:
+        await node.config_set("cluster-preferred-endpoint-type", "unknown-endpoint")
+
+    async with opened(deployment.url) as manager:
+        client = manager.redis.with_options(dedicated=dedicated)
+        await client.set(keys[0], "value")
+        await half_moved(deployment, slot, keys[:1])
+        assert await client.get(keys[0]) == "value"
+        await move_slot(moved, *deployment.primaries[:2])
+        assert await client.set(keys_in(range(moved, moved + 1), 1)[0], "value")

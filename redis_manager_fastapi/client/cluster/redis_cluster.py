@@ -129,7 +129,7 @@ class RedisCluster(BoundCluster):
                 await refuse(node.open(), request, lost)
             except FOLLOWED as translated:
                 error = translated
-        return await route.follow(attempt, find, error)
+        return await route.follow(attempt, find, error, node)
 
     async def node_of(self, slot: int, deadline: float, *, read_only: bool = False) -> Node:
         """Return the node for a command on *slot*, once the map is known.

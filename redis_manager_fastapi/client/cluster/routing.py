@@ -80,14 +80,22 @@ class Route:
         self._redirects = 0
         self._pause = _PAUSE_BASE
 
-    async def follow(self, attempt: Attempt, find: Find, error: Exception | None = None) -> Any:
+    async def follow(
+        self,
+        attempt: Attempt,
+        find: Find,
+        error: Exception | None = None,
+        sender: Node | None = None,
+    ) -> Any:
         """Return what *attempt* returns once it has reached the right node.
 
         Args:
             attempt: Sends to a node, after ASKING if told so; raises what came back.
             find: Finds the node by the map as it is now.
             error: What a first attempt, made already, raised.
+            sender: The node of that attempt.
         """
+        self._node = sender
         while True:
             if error is not None:
                 await self._learn(error, find)
@@ -103,10 +111,10 @@ class Route:
         """Draw the conclusion from *error*: where next, or raise it."""
         failed, self._node, self._asking = self._node, None, False
         if isinstance(error, MovedError):
-            self._cluster.moved(error.slot_id, Address(error.host, error.port))
+            self._cluster.moved(error.slot_id, _address(error, failed))
             await self._slow_down()
         elif isinstance(error, AskError):
-            self._node = self._cluster.map.adopt(Address(error.host, error.port))
+            self._node = self._cluster.map.adopt(_address(error, failed))
             self._asking = True
             await self._slow_down()
         elif isinstance(error, TryAgainError):
@@ -164,6 +172,16 @@ def departed(instance: str) -> RedisUnavailableError:
     """Return the error for a command whose node is not in the map any more."""
     message = f"the node that the command is for has left the cluster of redis {instance!r}"
     return RedisUnavailableError(message, instance=instance)
+
+
+def _address(error: AskError, sender: Node | None) -> Address:
+    """Return where a redirect points: without a host (since Redis 7.0), to another port of its own.
+
+    The rule is of https://redis.io/docs/latest/commands/cluster-slots/ for nodes whose
+    preferred endpoint is unknown.
+    """
+    host = error.host or (sender.address.host if sender is not None else "")
+    return Address(host, error.port)
 
 
 def _reason(error: BaseException) -> str:
