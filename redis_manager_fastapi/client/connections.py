@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from redis_manager_fastapi.client.binding import Binding
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.state import Suspicion
-from redis_manager_fastapi.topology.failures import from_reply, refusal_code
+from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
 
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.scope import ClientScope
@@ -89,7 +89,7 @@ class LeasedConnections(ConnectionPoolInterface):
         """Return what the caller sees of a server's error; have a server probed that refuses."""
         pool = self._binding.require()
         translated = from_reply(error, pool.instance)
-        if refusal_code(error) is not None:
+        if reconnecting_helps(error):
             pool.suspect(pool.generation, Suspicion.REFUSING, str(translated))
         return translated
 

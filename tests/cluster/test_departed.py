@@ -98,6 +98,24 @@ async def test_a_command_for_any_node_goes_to_another_one(deployment: ClusterDep
         frozen.resume()
 
 
+async def test_a_pipeline_fails_for_the_departed_node_alone(
+    deployment: ClusterDeployment,
+) -> None:
+    async with opened(deployment.url) as manager:
+        old = node_at(manager, deployment.primaries[0])
+        key = keys_in(deployment.slots_of(1), 1)[0]
+        await deployment.primaries[0].kill()
+        await replaced(deployment, manager, old)
+
+        pipe: Any = manager.cluster.pipeline()
+        pipe.set(key, "value").execute_command("DBSIZE", target_nodes=old).get(key)
+        stored, lost, value = await pipe.execute(raise_on_error=False)
+        assert (stored, value) == (True, "value")
+        assert isinstance(lost, RedisUnavailableError)
+        with pytest.raises(RedisUnavailableError, match="has left the cluster"):
+            manager.cluster.on(old)
+
+
 @pytest.mark.parametrize("seen", [0, 30])
 async def test_a_scan_does_not_go_on_at_another_node(
     deployment: ClusterDeployment, seen: int

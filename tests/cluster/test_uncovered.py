@@ -69,3 +69,22 @@ async def test_what_needs_the_slot_is_unavailable(
             await until(lambda: cluster_of(manager).map.nodes)
             with pytest.raises(RedisUnavailableError):
                 await call(manager.cluster)
+
+
+@pytest.mark.parametrize("call", [pipeline, transaction, watch])
+async def test_a_slot_that_is_taken_away_costs_its_node_no_connection(
+    call: Callable[[RedisCluster], Awaitable[Any]],
+) -> None:
+    async with (
+        ClusterDeployment(replicas=0) as deployment,
+        opened(deployment.url, outage={"grace": 0.1}) as manager,
+    ):
+        await call(manager.cluster)
+        for node in deployment.nodes:
+            await node.command("CLUSTER", "DELSLOTS", slot_of(KEY))
+        with pytest.raises(RedisUnavailableError):
+            await call(manager.cluster)
+
+        pools = [node.pool for node in cluster_of(manager).map.nodes if node.pool]
+        await until(lambda: all(pool.is_serving for pool in pools))
+        assert [pool.generation for pool in pools] == [1, 1, 1]

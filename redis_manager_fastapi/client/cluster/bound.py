@@ -11,11 +11,11 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Encoder
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException
 from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi.client.binding import Binding, CallOptions, ClusterBinding
 from redis_manager_fastapi.client.cluster.keys import KeyFinder
+from redis_manager_fastapi.client.cluster.routing import departed
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap
@@ -118,13 +118,13 @@ class BoundCluster(redis.asyncio.RedisCluster):
 
         Raises:
             PoolClosedError: The manager is draining or closed.
-            redis.RedisClusterException: The node is not part of the cluster.
+            RedisUnavailableError: The node is not part of the cluster any more.
         """
         cluster = self.binding.require()
         cluster.check_usable()
         target = cluster.map.current(node)
         if target is None:
-            raise RedisClusterException(f"node {node.name} is not part of the cluster")
+            raise departed(cluster.instance)
         options = self.call_options
         if timeout is not None:
             options = replace(options, timeout=max(timeout, 0.001))

@@ -14,6 +14,7 @@ from redis.exceptions import (
 )
 
 from redis_manager_fastapi.client.cluster.keys import ONE_KEY, slot_of
+from redis_manager_fastapi.client.cluster.routing import departed
 from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
@@ -77,6 +78,9 @@ class SplitPipeline(PipelineStrategy):
                 command.result = client.binding.require().unavailable()
                 command.result.__cause__ = error
                 continue
+            except RedisUnavailableError as error:
+                command.result = error
+                continue
             parts.setdefault(node.name, (node, []))[1].append(command)
         await asyncio.gather(*(self._send(client, *part) for part in parts.values()))
         if allow_redirections:
@@ -97,7 +101,7 @@ class SplitPipeline(PipelineStrategy):
             raise RedisClusterException(f"Too many targets for command {args}")
         node = client.nodes_manager.current(nodes[0])
         if node is None:
-            raise RedisClusterException(f"node {nodes[0].name} is not part of the cluster")
+            raise departed(client.binding.instance)
         return node
 
     async def _send(
