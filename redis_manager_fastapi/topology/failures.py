@@ -15,7 +15,7 @@ import redis.exceptions as redis_errors
 
 from redis_manager_fastapi.errors import (
     RedisAuthError,
-    RedisManagerError,
+    RedisConfigError,
     RedisPermissionError,
     RedisTLSError,
     RedisUnavailableError,
@@ -41,6 +41,9 @@ REFUSALS: dict[str, tuple[str, str]] = {
 
 # What follows, in the server's words, are the arguments of an unknown command.
 _ARGUMENTS = ", with args beginning with"
+
+# What follows, in OpenSSL's words, is the host.
+_HOST_FOLLOWS = ", certificate is not valid for"
 
 
 def refusal_code(error: BaseException) -> str | None:
@@ -83,7 +86,7 @@ def from_reply(error: Exception, instance: str) -> Exception:
     return error
 
 
-def from_connect(error: BaseException, instance: str, timeout: float) -> RedisManagerError:
+def from_connect(error: BaseException, instance: str, timeout: float) -> RedisUnavailableError:
     """Translate what a failed connect or handshake raised.
 
     Args:
@@ -91,7 +94,7 @@ def from_connect(error: BaseException, instance: str, timeout: float) -> RedisMa
         instance: The manager's name.
         timeout: The limit that applied, in seconds, for the message.
     """
-    if isinstance(error, RedisManagerError):
+    if isinstance(error, RedisUnavailableError):
         return error
     _strip_arguments(error)
     if isinstance(error, redis_errors.TimeoutError | TimeoutError):
@@ -99,8 +102,15 @@ def from_connect(error: BaseException, instance: str, timeout: float) -> RedisMa
         return _caused(RedisUnavailableError(message, instance=instance), error)
     if any(isinstance(link, ssl.SSLError) for link in _chain(error)):
         return _caused(RedisTLSError(_tls_message(error), instance=instance), error)
-    if isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError):
+    if isinstance(error, redis_errors.NoPermissionError):
+        message = "the server's ACL forbids a command of the handshake (NOPERM)"
+        return _caused(RedisPermissionError(message, instance=instance), error)
+    if isinstance(error, redis_errors.AuthenticationError):
         return _caused(RedisAuthError(_auth_message(error), instance=instance), error)
+    if isinstance(error, RedisConfigError):
+        # The setting's own sentence names the file; this one may reach an HTTP body.
+        message = "the password file cannot be read, or is empty"
+        return _caused(RedisAuthError(message, instance=instance), error)
     if isinstance(error, redis_errors.RedisError | OSError):
         return _caused(RedisUnavailableError(_reason(error), instance=instance), error)
     message = f"the credentials could not be obtained ({type(error).__name__})"
@@ -127,14 +137,17 @@ def _strip_arguments(error: BaseException) -> None:
 
 
 def _auth_message(error: BaseException) -> str:
+    if "without any password" in str(error):
+        return "the server has no password for the user, but one is set"
     code = getattr(error, "status_code", None)
     return f"the server refused the credentials ({code})" if code else "the credentials are wrong"
 
 
 def _tls_message(error: BaseException) -> str:
     cause = next(link for link in _chain(error) if isinstance(link, ssl.SSLError))
-    detail = getattr(cause, "verify_message", "") or cause.reason or type(cause).__name__
-    return f"the TLS handshake failed: {detail}"
+    detail = getattr(cause, "verify_message", "") or cause.reason
+    reason = str(detail or "a certificate or key file is unusable").partition(_HOST_FOLLOWS)[0]
+    return f"the TLS handshake failed: {reason}"
 
 
 def _reason(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from redis.credentials import CredentialProvider
 from redis_manager_fastapi import (
     PoolState,
     RedisAuthError,
+    RedisConfigError,
     RedisManager,
     RedisPermissionError,
     RedisTLSError,
@@ -157,6 +158,48 @@ async def test_rotation_without_an_overlap(
         file.write_text("new")
 
         await trial.healed(trial.now)
+
+
+@pytest.mark.parametrize("fault", ["gone", "empty"])
+async def test_password_file_that_cannot_be_read(
+    bystander: RedisServer, mode: dict[str, Any], tmp_path: Path, fault: str
+) -> None:
+    """Row 20: 503 with the reason, without the file's name; healed when it is back."""
+    file = tmp_path / "password"
+    file.write_text("secret")
+    async with RedisServer(password="secret") as server:
+        place: dict[str, Any] = {"url": f"redis://{server.host}:{server.port}"}
+        async with upheld(server, bystander, password_file=file, **place, **mode) as trial:
+            file.unlink() if fault == "gone" else file.write_text("")
+            await cut_all(server)
+            await down_because(trial, "password file cannot be read", RedisAuthError)
+            assert str(file) not in str(await trial.read())
+            file.write_text("secret")
+            await trial.healed(trial.now)
+
+        manager = RedisManager(password_file=file, **place, startup={"policy": "fail"})
+        file.unlink()
+        with pytest.raises(RedisAuthError, match="password file cannot be read") as raised:
+            await manager.open()
+        assert type(raised.value.__cause__) is RedisConfigError
+
+
+@ACL
+async def test_user_who_may_not_ping(redis_server: RedisServer) -> None:
+    """Row 18: the start fails with the reason, which is not the password."""
+    await redis_server.command("ACL", "SETUSER", "reader", "on", ">secret", "+@read", "~*")
+    place = f"redis://reader:secret@{redis_server.host}:{redis_server.port}"
+    manager = RedisManager(url=place, startup={"policy": "fail"})
+    with pytest.raises(RedisPermissionError, match="ACL forbids"):
+        await manager.open()
+
+
+async def test_password_for_a_server_without_one(redis_server: RedisServer) -> None:
+    """Row 18: the reason says what is wrong."""
+    place = f"redis://:secret@{redis_server.host}:{redis_server.port}"
+    manager = RedisManager(url=place, startup={"policy": "fail"})
+    with pytest.raises(RedisAuthError, match="has no password"):
+        await manager.open()
 
 
 class Provider(CredentialProvider):
@@ -304,6 +347,7 @@ async def test_tls_refusal(
             await manager.open()
 
         assert type(raised.value) is RedisTLSError
+        assert redis_server.host not in str(raised.value)
 
 
 async def test_tls_rotated_file(

@@ -148,3 +148,17 @@ async def test_large_write_to_a_server_that_stops_reading(
         assert all(
             isinstance(outcome, CommandTimeoutError | RedisUnavailableError) for outcome in outcomes
         )
+
+
+async def test_stop_with_less_time_for_commands_than_for_connects(
+    redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
+) -> None:
+    """Row 6: a handshake that hangs is a failed probe, whichever limit ends it."""
+    limits: dict[str, Any] = {"timeout": {"command": 0.2, "connect": 0.5}}
+    async with upheld(redis_server, bystander, **limits, **mode) as trial:
+        await trial.warm()
+        redis_server.pause()
+        await until_state(trial.manager, PoolState.DOWN)
+        assert "no connection within" in trial.manager.stats().reason
+        redis_server.resume()
+        await trial.healed()
