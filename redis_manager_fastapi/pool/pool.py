@@ -56,7 +56,7 @@ class Pool:
         self._bus = bus
         self._state = PoolState.NEW
         self._reason = ""
-        self._kind: type[RedisUnavailableError] = RedisUnavailableError
+        self._failure: Exception | None = None
         self._set_aside: tuple[MultiplexedConnection, ...] = ()
         health = settings.health
         self._grace = Grace(self.loop, settings.outage.grace, health.interval + health.timeout)
@@ -158,7 +158,7 @@ class Pool:
 
     def unavailable(self) -> RedisUnavailableError:
         """Return the error for a command that could not go out."""
-        return refusals.unavailable(self._kind, self.instance, self._state, self._reason)
+        return refusals.unavailable(self._failure, self.instance, self._state, self._reason)
 
     # What connections tell.
 
@@ -263,7 +263,7 @@ class Pool:
         """Fail what is in flight and refuse, after grace, what comes."""
         links, self.links, self._set_aside = (*self.links, *self._set_aside), (), ()
         self.suspicion = None
-        self._reason, self._kind = str(error), refusals.kind(error)
+        self._reason, self._failure = str(error), error
         if self._state is not PoolState.DOWN:
             self._move(PoolState.DOWN, str(error))
         for link in links:
@@ -341,7 +341,7 @@ class Pool:
         self._state = new
         self._reason = "" if new is PoolState.READY else reason
         if new is PoolState.READY:
-            self._kind = RedisUnavailableError
+            self._failure = None
         outage = self._grace.outage if new is PoolState.READY else 0.0
         self._bus.emit(
             StateChanged(self.instance, previous.value, new.value, self.generation, reason, outage)

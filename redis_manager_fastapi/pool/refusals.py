@@ -5,6 +5,7 @@ from redis_manager_fastapi.errors import (
     PoolClosedError,
     RedisAuthError,
     RedisNotStartedError,
+    RedisPermissionError,
     RedisTLSError,
     RedisUnavailableError,
     TooManyWaitersError,
@@ -17,25 +18,24 @@ def closed(instance: str, state: PoolState) -> PoolClosedError:
     return PoolClosedError(f"redis {instance!r} is {state.value}", instance=instance)
 
 
-def kind(error: Exception) -> type[RedisUnavailableError]:
-    """Return the class of what callers see while the probe fails with *error*."""
-    for kind in (RedisAuthError, RedisTLSError):
-        if isinstance(error, kind):
-            return kind
-    return RedisUnavailableError
-
-
 def unavailable(
-    kind: type[RedisUnavailableError], instance: str, state: PoolState, reason: str
+    failure: Exception | None, instance: str, state: PoolState, reason: str
 ) -> RedisUnavailableError:
-    """The pool did not serve within grace."""
+    """The pool did not serve within grace; *failure* is what the last probe met."""
     message = f"redis {instance!r} is {state.value}" + (f": {reason}" if reason else "")
-    return kind(message, instance=instance)
+    error = _kind(failure)(message, instance=instance)
+    error.__cause__ = failure and (failure.__cause__ or failure)
+    return error
+
+
+def _kind(failure: Exception | None) -> type[RedisUnavailableError]:
+    kinds = (RedisPermissionError, RedisAuthError, RedisTLSError)
+    return next((kind for kind in kinds if isinstance(failure, kind)), RedisUnavailableError)
 
 
 def crowded(instance: str, waiting: int) -> TooManyWaitersError:
     """As many callers as allowed wait already."""
-    message = f"{waiting} callers wait for redis {instance!r} already"
+    message = f"as many callers as may wait for redis {instance!r} do already: {waiting}"
     return TooManyWaitersError(message, instance=instance)
 
 

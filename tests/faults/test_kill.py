@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from redis_manager_fastapi import PoolState, RedisUnavailableError, ReplyLostError
 from redis_manager_fastapi.testing import RedisServer
@@ -34,6 +35,7 @@ async def test_kill_while_idle(
         assert waited <= trial.manager.settings.outage.grace + SLACK
         assert {type(error) for error in later} == {RedisUnavailableError}
         assert not any(error and error.maybe_executed for error in later)
+        assert all(error and isinstance(error.__cause__, RedisConnectionError) for error in later)
         took = sorted(call.end - call.start for call in trial.calls[-50:])
         assert took[len(took) * 9 // 10] < AT_ONCE
 
