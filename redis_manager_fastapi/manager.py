@@ -75,6 +75,8 @@ class RedisManager:
     ) -> None:
         if settings is not None and overrides:
             raise TypeError("give either settings or single fields, not both")
+        if settings is not None and not isinstance(settings, RedisSettings):
+            raise TypeError("settings is not a RedisSettings; give a URL as url=...")
         self.name = name
         self.settings = settings if settings is not None else RedisSettings(**overrides)
         self._credentials = credential_provider
@@ -176,7 +178,8 @@ class RedisManager:
         """
         old = self._binding.pool
         if old is not None and not old.loop.is_closed() and old.state is not PoolState.CLOSED:
-            raise RedisManagerError(f"redis {self.name!r} is open already", instance=self.name)
+            message = f"redis {self.name!r} is open already; make one manager for each app"
+            raise RedisManagerError(message, instance=self.name)
         self._supervised = supervised = self._deployment()
         pool = supervised if isinstance(supervised, Cluster) else supervised.pool
         self._binding.pool = pool

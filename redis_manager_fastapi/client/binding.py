@@ -75,7 +75,8 @@ def not_started(instance: str) -> RedisNotStartedError:
     message = (
         f"redis {instance!r} is not started: give the app its lifespan,"
         " `FastAPI(lifespan=manager.lifespan)` or `manager.wrap(your_lifespan)`, and in tests run"
-        " the lifespan too: `with TestClient(app) as client:` or `async with manager:`"
+        " the lifespan too: `with TestClient(app) as client:` or `async with manager:`; a mounted"
+        " sub-app's lifespan never runs, so give it to the outermost app"
     )
     return RedisNotStartedError(message, instance=instance)
 
@@ -99,7 +100,13 @@ class CallOptions:
     def changed(
         self, decode_responses: bool | None, timeout: float | None, dedicated: bool | None
     ) -> "CallOptions":
-        """Return these options with the given ones in their place; None leaves one as it is."""
+        """Return these options with the given ones in their place; None leaves one as it is.
+
+        Raises:
+            ValueError: *timeout* is not a number above 0.
+        """
+        if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
+            raise ValueError(f"timeout is {timeout!r}; give it as seconds above 0")
         return CallOptions(
             decode=self.decode if decode_responses is None else decode_responses,
             timeout=self.timeout if timeout is None else timeout,

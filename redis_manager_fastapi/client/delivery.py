@@ -34,7 +34,7 @@ def _link_with_room(pool: Pool) -> MultiplexedConnection | None:
 
 async def deliver(pool: Pool, request: Request) -> Any:
     """Send *request* when the pool serves and there is room; return the outcome."""
-    pool.home.check()
+    pool.check_usable()
     link = _link_with_room(pool)
     while link is None:
         await pool.serving(request.deadline)

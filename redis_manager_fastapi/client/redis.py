@@ -128,7 +128,7 @@ class Redis(redis.asyncio.Redis):
         pool = self.binding.pool or self.binding.require()
         home = pool.home
         if _this_thread() != home.thread:
-            home.check()
+            pool.check_usable()
         request = Request()
         request.packed = packed
         request.future = home.loop.create_future()

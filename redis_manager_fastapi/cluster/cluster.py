@@ -156,10 +156,10 @@ class Cluster:
 
     def check_usable(self) -> None:
         """Raise unless the Cluster is open, or opening, on this event loop."""
-        self.home.check()
         if self._phase in FINAL:
             message = f"redis {self.instance!r} is {self._phase.value}"
             raise PoolClosedError(message, instance=self.instance)
+        self.home.check()
 
     def unavailable(self) -> RedisUnavailableError:
         """Return the error for a command that could not go out."""

@@ -142,9 +142,9 @@ class Pool:
 
     def check_usable(self) -> None:
         """Raise unless the pool is open, or opening, on this event loop."""
-        self.home.check()
         if self._state in FINAL:
             raise refusals.closed(self.instance, self._state)
+        self.home.check()
 
     def waiters(self) -> int:
         """How many callers wait, for the pool to serve or for a dedicated connection."""

@@ -64,6 +64,8 @@ def port_number(text: str) -> int:
 
 def parse_address(text: str, default_port: int) -> Address:
     """Return `host`, `host:port`, `[ipv6]` or `[ipv6]:port` as an address."""
+    if "://" in text:
+        raise ValueError("holds a URL")
     if text.startswith("["):
         host, bracket, port = text.partition("]")
         host, port = host + bracket, port.removeprefix(":")

@@ -89,6 +89,6 @@ def sdk_sentinel(layer: Layer, prefix: str) -> Layer:
     elif "sentinel.nodes" in aliases:
         dropped = {"host", "port"}
     kept = {path: given for path, given in layer.items() if path not in dropped}
-    if flag and flag.value:
+    if flag and flag.value and "sentinel.nodes" in kept:
         kept.setdefault("sentinel.service", Given("mymaster", flag.variable))
     return kept

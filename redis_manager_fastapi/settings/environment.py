@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pydantic_settings import BaseSettings, DotEnvSettingsSource
 from pydantic_settings.sources import DotenvType
 
+from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.settings.address import REDIS_PORT, parse_address
 from redis_manager_fastapi.settings.aliases import (
     CERT_REQS,
@@ -38,21 +39,27 @@ def read_variables(
 
     The process's environment beats the `.env` file.
     """
-    found: Mapping[str, str | None] = dict(os.environ)
-    if env_file is not None:
+    found = _given(os.environ, prefix.upper())
+    if env_file is None:
+        return found
+    try:
         source = DotEnvSettingsSource(settings, env_file=env_file)
-        found = {**_upper(source.env_vars), **_upper(found)}
-    start = prefix.upper()
+    except UnicodeDecodeError:
+        raise _not_text(env_file) from None
+    return _given(source.env_vars, prefix.upper()) | found
+
+
+def _not_text(env_file: DotenvType) -> RedisConfigError:
+    return RedisConfigError(f"_env_file is {env_file!s}, which is not UTF-8; write it as UTF-8.")
+
+
+def _given(variables: Mapping[str, str | None], start: str) -> Variables:
     stripped = {
-        name.removeprefix(start): _strip(name, value or "")
-        for name, value in _upper(found).items()
-        if name.startswith(start)
+        name.upper().removeprefix(start): _strip(name.upper(), value or "")
+        for name, value in variables.items()
+        if name.upper().startswith(start)
     }
     return {name: value for name, value in stripped.items() if value}
-
-
-def _upper(variables: Mapping[str, str | None]) -> dict[str, str | None]:
-    return {name.upper(): value for name, value in variables.items()}
 
 
 def _strip(name: str, value: str) -> str:

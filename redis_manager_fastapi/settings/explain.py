@@ -65,7 +65,8 @@ def _takes(info: FieldInfo) -> str:
         *first, last = (str(word) for word in get_args(info.annotation))
         return f"{', '.join(first)} or {last}"
     kinds = {bool: "true or false", int: "a whole number", float: "a number of seconds"}
-    kind = next((text for kind, text in kinds.items() if info.annotation is kind), "a text")
+    accepted = (info.annotation, *get_args(info.annotation))
+    kind = next((text for kind, text in kinds.items() if kind in accepted), "a text")
     return " ".join([kind, *_bounds(info)])
 
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
 from redis_manager_fastapi.settings.address import (
     REDIS_PORT,
@@ -27,6 +27,16 @@ class Takes:
     """
 
     text: str
+
+
+class Frozen(BaseModel):
+    """A model whose fields stay as they were made; pydantic's own refusal repeats the value."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse, but for private attributes."""
+        if not name.startswith("_"):
+            raise AttributeError(f"settings do not change; give {name} when they are made")
+        super().__setattr__(name, value)
 
 
 def _host(value: Any) -> Any:

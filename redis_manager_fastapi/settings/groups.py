@@ -6,11 +6,12 @@ its mistakes are then reported together with all the others.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
 
 from redis_manager_fastapi.settings.fields import (
     ClusterNodes,
     FilePath,
+    Frozen,
     LongSeconds,
     LowerCase,
     NotBool,
@@ -23,7 +24,7 @@ from redis_manager_fastapi.settings.fields import (
 )
 
 
-class Group(BaseModel):
+class Group(Frozen):
     """What all groups share: they are frozen, and refuse an unknown key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -67,11 +67,14 @@ def canonical(prefix: str, path: str) -> str:
     return prefix + path.replace(".", "__").upper()
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that *name* most likely means; one that it begins goes first."""
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name that *name* most likely means; one that it begins goes first.
+
+    *cutoff* is the least likeness, of 1.0, as `difflib` measures it.
+    """
     candidates = sorted(known, key=lambda candidate: (len(candidate), candidate))
     begun = [candidate for candidate in candidates if len(name) > 2 and candidate.startswith(name)]
-    close = begun or difflib.get_close_matches(name, candidates, 1)
+    close = begun or difflib.get_close_matches(name, candidates, 1, cutoff)
     return close[0] if close else None
 
 

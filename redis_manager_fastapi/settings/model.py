@@ -14,6 +14,7 @@ from redis_manager_fastapi.settings.fields import (
     ClientName,
     Digit,
     FilePath,
+    Frozen,
     HostName,
     NotBool,
     Port,
@@ -43,7 +44,7 @@ from redis_manager_fastapi.settings.resolve import (
 Topology = Literal["standalone", "sentinel", "cluster"]
 
 
-class RedisSettings(BaseSettings):
+class RedisSettings(Frozen, BaseSettings):
     """The settings of one Redis deployment, from `REDIS_*` and from keyword arguments.
 
     Keyword arguments beat the environment, and groups are given as mappings:
@@ -135,6 +136,8 @@ class RedisSettings(BaseSettings):
         model, config = type(self), self.model_config
         prefix = config.get("env_prefix", "") if _env_prefix is None else _env_prefix
         prefix = prefix.upper()
+        if prefix and not prefix.endswith("_"):
+            raise RedisConfigError(f"_env_prefix is {prefix!r}; end it with an underscore.")
         variables = read_variables(model, prefix, _env_file or config.get("env_file"))
         warn_unknown(variables, prefix, setting_paths(model), group_names(model))
         found = resolve(model, values, variables, prefix)

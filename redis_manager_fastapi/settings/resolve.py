@@ -8,7 +8,12 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from redis_manager_fastapi.settings.address import REDIS_PORT, parse_nodes
-from redis_manager_fastapi.settings.aliases import FLAGS, sdk_sentinel
+from redis_manager_fastapi.settings.aliases import (
+    ENVIRONMENT_ALIASES,
+    FLAGS,
+    QUERY_PARAMETERS,
+    sdk_sentinel,
+)
 from redis_manager_fastapi.settings.environment import (
     Variables,
     environment_layer,
@@ -28,6 +33,14 @@ from redis_manager_fastapi.settings.layer import (
     over,
 )
 from redis_manager_fastapi.settings.url import parse_url
+
+# Keyword arguments of redis-py and of the official SDK, each a setting in a group of ours.
+_SAME = {
+    **{name.lower(): path for name, path in ENVIRONMENT_ALIASES.items()},
+    **{name: path for name, path in QUERY_PARAMETERS.items() if "." in path and name != "timeout"},
+    "ssl_cert_reqs": "tls.verify",
+    "ssl_check_hostname": "tls.verify",
+}
 
 
 def group_names(model: type[BaseModel]) -> frozenset[str]:
@@ -125,6 +138,9 @@ def _constructor(found: Resolution, model: type[BaseModel], values: Mapping[str,
 def _unknown(named: str, path: str, paths: frozenset[str], groups: frozenset[str]) -> str:
     if path in groups:
         return f"{named} is not a mapping; set it to one such as {path}={{...}}"
+    if same := _SAME.get(path.lower()):
+        group, _, name = same.rpartition(".")
+        return f'{named} is not a setting; write {same}, as in {group}={{"{name}": ...}}'
     meant = nearest(path, paths)
     hint = f"write {meant}, the nearest one" if meant else "remove it"
     return f"{named} is not a setting; {hint}"
@@ -143,6 +159,8 @@ def _environment(found: Resolution, variables: Variables, paths: frozenset[str])
 def _url_layer(url: Given) -> Layer:
     """Return what a URL gives, each value under the URL's own variable."""
     text = url.value.get_secret_value() if isinstance(url.value, SecretStr) else url.value
+    if isinstance(text, bytes):
+        raise SettingError(f"url ({url.variable}) is bytes; give it as a str")
     if not isinstance(text, str):
         return {}
     try:

@@ -39,6 +39,16 @@ SCHEMES: dict[str, tuple[Kind, bool]] = {
 
 _VERIFY = ("ssl_cert_reqs", "ssl_check_hostname")
 _READS = "read_from_replicas"
+_PARAMETERS = (*QUERY_PARAMETERS, *_VERIFY, _READS)
+_ELSEWHERE = {
+    "sentinel_username": "it as the setting sentinel.username",
+    "sentinel_password": "it as the setting sentinel.password",
+    "service_name": "the name at the end of the path, as in /0/mymaster",
+}
+"""Parameters of other clients that are written elsewhere here."""
+
+# From this likeness on, of 1.0, an unknown name is taken for a slip in a known one.
+_ALIKE = 0.75
 _RAW = re.compile(r"#|%(?![0-9A-Fa-f]{2})|[\s\x00-\x1f\x7f]")
 
 
@@ -68,12 +78,18 @@ def _scheme(url: str) -> tuple[Kind, bool, str]:
     known = SCHEMES.get(scheme.lower())
     if separator and known:
         return (*known, rest)
-    hint = (nearest(scheme.lower(), SCHEMES) if separator else None) or "redis"
+    hint = _meant(scheme.lower()) if separator else "redis"
     raise SettingError(
         f"does not start with a known scheme; start it with {hint}:// (known are "
         + ", ".join(f"{name}://" for name in SCHEMES)
         + ")"
     )
+
+
+def _meant(scheme: str) -> str:
+    if "unix" in scheme or "socket" in scheme:
+        return "unix"
+    return nearest(scheme, SCHEMES, cutoff=_ALIKE) or "redis"
 
 
 def _unescaped(character: str) -> SettingError:
@@ -116,6 +132,7 @@ def _decoded(text: str) -> str:
 
 
 def _place(kind: Kind, where: str, path: str) -> list[tuple[str, Any]]:
+    where = where.replace("%25", "%")  # RFC 6874: the zone of an IPv6 address
     if kind == "unix":
         return _socket(where, path)
     if kind == "server":
@@ -191,6 +208,7 @@ def _service(segments: list[str]) -> list[tuple[str, Any]]:
 
 def _query(kind: Kind, query: str) -> list[tuple[str, Any]]:
     pairs = [pair.partition("=")[::2] for pair in query.split("&") if pair]
+    _refuse_unknown([name for name, _ in pairs])
     fields: list[tuple[str, Any]] = []
     verify: dict[str, str] = {}
     for name, raw in pairs:
@@ -205,16 +223,32 @@ def _query(kind: Kind, query: str) -> list[tuple[str, Any]]:
     return fields
 
 
+def _refuse_unknown(names: list[str]) -> None:
+    for name in names:
+        if name in _PARAMETERS:
+            continue
+        if "password" in names:  # the name may be what a raw & cut off from the password
+            raise SettingError(
+                "has an unknown query parameter beside the password; "
+                "write an & in the password as %26, or remove the parameter"
+            )
+        if name in _ELSEWHERE:
+            raise SettingError(f"has the query parameter {name!r}; write {_ELSEWHERE[name]}")
+        meant = nearest(name, _PARAMETERS, cutoff=_ALIKE)
+        hint = f"write {meant}, the nearest one, or remove it" if meant else "remove it"
+        raise SettingError(f"has the unknown query parameter {name!r}; {hint}")
+
+
 def _parameter(kind: Kind, name: str, value: str) -> tuple[str, Any]:
-    if name == _READS:
-        group = "sentinel" if kind == "sentinel" else "cluster"
-        return f"{group}.reads", _about(name, lambda: "any" if parse_flag(value) else "primary")
-    if name in QUERY_PARAMETERS:
+    if name != _READS:
         return QUERY_PARAMETERS[name], value
-    known = [*QUERY_PARAMETERS, *_VERIFY, _READS]
-    meant = nearest(name, known)
-    hint = f"write {meant}, the nearest one, or remove it" if meant else "remove it"
-    raise SettingError(f"has the unknown query parameter {name!r}; {hint}")
+    reads = _about(name, lambda: "any" if parse_flag(value) else "primary")
+    if reads == "any" and kind in {"server", "unix"}:
+        raise SettingError(
+            f"has the query parameter {name}, but names one server, which has no replicas to read "
+            "from; remove it, or start the URL with redis+sentinel:// or redis+cluster://"
+        )
+    return f"{'sentinel' if kind == 'sentinel' else 'cluster'}.reads", reads
 
 
 def _about(name: str, parse: Callable[[], str]) -> str:

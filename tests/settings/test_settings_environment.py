@@ -116,6 +116,17 @@ def test_our_own_name_beats_its_alias(environment: SetEnvironment) -> None:
     assert (settings.pool.max_connections, settings.tls.verify) == (5, "ca")
 
 
+def test_the_sdk_s_switch_without_nodes_is_one_mistake(environment: SetEnvironment) -> None:
+    environment(REDIS_SENTINEL="true")
+
+    with pytest.raises(RedisConfigError) as raised:
+        RedisSettings()
+    assert str(raised.value).splitlines() == [
+        "sentinel.nodes (REDIS_SENTINEL) is on, but no nodes are given;"
+        " set REDIS_SENTINEL__NODES, or set REDIS_SENTINEL=false."
+    ]
+
+
 def test_sdk_sentinel_names_find_the_primary_and_ignore_the_host(
     environment: SetEnvironment,
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.settings import Address, PoolSettings, RedisSettings, SentinelSettings
@@ -251,6 +251,25 @@ def test_an_env_file_is_read_only_when_named(
     assert RedisSettings().port == 6379
     assert RedisSettings(_env_file=".env").port == 7000
     assert RedisSettings(_env_file=".env").host == "process"
+    environment(REDIS_HOST="")
+    assert RedisSettings(_env_file=".env").host == "file"
+
+
+def test_an_env_file_that_is_not_text_is_named_and_not_shown(
+    environment: SetEnvironment, tmp_path: Path
+) -> None:
+    file = tmp_path / "env"
+    file.write_bytes(b"REDIS_PASSWORD=hunter2\xff\n")
+
+    with pytest.raises(RedisConfigError, match="which is not UTF-8; write it as UTF-8") as raised:
+        RedisSettings(_env_file=file)
+    assert str(file) in str(raised.value)
+    assert raised.value.__suppress_context__
+
+
+def test_a_prefix_ends_with_an_underscore() -> None:
+    with pytest.raises(RedisConfigError, match="'REDIS_CACHE'; end it with an underscore"):
+        RedisSettings(_env_prefix="REDIS_CACHE")
 
 
 def test_nothing_is_cached_between_two_constructions(environment: SetEnvironment) -> None:
@@ -264,9 +283,10 @@ def test_nothing_is_cached_between_two_constructions(environment: SetEnvironment
 def test_settings_are_frozen_and_hashable() -> None:
     settings = RedisSettings(password="p")
 
-    with pytest.raises(ValidationError):
-        settings.host = "x"  # type: ignore[misc]
-    with pytest.raises(ValidationError):
+    with pytest.raises(AttributeError, match="give password when they are made") as raised:
+        settings.password = "hunter2"  # type: ignore[assignment, misc]
+    assert "hunter2" not in repr(raised.value)
+    with pytest.raises(AttributeError):
         settings.pool.max_idle = 1.0  # type: ignore[misc]
     assert hash(settings) == hash(RedisSettings(password=SecretStr("p")))
 

@@ -105,3 +105,7 @@ def test_certificate_files_come_from_the_query() -> None:
     tls = RedisSettings(url=f"rediss://h?{query}").tls
 
     assert (tls.ca_file, tls.cert_file, tls.key_file) == (__file__,) * 3
+
+
+def test_a_zone_of_an_ipv6_address_is_decoded() -> None:
+    assert RedisSettings(url="redis://[fe80::1%25eth0]:6380").host == "fe80::1%eth0"

@@ -1,5 +1,6 @@
 """An app whose lifespan never ran, or opened another manager, says so once and clearly."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.testclient import TestClient
 
 from redis_manager_fastapi import (
+    PoolClosedError,
     RedisConfigError,
     RedisDep,
     RedisManager,
@@ -17,6 +19,7 @@ from redis_manager_fastapi import (
     get_manager,
     health_router,
 )
+from redis_manager_fastapi.testing import RedisServer
 
 from .serving import Serve, StartError
 
@@ -135,3 +138,23 @@ def test_test_client_runs_the_lifespan(redis_url: str) -> None:
         assert client.get("/").json() == 1
     with pytest.raises(RedisNotStartedError):
         TestClient(app).get("/")
+
+
+def test_a_manager_used_after_its_app_has_ended_is_closed(redis_server: RedisServer) -> None:
+    manager = RedisManager(url=redis_server.url)
+    with TestClient(FastAPI(lifespan=manager.lifespan)):
+        pass
+
+    with pytest.raises(PoolClosedError, match="is closed"):
+        asyncio.run(manager.redis.get("key"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "5"])
+def test_a_timeout_is_a_number_above_zero(timeout: Any) -> None:
+    with pytest.raises(ValueError, match="give it as seconds above 0"):
+        RedisManager().redis.with_options(timeout=timeout)
+
+
+def test_a_url_is_a_keyword() -> None:
+    with pytest.raises(TypeError, match="give a URL as url="):
+        RedisManager("redis://localhost")  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ class RedisCluster(BoundCluster):
         cluster = self.binding.require()
         home = cluster.home
         if _this_thread() != home.thread:
-            home.check()
+            cluster.check_usable()
         request = Request()
         request.packed = packed
         request.future = home.loop.create_future()
@@ -113,7 +113,7 @@ class RedisCluster(BoundCluster):
     ) -> Any:
         """Bring a request to its slot that could not go out at once, or met an error there."""
         cluster = self.binding.require()
-        cluster.home.check()
+        cluster.check_usable()
 
         async def find() -> Node:
             return await self.node_of(slot, request.deadline, read_only=command.replicable)
