@@ -1,13 +1,15 @@
 """Reading a connection in pieces, so that a large reply does not hold up the event loop."""
 
 import asyncio
+from weakref import WeakKeyDictionary
 
 # At most this many bytes of one connection are taken in one turn of the loop. asyncio and
 # uvloop read up to four times as much; every other caller then waits for its copies.
 PIECE = 64 * 1024
 
-# What was read is copied out before the next read begins, so all connections can share it.
-_BUFFER = memoryview(bytearray(PIECE))
+# What was read is copied out before the loop's next read begins, so all connections of one
+# loop can share a buffer. Loops of other threads cannot: a read lets them run before the copy.
+_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 
 
 class PiecewiseProtocol(asyncio.BufferedProtocol):
@@ -19,14 +21,18 @@ class PiecewiseProtocol(asyncio.BufferedProtocol):
 
     def __init__(self, stream: asyncio.StreamReaderProtocol) -> None:
         self.stream = stream
+        loop = asyncio.get_running_loop()
+        if loop not in _buffers:
+            _buffers[loop] = memoryview(bytearray(PIECE))
+        self._buffer = _buffers[loop]
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to read to."""
-        return _BUFFER
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass the piece on."""
-        self.stream.data_received(bytes(_BUFFER[:nbytes]))
+        self.stream.data_received(bytes(self._buffer[:nbytes]))
 
     def eof_received(self) -> bool | None:
         """The server closed its side."""

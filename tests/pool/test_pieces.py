@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.pool.pieces import PIECE
 from tests.managers import opened, pool_of
 
@@ -42,7 +44,7 @@ async def test_a_large_reply_takes_a_bounded_part_of_each_turn(redis_url: str) -
 
 
 async def test_replies_that_come_together_stay_apart(redis_url: str) -> None:
-    """One buffer serves all connections: what one was given another does not see."""
+    """One buffer serves all connections of a loop: what one was given another does not see."""
     async with opened(redis_url, pool={"max_connections": 8}) as manager:
         client = manager.redis.with_options(dedicated=True)
         values = {f"key {n}": str(n) * 300_000 for n in range(8)}
@@ -51,3 +53,21 @@ async def test_replies_that_come_together_stay_apart(redis_url: str) -> None:
         for _ in range(5):
             found = await asyncio.gather(*(client.get(key) for key in values))
             assert found == list(values.values())
+
+
+def test_two_loops_in_two_threads_share_nothing(redis_url: str) -> None:
+    """A read lets the other thread run between the socket's bytes and their copy."""
+
+    async def wrong(tag: str) -> int:
+        async with RedisManager(url=redis_url) as manager:
+            client = manager.redis.with_options(dedicated=True)
+            await client.set(tag, tag)
+
+            async def reads() -> int:
+                return sum([await client.get(tag) != tag for _ in range(700)])
+
+            return sum(await asyncio.gather(*(reads() for _ in range(4))))
+
+    with ThreadPoolExecutor() as threads:
+        found = threads.map(lambda tag: asyncio.run(wrong(tag)), ["one", "two"])
+        assert list(found) == [0, 0]
