@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from redis_manager_fastapi.testing.server import RedisServer
 
 
+_PLAIN: dict[str, Any] = {
+    "username": None,
+    "password": None,
+    "password_file": None,
+    "tls": {"enabled": False, "ca_file": None, "cert_file": None, "key_file": None},
+}
+
+
 def _async_fixture(function: Callable[..., Any]) -> Callable[..., Any]:
     """`pytest_asyncio.fixture`, or a fixture that names the extra which brings it."""
     if importlib.util.find_spec("pytest_asyncio") is not None:
@@ -62,8 +70,11 @@ async def fault_proxy(redis_server: "RedisServer") -> "AsyncIterator[FaultProxy]
 
 @_async_fixture
 async def redis_manager(redis_url: str) -> AsyncIterator[Any]:
-    """An open `RedisManager` on `redis_server`."""
+    """An open `RedisManager` on `redis_server`.
+
+    The environment's `REDIS_*` tune it; how another server is entered is left out.
+    """
     from redis_manager_fastapi.manager import RedisManager
 
-    async with RedisManager(url=redis_url) as manager:
+    async with RedisManager(url=redis_url, **_PLAIN) as manager:
         yield manager

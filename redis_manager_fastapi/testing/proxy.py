@@ -22,6 +22,13 @@ from redis_manager_fastapi.testing.proxy_process.flow import DIRECTIONS, Directi
 
 _CONTROL_TIMEOUT = 10.0
 _STOP_TIMEOUT = 5.0
+
+# `-m` would not find the module where PYTHONSAFEPATH is set.
+_RUN = """
+import runpy, sys
+sys.path.insert(0, sys.argv.pop(1))
+runpy.run_module("proxy_process", run_name="__main__")
+"""
 _READ_SIZE = 65_536
 
 
@@ -121,7 +128,7 @@ class FaultProxy(Lifetime):
         with theirs:
             options = json.dumps({"control": theirs.fileno(), **self._options})
             self._process = ChildProcess(
-                [sys.executable, "-m", "proxy_process", options],
+                [sys.executable, "-c", _RUN, str(Path(__file__).parent), options],
                 log=self._log,
                 directory=Path(__file__).parent,
                 pass_fds=[theirs.fileno()],

@@ -4,6 +4,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from redis_manager_fastapi.testing.lifetime import Lifetime
 from redis_manager_fastapi.testing.server import Directive, RedisServer
 
@@ -143,7 +145,7 @@ class SentinelDeployment(Lifetime):
         command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.service)
         try:
             reply = await self._ask(sentinel, *command)
-        except OSError:
+        except (OSError, RedisError):
             return None
         return int(reply[1]) if reply else None
 

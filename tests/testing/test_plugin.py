@@ -85,12 +85,29 @@ def test_fixtures_work_in_both_modes(pytester: pytest.Pytester, mode: str, marks
     result.assert_outcomes(passed=4)
 
 
-def test_manager_is_open_and_survives_a_restart(pytester: pytest.Pytester) -> None:
+def test_manager_is_open_and_survives_a_restart(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the developer's environment says of another server does not matter."""
+    monkeypatch.setenv("REDIS_URL", "rediss://u:p@elsewhere:1/3")
+    monkeypatch.setenv("REDIS_TLS__ENABLED", "true")
+    monkeypatch.setenv("REDIS_PASSWORD", "secret")
     pytester.makepyfile(MANAGER_TEST)
 
     result = run(pytester, "auto")
 
     result.assert_outcomes(passed=1)
+
+
+def test_proxy_starts_where_python_imports_nothing_from_its_folder(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    pytester.makepyfile(USER_TESTS.format(marks="[]"))
+
+    result = run(pytester, "auto", "-k", "stands")
+
+    result.assert_outcomes(passed=1, deselected=2)
 
 
 def test_naming_the_plugin_as_well_is_harmless(pytester: pytest.Pytester) -> None:
