@@ -12,11 +12,12 @@ from collections.abc import Callable
 
 from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
-from redis.exceptions import NoPermissionError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
-from redis_manager_fastapi.errors import RedisUnavailableError
+from redis_manager_fastapi.errors import RedisAuthError, RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.tasks import end
+from redis_manager_fastapi.topology.failures import from_connect
 from redis_manager_fastapi.topology.options import target_at
 from redis_manager_fastapi.topology.protocol import Target
 from redis_manager_fastapi.topology.sentinel_link import Answer, ask_all, connect_to
@@ -32,6 +33,10 @@ _PATIENCE = 0.3
 _SILENCE = 1.0
 _PAUSE = 0.5
 _TRUST = 5.0
+
+# The longest pause, in seconds, before a Sentinel is listened to again that answered and refused.
+_REFUSED_PAUSE = 10.0
+_REFUSALS = (AuthenticationError, NoPermissionError, ResponseError)
 
 
 class Sentinel:
@@ -84,7 +89,7 @@ class Sentinel:
         if newest is not None and (self._known is None or newest.epoch >= self._known.epoch):
             self._known = newest
         if self._known is None:
-            raise _nobody_knows(failures)
+            raise _nobody_knows(failures, self._settings)
         if self._doubted_at is None:
             self._doubted_at = now
         return self._target(self._known.address)
@@ -109,11 +114,13 @@ class Sentinel:
     async def _follow(self, node: Address) -> None:
         """Listen to one Sentinel for as long as the manager is open."""
         while True:
+            pause = _PAUSE
             try:
                 await self._listen(node)
             except Exception as error:  # whatever it was, it must not end the listening
                 logger.debug("lost the Sentinel %s: %r", node, error)
-            await asyncio.sleep(random.uniform(0, _PAUSE))  # noqa: S311 (spreads load)
+                pause = _REFUSED_PAUSE if isinstance(error, _REFUSALS) else _PAUSE
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 (spreads load)
 
     async def _listen(self, node: Address) -> None:
         async with connect_to(node, self._settings) as link:
@@ -137,7 +144,15 @@ class Sentinel:
                 self._on_move("the Sentinels name another primary")
 
 
-def _nobody_knows(failures: list[Exception]) -> RedisUnavailableError:
-    error = RedisUnavailableError("no Sentinel names a primary")
-    error.__cause__ = failures[0] if failures else None
+def _nobody_knows(failures: list[Exception], settings: RedisSettings) -> RedisUnavailableError:
+    """Return the error for a round without an answer: what a Sentinel said tells the most."""
+    said = [each for each in failures if isinstance(each, _REFUSALS)]
+    cause = (said or failures or [None])[0]
+    kind, reason = RedisUnavailableError, "none of them answers"
+    if isinstance(cause, AuthenticationError | NoPermissionError):
+        kind, reason = RedisAuthError, str(from_connect(cause, "", settings.timeout.connect))
+    elif isinstance(cause, ResponseError):
+        reason = f"they know no service {settings.sentinel.service!r}"
+    error = kind(f"no Sentinel names a primary: {reason}")
+    error.__cause__ = cause
     return error

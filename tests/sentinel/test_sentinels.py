@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import PoolState, RedisManager, RedisUnavailableError
+from redis_manager_fastapi import PoolState, RedisAuthError, RedisManager, RedisUnavailableError
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from tests.managers import opened, until, until_state
@@ -67,7 +67,7 @@ async def test_a_start_without_sentinels_says_so(deployment: SentinelDeployment)
 async def test_an_unknown_service_says_so(deployment: SentinelDeployment) -> None:
     url = deployment.url.replace(deployment.service, "other")
 
-    with pytest.raises(RedisUnavailableError, match="no Sentinel names a primary"):
+    with pytest.raises(RedisUnavailableError, match="they know no service 'other'"):
         async with RedisManager(url=url, startup={"policy": "fail"}):
             pass
 
@@ -95,6 +95,9 @@ async def test_sentinels_have_a_password_of_their_own() -> None:
     sentinel = {"password": "sentinel-secret"}
 
     async with deployment:
+        wrong = RedisManager(url=deployment.url, password="x", startup={"policy": "fail"})
+        with pytest.raises(RedisAuthError, match=r"no Sentinel names a primary: .*refused"):
+            await wrong.open()
         settings: dict[str, Any] = {"password": "data-secret", "sentinel": sentinel}
         async with opened(deployment.url, **settings) as manager:
             assert await manager.redis.set("key", "value")
