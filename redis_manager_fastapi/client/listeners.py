@@ -25,7 +25,10 @@ class PubSub(redis.asyncio.client.PubSub):
 
 
 class Monitor(redis.asyncio.client.Monitor):
-    """A `redis.asyncio.client.Monitor` that keeps no connection when it cannot begin."""
+    """A `redis.asyncio.client.Monitor` that keeps no connection when it cannot begin.
+
+    It waits for the next command for as long as nobody sends one.
+    """
 
     connection_pool: Any  # a `LeasedConnections`
     connection: Any  # a `DedicatedConnection`, or None
@@ -39,6 +42,7 @@ class Monitor(redis.asyncio.client.Monitor):
                 translated = self.connection_pool.translated(error)
                 raise translated from translated.__cause__
             raise
+        self.connection.socket_timeout = None  # a quiet server is not a late one
         return self
 
     async def _give_back(self) -> None:

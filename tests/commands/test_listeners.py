@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from redis.exceptions import RedisError
@@ -84,3 +85,16 @@ async def test_monitor_that_is_cancelled_gives_its_connection_back(
         assert redis_manager.stats().leased == 0
     finally:
         redis_server.resume()
+
+
+async def test_monitor_waits_as_long_as_nothing_happens(
+    redis_server: RedisServer, redis_url: str
+) -> None:
+    limits: dict[str, Any] = {"timeout": {"command": 0.1}, "health": {"interval": 30}}
+    async with RedisManager(url=redis_url, **limits) as manager, manager.redis.monitor() as watched:
+        next_one = asyncio.ensure_future(watched.next_command())
+        await asyncio.sleep(0.3)
+        assert not next_one.done()
+        await redis_server.command("ECHO", "now")
+        while "ECHO" not in (await next_one)["command"]:
+            next_one = asyncio.ensure_future(watched.next_command())
