@@ -65,8 +65,9 @@ class Pipeline(redis.asyncio.client.Pipeline):
             raise
         except RedisError as error:
             translated = self.connection_pool.translated(error)
-            if isinstance(translated, RedisManagerError) and refusal_code(error) is not None:
-                translated.maybe_executed = not self.is_transaction
+            if isinstance(translated, RedisManagerError):
+                # A transaction with a command that is refused runs none of them (EXECABORT).
+                translated.maybe_executed |= not self.is_transaction
             raise translated from translated.__cause__
         for reply in replies:
             if isinstance(reply, RedisError):

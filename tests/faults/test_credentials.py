@@ -100,6 +100,13 @@ async def test_forbidden_command(
             assert type(error) is RedisPermissionError
             assert isinstance(error, RedisAuthError)
             assert not error.maybe_executed
+        for transaction in (False, True):
+            pipeline: Any = trial.redis.pipeline(transaction=transaction)
+            pipeline.execute_command("INCR", "first").execute_command("INCRBY", "second", 1)
+            with pytest.raises(RedisPermissionError) as raised:
+                await pipeline.execute()
+            assert raised.value.maybe_executed is not transaction
+        assert await trial.redis.get("first") == "1"
         await redis_server.command("ACL", "SETUSER", "default", "+incrby")
 
         assert await trial.write() is None
