@@ -83,19 +83,17 @@ async def _execute_pinned(client: "Redis", args: tuple[Any, ...], options: dict[
     """Execute on the connection that the client is pinned to; a lost one is not replaced."""
     pool = client.binding.require()
     deadline = pool.loop.time() + client.call_options.timeout
-    await client.initialize()
-    holder = client.holder or client
-    connection = cast(DedicatedConnection, holder.connection)
-    connection.socket_timeout = None
+    holder, sent = client.holder or client, False
     try:
-        # redis-py 8.1: the holder's `_single_conn_lock` keeps the replies in order.
-        async with (
-            Deadline(reply_deadline(client, args, deadline)),
-            holder._single_conn_lock,  # noqa: SLF001
-        ):
-            return await client.exchange(connection, args, options)
+        # redis-py 8.1: `_single_conn_lock` keeps the replies in order; `initialize` takes it too.
+        async with Deadline(reply_deadline(client, args, deadline)):
+            await client.initialize()
+            async with holder._single_conn_lock:  # noqa: SLF001
+                connection = cast(DedicatedConnection, holder.connection)
+                connection.socket_timeout, sent = None, True
+                return await client.exchange(connection, args, options)
     except TimeoutError:
-        raise _too_late(client) from None
+        raise _too_late(client, sent=sent) from None
     except RedisManagerError:
         raise
     except RedisError as error:
@@ -113,6 +111,6 @@ def reply_deadline(client: "Redis", args: tuple[Any, ...], deadline: float) -> f
     return deadline + blocking
 
 
-def _too_late(client: "Redis") -> CommandTimeoutError:
+def _too_late(client: "Redis", *, sent: bool = True) -> CommandTimeoutError:
     message = "no reply before the command's deadline"
-    return CommandTimeoutError(message, instance=client.binding.instance, maybe_executed=True)
+    return CommandTimeoutError(message, instance=client.binding.instance, maybe_executed=sent)

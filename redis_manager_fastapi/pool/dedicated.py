@@ -60,6 +60,11 @@ class DedicatedConnection(AbortableConnection):
         return cast(Callable[[str], Exception], self._parser.parse_error)
 
     @property
+    def place(self) -> tuple[object, ...]:
+        """Where the server is: host and port, or the path of a unix socket."""
+        return tuple(getattr(self, name, None) for name in ("host", "port", "path"))
+
+    @property
     def alive(self) -> bool:
         """Whether a command could be written; redis-py's `is_connected` misses a reset."""
         return self._writer is not None and not self.transport.is_closing()

@@ -2,21 +2,22 @@
 
 import asyncio
 
+from redis_manager_fastapi.settings import RedisSettings
+
 
 class Grace:
     """The clock of one pool's outages.
 
     Args:
         loop: Whose clock it is.
-        grace: `outage.grace`, in seconds.
-        detection: The longest time, in seconds, between a reply that does not
-            come and its detection.
+        settings: Of the manager.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, grace: float, detection: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, settings: RedisSettings) -> None:
         self._loop = loop
-        self._grace = grace
-        self._detection = detection
+        self._grace = settings.outage.grace
+        # The longest time between a reply that does not come and its detection.
+        self._detection = settings.health.interval + settings.health.timeout
         self._last_reply = self._served = loop.time()
 
     @property
@@ -33,14 +34,14 @@ class Grace:
         """A reply came *at* that time."""
         self._last_reply = max(self._last_reply, at)
 
-    def begin(self) -> None:
-        """The pool stops serving now.
+    def begin(self, heard: float) -> None:
+        """The pool stops serving now; a reply last came at *heard*.
 
         A last reply older than the detection takes means that the event loop
         was stalled; the stall is not counted against the callers.
         """
         self._served = self._loop.time()
-        self.heard(self._served - self._detection)
+        self.heard(max(heard, self._served - self._detection))
 
     def restart(self) -> None:
         """Count from now: nothing has been asked yet."""

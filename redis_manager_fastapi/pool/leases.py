@@ -6,22 +6,20 @@ synchronous code, so a cancellation at any await finds the books in order.
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.errors import (
     PoolTimeoutError,
-    RedisAuthError,
     RedisManagerError,
-    RedisTLSError,
     RedisUnavailableError,
 )
 from redis_manager_fastapi.pool import refusals
 from redis_manager_fastapi.pool.book import Book, HandOver, Open, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.pool.last_refusal import LastRefusal
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.settings import RedisSettings
 
@@ -30,6 +28,7 @@ class Host(Protocol):
     """What leasing asks of the pool that it is part of."""
 
     generation: int
+    moves: int
 
     async def serving(self, deadline: float) -> None:
         """Wait until commands can go out."""
@@ -56,35 +55,6 @@ class Host(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """Why the last connection could not be made.
-
-    Attributes:
-        since: When the first attempt in a row failed.
-        until: Nobody tries again before.
-        generation: The pool's generation then.
-        error: What the last attempt raised.
-    """
-
-    since: float
-    until: float
-    generation: int
-    error: RedisUnavailableError
-
-    @property
-    def final(self) -> bool:
-        """Whether the server itself said no, so that asking again would not help soon."""
-        answered = getattr(self.error.__cause__, "status_code", None) is not None
-        return answered or isinstance(self.error, RedisAuthError | RedisTLSError)
-
-    def repeated(self) -> RedisUnavailableError:
-        """Return the error for one more caller."""
-        error = type(self.error)(str(self.error), instance=self.error.instance)
-        error.__cause__ = self.error
-        return error
-
-
 class Leases:
     """The dedicated connections of one pool."""
 
@@ -98,10 +68,9 @@ class Leases:
         self._instance = instance
         self._acquire_timeout = pool.acquire_timeout
         self._command_timeout = settings.timeout.command
-        self._pause = settings.health.backoff_cap
         self._grace = settings.outage.grace
-        self._refused: _Refusal | None = None
         self._loop = asyncio.get_running_loop()
+        self._refusal = LastRefusal(self._loop, settings.health.backoff_cap, self._grace)
 
     async def acquire(self, purpose: str, deadline: float) -> DedicatedConnection:
         """Lease a connection that serves.
@@ -124,8 +93,7 @@ class Leases:
             if not self.book.crowded():
                 grant = self.book.grant(purpose, now)
             if grant is None:
-                timeout = max(0.0, min(self._acquire_timeout, deadline - now))
-                grant = await self._wait(purpose, timeout)
+                grant = await self._wait(purpose, max(0.0, self._patience(deadline - now)))
             connection = await self._honour(grant, purpose, deadline)
             if connection is not None:
                 return connection
@@ -198,6 +166,11 @@ class Leases:
         self._host.check_usable()
         raise refusals.taken_back(self._instance)
 
+    def _patience(self, left: float) -> float:
+        """Return how long to wait: for a place that is free, only its connection may be awaited."""
+        has_place = len(self.book.waiting) < self.book.free
+        return left if has_place else min(self._acquire_timeout, left)
+
     async def _wait(self, purpose: str, timeout: float) -> HandOver:
         self._host.check_crowd()
         waiter = Waiter(self._loop.create_future(), purpose)
@@ -226,6 +199,7 @@ class Leases:
         message = (
             f"no dedicated connection became free within {timeout:.3g} s"
             f" ({len(book.leased)} of {book.capacity} leased, {len(book.waiting)} waiting)"
+            f"{self._refusal.reason}"
         )
         return PoolTimeoutError(message, instance=self._instance)
 
@@ -256,8 +230,7 @@ class Leases:
                 connection = await self._dial(deadline)
         except TimeoutError:
             message = "no dedicated connection could be opened before the deadline"
-            if self._refused is not None:
-                message += f": {self._refused.error}"
+            message += self._refusal.reason
             raise PoolTimeoutError(message, instance=self._instance) from None
         finally:
             self._opened(connection, purpose)
@@ -265,9 +238,9 @@ class Leases:
 
     async def _dial(self, deadline: float) -> DedicatedConnection | None:
         """Connect, again after a pause while grace lasts; None when the pool has moved on."""
-        generation = self._host.generation
+        generation, moves = self._host.generation, self._host.moves
         while True:
-            refusal = self._fresh_refusal()
+            refusal = self._refusal.fresh(self._host.generation)
             if refusal is None:
                 try:
                     async with self._dialer.beside:
@@ -275,9 +248,12 @@ class Leases:
                             return None
                         connection = await self._dial_usable()
                 except RedisUnavailableError as error:
-                    refusal = self._remember(error)
+                    refusal = self._refusal.remember(error, generation)
                     self._host.suspect(generation, Suspicion.LEASE_LOST, str(error))
                 else:
+                    if moves != self._host.moves:
+                        connection.abort()
+                        return None
                     connection.generation = generation
                     connection.reconnect = self._reconnect
                     return connection
@@ -302,7 +278,7 @@ class Leases:
         now = self._loop.time()
         self.book.opening -= 1
         if connection is not None:
-            self._refused = None
+            self._refusal.forget()
             self.book.lend(connection, purpose, now)
         self.book.serve(now)
 
@@ -310,26 +286,23 @@ class Leases:
         """Connect a leased connection again, for redis-py's pub/sub; one at a time."""
         await self._host.serving(self._loop.time() + self._command_timeout)
         async with self._dialer.beside:
-            refusal = self._fresh_refusal()
+            self._check_held(connection)
+            if connection.alive:  # another task of the holder's came first
+                return
+            refusal = self._refusal.fresh(self._host.generation)
             if refusal is not None:
                 raise refusal.repeated()
             connection.generation = self._host.generation
             try:
                 await self._dialer.revive(connection)
             except RedisUnavailableError as error:
-                self._remember(error)
+                self._refusal.remember(error, connection.generation)
                 raise
+            self._check_held(connection)
 
-    def _fresh_refusal(self) -> _Refusal | None:
-        """Return the last refusal while it is fresh: no connect for each caller."""
-        refused = self._refused
-        if refused is None or refused.generation != self._host.generation:
-            return None
-        return refused if self._loop.time() < refused.until else None
-
-    def _remember(self, error: RedisUnavailableError) -> _Refusal:
-        now, generation, last = self._loop.time(), self._host.generation, self._refused
-        in_a_row = last and last.generation == generation and now < last.until + self._grace
-        since = last.since if last and in_a_row else now
-        self._refused = _Refusal(since, now + self._pause, generation, error)
-        return self._refused
+    def _check_held(self, connection: DedicatedConnection) -> None:
+        """Drop a connection whose lease ended while it was waiting to be connected again."""
+        if self.book.find(connection) is None:
+            connection.abort()
+            self._host.check_usable()
+            raise refusals.taken_back(self._instance)

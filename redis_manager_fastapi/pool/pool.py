@@ -35,8 +35,8 @@ class Pool:
         instance: The manager's name.
         home: The event loop that it may be used on.
         generation: How many sets of connections there have been.
-        link: The only one of `links`, for the fast path; None while there are
-            more, or none.
+        moves: How often another server was named the primary.
+        link: The only one of `links`, for the fast path; None if it is not alone.
         clients: Scoped clients in use.
         trouble: Where the supervisor waits: announced when a suspicion arises or grows.
     """
@@ -46,7 +46,7 @@ class Pool:
         self.settings = settings
         self.home = Home(instance)
         self.loop = self.home.loop
-        self.generation = 0
+        self.generation = self.moves = 0
         self.link: MultiplexedConnection | None = None
         self.links = ()
         self.clients = 0
@@ -57,9 +57,9 @@ class Pool:
         self._state = PoolState.NEW
         self._reason = ""
         self._failure: Exception | None = None
+        self._place: object = None
         self._set_aside: tuple[MultiplexedConnection, ...] = ()
-        health = settings.health
-        self._grace = Grace(self.loop, settings.outage.grace, health.interval + health.timeout)
+        self._grace = Grace(self.loop, settings)
         self._waiting = 0
         self._news = News(self.loop)
         self.trouble = News(self.loop)
@@ -193,14 +193,13 @@ class Pool:
         elif suspicion is Suspicion.MOVED:
             self._leave_server()
         if self._state is PoolState.READY:
-            for link in self.links:
-                self._grace.heard(link.last_heard)
-            self._grace.begin()
+            self._grace.begin(max((link.last_heard for link in self.links), default=0.0))
             self._move(PoolState.SUSPECT, reason)
         self.trouble.announce()
 
     def moved(self, reason: str) -> None:
         """Another server is the primary now: send nothing more to this one, and go there."""
+        self.moves += 1
         self.dialer.forget()
         if self._state is PoolState.DOWN:
             self.suspicion = Suspicion.MOVED
@@ -209,15 +208,14 @@ class Pool:
             self.suspect(self.generation, Suspicion.MOVED, reason)
 
     def _leave_server(self) -> None:
-        self._set_aside, self.links = (*self.links, *self._set_aside), ()
+        self._set_links_aside()
         for link in self._set_aside:
-            self._grace.heard(link.last_heard)
             link.suspected = False
             link.retire()
         self.leases.abort_all()
 
     def _set_links_aside(self) -> None:
-        self._set_aside, self.links = self.links, ()
+        self._set_aside, self.links = (*self.links, *self._set_aside), ()
         for link in self._set_aside:
             self._grace.heard(link.last_heard)
             link.suspected = True
@@ -245,7 +243,9 @@ class Pool:
     def install(self, connections: list[DedicatedConnection]) -> None:
         """Serve with a new generation; the old one drains, or is dropped if it was silent."""
         old, dropped = (*self.links, *self._set_aside), self.suspicion is Suspicion.SILENT
-        left, refusing = self.suspicion is Suspicion.MOVED, self.suspicion is Suspicion.REFUSING
+        elsewhere, self._place = self._place != connections[0].place, connections[0].place
+        left = elsewhere or self.suspicion is Suspicion.MOVED
+        refusing = self.suspicion is Suspicion.REFUSING
         quiet_since = self.loop.time() - self.settings.health.interval
         bound = self.settings.pipelining.max_in_flight
         self.generation += 1

@@ -106,14 +106,13 @@ class Supervisor:
         await self._pause()
         if pool.state in (PoolState.READY, *FINAL):
             return
-        suspicion = pool.suspicion
+        moves = pool.moves
         try:
             connections = await self._attempts.connect()
         except RedisUnavailableError as error:
             self._failed(error)
             return
-        moved = pool.suspicion is Suspicion.MOVED and suspicion is not Suspicion.MOVED
-        if moved or pool.state in (PoolState.READY, *FINAL):
+        if moves != pool.moves or pool.state in (PoolState.READY, *FINAL):
             for connection in connections:
                 connection.abort()
             return
