@@ -16,11 +16,14 @@ CLUSTER_BUS = 10_000
 
 
 def bind(port: int = 0) -> socket.socket:
-    """Bind a loopback port that a second socket may bind, and listen on, as well."""
+    """Bind a loopback port that nobody has, and that a server may bind and listen on as well.
+
+    SO_REUSEADDR comes after the bind: ahead of it, two reservations could share a port.
+    """
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((LOOPBACK, port))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     except (OSError, OverflowError):
         bound.close()
         raise
