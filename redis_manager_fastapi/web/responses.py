@@ -109,6 +109,8 @@ async def redis_error_handler(connection: HTTPConnection, error: Exception) -> R
 
 
 async def _end(websocket: WebSocket, error: RedisManagerError, how: Translation) -> None:
+    if websocket.client_state is WebSocketState.DISCONNECTED:
+        return
     if websocket.application_state is WebSocketState.CONNECTED:
         with suppress(WebSocketDisconnect):
             await websocket.close(how.websocket_code, error.code)
