@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from redis_manager_fastapi.client.binding import Binding
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.pool.state import Suspicion
+from redis_manager_fastapi.pool.state import FINAL, Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ class LeasedConnections(ConnectionPoolInterface):
             self._scope.forget(connection)
         if self._binding.pool is not None:
             await self._binding.pool.leases.release(connection)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the pool is draining or closed."""
+        return self._binding.require().state in FINAL
 
     def translated(self, error: RedisError) -> Exception:
         """Return what the caller sees of a server's error; have a server probed that refuses."""

@@ -1,31 +1,43 @@
 """Pub/sub over a Cluster, sharded and not, on dedicated connections of the nodes."""
 
+import asyncio
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio.cluster
 from redis.asyncio.cluster import ClusterNode
+from redis.exceptions import MovedError
 
-from redis_manager_fastapi.client.cluster.routing import covered
+from redis_manager_fastapi.client.cluster.routing import covered, departed
 from redis_manager_fastapi.client.listeners import PubSub
+from redis_manager_fastapi.errors import ClientEndedError, PoolClosedError
+from redis_manager_fastapi.pool.state import FINAL
 
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 
 _SHARDED = ("SSUBSCRIBE", "SUNSUBSCRIBE", "SPUBLISH")
+_ENDED = (PoolClosedError, ClientEndedError)
 
 
 class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
     """A `redis.asyncio.cluster.ClusterPubSub` whose connections are leased from the nodes' pools.
 
-    Sharded subscriptions follow their slots; an ordinary one stays with its node.
+    Sharded subscriptions follow their slots.  An ordinary one stays with its
+    node in whatever role, and goes to another one when that leaves: every node
+    hears what is published.
     """
 
     cluster: "RedisCluster"
     node: Any  # a `ClusterNode`, or None
+    connection: Any  # a `DedicatedConnection`, or None
+    connection_pool: Any  # `LeasedConnections`, or None until the node is chosen
 
     def __init__(self, client: "RedisCluster", *args: Any, **kwargs: Any) -> None:
         super().__init__(client, *args, **kwargs)
+        self._moving = asyncio.Lock()
+        self._mover: asyncio.Task[Any] | None = None
+        self._behind = False
         if self.node is not None:
             self.connection_pool = self._connections(self.node)
 
@@ -37,13 +49,58 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
             if self.connection is None and self.connection_pool is None and not sharded:
                 self.node = self._node_for(args)
                 self.connection_pool = self._connections(self.node)
+            await self._keep_up()
             return await super().execute_command(*args, **kwargs)
+
+    async def parse_response(self, block: bool = True, timeout: float = 0) -> Any:
+        """Read one message, on another connection when the node's pool has ended."""
+        while True:
+            await self._keep_up()
+            connection = self.connection
+            try:
+                return await super().parse_response(block, timeout)
+            except _ENDED:
+                if self.connection is connection and not self._left_behind():
+                    raise
 
     async def ssubscribe(self, *args: Any, **kwargs: Any) -> None:
         """Subscribe to shard channels; arguments are redis-py's."""
         await self.cluster.initialize()
         with covered(self.cluster.binding.require()):
             await super().ssubscribe(*args, **kwargs)
+
+    def _left_behind(self) -> bool:
+        """Whether the pool has ended and the Cluster, and the client, have not."""
+        if self.connection_pool is None or not self.connection_pool.has_ended:
+            return False
+        cluster, scope = self.cluster.binding.require(), self.cluster.scope
+        return cluster.state not in FINAL and not (scope is not None and scope.ended)
+
+    async def _keep_up(self) -> None:
+        """Subscribe anew where the node is by now, or at another one, when its pool has ended."""
+        if self._mover is asyncio.current_task() or not (self._behind or self._left_behind()):
+            return
+        async with self._moving:
+            self._mover = asyncio.current_task()
+            try:
+                await self._move()
+            finally:
+                self._mover = None
+
+    async def _move(self) -> None:
+        if self._left_behind():
+            old, pool, self.connection = self.connection, self.connection_pool, None
+            cluster = self.cluster
+            self.node = cluster.nodes_manager.current(self.node) or cluster.get_default_node()
+            self.connection_pool = self._connections(self.node)
+            self._behind = self.subscribed
+            if old is not None:
+                old.deregister_connect_callback(self.on_connect)
+                await pool.release(old)
+        if self._behind:
+            await self.connect()
+            await self.on_connect(self.connection)
+            self._behind = False
 
     def _node_for(self, args: tuple[Any, ...]) -> ClusterNode:
         if len(args) < 2:
@@ -52,8 +109,10 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
 
     def _get_node_pubsub(self, node: ClusterNode) -> redis.asyncio.client.PubSub:
         """Return the pub/sub of one node, for redis-py's own code."""
-        if node.name not in self.node_pubsub_mapping:
-            pubsub = PubSub(
+        known: Any = self.node_pubsub_mapping.get(node.name)
+        if known is None or known.connection_pool.has_ended:
+            pubsub = _NodePubSub(
+                self.cluster,
                 connection_pool=self._connections(node),
                 encoder=self.cluster.encoder,
                 push_handler_func=self.push_handler_func,
@@ -68,3 +127,27 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
     def _connections(self, node: ClusterNode) -> Any:
         client = self.cluster.on(node)
         return client.connection_pool.bound(purpose="a pub/sub", scope=self.cluster.scope)  # type: ignore[attr-defined]
+
+
+class _NodePubSub(PubSub):
+    """The shard channels of one node; redis-py moves them when their slots move."""
+
+    def __init__(self, cluster: "RedisCluster", **options: Any) -> None:
+        super().__init__(**options)
+        self._cluster = cluster
+
+    async def parse_response(self, block: bool = True, timeout: float = 0) -> Any:
+        """Read one message; one that says that slots have moved has the map looked at."""
+        cluster = self._cluster.binding.require()
+        try:
+            message = await super().parse_response(block, timeout)
+        except MovedError:  # the answer to redis-py's own SUNSUBSCRIBE
+            cluster.doubt()
+            return None
+        except PoolClosedError as error:
+            if cluster.state in FINAL:
+                raise
+            raise departed(cluster.instance) from error
+        if isinstance(message, list) and message[0] in (b"sunsubscribe", "sunsubscribe"):
+            cluster.doubt()
+        return message

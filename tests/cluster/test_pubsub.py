@@ -1,0 +1,70 @@
+"""Subscriptions on a Cluster whose nodes change their roles, leave, and hand over slots."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from redis_manager_fastapi import PoolClosedError
+from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
+from tests.cluster.clusters import PATIENT, keys_in, opened
+from tests.servers import needs
+
+
+async def until_heard(manager: Any, subscription: Any, message: str) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            await manager.cluster.publish("news", message)
+            heard = await subscription.get_message(ignore_subscribe_messages=True, timeout=0.05)
+            if heard is not None and heard["data"] == message:
+                return
+
+
+@pytest.mark.parametrize("fault", ["demoted", "killed"])
+async def test_an_ordinary_subscription_outlives_its_node_s_role_and_its_node(
+    deployment: ClusterDeployment, fault: str
+) -> None:
+    async with opened(deployment.url, **PATIENT) as manager, manager.cluster.pubsub() as heard:
+        await heard.subscribe("news")
+        await until_heard(manager, heard, "before")
+        index = [each.port for each in deployment.primaries].index(heard.node.port)
+        old = manager.cluster.nodes_manager.current(heard.node)
+        assert old is not None
+        if fault == "killed":
+            await deployment.primaries[index].kill()
+            await deployment.promoted(deployment.replica_of(index))
+        else:
+            await deployment.failover(deployment.replica_of(index))
+        key = keys_in(deployment.slots_of(index), 1)[0]
+        await manager.cluster.set(key, "value")  # it meets MOVED
+        while not old.pool or old.pool.state.value != "closed":
+            await until_heard(manager, heard, "meanwhile")
+
+        await until_heard(manager, heard, "after")
+        # Who waits without a limit is served too.
+        waiting = asyncio.ensure_future(heard.get_message(timeout=None))
+        await manager.cluster.publish("news", "last")
+        assert await asyncio.wait_for(waiting, 5)
+        await manager.aclose()
+        with pytest.raises(PoolClosedError):
+            await heard.get_message(timeout=1)
+
+
+@needs("SSUBSCRIBE", redis="7.0")
+async def test_a_shard_channel_follows_its_slot_although_nobody_else_asks(
+    deployment: ClusterDeployment,
+) -> None:
+    slot = deployment.slots_of(0)[5]
+    channel = keys_in(range(slot, slot + 1), 1)[0]
+    source, target = deployment.primaries[:2]
+    async with opened(deployment.url) as manager, manager.cluster.pubsub() as subscription:
+        await subscription.ssubscribe(channel)
+        await subscription.get_sharded_message(timeout=1)
+        await move_slot(slot, source, target)
+
+        async with asyncio.timeout(5):
+            while True:
+                await target.command("SPUBLISH", channel, "moved")
+                heard = await subscription.get_sharded_message(timeout=0.05)
+                if heard is not None and heard["data"] == "moved":
+                    break
