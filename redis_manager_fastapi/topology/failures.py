@@ -31,7 +31,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "LOADING": ("is loading", "the server is loading its data set"),
     "MASTERDOWN": ("is down", "the replica has lost its primary"),
     "READONLY": ("read ?only", "the server is a read-only replica"),
-    "CLUSTERDOWN": ("", "the cluster is down"),
+    "CLUSTERDOWN": ("cluster is down|slot not served", "the cluster is down"),
     "BUSY": ("is busy", "the server is busy running a script"),
     "UNBLOCKED": (
         "instance state changed",
@@ -64,6 +64,15 @@ def _told(code: str) -> str:
 def reconnecting_helps(error: BaseException) -> bool:
     """Return whether a new connection may meet a server that serves; no Cluster comes up by it."""
     return refusal_code(error) not in (None, "CLUSTERDOWN")
+
+
+def moves_on(error: BaseException) -> bool:
+    """Return whether an error of a Cluster is the server's own, and not one that a script made."""
+    if isinstance(error, redis_errors.TryAgainError):
+        return "rehashing" in str(error)
+    if isinstance(error, redis_errors.ClusterDownError):
+        return refusal_code(error) is not None
+    return True
 
 
 def from_reply(error: Exception, instance: str) -> Exception:

@@ -19,7 +19,7 @@ from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
 from redis_manager_fastapi.pool.commands import SHARED
-from redis_manager_fastapi.topology.failures import from_reply
+from redis_manager_fastapi.topology.failures import from_reply, moves_on
 
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
@@ -150,4 +150,4 @@ def _may_follow(result: Any) -> bool:
     """Whether a command was not executed and may reach another node."""
     if isinstance(result, RedisManagerError):
         return isinstance(result, RedisUnavailableError) and not result.maybe_executed
-    return isinstance(result, _REDIRECTS)
+    return isinstance(result, _REDIRECTS) and moves_on(result)

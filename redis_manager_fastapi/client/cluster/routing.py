@@ -32,7 +32,12 @@ from redis_manager_fastapi.errors import (
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch, Interrupted, Request
 from redis_manager_fastapi.settings import Address
-from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps, refusal_code
+from redis_manager_fastapi.topology.failures import (
+    from_reply,
+    moves_on,
+    reconnecting_helps,
+    refusal_code,
+)
 
 Attempt = Callable[[Node, bool], Awaitable[Any]]
 Find = Callable[[], Awaitable[Node]]
@@ -61,9 +66,13 @@ class Chosen(NamedTuple):
 class Route:
     """The way of one command, or of one batch for one slot.
 
+    Attributes:
+        slot: The command's slot; None for one that goes to a node by name, or as
+            long as it is not known.
+
     Args:
         cluster: Where it goes.
-        slot: Its slot; None for a command that goes to a node by name.
+        slot: The command's slot, if it is known.
         deadline: When its time is up, on the loop's clock.
         read_only: Whether it may be sent again after a lost reply.
     """
@@ -72,7 +81,7 @@ class Route:
         self, cluster: Cluster, slot: int | None, deadline: float, *, read_only: bool
     ) -> None:
         self._cluster = cluster
-        self._slot = slot
+        self.slot = slot
         self._deadline = deadline
         self._again = read_only
         self._node: Node | None = None
@@ -98,6 +107,8 @@ class Route:
         self._node = sender
         while True:
             if error is not None:
+                if not moves_on(error):
+                    raise error
                 await self._learn(error, find)
             self._check_deadline()
             try:
@@ -120,7 +131,7 @@ class Route:
         elif isinstance(error, TryAgainError):
             await self._rest()
         elif isinstance(error, ClusterDownError | SlotNotCoveredError):
-            await self._cluster.mended(self._slot, _reason(error), self._deadline)
+            await self._cluster.mended(self.slot, _reason(error), self._deadline)
         elif isinstance(error, ReplyLostError):
             if error.maybe_executed and not self._again:
                 raise error
@@ -131,7 +142,7 @@ class Route:
     async def _unavailable(self, error: Exception, failed: Node | None, find: Find) -> None:
         """A node did not take the command: try another one, if the map has another by now."""
         if isinstance(error.__cause__, ClusterDownError):
-            await self._cluster.mended(self._slot, _reason(error.__cause__), self._deadline)
+            await self._cluster.mended(self.slot, _reason(error.__cause__), self._deadline)
             return
         self._cluster.check_usable()
         if type(error) not in (RedisUnavailableError, PoolClosedError, CommandTimeoutError):
