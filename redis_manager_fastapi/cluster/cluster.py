@@ -11,7 +11,6 @@ from redis_manager_fastapi.cluster.stats import ClusterStats, shards_of, summed
 from redis_manager_fastapi.cluster.surveyor import Surveyor
 from redis_manager_fastapi.cluster.view import View
 from redis_manager_fastapi.errors import (
-    CommandTimeoutError,
     PoolClosedError,
     RedisUnavailableError,
 )
@@ -24,6 +23,9 @@ from redis_manager_fastapi.pool.state import FINAL, PoolState
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.supervision.supervised import SupervisedPool
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
+
+# So many older views in a row, from healthy nodes, are of a Cluster that was set up anew.
+_RESET = 3
 
 
 class Cluster:
@@ -67,7 +69,7 @@ class Cluster:
         )
         self._phase = PoolState.NEW
         self._known = False
-        self._epoch = 0
+        self._epoch = self._older = 0
         self._surveys = 0
         self._failure = ""
         self._kind: type[RedisUnavailableError] = RedisUnavailableError
@@ -109,9 +111,8 @@ class Cluster:
         """Wait until there is a map, no longer than grace after the opening.
 
         Raises:
-            RedisUnavailableError: No node answers.
+            RedisUnavailableError: No node answers, or *deadline*, on the loop's clock, came first.
             TooManyWaitersError: `pool.max_waiting` callers wait already.
-            CommandTimeoutError: *deadline*, on the loop's clock, came first.
             PoolClosedError: The Cluster is draining or closed.
         """
         self.check_usable()
@@ -123,9 +124,8 @@ class Cluster:
         """Wait for a survey after *slot* was refused, no longer than grace after the first time.
 
         Raises:
-            RedisUnavailableError: Grace is over: the slot is known not to be served.
+            RedisUnavailableError: Grace is over, or *deadline*, on the loop's clock, came first.
             TooManyWaitersError: `pool.max_waiting` callers wait already.
-            CommandTimeoutError: *deadline*, on the loop's clock, came first.
             PoolClosedError: The Cluster is draining or closed.
         """
         self.check_usable()
@@ -222,10 +222,16 @@ class Cluster:
     # What the surveyor and the nodes tell.
 
     def _take(self, view: View) -> None:
-        """Take a new view, unless it is older than the map and the map's nodes answer."""
+        """Take a new view, unless it is older than the map and the map's nodes answer.
+
+        A node that was cut off for a while has an older one.  When healthy nodes go on
+        having it, the Cluster was set up anew.
+        """
         self._surveys += 1
-        stale = view.epoch < self._epoch and any(node.serving for node in self.map.owners)
-        if not stale:
+        older = view.epoch < self._epoch and any(node.serving for node in self.map.owners)
+        self._older = self._older + 1 if older and view.healthy else 0
+        if not older or self._older >= _RESET:
+            self._older = 0
             self._epoch, self._known = view.epoch, True
             self._failure, self._kind = "", RedisUnavailableError
             self.map.apply(view)
@@ -257,6 +263,7 @@ class Cluster:
         return Node(address, role, self._make_pool)
 
     def _make_pool(self, node: Node) -> SupervisedPool:
+        self.check_usable()
         topology = ClusterNode(
             self.settings, self._credentials, node.address, read_only=not node.is_primary
         )
@@ -287,10 +294,7 @@ class Cluster:
         self.check_usable()
         if in_time:
             return
-        if grace <= deadline:
-            raise self.unavailable()
-        message = f"redis {self.instance!r} did not serve before the command's deadline"
-        raise CommandTimeoutError(message, instance=self.instance)
+        raise self.unavailable()
 
     def _serving_or_final(self) -> bool:
         return self.is_serving or self._phase in FINAL

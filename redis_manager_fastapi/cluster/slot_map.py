@@ -20,6 +20,18 @@ SLOTS = 16_384
 _STAY = 30.0
 
 
+class UncoveredSlotError(SlotNotCoveredError):
+    """No node serves a slot.
+
+    Attributes:
+        slot: Which one.
+    """
+
+    def __init__(self, slot: int) -> None:
+        super().__init__(f"no node serves slot {slot}")
+        self.slot = slot
+
+
 class SlotMap(NodesManager):
     """redis-py's `NodesManager`, filled by what the Cluster's survey found.
 
@@ -106,11 +118,11 @@ class SlotMap(NodesManager):
         """Return the node of *slot*, for redis-py's own code.
 
         Raises:
-            redis.SlotNotCoveredError: No node has it.
+            UncoveredSlotError: No node has it.
         """
         node = self.choose(slot, read_only=bool(read_from_replicas or load_balancing_strategy))
         if node is None:
-            raise SlotNotCoveredError(f"no node serves slot {slot}")
+            raise UncoveredSlotError(slot)
         return node
 
     def apply(self, view: View) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from redis.credentials import CredentialProvider
+from redis.exceptions import RedisError
 
 from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.cluster.view import View, ask_address, ask_link, best_of
@@ -21,6 +22,7 @@ from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
+from redis_manager_fastapi.topology.failures import from_connect
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -116,12 +118,19 @@ class Surveyor:
 
     def _why(self, errors: list[Exception]) -> RedisUnavailableError:
         """Return what to tell: that a node refused us says more than that another is away."""
+        errors = [self._told(each) for each in errors]
         refusals = [each for each in errors if isinstance(each, RedisAuthError | RedisTLSError)]
         kind: type[RedisUnavailableError] = RedisUnavailableError
         reason = str(errors[-1]) if errors else "there is none"
         if refusals:
             kind, reason = type(refusals[0]), str(refusals[0])
         return kind(f"no node of the cluster answers: {reason}", instance=self._instance)
+
+    def _told(self, error: Exception) -> Exception:
+        """Return what callers may be told of *error*: a server's own words name the user."""
+        if isinstance(error, RedisError | OSError):
+            return from_connect(error, self._instance, self._settings.timeout.connect)
+        return RedisUnavailableError(f"it answers nonsense ({type(error).__name__})")
 
     async def _ask_serving(self) -> View | None:
         """Ask a few nodes to which there is a connection."""

@@ -20,8 +20,8 @@ def test_a_server_may_listen_on_its_reserved_port_again_and_again() -> None:
     reserved = ReservedPort()
     try:
         for _ in range(2):
-            with socket.create_server((LOOPBACK, reserved.port)) as server:
-                with socket.create_connection((LOOPBACK, reserved.port)):
-                    server.accept()[0].close()
+            address = LOOPBACK, reserved.port
+            with socket.create_server(address) as server, socket.create_connection(address):
+                server.accept()[0].close()
     finally:
         reserved.close()

@@ -15,7 +15,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi.client.binding import Binding, CallOptions, ClusterBinding
 from redis_manager_fastapi.client.cluster.keys import KeyFinder
-from redis_manager_fastapi.client.cluster.routing import departed
+from redis_manager_fastapi.client.cluster.routing import covered, departed
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap
@@ -150,8 +150,21 @@ class BoundCluster(redis.asyncio.RedisCluster):
 
     def get_random_primary_node(self) -> Node:
         """Return a random primary among those that serve."""
-        owners = self.binding.require().map.owners
-        return random.choice([node for node in owners if node.serving] or owners)  # noqa: S311
+        return self._any_of(self.binding.require().map.owners)
+
+    def get_random_node(self) -> Node:
+        """Return a random node among those that serve."""
+        return self._any_of(self.binding.require().map.nodes)
+
+    def get_node_from_key(self, key: Any, replica: bool = False) -> Any:
+        """Return the node of *key*; arguments are redis-py's."""
+        with covered(self.binding.require()):
+            return super().get_node_from_key(key, replica)
+
+    def _any_of(self, nodes: list[Node]) -> Node:
+        if not nodes:
+            raise self.binding.require().unavailable()
+        return random.choice([node for node in nodes if node.serving] or nodes)  # noqa: S311
 
     def _copy(self) -> Self:
         """Return a client that shares everything; redis-py's constructor would build it anew."""

@@ -25,13 +25,13 @@ from redis_manager_fastapi.client.cluster.routing import (
     FOLLOWED,
     Chosen,
     Route,
-    covered,
     departed,
     exchange,
     refuse,
 )
 from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.cluster.slot_map import UncoveredSlotError
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.commands import SHARED, SharedCommand, blocking_timeout
 from redis_manager_fastapi.pool.request import Request
@@ -141,7 +141,7 @@ class RedisCluster(BoundCluster):
         await cluster.known(deadline)
         node = cluster.map.choose(slot, read_only=read_only)
         if node is None:
-            raise SlotNotCoveredError(f"no node serves slot {slot}")
+            raise UncoveredSlotError(slot)
         return node
 
     async def _execute_anywhere(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -149,8 +149,13 @@ class RedisCluster(BoundCluster):
         await self.initialize()
         if _goes_on_nowhere(args, options):
             raise departed(self.binding.instance)
-        with covered(self.binding.require()):
-            return await super().execute_command(*args, **options)
+        cluster = self.binding.require()
+        deadline = cluster.loop.time() + self.call_options.timeout
+        while True:
+            try:
+                return await super().execute_command(*args, **options)
+            except SlotNotCoveredError as error:
+                await cluster.mended(getattr(error, "slot", None), str(error), deadline)
 
     async def _determine_nodes(
         self,
@@ -178,15 +183,17 @@ class RedisCluster(BoundCluster):
         command = SHARED.get(args[0])
         read_only = command is not None and command.replicable
         first = cluster.map.current(target_node)
+        route = Route(cluster, None, deadline, read_only=False)
 
         async def find() -> Node:
             nonlocal first
             node, first = first, None
             if node is not None:
                 return node
-            slot = await self._slot_if_any(args, named=not isinstance(target_node, Chosen))
-            if slot is not None:
-                return await self.node_of(slot, deadline, read_only=read_only)
+            named = not isinstance(target_node, Chosen)
+            route.slot = await self._slot_if_any(args, named=named)
+            if route.slot is not None:
+                return await self.node_of(route.slot, deadline, read_only=read_only)
             return cluster.map.current(target_node) or self._stand_in(target_node)
 
         async def attempt(node: Node, asking: bool) -> Any:
@@ -199,7 +206,7 @@ class RedisCluster(BoundCluster):
                 await pinned.execute_command("ASKING")
                 return await pinned.execute_command(*args, **options)
 
-        return await Route(cluster, None, deadline, read_only=False).follow(attempt, find)
+        return await route.follow(attempt, find)
 
     async def slot_of_command(self, args: tuple[Any, ...]) -> int:
         """Return the slot of a command's keys.
