@@ -36,6 +36,7 @@ class ClusterDeployment(Lifetime):
         replicas: How many replicas each has.
         node_timeout: Seconds of silence after which a node is called down.
         full_coverage: Whether all nodes refuse to serve when one slot is not served.
+        elections: Whether a replica takes over by itself when its primary falls silent.
         password: The nodes' password.
     """
 
@@ -46,6 +47,7 @@ class ClusterDeployment(Lifetime):
         replicas: int = 1,
         node_timeout: float = 0.5,
         full_coverage: bool = False,
+        elections: bool = True,
         password: str | None = None,
     ) -> None:
         self.password = password
@@ -64,6 +66,7 @@ class ClusterDeployment(Lifetime):
         self.primaries = [self.new_node() for _ in range(shards)]
         self.replicas = [self.new_node() for _ in range(shards * replicas)]
         self._shards = shards
+        self._elections = elections
         self._placed = {node.port for node in self.nodes}
         self._stack = AsyncExitStack()
 
@@ -157,7 +160,7 @@ class ClusterDeployment(Lifetime):
         for index, node in enumerate(self.replicas):
             await self._replicate(node, self.primaries[index % len(self.primaries)])
         await self.agreed()
-        for node in self.nodes:
+        for node in self.nodes if self._elections else ():
             await node.config_set(_NO_ELECTION, "no")
 
     async def agreed(self) -> None:

@@ -12,8 +12,15 @@ async def deployment() -> AsyncIterator[ClusterDeployment]:
         yield deployment
 
 
+@pytest_asyncio.fixture
+async def steady() -> AsyncIterator[ClusterDeployment]:
+    """The same, with primaries that stay what they are, however slow the machine is."""
+    async with ClusterDeployment(elections=False) as deployment:
+        yield deployment
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared() -> AsyncIterator[ClusterDeployment]:
     """A Cluster that these tests leave as they found it, but for its data."""
-    async with ClusterDeployment() as deployment:
+    async with ClusterDeployment(elections=False) as deployment:
         yield deployment

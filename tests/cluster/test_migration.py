@@ -40,19 +40,19 @@ async def redirects(deployment: ClusterDeployment) -> dict[str, int]:
 
 @pytest.mark.timeout(60 + MOVED_SLOTS * 0.3)
 async def test_slots_moved_under_load_cost_no_error_and_lose_or_double_no_write(
-    deployment: ClusterDeployment,
+    steady: ClusterDeployment,
 ) -> None:
-    source, target = deployment.primaries[:2]
-    slots = deployment.slots_of(0)[:MOVED_SLOTS]
+    source, target = steady.primaries[:2]
+    slots = steady.slots_of(0)[:MOVED_SLOTS]
     keys = [keys_in(range(slot, slot + 1), 1)[0] for slot in slots]
 
-    async with opened(deployment.url) as manager:
+    async with opened(steady.url) as manager:
         redis = manager.redis
         for key in keys:
             await redis.mset({key: key, f"{{{key}}}:twin": key})
         async with steady_load(redis, keys, read, count, read_pair, rate=900) as outcomes:
             for slot, key in zip(slots, keys, strict=True):
-                await slowly_move(slot, key, deployment, redis)
+                await slowly_move(slot, key, steady, redis)
             await until(lambda: outcomes.acknowledged.total() > 2 * len(keys))
         assert not outcomes.failed
         for key in keys:
@@ -60,7 +60,7 @@ async def test_slots_moved_under_load_cost_no_error_and_lose_or_double_no_write(
         assert await source.command("CLUSTER", "COUNTKEYSINSLOT", slots[0]) == 0
         assert await target.command("CLUSTER", "COUNTKEYSINSLOT", slots[0]) == 3
     if has(redis="6.2"):  # older servers do not count their errors
-        seen = await redirects(deployment)
+        seen = await redirects(steady)
         assert all(seen.values()), seen
 
 
@@ -95,29 +95,29 @@ def slot_and_keys(deployment: ClusterDeployment) -> tuple[int, list[str]]:
 
 
 async def test_asking_and_its_command_go_to_the_target_together(
-    deployment: ClusterDeployment,
+    steady: ClusterDeployment,
 ) -> None:
-    slot, keys = slot_and_keys(deployment)
+    slot, keys = slot_and_keys(steady)
 
-    async with opened(deployment.url) as manager:
+    async with opened(steady.url) as manager:
         for key in keys:
             await manager.redis.set(key, key)
-        await half_moved(deployment, slot, keys[:2])
+        await half_moved(steady, slot, keys[:2])
 
         answers = await asyncio.gather(*(manager.redis.get(key) for key in keys * 50))
         assert answers == keys * 50
         assert await manager.redis.incr(keys_in(range(slot, slot + 1), 1, "new")[0]) == 1
-        assert node_at(manager, deployment.primaries[1]).open().generation == 1
+        assert node_at(manager, steady.primaries[1]).open().generation == 1
 
 
 async def test_large_and_dedicated_commands_follow_ask_too(
-    deployment: ClusterDeployment,
+    steady: ClusterDeployment,
 ) -> None:
-    slot, keys = slot_and_keys(deployment)
+    slot, keys = slot_and_keys(steady)
     large = "x" * 100_000
 
-    async with opened(deployment.url) as manager:
-        await half_moved(deployment, slot, [])
+    async with opened(steady.url) as manager:
+        await half_moved(steady, slot, [])
         assert await manager.redis.set(keys[0], large)
         assert await manager.redis.get(keys[0]) == large
         await manager.redis.rpush(keys[1], "item")
@@ -128,19 +128,19 @@ async def test_large_and_dedicated_commands_follow_ask_too(
 
 @pytest.mark.parametrize("dedicated", [False, True])
 async def test_pipelines_and_transactions_follow_ask_and_moved(
-    deployment: ClusterDeployment, dedicated: bool
+    steady: ClusterDeployment, dedicated: bool
 ) -> None:
-    slot, keys = slot_and_keys(deployment)
-    elsewhere = keys_in(deployment.slots_of(2), 1)[0]
+    slot, keys = slot_and_keys(steady)
+    elsewhere = keys_in(steady.slots_of(2), 1)[0]
 
-    async with opened(deployment.url) as manager:
+    async with opened(steady.url) as manager:
         for key in keys:
             await manager.redis.set(key, 1)
-        await half_moved(deployment, slot, keys)
+        await half_moved(steady, slot, keys)
         client = manager.cluster.with_options(dedicated=dedicated)
         assert await pipelined(client, [*keys, elsewhere]) == [2, 2, 2, 2, 1]
         assert await in_transaction(client, keys) == [3, 3, 3, 3]
-        source, target = deployment.primaries[:2]
+        source, target = steady.primaries[:2]
         async with source.client() as old, target.client() as new:
             await end_move(slot, old, new, (await node_id(source), await node_id(target)))
         assert await in_transaction(client, keys) == [4, 4, 4, 4]
@@ -162,15 +162,15 @@ async def in_transaction(client: RedisCluster, keys: list[str]) -> list[Any]:
 
 
 async def test_a_command_on_two_nodes_waits_until_the_slot_has_moved(
-    deployment: ClusterDeployment,
+    steady: ClusterDeployment,
 ) -> None:
     """TRYAGAIN: one key has moved and the other has not."""
-    slot, keys = slot_and_keys(deployment)
-    source, target = deployment.primaries[:2]
+    slot, keys = slot_and_keys(steady)
+    source, target = steady.primaries[:2]
 
-    async with opened(deployment.url, **PATIENT) as manager:
+    async with opened(steady.url, **PATIENT) as manager:
         await manager.redis.mset({key: key for key in keys})
-        await half_moved(deployment, slot, keys[:2])
+        await half_moved(steady, slot, keys[:2])
         waiting = asyncio.ensure_future(manager.redis.mget(keys))
         await asyncio.sleep(0.2)
         assert not waiting.done()
@@ -179,19 +179,19 @@ async def test_a_command_on_two_nodes_waits_until_the_slot_has_moved(
 
 
 async def test_a_slot_that_moves_to_a_new_node_is_followed(
-    deployment: ClusterDeployment,
+    steady: ClusterDeployment,
 ) -> None:
     keys = keys_in(range(5), 10)
-    newcomer = deployment.new_node()
-    url = deployment.url
-    await deployment.add(newcomer)
+    newcomer = steady.new_node()
+    url = steady.url
+    await steady.add(newcomer)
 
     async with opened(url) as manager:
         for key in keys:
             await manager.redis.set(key, key)
         async with steady_load(manager.redis, keys, read, count, rate=300) as outcomes:
             for slot in range(5):
-                await move_slot(slot, deployment.primaries[0], newcomer)
+                await move_slot(slot, steady.primaries[0], newcomer)
             await until(lambda: ports_of(manager, range(5)) == {newcomer.port})
         assert not outcomes.failed
         assert node_at(manager, newcomer).serving
@@ -200,17 +200,17 @@ async def test_a_slot_that_moves_to_a_new_node_is_followed(
 @needs("CLUSTER SHARDS", redis="7.0")
 @pytest.mark.parametrize("dedicated", [False, True])
 async def test_a_redirect_without_a_host_is_to_a_port_of_the_same_one(
-    deployment: ClusterDeployment, dedicated: bool
+    steady: ClusterDeployment, dedicated: bool
 ) -> None:
-    slot, keys = slot_and_keys(deployment)
-    moved = deployment.slots_of(0)[3]
-    for node in deployment.nodes:
+    slot, keys = slot_and_keys(steady)
+    moved = steady.slots_of(0)[3]
+    for node in steady.nodes:
         await node.config_set("cluster-preferred-endpoint-type", "unknown-endpoint")
 
-    async with opened(deployment.url) as manager:
+    async with opened(steady.url) as manager:
         client = manager.redis.with_options(dedicated=dedicated)
         await client.set(keys[0], "value")
-        await half_moved(deployment, slot, keys[:1])
+        await half_moved(steady, slot, keys[:1])
         assert await client.get(keys[0]) == "value"
-        await move_slot(moved, *deployment.primaries[:2])
+        await move_slot(moved, *steady.primaries[:2])
         assert await client.set(keys_in(range(moved, moved + 1), 1)[0], "value")

@@ -53,22 +53,22 @@ async def reads_of(server: RedisServer, command: str = "get") -> int:
     return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
 
 
-async def test_a_lost_replica_s_reads_go_elsewhere(deployment: ClusterDeployment) -> None:
-    async with opened(deployment.url, cluster={"reads": "replica"}) as manager:
+async def test_a_lost_replica_s_reads_go_elsewhere(steady: ClusterDeployment) -> None:
+    async with opened(steady.url, cluster={"reads": "replica"}) as manager:
         await manager.redis.set("key", "value")
         await until(lambda: all(node.serving for node in cluster_of(manager).map.nodes))
-        for replica in deployment.replicas:
+        for replica in steady.replicas:
             await replica.kill()
         for _ in range(50):
             assert await manager.redis.get("key") == "value"
 
 
-async def test_a_replica_in_place_of_another_is_found(deployment: ClusterDeployment) -> None:
+async def test_a_replica_in_place_of_another_is_found(steady: ClusterDeployment) -> None:
     """Nobody meets an error: its primary is read from meanwhile."""
-    primary, lost, found = deployment.primaries[0], deployment.replica_of(0), deployment.new_node()
-    await deployment.add(found)
+    primary, lost, found = steady.primaries[0], steady.replica_of(0), steady.new_node()
+    await steady.add(found)
     often: Any = {"health": {"interval": 0.1}, "cluster": {"reads": "replica"}}
-    async with opened(deployment.url, **often) as manager:
+    async with opened(steady.url, **often) as manager:
         cluster, node = cluster_of(manager), node_at(manager, lost)
         await found.command("CLUSTER REPLICATE", await node_id(primary))
         await lost.kill()

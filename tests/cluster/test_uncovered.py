@@ -1,25 +1,73 @@
 """A slot that no node serves."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from redis_manager_fastapi import RedisCluster, RedisManager, RedisUnavailableError
 from redis_manager_fastapi.client.cluster.keys import slot_of
-from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from redis_manager_fastapi.testing.cluster import ClusterDeployment, slots_by
+from redis_manager_fastapi.testing.server import RedisServer
 from tests.cluster.clusters import cluster_of, opened
+from tests.faults.trial import eventually
 from tests.managers import until
 from tests.servers import needs
 
 KEY = "key"
+SLOT = slot_of(KEY)
 
 
-async def take_away(deployment: ClusterDeployment, slot: int) -> None:
-    """Have no node serve *slot*."""
-    for node in deployment.nodes:
-        await node.command("CLUSTER", "DELSLOTS", slot)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lacking() -> AsyncIterator[ClusterDeployment]:
+    """Three primaries, none of which serves the key's slot."""
+    async with ClusterDeployment(replicas=0) as deployment:
+        await take_away(deployment)
+        yield deployment
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def whole() -> AsyncIterator[ClusterDeployment]:
+    """Three primaries that serve all slots at each test's beginning."""
+    async with ClusterDeployment(replicas=0) as deployment:
+        yield deployment
+
+
+async def who_knows(deployment: ClusterDeployment) -> list[RedisServer]:
+    """The nodes that know an owner of the key's slot."""
+    views = [(node, await slots_by(node)) for node in deployment.nodes]
+    return [node for node, view in views if any(s <= SLOT <= e for s, e, *_ in view)]
+
+
+async def take_away(deployment: ClusterDeployment) -> None:
+    """Have no node serve the key's slot; one may hear of it again from another meanwhile."""
+    while knowing := await who_knows(deployment):
+        for node in knowing:
+            await node.command("CLUSTER", "DELSLOTS", SLOT)
+
+
+async def give_back(deployment: ClusterDeployment) -> None:
+    """Have the slot served where it was."""
+    owner = next(i for i in range(3) if SLOT in deployment.slots_of(i))
+    await deployment.primaries[owner].command("CLUSTER", "ADDSLOTS", SLOT)
+
+    async def known_to_all() -> bool:
+        return await who_knows(deployment) == deployment.nodes
+
+    await eventually(known_to_all)
+
+
+@asynccontextmanager
+async def taken_away(deployment: ClusterDeployment) -> AsyncIterator[None]:
+    """Within it no node serves the slot."""
+    await take_away(deployment)
+    try:
+        yield
+    finally:
+        await give_back(deployment)
 
 
 async def subscribe(client: RedisCluster) -> None:
@@ -66,27 +114,22 @@ async def watch(client: RedisCluster) -> None:
     ],
 )
 async def test_what_needs_the_slot_is_unavailable(
-    call: Callable[[RedisCluster], Awaitable[Any]],
+    lacking: ClusterDeployment, call: Callable[[RedisCluster], Awaitable[Any]]
 ) -> None:
     settings: dict[str, Any] = {"startup": {"policy": "degraded"}, "outage": {"grace": 0.1}}
-    async with ClusterDeployment(replicas=0) as deployment:
-        await take_away(deployment, slot_of(KEY))
-        async with opened(deployment.url, **settings) as manager:
-            await until(lambda: cluster_of(manager).map.nodes)
-            with pytest.raises(RedisUnavailableError):
-                await call(manager.cluster)
+    async with opened(lacking.url, **settings) as manager:
+        await until(lambda: cluster_of(manager).map.nodes)
+        with pytest.raises(RedisUnavailableError):
+            await call(manager.cluster)
 
 
 @pytest.mark.parametrize("call", [pipeline, transaction, watch])
 async def test_a_slot_that_is_taken_away_costs_its_node_no_connection(
-    call: Callable[[RedisCluster], Awaitable[Any]],
+    whole: ClusterDeployment, call: Callable[[RedisCluster], Awaitable[Any]]
 ) -> None:
-    async with (
-        ClusterDeployment(replicas=0) as deployment,
-        opened(deployment.url, outage={"grace": 0.1}) as manager,
-    ):
+    async with opened(whole.url, timeout={"command": 5.0}) as manager:
         await call(manager.cluster)
-        await take_away(deployment, slot_of(KEY))
+    async with opened(whole.url, outage={"grace": 0.1}) as manager, taken_away(whole):
         with pytest.raises(RedisUnavailableError):
             await call(manager.cluster)
 
@@ -99,40 +142,34 @@ async def test_a_slot_that_is_taken_away_costs_its_node_no_connection(
     "call",
     [
         lambda client: client.mget(KEY, KEY),
-        lambda client: client.blpop([KEY], timeout=1),
+        lambda client: client.blpop([f"{{{KEY}}}:queue"], timeout=1),
         lambda client: client.eval("return 1", 1, KEY),
         lambda client: client.set(KEY, "x" * 100_000),
     ],
     ids=["MGET", "BLPOP", "EVAL", "large"],
 )
 async def test_every_command_waits_for_its_slot_within_grace(
-    call: Callable[[RedisCluster], Awaitable[Any]],
+    whole: ClusterDeployment, call: Callable[[RedisCluster], Awaitable[Any]]
 ) -> None:
-    async with (
-        ClusterDeployment(replicas=0) as deployment,
-        opened(deployment.url) as manager,
-    ):
+    async with opened(whole.url) as manager:
         await manager.cluster.eval("return 1", 1, KEY)
-        cluster, slot = cluster_of(manager), slot_of(KEY)
-        await take_away(deployment, slot)
-        cluster.doubt()
-        await until(lambda: cluster.map.slots[slot] is None)
-        waiting = asyncio.ensure_future(call(manager.cluster))
-        await asyncio.sleep(0.3)
-        await deployment.primaries[0].command("CLUSTER", "ADDSLOTS", slot)
+        cluster = cluster_of(manager)
+        async with taken_away(whole):
+            cluster.doubt()
+            await until(lambda: cluster.map.slots[SLOT] is None)
+            waiting = asyncio.ensure_future(call(manager.cluster))
+            await asyncio.sleep(0.3)
         await waiting
 
 
-async def test_a_command_that_blocks_for_ever_waits_for_its_slot_no_longer_than_grace() -> None:
-    async with (
-        ClusterDeployment(replicas=0) as deployment,
-        opened(deployment.url, outage={"grace": 1.0}) as manager,
-    ):
+async def test_a_command_that_blocks_for_ever_waits_for_its_slot_no_longer_than_grace(
+    whole: ClusterDeployment,
+) -> None:
+    async with opened(whole.url, outage={"grace": 1.0}) as manager:
         await manager.cluster.get(KEY)
-        await take_away(deployment, slot_of(KEY))
-        async with asyncio.timeout(5):
+        async with taken_away(whole), asyncio.timeout(5):
             with pytest.raises(RedisUnavailableError):
-                await manager.cluster.blpop([KEY], timeout=0)
+                await manager.cluster.blpop([f"{{{KEY}}}:queue"], timeout=0)
 
 
 async def test_without_a_map_no_node_can_be_picked() -> None:
