@@ -13,12 +13,14 @@ from starlette.websockets import WebSocket
 from redis_manager_fastapi import (
     HEALTH_ROUTES,
     REDIS_EXCEPTION_HANDLERS,
+    PoolState,
     RedisManager,
     RedisManagerError,
     get_manager,
     get_redis,
 )
 from redis_manager_fastapi.testing import RedisServer
+from tests.managers import until_state
 
 from .serving import Serve
 
@@ -83,6 +85,7 @@ async def test_outage_is_answered_without_any_registration(
         await socket.send("hits")
         with pytest.raises(websockets.ConnectionClosed) as closed:
             await socket.recv()
+    await until_state(manager, PoolState.DOWN)
     response, grouped = [await site.http.get(path) for path in ("/read", "/together")]
 
     assert closed.value.rcvd is not None
