@@ -42,6 +42,9 @@ REFUSALS: dict[str, tuple[str, str]] = {
 # What follows, in the server's words, are the arguments of an unknown command.
 _ARGUMENTS = ", with args beginning with"
 
+# How a server without a password answers to one: since Redis 6.0, and before.
+_NO_PASSWORD = ("without any password", "no password is set")
+
 # What follows, in OpenSSL's words, is the host.
 _HOST_FOLLOWS = ", certificate is not valid for"
 
@@ -146,7 +149,7 @@ def _strip_arguments(error: BaseException) -> None:
 
 
 def _auth_message(error: BaseException) -> str:
-    if "without any password" in str(error):
+    if any(words in str(error) for words in _NO_PASSWORD):
         return "the server has no password for the user, but one is set"
     code = getattr(error, "status_code", None)
     return f"the server refused the credentials ({code})" if code else "the credentials are wrong"

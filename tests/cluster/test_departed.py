@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from redis_manager_fastapi import RedisManager, RedisUnavailableError
 from redis_manager_fastapi.cluster.node import Node
@@ -151,5 +152,7 @@ async def test_commands_for_a_dead_node_say_that_it_is_unavailable(
 
         for name, call in WHILE_ONE_IS_DEAD.items():
             outcome, *_ = await asyncio.gather(call(manager.cluster, node), return_exceptions=True)
-            assert isinstance(outcome, RedisUnavailableError), name
+            # Before Redis 7.0 a key is found in OBJECT 5 5, whose node answers.
+            answered = ResponseError if name == "OBJECT" else ()
+            assert isinstance(outcome, (RedisUnavailableError, answered)), name
         assert await manager.redis.set(keys_in(deployment.slots_of(1), 1)[0], "value")

@@ -20,7 +20,11 @@ async def until_heard(manager: Any, subscription: Any, message: str) -> None:
                 return
 
 
-@pytest.mark.parametrize("fault", ["demoted", "killed"])
+# Redis 5.0.6 answers nobody any more after a CLUSTER FAILOVER beside a subscription.
+DEMOTED = pytest.param("demoted", marks=needs("demotion beside a subscription", redis="6.2"))
+
+
+@pytest.mark.parametrize("fault", [DEMOTED, "killed"])
 async def test_an_ordinary_subscription_outlives_its_node_s_role_and_its_node(
     deployment: ClusterDeployment, fault: str
 ) -> None:
