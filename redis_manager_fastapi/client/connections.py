@@ -1,5 +1,7 @@
 """The pool as redis-py knows pools: whatever takes a `connection_pool` takes this."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio.connection import AbstractConnection, ConnectionPoolInterface
@@ -9,6 +11,7 @@ from redis.connection import Encoder
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.client.binding import Binding
+from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.state import FINAL, Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
@@ -89,6 +92,17 @@ class LeasedConnections(ConnectionPoolInterface):
     def has_ended(self) -> bool:
         """Whether the pool is draining or closed."""
         return self._binding.require().state in FINAL
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Within it a server's error becomes what the caller sees."""
+        try:
+            yield
+        except RedisManagerError:
+            raise
+        except RedisError as error:
+            translated = self.translated(error)
+            raise translated from translated.__cause__
 
     def translated(self, error: RedisError) -> Exception:
         """Return what the caller sees of a server's error; have a server probed that refuses."""

@@ -3,9 +3,6 @@
 from typing import Any, Self
 
 import redis.asyncio.client
-from redis.exceptions import RedisError
-
-from redis_manager_fastapi.errors import RedisManagerError
 
 
 class PubSub(redis.asyncio.client.PubSub):
@@ -15,13 +12,8 @@ class PubSub(redis.asyncio.client.PubSub):
 
     async def parse_response(self, block: bool = True, timeout: float = 0) -> Any:
         """Read one message; a subscription that the server refuses is told here."""
-        try:
+        with self.connection_pool.translating():
             return await super().parse_response(block, timeout)
-        except RedisManagerError:
-            raise
-        except RedisError as error:
-            translated = self.connection_pool.translated(error)
-            raise translated from translated.__cause__
 
 
 class Monitor(redis.asyncio.client.Monitor):
@@ -35,12 +27,10 @@ class Monitor(redis.asyncio.client.Monitor):
 
     async def __aenter__(self) -> Self:
         try:
-            await super().__aenter__()
-        except BaseException as error:
+            with self.connection_pool.translating():
+                await super().__aenter__()
+        except BaseException:
             await self._give_back()
-            if isinstance(error, RedisError) and not isinstance(error, RedisManagerError):
-                translated = self.connection_pool.translated(error)
-                raise translated from translated.__cause__
             raise
         self.connection.socket_timeout = None  # a quiet server is not a late one
         return self

@@ -83,16 +83,12 @@ class Pipeline(redis.asyncio.client.Pipeline):
             redis.WatchError: The connection was lost under WATCH.
         """
         try:
-            return await self._execute_at_once(args, options)
+            with self.connection_pool.translating():
+                return await self._execute_at_once(args, options)
         except WatchError as error:
             if not _read_only([(args, options)]):
                 _raise_lost(error)
             raise
-        except RedisManagerError:
-            raise
-        except RedisError as error:
-            translated = self.connection_pool.translated(error)
-            raise translated from translated.__cause__
 
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         deadline = self._deadline()

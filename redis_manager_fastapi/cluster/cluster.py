@@ -10,15 +10,12 @@ from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.cluster.stats import ClusterStats, shards_of, summed
 from redis_manager_fastapi.cluster.surveyor import Surveyor
 from redis_manager_fastapi.cluster.view import View
-from redis_manager_fastapi.errors import (
-    PoolClosedError,
-    RedisUnavailableError,
-)
+from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.pool import refusals
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.home import Home
 from redis_manager_fastapi.pool.news import News
-from redis_manager_fastapi.pool.refusals import crowded
 from redis_manager_fastapi.pool.state import FINAL, PoolState
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.supervision.supervised import SupervisedPool
@@ -157,8 +154,7 @@ class Cluster:
     def check_usable(self) -> None:
         """Raise unless the Cluster is open, or opening, on this event loop."""
         if self._phase in FINAL:
-            message = f"redis {self.instance!r} is {self._phase.value}"
-            raise PoolClosedError(message, instance=self.instance)
+            raise refusals.closed(self.instance, self._phase)
         self.home.check()
 
     def unavailable(self) -> RedisUnavailableError:
@@ -283,7 +279,7 @@ class Cluster:
         in_time = False
         if limit > self.loop.time():
             if self._waiting >= self.settings.pool.max_waiting:
-                raise crowded(self.instance, self._waiting)
+                raise refusals.crowded(self.instance, self._waiting)
             self._waiting += 1
             try:
                 in_time = await self._news.wait_for(

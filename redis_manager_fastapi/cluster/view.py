@@ -134,18 +134,24 @@ def parse(replies: list[Any], asked: Address) -> View:
         redis.ResponseError: The node refused to say.
     """
     slots, info = replies
-    if isinstance(info, NoPermissionError):  # the slots have to do
-        info = "cluster_state:ok\r\n"
-    for reply in (slots, info):
-        if isinstance(reply, Exception):
-            raise reply
-    text = info if isinstance(info, str) else info.decode()
-    facts = dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
+    if isinstance(slots, Exception):
+        raise slots
+    facts = _facts(info)
     return View(
         healthy=facts.get("cluster_state") == "ok",
         epoch=int(facts.get("cluster_current_epoch", 0)),
         ranges=tuple(_range(entry, asked) for entry in slots),
     )
+
+
+def _facts(info: Any) -> dict[str, str]:
+    """Parse CLUSTER INFO; for a user who may not ask it the slots have to do."""
+    if isinstance(info, NoPermissionError):
+        return {"cluster_state": "ok"}
+    if isinstance(info, Exception):
+        raise info
+    text = info if isinstance(info, str) else info.decode()
+    return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
 
 
 def _range(entry: list[Any], asked: Address) -> SlotRange:

@@ -286,7 +286,7 @@ class Leases:
         """Connect a leased connection again, for redis-py's pub/sub; one at a time."""
         await self._host.serving(self._loop.time() + self._command_timeout)
         async with self._dialer.beside:
-            self._check_held(connection)
+            await self._check_held(connection)
             if connection.alive:  # another task of the holder's came first
                 return
             refusal = self._refusal.fresh(self._host.generation)
@@ -298,11 +298,10 @@ class Leases:
             except RedisUnavailableError as error:
                 self._refusal.remember(error, connection.generation)
                 raise
-            self._check_held(connection)
+            await self._check_held(connection)
 
-    def _check_held(self, connection: DedicatedConnection) -> None:
+    async def _check_held(self, connection: DedicatedConnection) -> None:
         """Drop a connection whose lease ended while it was waiting to be connected again."""
         if self.book.find(connection) is None:
             connection.abort()
-            self._host.check_usable()
-            raise refusals.taken_back(self._instance)
+            await self._refuse(connection)

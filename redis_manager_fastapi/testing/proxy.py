@@ -26,7 +26,7 @@ _STOP_TIMEOUT = 5.0
 # `-m` would not find the module where PYTHONSAFEPATH is set.
 _RUN = """
 import runpy, sys
-sys.path.insert(0, sys.argv.pop(1))
+sys.path.insert(0, "")
 runpy.run_module("proxy_process", run_name="__main__")
 """
 _READ_SIZE = 65_536
@@ -128,7 +128,7 @@ class FaultProxy(Lifetime):
         with theirs:
             options = json.dumps({"control": theirs.fileno(), **self._options})
             self._process = ChildProcess(
-                [sys.executable, "-c", _RUN, str(Path(__file__).parent), options],
+                [sys.executable, "-c", _RUN, options],
                 log=self._log,
                 directory=Path(__file__).parent,
                 pass_fds=[theirs.fileno()],

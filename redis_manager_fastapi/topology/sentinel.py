@@ -36,7 +36,7 @@ _TRUST = 5.0
 
 # The longest pause, in seconds, before a Sentinel is listened to again that answered and refused.
 _REFUSED_PAUSE = 10.0
-_REFUSALS = (AuthenticationError, NoPermissionError, ResponseError)
+_REFUSALS = (AuthenticationError, ResponseError)
 
 
 class Sentinel:
@@ -119,7 +119,8 @@ class Sentinel:
                 await self._listen(node)
             except Exception as error:  # whatever it was, it must not end the listening
                 logger.debug("lost the Sentinel %s: %r", node, error)
-                pause = _REFUSED_PAUSE if isinstance(error, _REFUSALS) else _PAUSE
+                if isinstance(error, _REFUSALS):
+                    pause = _REFUSED_PAUSE
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 (spreads load)
 
     async def _listen(self, node: Address) -> None:

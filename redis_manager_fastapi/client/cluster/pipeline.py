@@ -9,12 +9,11 @@ from redis.exceptions import (
     AskError,
     ClusterDownError,
     RedisClusterException,
-    SlotNotCoveredError,
     TryAgainError,
 )
 
 from redis_manager_fastapi.client.cluster.keys import ONE_KEY, slot_of
-from redis_manager_fastapi.client.cluster.routing import departed
+from redis_manager_fastapi.client.cluster.routing import covered, departed
 from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
@@ -73,11 +72,8 @@ class SplitPipeline(PipelineStrategy):
         parts: dict[str, tuple[Node, list[PipelineCommand]]] = {}
         for command in stack:
             try:
-                node = await self._target(client, command)
-            except SlotNotCoveredError as error:
-                command.result = client.binding.require().unavailable()
-                command.result.__cause__ = error
-                continue
+                with covered(client.binding.require()):
+                    node = await self._target(client, command)
             except RedisUnavailableError as error:
                 command.result = error
                 continue
