@@ -11,6 +11,7 @@ lost or heard again, and fails what it held with `Interrupted`.
 
 import asyncio
 import math
+import sys
 from collections import deque
 from typing import Protocol
 
@@ -38,6 +39,9 @@ _PIECE = 64 * 1024
 # From this many commands on, a batch is sent in halves: each write costs as much as two or
 # three commands, and the server's idle time more.
 _MANY = 16
+
+# As a batch's size: no batch leaves before the turn of the loop ends.
+_TURN = sys.maxsize
 
 
 class Owner(Protocol):
@@ -95,7 +99,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._max_bytes = max_bytes
         self._room: deque[asyncio.Future[None]] = deque()
         self._turn_ends = False
-        self._batch = 1
+        self._batch = _TURN
         self._paused = False
         self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
@@ -118,11 +122,11 @@ class MultiplexedConnection(asyncio.Protocol):
         return len(self._room)
 
     def submit(self, request: Request) -> None:
-        """Queue *request*: it leaves in this turn of the loop.
+        """Queue *request*: it leaves when this turn of the loop ends.
 
-        With nothing in flight it leaves at once, or as soon as a batch has come
-        together: the server is idle then.  The caller has seen that it runs on the
-        loop's thread and that the connection is not `full`.
+        After replies it leaves as soon as a batch has come together, if nothing is in
+        flight: the server is idle then.  The caller has seen that it runs on the loop's
+        thread and that the connection is not `full`.
 
         Raises:
             RedisNotStartedError: Another loop runs on this thread.
@@ -142,8 +146,7 @@ class MultiplexedConnection(asyncio.Protocol):
         if not self._in_flight and len(queue) >= self._batch:
             self._flush()
         elif not self._turn_ends:
-            self._turn_ends = True
-            self.loop.call_soon(self._end_turn)
+            self._await_end_of_turn()
 
     async def room(self) -> None:
         """Wait until the connection is no longer full, or lost; first in, first out."""
@@ -179,10 +182,12 @@ class MultiplexedConnection(asyncio.Protocol):
         except Exception as error:
             self._lose(f"the reply stream is broken ({type(error).__name__})")
             return
-        # Callers that are answered together ask again together, so their next commands wait
-        # for each other. Of many, the first half goes ahead: the server works on it while
-        # the other half is still being made, and so on by turns.
+        # Callers that are answered together ask again together, in the next turn, so their
+        # next commands wait for each other. Of many, the first half goes ahead: the server
+        # works on it while the other half is still being made, and so on by turns.
         self._batch = matched if matched < _MANY else matched // 2
+        if not self._turn_ends:
+            self._await_end_of_turn()
         self._count_places()
         if self._room:
             self._wake_room()
@@ -209,8 +214,13 @@ class MultiplexedConnection(asyncio.Protocol):
 
     # Inside.
 
+    def _await_end_of_turn(self) -> None:
+        """Have `_end_turn` called after what the loop has to do already."""
+        self._turn_ends = True
+        self.loop.call_soon(self._end_turn)
+
     def _end_turn(self) -> None:
-        self._turn_ends = False
+        self._turn_ends, self._batch = False, _TURN
         if self._queue:
             self._flush()
 
@@ -248,9 +258,7 @@ class MultiplexedConnection(asyncio.Protocol):
             in_flight.popleft()
             self._bytes -= len(head.packed)
             matched += 1
-            future = head.future
-            if not future.done():
-                future.set_result(reply)
+            head.finish(reply)
         while (reply := gets(False)) is not _INCOMPLETE:
             if type(reply) is not _PUSH:
                 raise ValueError("a reply that nobody asked for")
