@@ -15,7 +15,7 @@ from redis_manager_fastapi.errors import (
 )
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import Interrupted, Request
+from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
 
@@ -56,7 +56,7 @@ async def _room(pool: Pool, deadline: float) -> None:
         raise CommandTimeoutError(message, instance=pool.instance) from None
 
 
-async def recover(pool: Pool, request: Request, outcome: Exception) -> Any:
+async def recover(pool: Pool, request: SingleRequest, outcome: Exception) -> Any:
     """Turn an exception that a request ended with into a reply, or raise what the caller sees."""
     again, written = True, False
     try:

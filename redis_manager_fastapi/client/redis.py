@@ -1,40 +1,28 @@
 """The client: redis-py's `Redis`, with commands that travel together and outlive an outage."""
 
 import asyncio
-import threading
+from collections.abc import Coroutine
 from copy import copy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import redis.asyncio
 from redis.asyncio.client import ResponseCallbackT
-from redis.client import EMPTY_RESPONSE, NEVER_DECODE
-from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.client.binding import Binding, CallOptions
+from redis_manager_fastapi.client.call import Call, allocate, coroutine_function
 from redis_manager_fastapi.client.connections import LeasedConnections
 from redis_manager_fastapi.client.dedicated import execute_dedicated
-from redis_manager_fastapi.client.delivery import deliver, recover
 from redis_manager_fastapi.client.listeners import Monitor, PubSub
-from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.pool.commands import find_shared
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import Request
 
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.scope import ClientScope
 
-_this_thread = threading.get_ident
-_plain_get: Any = dict.get  # past redis-py's case-insensitive `get`, which converts each name
-
-
-def parsing_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a command's options is meant for the callback that parses its reply."""
-    for name in (EMPTY_RESPONSE, NEVER_DECODE, "keys"):
-        options.pop(name, None)
-    return options
+# Shared, so that most calls keep no dictionary of their own alive.
+_NO_OPTIONS: dict[str, Any] = {}
 
 
 class Redis(redis.asyncio.Redis):
@@ -107,7 +95,8 @@ class Redis(redis.asyncio.Redis):
         client.scope = scope
         return client
 
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
+    @coroutine_function
+    def execute_command(self, *args: Any, **options: Any) -> Coroutine[Any, Any, Any]:
         """Execute a command and return the parsed reply; arguments are redis-py's.
 
         Raises:
@@ -116,39 +105,23 @@ class Redis(redis.asyncio.Redis):
             CommandTimeoutError: The deadline passed.
             redis.ResponseError: The command is wrong, in the server's words.
         """
-        scope, call = self.scope, self.call_options
-        if scope is not None and scope.ended:
-            scope.check()
-        command = find_shared(args[0]) if call.shared else None
+        command = find_shared(args[0]) if args and self.call_options.shared else None
         if command is None:
-            return await execute_dedicated(self, args, options)
-        packed = pack(command, args)
-        if len(packed) > LARGE_REQUEST:
-            return await execute_dedicated(self, args, options)
-        pool = self.binding.pool or self.binding.require()
-        home = pool.home
-        if _this_thread() != home.thread:
-            pool.check_usable()
-        request = Request()
-        request.packed = packed
-        request.future = home.loop.create_future()
-        request.deadline = home.clock() + call.timeout
-        request.decode = call.decode and NEVER_DECODE not in options
-        request.read_only = command.read_only
-        link = pool.link
-        if link is None or link.full:
-            reply = await deliver(pool, request)
-        else:
-            link.submit(request)
-            reply = await request.future
-        if isinstance(reply, Exception):
-            reply = await self._recovered(pool, request, reply, options)
-        # The names in SHARED are upper-case, as the callbacks' are.
-        callback = _plain_get(self.response_callbacks, args[0])
-        if callback is None:
-            return reply
-        value = callback(reply, **parsing_options(options))
-        return await value if hasattr(value, "__await__") else value
+            return self._execute_dedicated(args, options)
+        if options:
+            options.pop("keys", None)  # for redis-py's cache on the client's side
+        call: Call = allocate(Call)
+        call.args = args
+        call.client = self
+        call.command = command
+        call.future = None  # type: ignore[assignment]
+        call.options = options or _NO_OPTIONS
+        return call
+
+    async def _execute_dedicated(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if self.scope is not None:
+            self.scope.check()
+        return await execute_dedicated(self, args, options)
 
     async def exchange(
         self, connection: DedicatedConnection, args: tuple[Any, ...], options: dict[str, Any]
@@ -157,17 +130,6 @@ class Redis(redis.asyncio.Redis):
         connection.decode = self.call_options.decode
         # redis-py 8.1: `_send_command_parse_response` also prepares HIMPORT's fieldsets.
         return await self._send_command_parse_response(connection, args[0], *args, **options)
-
-    async def _recovered(
-        self, pool: Pool, request: Request, outcome: Exception, options: dict[str, Any]
-    ) -> Any:
-        """Turn an exception into a reply, by the outage contract, or raise what the caller sees."""
-        try:
-            return await recover(pool, request, outcome)
-        except ResponseError:
-            if EMPTY_RESPONSE in options:
-                return options[EMPTY_RESPONSE]
-            raise
 
     def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
         """Have *callback* parse the replies to *command*, on this client alone."""

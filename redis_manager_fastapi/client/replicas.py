@@ -15,19 +15,18 @@ from redis_manager_fastapi.client.binding import CallOptions, ReplicatedBinding
 from redis_manager_fastapi.client.delivery import deliver, recover
 from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.client.pipeline import Pipeline
-from redis_manager_fastapi.client.redis import Redis, parsing_options
+from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.client.replies import parsed, recovered
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.commands import SHARED
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import Batch, Request, new_request
+from redis_manager_fastapi.pool.request import Batch, Request, SingleRequest, new_request
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
 
 READS = {name: command for name, command in SHARED.items() if command.replicable}
 """The commands that a replica may answer."""
-
-_plain_get: Any = dict.get  # past redis-py's `get`, which converts each name
 
 # How often a read may be tried on replicas while the primary is away.
 _ATTEMPTS = 2
@@ -89,12 +88,8 @@ class ReplicatedRedis(Redis):
         request = new_request(packed, reply_to, deadline, decode=decode, read_only=True)
         reply = await self.read(request, link)
         if isinstance(reply, Exception):
-            reply = await self._recovered(primary, request, reply, options)
-        callback = _plain_get(self.response_callbacks, args[0])
-        if callback is None:
-            return reply
-        value = callback(reply, **parsing_options(options))
-        return await value if hasattr(value, "__await__") else value
+            reply = await recovered(primary, request, reply, options)
+        return await parsed(self.response_callbacks, args[0], reply, options)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return a pipeline; one that only reads, and is no transaction, goes where reads go."""
@@ -115,7 +110,7 @@ class ReplicatedRedis(Redis):
         link = replica.link or min(replica.links, key=lambda each: each.in_flight)
         return None if link.full else link
 
-    async def read(self, request: Request, link: MultiplexedConnection | None) -> Any:
+    async def read(self, request: SingleRequest, link: MultiplexedConnection | None) -> Any:
         """Send a read on a replica's *link*, and to the primary when that does not answer.
 
         Without a *link* it goes to whichever serves first.  An exception is returned, as

@@ -21,35 +21,23 @@ class Interrupted(Exception):  # noqa: N818 (never leaves the library)
 
 
 class Request:
-    """A packed command and the future of its reply.
-
-    The future's result is the reply as parsed, or an exception *value*, the
-    server's or ours: the caller raises it, so that the exception of a caller
-    that was cancelled meanwhile is never reported as unretrieved.
-
-    It has no `__init__`: CPython 3.11 and 3.12 call one in twice the time that the
-    assignments take.  `new_request` is for where a command's time does not matter.
+    """A packed command, and what becomes of its reply.
 
     Attributes:
         packed: The bytes to write.
-        future: Where the reply arrives; a plain one, which tasks await faster
-            than a subclass.
+        future: Done as soon as nobody waits for the reply any more.
         deadline: When its time is up, on the loop's clock.
         decode: Whether strings in the reply become `str`.
         read_only: Whether it may be sent again after it was written.
     """
 
-    __slots__ = ("deadline", "decode", "future", "packed", "read_only")
+    __slots__ = ()
 
     packed: bytes
     future: Reply
     deadline: float
     decode: bool
     read_only: bool
-
-    def renew(self) -> None:
-        """Make ready to be sent again."""
-        self.future = self.future.get_loop().create_future()
 
     def finish(self, outcome: Any) -> None:
         """Hand over a reply, or an exception as a value; too late for a caller that left."""
@@ -66,17 +54,35 @@ class Request:
         self.finish(CommandTimeoutError(message, instance=instance, maybe_executed=written))
 
 
+class SingleRequest(Request):
+    """A request whose sender waits on its future.
+
+    The future's result is the reply as parsed, or an exception *value*, the
+    server's or ours: the sender raises it, so that the exception of a caller
+    that was cancelled meanwhile is never reported as unretrieved.
+
+    It has no `__init__`: CPython 3.11 and 3.12 call one in twice the time that the
+    assignments take.  `new_request` is for where a command's time does not matter.
+    """
+
+    __slots__ = ("deadline", "decode", "future", "packed", "read_only")
+
+    def renew(self) -> None:
+        """Make ready to be sent again."""
+        self.future = self.future.get_loop().create_future()
+
+
 def new_request(
     packed: bytes, future: Reply, deadline: float, *, decode: bool, read_only: bool
-) -> Request:
+) -> SingleRequest:
     """Return a request with these attributes."""
-    request = Request()
+    request = SingleRequest()
     request.packed, request.future, request.deadline = packed, future, deadline
     request.decode, request.read_only = decode, read_only
     return request
 
 
-class Batch(Request):
+class Batch(SingleRequest):
     """Several commands in one contiguous write; the result is the list of their replies.
 
     Attributes:

@@ -30,11 +30,12 @@ from redis_manager_fastapi.client.cluster.routing import (
     refuse,
 )
 from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
+from redis_manager_fastapi.client.replies import parse
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import UncoveredSlotError
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.commands import SHARED, SharedCommand, blocking_timeout
-from redis_manager_fastapi.pool.request import Request
+from redis_manager_fastapi.pool.request import SingleRequest
 
 _this_thread = threading.get_ident
 
@@ -79,7 +80,7 @@ class RedisCluster(BoundCluster):
         home = cluster.home
         if _this_thread() != home.thread:
             cluster.check_usable()
-        request = Request()
+        request = SingleRequest()
         request.packed = packed
         request.future = home.loop.create_future()
         request.deadline = home.clock() + call.timeout
@@ -91,7 +92,7 @@ class RedisCluster(BoundCluster):
             link.submit(request)
             reply = await request.future
             if not isinstance(reply, Exception):
-                return self.parsed(args[0], reply, options)
+                return parse(self.response_callbacks, args[0], reply, options)
             lost: Exception | None = reply
         else:
             lost = None
@@ -101,13 +102,13 @@ class RedisCluster(BoundCluster):
             if EMPTY_RESPONSE in options:
                 return options[EMPTY_RESPONSE]
             raise
-        return self.parsed(args[0], reply, options)
+        return parse(self.response_callbacks, args[0], reply, options)
 
     async def _recover(
         self,
         slot: int,
         command: SharedCommand,
-        request: Request,
+        request: SingleRequest,
         node: Node | None,
         lost: Exception | None,
     ) -> Any:
@@ -273,16 +274,6 @@ class RedisCluster(BoundCluster):
             raise
         except (RedisClusterException, RedisError, LookupError, TypeError, ValueError):
             return None
-
-    def parsed(self, name: str, reply: Any, options: dict[str, Any]) -> Any:
-        """Turn a reply into the value that redis-py's callback for the command makes of it."""
-        callback = dict.get(self.response_callbacks, name)
-        if callback is None:
-            return reply
-        if options:
-            for internal in (EMPTY_RESPONSE, NEVER_DECODE, "keys"):
-                options.pop(internal, None)
-        return callback(reply, **options)
 
     async def _execute_pipeline_by_slot(  # type: ignore[override]
         self, command: str, slots_to_args: Mapping[int, Iterable[Any]]

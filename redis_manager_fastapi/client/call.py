@@ -1,0 +1,278 @@
+"""A command from its call to its reply, as an object that can be awaited.
+
+The value goes straight to whoever awaits the call: neither a coroutine nor, in
+`asyncio.gather`, a task stands between them, which costs as much as the
+command itself.
+"""
+
+import asyncio
+import inspect
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from redis.client import NEVER_DECODE
+
+from redis_manager_fastapi.client.dedicated import execute_dedicated
+from redis_manager_fastapi.client.delivery import deliver
+from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
+from redis_manager_fastapi.client.replies import awaited, callback_of, parse, parsed, recovered
+from redis_manager_fastapi.pool.commands import SharedCommand
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.request import Reply, Request, SingleRequest, new_request
+
+if TYPE_CHECKING:
+    from redis_manager_fastapi.client.redis import Redis
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_this_thread = threading.get_ident
+_initialize: Any = asyncio.Future.__init__
+allocate: Any = asyncio.Future.__new__
+"""Make a `Call` past its constructor, whose time counts; `Redis.execute_command` fills it."""
+
+
+def coroutine_function(function: F) -> F:
+    """Mark a function that returns a `Call` as what it is to its callers: a coroutine function."""
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    # What `asyncio.iscoroutinefunction` of CPython 3.11 looks for; `inspect` has no mark there.
+    marked: Any = function
+    marked._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine")  # noqa: SLF001, B009
+    return function
+
+
+class _Nothing:
+    """In the place of a future for which nobody waits."""
+
+    def done(self) -> bool:
+        return True
+
+
+_NOTHING: Any = _Nothing()
+
+
+class _Command(asyncio.Future[Any], Request):
+    """A command, and its request.
+
+    Attributes:
+        args: The command and its arguments.
+        client: Whose command it is.
+        command: What the table says about it.
+        future: Where the value arrives; None until the command is sent.
+        options: What redis-py adds to the command for its reply's callback.
+        pool: Where it is sent; unset for what is too large to share a connection.
+        steps: What drives it as a coroutine, once something does.
+        task: What carries on after an error, once there was one.
+    """
+
+    __slots__ = (
+        *("args", "client", "command", "options", "pool", "steps", "task"),
+        *("deadline", "decode", "future", "packed", "read_only"),
+    )
+
+    args: tuple[Any, ...]
+    client: "Redis"
+    command: SharedCommand
+    options: dict[str, Any]
+    pool: Pool
+    steps: Any
+    task: asyncio.Task[Any]
+
+    @property
+    def __name__(self) -> str:
+        """The command's name: what a task's `repr` shows."""
+        name: str = self.args[0]
+        return name
+
+    def __repr__(self) -> str:
+        future = self.future
+        state = "not awaited" if future is None else "done" if future.done() else "in flight"
+        return f"<{type(self).__name__} {self.__name__} {state}>"
+
+    def finish(self, outcome: Any) -> None:
+        """Hand the value over, or carry on after an error; too late for a caller that left."""
+        future = self.future
+        if future is self:
+            self.future = _NOTHING  # no cycle remains
+        if future.done():
+            return
+        if isinstance(outcome, Exception):
+            self._carry_on(future, self._value(self._request(future), outcome))
+        elif callback_of(self.client.response_callbacks, self.args[0]) is None:
+            future.set_result(outcome)
+        else:
+            self._parse(future, outcome)
+
+    def _request(self, future: Reply) -> SingleRequest:
+        """Return a request that can be sent again."""
+        return new_request(
+            self.packed, future, self.deadline, decode=self.decode, read_only=self.read_only
+        )
+
+    async def _value(self, request: SingleRequest, outcome: Any) -> Any:
+        """Return the value of a reply, or what becomes of an exception by the outage contract."""
+        if isinstance(outcome, Exception):
+            outcome = await recovered(self.pool, request, outcome, self.options)
+        return await parsed(self.client.response_callbacks, self.args[0], outcome, self.options)
+
+    def _parse(self, future: Reply, reply: Any) -> None:
+        """Hand over what redis-py's callback makes of a reply, an exception included."""
+        try:
+            value = parse(self.client.response_callbacks, self.args[0], reply, self.options)
+        except StopIteration as error:  # which no future takes
+            future.set_exception(RuntimeError(f"the callback of {self!r} raised {error!r}"))
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            if hasattr(value, "__await__"):
+                self._carry_on(future, awaited(value))
+            else:
+                future.set_result(value)
+
+    def _carry_on(self, future: Reply, work: Coroutine[Any, Any, Any]) -> None:
+        """Hand over what *work* returns or raises, unless the caller leaves before."""
+        # Never an eager task: it would begin here, between other callers' replies.
+        self.task = task = asyncio.Task(work, loop=future.get_loop())
+        task.add_done_callback(partial(_hand_over, future))
+        future.add_done_callback(lambda _: task.cancel())
+
+
+class CommandFuture(_Command):
+    """A command that somebody has asked whether it is a future, and that is one since."""
+
+    __slots__ = ()
+
+
+class Call(_Command, Coroutine[Any, Any, Any]):
+    """A command that was called; it is sent when it is awaited, as redis-py's coroutine would be.
+
+    Where a coroutine is expected, as by `asyncio.create_task`, it is one.  Functions
+    that take futures as well (`asyncio.gather`, `wait_for`, `shield`, `ensure_future`)
+    ask whether it is one: it becomes one then and is sent, if it can leave at once.
+    If it cannot, they make a task of it.
+    """
+
+    __slots__ = ()
+
+    __iter__ = None  # type: ignore[assignment]  # so that a forgotten `await` is a TypeError
+
+    def __del__(self) -> None:
+        if self.future is None:
+            message = f"{self.__name__} was never awaited, so it was not sent"
+            warnings.warn(message, RuntimeWarning, stacklevel=2, source=self)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if self.future is not None:
+            raise RuntimeError(f"cannot reuse already awaited {self!r}")
+        try:
+            link = self._prepare()
+        except BaseException:
+            self.future = _NOTHING
+            raise
+        if link is None:
+            self.future = _NOTHING
+            return self._later().__await__()
+        self.future = future = link.loop.create_future()
+        link.submit(self)
+        return future.__await__()
+
+    def send(self, value: Any) -> Any:
+        """Go on to where the call waits next."""
+        return self._started().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an exception where the call waits; before its start, it is never sent."""
+        self._forgo()
+        return self._started().throw(*error)
+
+    def close(self) -> None:
+        """End the call; before its start, it is never sent."""
+        self._forgo()
+        self._started().close()
+
+    @property
+    def _asyncio_future_blocking(self) -> Any:  # type: ignore[override]
+        """What `asyncio.isfuture` asks for; None says no."""
+        return False if self.future is None and self._becomes_future() else None
+
+    def _prepare(self) -> MultiplexedConnection | None:
+        """Make a request of the command; return the connection that takes it now, if one does.
+
+        Raises:
+            ClientEndedError, RedisNotStartedError, PoolClosedError: The client is of no use here.
+            redis.DataError: An argument cannot be packed.
+        """
+        client, command = self.client, self.command
+        scope, options = client.scope, client.call_options
+        if scope is not None and scope.ended:
+            scope.check()
+        packed = pack(command, self.args)
+        if len(packed) > LARGE_REQUEST:
+            return None
+        self.pool = pool = client.binding.pool or client.binding.require()
+        home = pool.home
+        if _this_thread() != home.thread:
+            pool.check_usable()
+        self.packed = packed
+        self.deadline = home.clock() + options.timeout
+        self.decode = options.decode and NEVER_DECODE not in self.options
+        self.read_only = command.read_only
+        link = pool.link
+        return None if link is None or link.full else link
+
+    def _becomes_future(self) -> bool:
+        """Send the command and become the future of its value; return False if it has to wait."""
+        try:
+            link = self._prepare()
+            if link is None:
+                return False
+            _initialize(self, loop=link.loop)
+            self.future = self
+            link.submit(self)
+        except Exception:  # whoever awaits the call meets it again
+            self.future = None  # type: ignore[assignment]
+            return False
+        # For `asyncio.wait`, what is a coroutine is no future.
+        self.__class__ = CommandFuture  # type: ignore[assignment]
+        return True
+
+    async def _later(self) -> Any:
+        """Execute what has to wait, or is too large to share a connection."""
+        pool = getattr(self, "pool", None)
+        if pool is None:
+            return await execute_dedicated(self.client, self.args, self.options)
+        request = self._request(pool.loop.create_future())
+        return await self._value(request, await deliver(pool, request))
+
+    def _started(self) -> Any:
+        if getattr(self, "steps", None) is None:
+            self.steps = self.__await__()
+        return self.steps
+
+    def _forgo(self) -> None:
+        """Have nothing sent any more, if nothing was."""
+        if self.future is None:
+            self.future, self.steps = _NOTHING, _nothing()
+
+
+def _nothing() -> Generator[None, None, None]:
+    """Stand in for a call that is ended before its start."""
+    yield
+
+
+def _hand_over(future: Reply, task: asyncio.Task[Any]) -> None:
+    """Finish *future* as the task ended."""
+    error = None if task.cancelled() else task.exception()
+    if future.done():
+        return
+    if task.cancelled():
+        future.cancel()
+    elif error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(task.result())

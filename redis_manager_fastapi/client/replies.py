@@ -1,0 +1,55 @@
+"""From a reply to the value that the caller sees, as redis-py makes it."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from redis.client import EMPTY_RESPONSE, NEVER_DECODE
+from redis.exceptions import ResponseError
+
+from redis_manager_fastapi.client.delivery import recover
+from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.request import SingleRequest
+
+# What redis-py puts among a command's options for itself: the rest is for the callback.
+_INTERNAL = (EMPTY_RESPONSE, NEVER_DECODE, "keys")
+
+Callbacks = MutableMapping[Any, Any]
+
+callback_of: Any = dict.get
+"""Look a callback up, past redis-py's case-insensitive `get`, which converts each name."""
+
+
+def parse(callbacks: Callbacks, name: str, reply: Any, options: dict[str, Any]) -> Any:
+    """Return what redis-py's callback makes of a reply: the value, or an awaitable that gives it.
+
+    The names in SHARED are upper-case, as the callbacks' are.
+    """
+    callback = callback_of(callbacks, name)
+    if callback is None:
+        return reply
+    if options:
+        for internal in _INTERNAL:
+            options.pop(internal, None)
+    return callback(reply, **options)
+
+
+async def parsed(callbacks: Callbacks, name: str, reply: Any, options: dict[str, Any]) -> Any:
+    """Return the value that redis-py's callback makes of a reply."""
+    return await awaited(parse(callbacks, name, reply, options))
+
+
+async def awaited(value: Any) -> Any:
+    """Return a value, or what it gives when it is awaited."""
+    return await value if hasattr(value, "__await__") else value
+
+
+async def recovered(
+    pool: Pool, request: SingleRequest, outcome: Exception, options: dict[str, Any]
+) -> Any:
+    """Turn an exception into a reply, by the outage contract, or raise what the caller sees."""
+    try:
+        return await recover(pool, request, outcome)
+    except ResponseError:
+        if EMPTY_RESPONSE in options:
+            return options[EMPTY_RESPONSE]
+        raise
