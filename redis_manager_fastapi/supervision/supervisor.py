@@ -34,6 +34,7 @@ class Supervisor:
         self._attempts = Attempts(pool)
         self._healed_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
         self._logged: str | None = None
 
     def start(self) -> None:
@@ -43,13 +44,14 @@ class Supervisor:
 
     async def stop(self) -> None:
         """End the task and whatever it was doing."""
+        self._stopped = True
         task, self._task = self._task, None
         if task is not None:
             await end({task})
 
     async def _run(self) -> None:
         # A cancellation that something below swallowed must not keep the task alive.
-        while self._task is not None and self._pool.state not in FINAL:
+        while not self._stopped and self._pool.state not in FINAL:
             try:
                 await self._tend()
             except Exception as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import time
 from typing import Any
 
@@ -40,6 +41,23 @@ async def test_one_failed_probe_does_not_end_the_supervisor(redis_server: RedisS
 
         await redis_server.restart(crash=True)
         assert await manager.redis.incr("counter") == 1
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.12 brought eager tasks")
+async def test_a_loop_whose_tasks_begin_at_once_is_healed_too(redis_server: RedisServer) -> None:
+    eager: Any = getattr(asyncio, "eager_task_factory", None)
+    asyncio.get_running_loop().set_task_factory(eager)
+    try:
+        async with opened(redis_server.url) as manager:
+            await redis_server.kill()
+            await until(lambda: not manager.is_ready)
+            await redis_server.start()
+            assert await asyncio.gather(manager.redis.get("key"), manager.redis.incr("n")) == [
+                None,
+                1,
+            ]
+    finally:
+        asyncio.get_running_loop().set_task_factory(None)
 
 
 async def test_a_fault_of_its_own_is_logged_once_and_survived(
