@@ -96,17 +96,17 @@ class _Command(asyncio.Future[Any], Request):
 
     def finish(self, outcome: Any) -> None:
         """Hand the value over, or carry on after an error; too late for a caller that left."""
-        future = self.future
-        if future is self:
-            self.future = _NOTHING  # no cycle remains
+        future, self.future = self.future, _NOTHING
         if future.done():
             return
         if isinstance(outcome, Exception):
             self._carry_on(future, self._value(self._request(future), outcome))
-        elif callback_of(self.client.response_callbacks, self.args[0]) is None:
+            return
+        if callback_of(self.client.response_callbacks, self.args[0]) is None:
             future.set_result(outcome)
         else:
             self._parse(future, outcome)
+        self.packed = b""  # kept no longer than needed, whoever keeps the future
 
     def _request(self, future: Reply) -> SingleRequest:
         """Return a request that can be sent again."""
@@ -121,18 +121,20 @@ class _Command(asyncio.Future[Any], Request):
         return await parsed(self.client.response_callbacks, self.args[0], outcome, self.options)
 
     def _parse(self, future: Reply, reply: Any) -> None:
-        """Hand over what redis-py's callback makes of a reply, an exception included."""
+        """Hand over what redis-py's callback makes of a reply, an exception included.
+
+        It runs between other callers' replies, so nothing may leave it.
+        """
         try:
             value = parse(self.client.response_callbacks, self.args[0], reply, self.options)
-        except StopIteration as error:  # which no future takes
-            future.set_exception(RuntimeError(f"the callback of {self!r} raised {error!r}"))
-        except Exception as error:
-            future.set_exception(error)
-        else:
             if hasattr(value, "__await__"):
                 self._carry_on(future, awaited(value))
             else:
                 future.set_result(value)
+        except StopIteration as error:  # which no future takes
+            future.set_exception(RuntimeError(f"the callback of {self!r} raised {error!r}"))
+        except BaseException as error:
+            future.set_exception(error)
 
     def _carry_on(self, future: Reply, work: Coroutine[Any, Any, Any]) -> None:
         """Hand over what *work* returns or raises, unless the caller leaves before."""
@@ -146,6 +148,13 @@ class CommandFuture(_Command):
     """A command that somebody has asked whether it is a future, and that is one since."""
 
     __slots__ = ()
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Give up the value; what was not written yet never is."""
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self.future = _NOTHING  # itself until now: no cycle remains
+        return cancelled
 
 
 class Call(_Command, Coroutine[Any, Any, Any]):
@@ -193,7 +202,8 @@ class Call(_Command, Coroutine[Any, Any, Any]):
     def close(self) -> None:
         """End the call; before its start, it is never sent."""
         self._forgo()
-        self._started().close()
+        if getattr(self, "steps", None) is not None:
+            self.steps.close()
 
     @property
     def _asyncio_future_blocking(self) -> Any:  # type: ignore[override]
@@ -201,7 +211,7 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         return False if self.future is None and self._becomes_future() else None
 
     def _prepare(self) -> MultiplexedConnection | None:
-        """Make a request of the command; return the connection that takes it now, if one does.
+        """Make a request of the command; return the connection that takes it as it is, now.
 
         Raises:
             ClientEndedError, RedisNotStartedError, PoolClosedError: The client is of no use here.
@@ -223,7 +233,13 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         self.decode = options.decode and NEVER_DECODE not in self.options
         self.read_only = command.read_only
         link = pool.link
-        return None if link is None or link.full else link
+        if link is None or link.full or (client.own_callbacks and self._has_own_callback()):
+            return None
+        return link
+
+    def _has_own_callback(self) -> bool:
+        """Whether a callback of the user's parses the reply: it wants the caller's own context."""
+        return self.args[0] in self.client.own_callbacks
 
     def _becomes_future(self) -> bool:
         """Send the command and become the future of its value; return False if it has to wait."""
@@ -242,7 +258,7 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         return True
 
     async def _later(self) -> Any:
-        """Execute what has to wait, or is too large to share a connection."""
+        """Execute in the caller's context what has to wait, or is more than a shared command."""
         pool = getattr(self, "pool", None)
         if pool is None:
             return await execute_dedicated(self.client, self.args, self.options)

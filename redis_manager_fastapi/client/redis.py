@@ -41,7 +41,10 @@ class Redis(redis.asyncio.Redis):
         call_options: How commands are carried out.
         scope: What ends the client; None for one that lasts.
         holder: The pinned client whose connection this one uses and does not own.
+        own_callbacks: The commands for which `set_response_callback` was called.
     """
+
+    own_callbacks: frozenset[str] = frozenset()
 
     def __init__(
         self, binding: Binding, options: CallOptions, connection_kwargs: dict[str, Any]
@@ -135,6 +138,7 @@ class Redis(redis.asyncio.Redis):
         """Have *callback* parse the replies to *command*, on this client alone."""
         self.response_callbacks = copy(self.response_callbacks)
         super().set_response_callback(command, callback)
+        self.own_callbacks |= {command.upper()}
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return a pipeline; without WATCH it leaves as one write on the shared connection."""

@@ -1,10 +1,12 @@
 """What a client's method returns: to be awaited as redis-py's coroutine, or taken for a future."""
 
 import asyncio
+import contextvars
 import gc
 import inspect
 import sys
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -19,7 +21,7 @@ from redis_manager_fastapi import (
     RedisNotStartedError,
     ReplyLostError,
 )
-from redis_manager_fastapi.client.call import Call
+from redis_manager_fastapi.client.call import Call, CommandFuture
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.managers import opened, pool_of, until
 
@@ -294,6 +296,7 @@ async def test_a_forgotten_await_is_named(manager: RedisManager) -> None:
 async def test_it_is_awaited_once(manager: RedisManager, command: str) -> None:
     call = manager.redis.get("key") if command == "get" else manager.redis.client_id()
     await call
+    coroutine(call).close()
 
     with pytest.raises(RuntimeError, match="cannot reuse already awaited"):
         await call
@@ -414,6 +417,59 @@ async def test_a_caller_that_leaves_in_an_outage_leaves_nothing(
         await redis_server.start()
 
 
+@pytest.mark.parametrize("gathered", [False, True], ids=["awaited", "gathered"])
+async def test_a_connection_is_rid_of_what_has_expired(
+    redis_server: RedisServer, gathered: bool
+) -> None:
+    """A retired connection closes with its last deadline, before the caller has even heard."""
+    settings: Any = {"timeout": {"command": 0.2}, "health": {"interval": 5, "timeout": 5}}
+    async with opened(redis_server.url, **settings) as manager:
+        (link,) = pool_of(manager).links
+        redis_server.pause()
+        call: Awaitable[Any] = manager.redis.incr("key")
+        asked = asyncio.gather(call) if gathered else asyncio.create_task(coroutine(call))
+        await asyncio.sleep(0)
+        link.retire()
+        with pytest.raises(CommandTimeoutError):
+            await asked
+        assert link.lost
+        redis_server.resume()
+
+
+@pytest.mark.parametrize("gathered", [False, True], ids=["awaited", "gathered"])
+async def test_what_expired_unsent_is_never_written(manager: RedisManager, gathered: bool) -> None:
+    (link,) = pool_of(manager).links
+    link.pause_writing()
+    call: Awaitable[Any] = manager.redis.incr("key")
+    asked = asyncio.gather(call) if gathered else asyncio.create_task(coroutine(call))
+    await asyncio.sleep(0)
+    request: Any = link._queue[0]
+    request.deadline = asyncio.get_running_loop().time()
+    link._expire(request.deadline)
+    link.resume_writing()  # before the caller has heard
+
+    with pytest.raises(CommandTimeoutError) as raised:
+        await asked
+    assert not raised.value.maybe_executed
+    assert await manager.redis.get("key") is None
+
+
+async def test_what_is_kept_of_a_future_is_its_value(manager: RedisManager) -> None:
+    kept = asyncio.ensure_future(manager.redis.set("key", "x" * 50_000))
+    cancelled = asyncio.ensure_future(manager.redis.get("key"))
+    cancelled.cancel()
+    seen = weakref.ref(cancelled)
+    gc.disable()
+    try:
+        del cancelled
+        await kept
+        assert isinstance(kept, CommandFuture)
+        assert kept.packed == b""
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
 class Later:
     """A value that has to be awaited, as redis-py's callbacks may return one."""
 
@@ -424,6 +480,61 @@ class Later:
 
 def broken(reply: Any, **options: Any) -> Any:
     raise StopIteration(reply)
+
+
+class Attributes(dict[str, Any]):
+    """Values in the manner of some users: every missing attribute is a KeyError."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+
+def cancelling(reply: Any, **options: Any) -> Any:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("gathered", [False, True], ids=["awaited", "gathered"])
+@pytest.mark.parametrize(
+    ("callback", "error"),
+    [
+        (broken, RuntimeError),
+        (cancelling, asyncio.CancelledError),
+        (lambda _reply, **_options: Attributes(), KeyError),
+    ],
+)
+async def test_no_callback_harms_the_connection(
+    manager: RedisManager, callback: Any, error: type[BaseException], gathered: bool
+) -> None:
+    """Also one that was put past `set_response_callback`, and runs between others' replies."""
+    client: Any = manager.redis.with_options()
+    client.response_callbacks = dict(client.response_callbacks) | {"ECHO": callback}
+
+    async def ask() -> None:
+        await (asyncio.gather(client.echo("text")) if gathered else client.echo("text"))
+
+    outcome, other = await asyncio.wait_for(
+        asyncio.gather(ask(), manager.redis.incr("key"), return_exceptions=True), 5
+    )
+    assert isinstance(outcome, error)
+    assert other == 1
+    assert pool_of(manager).generation == 1
+
+
+tenant = contextvars.ContextVar("tenant", default="nobody")
+
+
+@pytest.mark.parametrize("gathered", [False, True], ids=["awaited", "gathered"])
+async def test_a_callback_runs_in_its_callers_context(
+    manager: RedisManager, gathered: bool
+) -> None:
+    client: Any = manager.redis.with_options()
+    client.set_response_callback("get", lambda _reply, **_options: tenant.get())
+    tenant.set("alice")
+
+    value = await (asyncio.gather(client.get("key")) if gathered else client.get("key"))
+
+    assert value == (["alice"] if gathered else "alice")
+    assert await manager.redis.get("key") is None
 
 
 @pytest.mark.parametrize("gathered", [False, True], ids=["awaited", "gathered"])
