@@ -25,6 +25,11 @@ async def shared_write(trial: Trial) -> None:
     assert await trial.write() is None
 
 
+async def gathered(trial: Trial) -> None:
+    """Several commands there, side by side."""
+    assert await trial.gather() is None
+
+
 async def shared_batch(trial: Trial) -> None:
     """A transaction there."""
     assert await trial.transact() is None
@@ -65,6 +70,7 @@ async def subscription(trial: Trial) -> None:
 OPERATIONS: dict[Operation, int] = {
     shared_read: 1,
     shared_write: 1,
+    gathered: 1,
     shared_batch: 1,
     lease: 6,
     blocking: 5,

@@ -22,7 +22,7 @@ from tests.faults.invariants import upheld
 from tests.faults.trial import Trial
 from tests.servers import has
 
-KINDS = ("read", "read", "write", "write", "transact", "block", "read_batch")
+KINDS = ("read", "read", "write", "write", "transact", "block", "read_batch", "gather")
 LONGEST = 1.5  # seconds of one fault
 PAUSES = [("ALL",), ("WRITE",)] if has(redis="6.2") else [()]
 

@@ -162,6 +162,16 @@ class Trial:
 
         return await self._record("read_batch", ask)
 
+    async def gather(self) -> RedisManagerError | None:
+        """Read several replies side by side."""
+        tags = [f"tag {next(self._tags)}" for _ in range(5)]
+
+        async def ask() -> None:
+            replies = await asyncio.gather(*map(self.redis.echo, tags))
+            assert replies == tags, "replies reached another caller (I2)"
+
+        return await self._record("gather", ask)
+
     async def block(self) -> RedisManagerError | None:
         """Wait a moment for an element that never comes."""
 

@@ -65,6 +65,7 @@ class Caller:
         self._ledger = ledger
         self._choice = choice
         shared = [self.echo, self.get, self.mget, self.write, self.batch, self.transaction]
+        shared += [self.gathered]
         dedicated = [self.block, self.configuration, self.pinned, self.watch, self.large]
         self._asks: Sequence[Callable[[], Awaitable[None]]] = shared * 12 + dedicated
 
@@ -96,6 +97,11 @@ class Caller:
     async def get(self) -> None:
         number = self._choice.randrange(KEYS)
         self._ledger.check(await self._client.get(f"key:{number}"), self.text(value(number)))
+
+    async def gathered(self) -> None:
+        tokens = [self._ledger.token() for _ in range(self._choice.randint(1, 10))]
+        got = await asyncio.gather(*map(self._client.echo, tokens))
+        self._ledger.check(got, [self.text(token) for token in tokens])
 
     async def mget(self) -> None:
         numbers = self._choice.choices(range(KEYS), k=self._choice.randint(1, 8))
