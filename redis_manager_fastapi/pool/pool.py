@@ -17,6 +17,7 @@ from redis_manager_fastapi.pool.home import Home
 from redis_manager_fastapi.pool.leases import Leases
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.news import News
+from redis_manager_fastapi.pool.snapshot import stats_of
 from redis_manager_fastapi.pool.state import (
     FINAL,
     GRAVITY,
@@ -59,6 +60,7 @@ class Pool:
         self._failure: Exception | None = None
         self._place: object = None
         self._set_aside: tuple[MultiplexedConnection, ...] = ()
+        self._retired: set[MultiplexedConnection] = set()
         self._grace = Grace(self.loop, settings)
         self._waiting = 0
         self._news = News(self.loop)
@@ -164,6 +166,7 @@ class Pool:
 
     def link_lost(self, link: MultiplexedConnection, reason: str) -> None:
         """A multiplexed connection is gone."""
+        self._retired.discard(link)
         if link in self.links or link in self._set_aside:
             self._grace.heard(link.last_heard)
             self.links = tuple(other for other in self.links if other is not link)
@@ -254,8 +257,11 @@ class Pool:
         )
         self._set_aside, self.suspicion = (), None
         for link in old:
-            drop = dropped or (left and link.last_heard < quiet_since)
-            link.abort("replaced") if drop else link.retire()
+            if dropped or (left and link.last_heard < quiet_since):
+                link.abort("replaced")
+            else:
+                self._retired.add(link)
+                link.retire()
         self.leases.close_stale(leased=dropped or left or refusing or self._state is PoolState.DOWN)
         self._move(PoolState.READY, "serving")
 
@@ -276,8 +282,7 @@ class Pool:
     async def drain(self, timeout: float) -> None:
         """Refuse new work, fail who waits, and give what is in flight *timeout* seconds."""
         serving = self.is_serving
-        draining, self._set_aside = (*self.links, *self._set_aside), ()
-        self.links = ()
+        draining = self._leave_links()
         self._move(PoolState.DRAINING, "closing")
         self.leases.book.refuse(lambda: refusals.closed(self.instance, self._state))
         if serving:
@@ -301,9 +306,8 @@ class Pool:
             return
         if self._state is not PoolState.DRAINING:
             self._move(PoolState.DRAINING, "closing")
-        for link in (*self.links, *self._set_aside):
+        for link in self._leave_links():
             link.abort("closed")
-        self.links = self._set_aside = ()
         self.leases.close()
         self._move(PoolState.CLOSED, "closed")
 
@@ -318,22 +322,17 @@ class Pool:
 
     def stats(self) -> PoolStats:
         """Return the counters of this instant."""
-        book = self.leases.book
-        return PoolStats(
-            instance=self.instance,
-            state=self._state,
-            serving=self.is_serving,
-            generation=self.generation,
-            reason=self._reason,
-            links=len(self.links),
-            in_flight=sum(link.in_flight for link in (*self.links, *self._set_aside)),
-            idle=book.idle,
-            leased=len(book.leased),
-            opening=book.opening,
-            waiting=self.waiters(),
-            clients=self.clients,
-            connects=self.dialer.connects,
-        )
+        return stats_of(self)
+
+    @property
+    def open_links(self) -> tuple[MultiplexedConnection, ...]:
+        """Every multiplexed connection, those included that take no more commands."""
+        return (*self.links, *self._set_aside, *self._retired)
+
+    def _leave_links(self) -> tuple[MultiplexedConnection, ...]:
+        links = self.open_links
+        self.links, self._set_aside, self._retired = (), (), set()
+        return links
 
     def _move(self, new: PoolState, reason: str) -> None:
         previous = self._state

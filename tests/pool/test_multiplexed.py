@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from redis_manager_fastapi import CommandTimeoutError, ReplyLostError, TooManyWaitersError
+from redis_manager_fastapi import (
+    CommandTimeoutError,
+    RedisManager,
+    ReplyLostError,
+    TooManyWaitersError,
+)
+from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.managers import opened, pool_of, until
 from tests.pool.wire import fake_server
@@ -327,3 +333,24 @@ async def test_a_shorter_deadline_is_kept_behind_a_pending_flush(redis_server: R
         redis_server.resume()
 
         assert await asyncio.gather(*patient) == [None] * 3
+
+
+async def test_what_an_older_connection_still_holds_is_closed_with_the_pool(
+    redis_server: RedisServer,
+) -> None:
+    """Retired, it waits for its replies; nothing of it is left when the manager closes (I7)."""
+    settings: Any = {"health": {"interval": 5, "timeout": 5}, "shutdown": {"drain": 0.1}}
+    async with RedisManager(url=redis_server.url, **settings) as manager:
+        pool = pool_of(manager)
+        (old,) = pool.links
+        fresh = await pool.dialer.dial()
+        redis_server.pause()
+        read: asyncio.Future[Any] = asyncio.ensure_future(manager.redis.get("key"))
+        await asyncio.sleep(0)
+        pool.suspect(pool.generation, Suspicion.LINK_LOST, "for a new generation")
+        pool.install([fresh])
+        assert (old.lost, manager.stats().in_flight) == (False, 1)
+        read.cancel()
+
+    assert old.lost
+    redis_server.resume()
