@@ -18,7 +18,6 @@ import redis
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import RedisManagerError
-from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.servers import needs
@@ -170,11 +169,15 @@ class Faults:
         self._choice = choice
         often = [self.crumbs, self.crumbs, self.late, self.reset, self.cut_after, self.kill]
         self._kinds = often * 3 + [self.truncate, self.freeze, self.silence]
+        self.over = False
 
     async def run(self) -> None:
-        """Do one thing after the other, with pauses, until cancelled."""
+        """Do one thing after the other, with pauses, until it is over.
+
+        Not until cancelled: in the midst of `kill`, redis-py 8.1 may leave its socket open.
+        """
         try:
-            while True:
+            while not self.over:
                 await self._choice.choice(self._kinds)()
                 await self._proxy.pass_through()
                 await asyncio.sleep(self._choice.random() * 0.05)
@@ -272,14 +275,14 @@ async def test_no_reply_reaches_the_wrong_caller(
     async with manager.client() as client:
         bytes_client = client.with_options(decode_responses=False)
         async with asyncio.TaskGroup() as group:
-            breaking = group.create_task(faults.run())
+            group.create_task(faults.run())
             callers = [
                 group.create_task(Caller(kind, ledger, fork(seeds)).run())
                 for kind in (client, bytes_client)
                 for _ in range(CALLERS // 2)
             ]
             await asyncio.gather(*callers)
-            await end({breaking})
+            faults.over = True
 
     print(f"{ledger.checked} replies checked; {dict(ledger.outcomes)}; {manager.stats()}")  # noqa: T201
     assert not ledger.wrong, f"FUZZ_SEED={SEED}: {ledger.wrong[:5]}"
