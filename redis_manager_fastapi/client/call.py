@@ -106,7 +106,8 @@ class _Command(asyncio.Future[Any], Request):
             future.set_result(outcome)
         else:
             self._parse(future, outcome)
-        self.packed = b""  # kept no longer than needed, whoever keeps the future
+        if future is self:
+            self.packed = b""  # kept no longer than needed, whoever keeps the future
 
     def _request(self, future: Reply) -> SingleRequest:
         """Return a request that can be sent again."""

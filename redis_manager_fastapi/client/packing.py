@@ -28,10 +28,12 @@ def pack(command: SharedCommand, args: tuple[Any, ...]) -> bytes:
         ValueError: An int has more digits than Python prints, or a str is no UTF-8.
         TypeError: A memoryview is not contiguous.
     """
+    # A key alone, as in GET, is the commonest; put together here it takes half the time.
+    if len(args) == 2 and type(key := args[1]) is str and key.isascii():
+        return f"{command.before_key}{len(key)}\r\n{key}\r\n".encode()
     words = command.words
     arguments: Any = args if len(words) == 1 else (*words, *args[1:])
-    # A name and a key, as in GET, are the commonest, and a third faster unchecked.
-    for value in arguments if len(arguments) != 2 or type(arguments[1]) is not str else ():
+    for value in arguments:
         kind = type(value)
         if kind is str or kind is bytes or (kind is int and -_LONG < value < _LONG):
             continue

@@ -5,7 +5,7 @@ connection and behaves exactly as in redis-py.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis_manager_fastapi.pool.command_table import READS, WRITES
@@ -19,11 +19,17 @@ class SharedCommand:
         words: The name as the server wants it, one argument a word.
         read_only: Whether it may be sent again after a lost reply.
         replicable: Whether a replica may answer it.
+        before_key: The request for one key and nothing else, up to the key's length.
     """
 
     words: tuple[str, ...]
     read_only: bool
     replicable: bool = False
+    before_key: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        words = "".join(f"${len(word)}\r\n{word}\r\n" for word in self.words)
+        object.__setattr__(self, "before_key", f"*{len(self.words) + 1}\r\n{words}$")
 
 
 # What only reads and is for the primary all the same: what is asked of the server itself;

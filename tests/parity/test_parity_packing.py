@@ -95,3 +95,9 @@ def test_name_is_packed_as_by_redis_py(name: str) -> None:
 
 def test_brackets_of_a_transaction_are_packed_as_by_redis_py() -> None:
     assert pack(SharedCommand(("MULTI",), read_only=True), ("MULTI",)) == redis_py("MULTI")
+
+
+@pytest.mark.parametrize("key", ["", "key", "k" * 1000, "a\r\n$0\r\n", "\x00\x7f", "clé", "\udc80"])
+def test_a_key_alone_is_packed_as_by_redis_py(key: str) -> None:
+    for name, command in SHARED.items():
+        assert packed(pack, command, (name, key)) == packed(redis_py, name, key)
