@@ -72,3 +72,16 @@ async def test_a_shard_channel_follows_its_slot_although_nobody_else_asks(
                 heard = await subscription.get_sharded_message(timeout=0.05)
                 if heard is not None and heard["data"] == "moved":
                     break
+
+
+async def test_a_node_whose_channels_are_being_moved_has_no_message(
+    deployment: ClusterDeployment,
+) -> None:
+    """redis-py lets go of a node's connection for a moment when it moves its channels."""
+    async with opened(deployment.url) as manager, manager.cluster.pubsub() as subscription:
+        await subscription.ssubscribe("channel")
+        assert await subscription.get_sharded_message(timeout=1)
+        (node,) = subscription.node_pubsub_mapping.values()
+        connection, node.connection = node.connection, None
+        assert await subscription.get_sharded_message(timeout=0.01) is None
+        node.connection = connection

@@ -139,6 +139,9 @@ class _NodePubSub(PubSub):
     async def parse_response(self, block: bool = True, timeout: float = 0) -> Any:
         """Read one message; one that says that slots have moved has the map looked at."""
         cluster = self._cluster.binding.require()
+        if self.connection is None:  # redis-py is moving its channels: nothing can come meanwhile
+            await asyncio.sleep(timeout or 0.0)
+            return None
         try:
             message = await super().parse_response(block, timeout)
         except MovedError:  # the answer to redis-py's own SUNSUBSCRIBE
