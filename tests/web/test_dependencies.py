@@ -1,5 +1,6 @@
 """Where `get_redis` and its relatives work: everywhere that FastAPI resolves a dependency."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -125,8 +126,11 @@ async def test_background_task_may_use_the_client(
     """A background task of the request runs before the request's client ends."""
     app = FastAPI(lifespan=RedisManager(url=redis_url).lifespan)
 
+    noted = asyncio.Event()
+
     async def note(r: Redis) -> None:
         await r.set("noted", "yes")
+        noted.set()
 
     @app.post("/")
     async def route(r: RedisDep, tasks: BackgroundTasks) -> str:
@@ -135,7 +139,8 @@ async def test_background_task_may_use_the_client(
 
     site = await serve(app)
     response = await site.http.post("/")
-    await site.http.get("/")  # the connection's next request begins when the task has ended
+    async with asyncio.timeout(5):
+        await noted.wait()
 
     assert response.status_code == 200
     assert await redis_server.command("GET", "noted") == "yes"
