@@ -7,6 +7,13 @@ import pytest
 from redis_manager_fastapi.testing import RedisServer
 from tests.servers import PROMPT
 
+
+@pytest.fixture
+def pipelining(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sharing is what the test is about, however the suite is run."""
+    monkeypatch.setenv("REDIS_PIPELINING__ENABLED", "true")
+
+
 if PROMPT:
 
     @pytest.fixture

@@ -234,13 +234,10 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         self.decode = options.decode and NEVER_DECODE not in self.options
         self.read_only = command.read_only
         link = pool.link
-        if link is None or link.full or (client.own_callbacks and self._has_own_callback()):
+        if link is None or link.full:
             return None
-        return link
-
-    def _has_own_callback(self) -> bool:
-        """Whether a callback of the user's parses the reply: it wants the caller's own context."""
-        return self.args[0] in self.client.own_callbacks
+        # A callback of the user's wants the caller's own context.
+        return None if self.args[0] in client.own_callbacks else link
 
     def _becomes_future(self) -> bool:
         """Send the command and become the future of its value; return False if it has to wait."""

@@ -25,11 +25,7 @@ from redis_manager_fastapi.client.call import Call, CommandFuture
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.managers import opened, pool_of, until
 
-
-@pytest.fixture(autouse=True)
-def pipelining(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tested here is sharing, however the suite is run."""
-    monkeypatch.setenv("REDIS_PIPELINING__ENABLED", "true")
+pytestmark = pytest.mark.usefixtures("pipelining")
 
 
 @pytest.fixture

@@ -63,8 +63,8 @@ class Caller:
         self._client = client
         self._ledger = ledger
         self._choice = choice
-        shared = [self.echo, self.get, self.mget, self.write, self.batch, self.transaction]
-        shared += [self.gathered]
+        single = [self.echo, self.get, self.mget, self.write]
+        shared = [*single, self.gathered, self.batch, self.transaction]
         dedicated = [self.block, self.configuration, self.pinned, self.watch, self.large]
         self._asks: Sequence[Callable[[], Awaitable[None]]] = shared * 12 + dedicated
 

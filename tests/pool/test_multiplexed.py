@@ -18,11 +18,7 @@ from tests.managers import opened, pool_of, until
 from tests.pool.wire import fake_server
 from tests.servers import needs
 
-
-@pytest.fixture(autouse=True)
-def pipelining(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tested here is sharing, however the suite is run."""
-    monkeypatch.setenv("REDIS_PIPELINING__ENABLED", "true")
+pytestmark = pytest.mark.usefixtures("pipelining")
 
 
 async def test_replies_reach_their_own_callers(redis_url: str) -> None:
