@@ -18,27 +18,27 @@ from redis_manager_fastapi.client.binding import (
 from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 from redis_manager_fastapi.client.connections import LeasedConnections
 from redis_manager_fastapi.client.redis import Redis
-from redis_manager_fastapi.client.replicas import ReplicatedRedis
+from redis_manager_fastapi.client.replica_reads import ReplicatedRedis
 from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
-from redis_manager_fastapi.observe.events import Bus, Listener
-from redis_manager_fastapi.observe.log import LogListener
-from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.state import PoolState, PoolStats
-from redis_manager_fastapi.settings import RedisSettings
-from redis_manager_fastapi.supervision.replica import ReplicatedPool
-from redis_manager_fastapi.supervision.supervised import SupervisedPool
-from redis_manager_fastapi.topology.protocol import Topology
-from redis_manager_fastapi.topology.sentinel import Sentinel
-from redis_manager_fastapi.topology.sentinel_replica import SentinelReplica
-from redis_manager_fastapi.topology.standalone import Standalone
-from redis_manager_fastapi.web.lifespan import (
+from redis_manager_fastapi.lifespan import (
     AppLifespan,
     StatefulLifespan,
     run_lifespan,
     wrap_lifespan,
 )
+from redis_manager_fastapi.observe.events import Bus, Listener
+from redis_manager_fastapi.observe.log import LogListener
+from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.state import PoolState, PoolStats
+from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.supervision.deployment import SupervisedPool
+from redis_manager_fastapi.supervision.replica import ReplicatedPool
+from redis_manager_fastapi.topology.interface import Topology
+from redis_manager_fastapi.topology.sentinel import Sentinel
+from redis_manager_fastapi.topology.sentinel_replica import SentinelReplica
+from redis_manager_fastapi.topology.standalone import Standalone
 
 _CLUSTER_VARIABLE = "REDIS_CLUSTER__NODES, or a redis+cluster:// URL"
 _NO_SINGLE_CONNECTION = (

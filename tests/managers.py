@@ -39,9 +39,9 @@ async def until_state(manager: RedisManager, state: PoolState, timeout: float = 
 def assert_at_rest(manager: RedisManager) -> None:
     """Nothing is leased, nobody waits, and every place is accounted for (I1, I3)."""
     stats = manager.stats()
-    book = pool_of(manager).leases.book
+    capacity = pool_of(manager).leases.capacity
     assert (stats.leased, stats.opening, stats.waiting, stats.clients) == (0, 0, 0, 0)
-    assert book.free == book.capacity
+    assert capacity.free == capacity.places
 
 
 async def block(redis: Redis, seconds: float) -> None:

@@ -9,8 +9,8 @@ import pytest
 import redis_manager_fastapi
 from redis_manager_fastapi import RedisManagerError, RedisSettings
 from redis_manager_fastapi.settings.aliases import KNOWN_ALIASES, QUERY_PARAMETERS
-from redis_manager_fastapi.settings.layer import canonical
-from redis_manager_fastapi.settings.resolve import setting_paths
+from redis_manager_fastapi.settings.layers import canonical
+from redis_manager_fastapi.settings.sources import setting_paths
 from redis_manager_fastapi.web.responses import RETRY_AFTER, TRANSLATIONS
 
 ROOT = Path(__file__).parent.parent

@@ -13,12 +13,14 @@ PACKAGE = Path(__file__).parent.parent / "redis_manager_fastapi"
 # From the top down: a layer may import itself and what stands below it.
 LAYERS = (
     "__init__",
-    "manager",
     "web",
+    "manager",
+    "lifespan",
     "client",
     "cluster",
     "supervision",
     "pool",
+    "commands",
     "topology",
     "observe",
     "settings",
@@ -27,7 +29,7 @@ LAYERS = (
 )
 BESIDE = {"testing"}  # may import anything; nothing imports them
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
-LONGEST_FILE = 350
+LONGEST_FILE = 500
 LONGEST_FUNCTION = 50
 LONGEST_MEDIAN = 10
 

@@ -18,9 +18,9 @@ from redis.client import NEVER_DECODE
 
 from redis_manager_fastapi.client.dedicated import execute_dedicated
 from redis_manager_fastapi.client.delivery import deliver
-from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.client.replies import awaited, callback_of, parse, parsed, recovered
-from redis_manager_fastapi.pool.commands import SharedCommand
+from redis_manager_fastapi.commands.packing import LARGE_REQUEST, pack
+from redis_manager_fastapi.commands.sharing import SharedCommand
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Reply, Request, SingleRequest, new_request
@@ -226,11 +226,11 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         if len(packed) > LARGE_REQUEST:
             return None
         self.pool = pool = client.binding.pool or client.binding.require()
-        home = pool.home
-        if _this_thread() != home.thread:
+        affinity = pool.affinity
+        if _this_thread() != affinity.thread:
             pool.check_usable()
         self.packed = packed
-        self.deadline = home.clock() + options.timeout
+        self.deadline = affinity.clock() + options.timeout
         self.decode = options.decode and NEVER_DECODE not in self.options
         self.read_only = command.read_only
         link = pool.link

@@ -142,7 +142,9 @@ class LeasedConnections(ConnectionPoolInterface):
     def get_connection_count(self) -> list[tuple[int, dict[str, Any]]]:
         """Return `(count, attributes)` of idle and of used connections, for redis-py's metrics."""
         pool = self._binding.pool
-        idle, leased = (pool.leases.book.idle, len(pool.leases.book.leased)) if pool else (0, 0)
+        idle, leased = (
+            (pool.leases.capacity.idle, len(pool.leases.capacity.leased)) if pool else (0, 0)
+        )
         name = {"db.client.connection.pool.name": self._binding.instance}
         state = "db.client.connection.state"
         return [(idle, {**name, state: "idle"}), (leased, {**name, state: "used"})]

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, cast
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.client.delivery import report_refusal
+from redis_manager_fastapi.commands.sharing import SHARED, blocking_timeout
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
-from redis_manager_fastapi.pool.commands import SHARED, blocking_timeout
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps

@@ -10,9 +10,9 @@ from redis.exceptions import RedisError, WatchError
 
 from redis_manager_fastapi.client.dedicated import reply_deadline
 from redis_manager_fastapi.client.delivery import deliver, recover
-from redis_manager_fastapi.client.packing import ASKING, LARGE_REQUEST, pack
+from redis_manager_fastapi.commands.packing import ASKING, LARGE_REQUEST, pack
+from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
-from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch

@@ -13,9 +13,9 @@ from redis_manager_fastapi.client.binding import Binding, CallOptions
 from redis_manager_fastapi.client.call import Call, allocate, coroutine_function
 from redis_manager_fastapi.client.connections import LeasedConnections
 from redis_manager_fastapi.client.dedicated import execute_dedicated
-from redis_manager_fastapi.client.listeners import Monitor, PubSub
 from redis_manager_fastapi.client.pipeline import Pipeline
-from redis_manager_fastapi.pool.commands import find_shared
+from redis_manager_fastapi.client.pubsub import Monitor, PubSub
+from redis_manager_fastapi.commands.sharing import find_shared
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 
 if TYPE_CHECKING:

@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterable
 from redis.credentials import CredentialProvider
 
 from redis_manager_fastapi.cluster.node import Node, NodeBus
+from redis_manager_fastapi.cluster.refresh import TopologyRefresh
 from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.cluster.stats import ClusterStats, shards_of, summed
-from redis_manager_fastapi.cluster.surveyor import Surveyor
 from redis_manager_fastapi.cluster.view import View
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus
-from redis_manager_fastapi.pool import refusals
+from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.pool.home import Home
-from redis_manager_fastapi.pool.news import News
+from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.state import FINAL, PoolState
+from redis_manager_fastapi.pool.waiting import StateCondition
 from redis_manager_fastapi.settings import Address, RedisSettings
-from redis_manager_fastapi.supervision.supervised import SupervisedPool
+from redis_manager_fastapi.supervision.deployment import SupervisedPool
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
 
 # So many older views in a row, from healthy nodes, are of a Cluster that was set up anew.
@@ -32,7 +32,7 @@ class Cluster:
 
     Attributes:
         instance: The manager's name.
-        home: The event loop that it may be used on.
+        affinity: The event loop that it may be used on.
         map: Which node has which slot.
         clients: Scoped clients in use.
         learning: Held by the one who learns the server's commands.
@@ -48,14 +48,14 @@ class Cluster:
     ) -> None:
         self.instance = instance
         self.settings = settings
-        self.home = Home(instance)
-        self.loop = self.home.loop
+        self.affinity = LoopAffinity(instance)
+        self.loop = self.affinity.loop
         self.clients = 0
         self.learning = asyncio.Lock()
         self.map = SlotMap(self._make_node, self._retire, reads=settings.cluster.reads)
         self._credentials = credentials
         self._bus = bus
-        self._surveyor = Surveyor(
+        self._refresh = TopologyRefresh(
             settings,
             credentials,
             self.map,
@@ -67,13 +67,13 @@ class Cluster:
         self._phase = PoolState.NEW
         self._known = False
         self._epoch = self._older = 0
-        self._surveys = 0
+        self._refreshes = 0
         self._failure = ""
         self._kind: type[RedisUnavailableError] = RedisUnavailableError
         self._opened = self.loop.time()
         self._refused: dict[int | None, float] = {}
         self._waiting = 0
-        self._news = News(self.loop)
+        self._condition = StateCondition(self.loop)
         self._closing: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -118,7 +118,7 @@ class Cluster:
             await self._wait(lambda: self._known, deadline, grace)
 
     async def mended(self, slot: int | None, reason: str, deadline: float) -> None:
-        """Wait for a survey after *slot* was refused, no longer than grace after the first time.
+        """Wait for a refresh of the map after *slot* was refused, no longer than grace after the first time.
 
         Raises:
             RedisUnavailableError: Grace is over, or *deadline*, on the loop's clock, came first.
@@ -128,10 +128,10 @@ class Cluster:
         self.check_usable()
         since = self._refused.setdefault(slot, self.loop.time())
         self._failure = reason
-        self._surveyor.wake()
-        surveys = self._surveys
+        self._refresh.wake()
+        refreshes = self._refreshes
         grace = since + self.settings.outage.grace
-        await self._wait(lambda: self._surveys > surveys, deadline, grace)
+        await self._wait(lambda: self._refreshes > refreshes, deadline, grace)
 
     async def wait_ready(self, timeout: float) -> None:
         """Wait until every slot is served, whatever grace says.
@@ -141,21 +141,21 @@ class Cluster:
             PoolClosedError: The Cluster was closed meanwhile.
         """
         limit = self.loop.time() + timeout
-        in_time = await self._news.wait_for(self._serving_or_final, limit)
+        in_time = await self._condition.wait_for(self._serving_or_final, limit)
         self.check_usable()
         if not in_time:
             self._failure = self._failure or self.stats().reason
             raise self.unavailable()
 
     async def wait_settled(self) -> None:
-        """Wait until the first survey, and the first probe of each node, have ended."""
-        await self._news.wait_for(self._settled, None)
+        """Wait until the first refresh, and the first probe of each node, have ended."""
+        await self._condition.wait_for(self._settled, None)
 
     def check_usable(self) -> None:
         """Raise unless the Cluster is open, or opening, on this event loop."""
         if self._phase in FINAL:
-            raise refusals.closed(self.instance, self._phase)
-        self.home.check()
+            raise errors.closed(self.instance, self._phase)
+        self.affinity.check()
 
     def unavailable(self) -> RedisUnavailableError:
         """Return the error for a command that could not go out."""
@@ -165,14 +165,14 @@ class Cluster:
         return self._kind(message, instance=self.instance)
 
     def moved(self, slot: int, address: Address) -> Node:
-        """Enter that *slot* has moved, and return its node; a survey finds what else has."""
+        """Enter that *slot* has moved, and return its node; a refresh finds what else has."""
         node = self.map.move(slot, address)
-        self._surveyor.wake()
+        self._refresh.wake()
         return node
 
     def doubt(self) -> None:
         """Have the map looked at: something went wrong that it may explain."""
-        self._surveyor.wake()
+        self._refresh.wake()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Take back what a holder forgot; return what it was taken for."""
@@ -187,7 +187,7 @@ class Cluster:
             [pool.stats() for node in self.map.nodes if (pool := node.pool)],
             instance=self.instance,
             state=self.state,
-            surveys=self._surveys,
+            refreshes=self._refreshes,
             clients=self.clients,
             waiting=self._waiting,
         )
@@ -198,24 +198,24 @@ class Cluster:
         """Begin to open."""
         self._opened = self.loop.time()
         self._phase = PoolState.STARTING
-        self._surveyor.start()
+        self._refresh.start()
 
     async def aclose(self, drain: float) -> None:
         """Refuse new work, let what is in flight finish for *drain* seconds, and close."""
         if self._phase in FINAL:
             return
         self._phase = PoolState.DRAINING
-        self._news.announce()
+        self._condition.notify_all()
         try:
-            await self._surveyor.stop()
+            await self._refresh.stop()
             await asyncio.gather(*(node.aclose(drain) for node in self.map.nodes))
             while self._closing:
                 await asyncio.wait(self._closing)
         finally:
             self._phase = PoolState.CLOSED
-        await self._news.spread()
+        await self._condition.settle()
 
-    # What the surveyor and the nodes tell.
+    # What the refresh and the nodes report.
 
     def _take(self, view: View) -> None:
         """Take a new view, unless it is older than the map and the map's nodes answer.
@@ -223,7 +223,7 @@ class Cluster:
         A node that was cut off for a while has an older one.  When healthy nodes go on
         having it, the Cluster was set up anew.
         """
-        self._surveys += 1
+        self._refreshes += 1
         older = view.epoch < self._epoch and any(node.serving for node in self.map.owners)
         self._older = self._older + 1 if older and view.healthy else 0
         if not older or self._older >= _RESET:
@@ -240,20 +240,20 @@ class Cluster:
                     for slot, since in self._refused.items()
                     if slot is not None and self.map.slots[slot] is None
                 }
-        self._news.announce()
+        self._condition.notify_all()
 
     def _fail(self, error: RedisUnavailableError) -> None:
-        self._surveys += 1
+        self._refreshes += 1
         self._failure, self._kind = str(error), type(error)
-        self._news.announce()
+        self._condition.notify_all()
 
     def _troubled(self) -> bool:
         return self._phase is PoolState.STARTING and not self.is_serving
 
     def _node_changed(self) -> None:
         if self._troubled():
-            self._surveyor.wake()
-        self._news.announce()
+            self._refresh.wake()
+        self._condition.notify_all()
 
     def _make_node(self, address: Address, role: str) -> Node:
         return Node(address, role, self._make_pool)
@@ -279,10 +279,10 @@ class Cluster:
         in_time = False
         if limit > self.loop.time():
             if self._waiting >= self.settings.pool.max_waiting:
-                raise refusals.crowded(self.instance, self._waiting)
+                raise errors.too_many_waiters(self.instance, self._waiting)
             self._waiting += 1
             try:
-                in_time = await self._news.wait_for(
+                in_time = await self._condition.wait_for(
                     lambda: predicate() or self._phase in FINAL, limit
                 )
             finally:

@@ -10,7 +10,7 @@ from redis_manager_fastapi.observe.events import Bus, Event
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.settings import Address
-from redis_manager_fastapi.supervision.supervised import SupervisedPool
+from redis_manager_fastapi.supervision.deployment import SupervisedPool
 
 
 class Node(redis.asyncio.cluster.ClusterNode):

@@ -33,7 +33,7 @@ class UncoveredSlotError(SlotNotCoveredError):
 
 
 class SlotMap(NodesManager):
-    """redis-py's `NodesManager`, filled by what the Cluster's survey found.
+    """redis-py's `NodesManager`, filled by what a refresh of the map found.
 
     It does no I/O.  Nodes that lose their place or their role are handed to
     *retire*, which closes them.
@@ -61,9 +61,9 @@ class SlotMap(NodesManager):
         self._reads = reads
         self._turn = 0
         self._shards: dict[str, list[Node]] = {}  # by the primary's name, the primary first
-        self._held: Counter[str] = Counter()  # how many slots each of them has
-        self._seen: tuple[SlotRange, ...] | None = None
-        self._guests: dict[str, float] = {}
+        self._slot_counts: Counter[str] = Counter()  # how many slots each of them has
+        self._last_ranges: tuple[SlotRange, ...] | None = None
+        self._importing_nodes: dict[str, float] = {}
 
     @property
     def nodes(self) -> list[Node]:
@@ -78,12 +78,12 @@ class SlotMap(NodesManager):
     @property
     def owners(self) -> list[Node]:
         """The primaries of the slots, each once."""
-        return [nodes[0] for name, nodes in self._shards.items() if self._held[name]]
+        return [nodes[0] for name, nodes in self._shards.items() if self._slot_counts[name]]
 
     @property
     def covered(self) -> bool:
         """Whether each slot has a node."""
-        return self._held.total() == SLOTS
+        return self._slot_counts.total() == SLOTS
 
     @property  # type: ignore[override]
     def slots_cache(self) -> dict[int, list[Node]]:
@@ -127,11 +127,11 @@ class SlotMap(NodesManager):
 
     def apply(self, view: View) -> None:
         """Take a new view: nodes that stay in their role keep their connections."""
-        if view.ranges == self._seen and not self._guests:
+        if view.ranges == self._last_ranges and not self._importing_nodes:
             return
         old = self.nodes_cache
-        nodes = self._staying_guests()
-        self._seen, self._shards, self._held = view.ranges, {}, Counter()
+        nodes = self._staying_importers()
+        self._last_ranges, self._shards, self._slot_counts = view.ranges, {}, Counter()
         self.slots = [None] * SLOTS
         for each in view.ranges:
             listed = [
@@ -153,22 +153,22 @@ class SlotMap(NodesManager):
             promoted = self._make_node(address, PRIMARY)
             self._replace(node, promoted)
             node = promoted
-        node = node or self.adopt(address)
+        node = node or self.add_importing(address)
         nodes = self.slots[slot]
         if nodes is None or nodes[0] is not node:
-            self._seen = None
+            self._last_ranges = None
             if nodes is not None:
-                self._held[nodes[0].name] -= 1
+                self._slot_counts[nodes[0].name] -= 1
             self._give(range(slot, slot + 1), [node])
         return node
 
-    def adopt(self, address: Address) -> Node:
+    def add_importing(self, address: Address) -> Node:
         """Return the node at *address*; one that has no slot yet stays for a while."""
         node = self.find(address)
         if node is None:
             node = self._make_node(address, PRIMARY)
             self.nodes_cache[node.name] = node
-        self._guests[node.name] = time.monotonic()
+        self._importing_nodes[node.name] = time.monotonic()
         return node
 
     def find(self, address: Address) -> Node | None:
@@ -183,12 +183,11 @@ class SlotMap(NodesManager):
         """Have redis-py's sharded pub/sub follow the slots."""
         await self._event_dispatcher.dispatch_async(AsyncAfterSlotsCacheRefreshEvent())
 
-    def _staying_guests(self) -> dict[str, Node]:
+    def _staying_importers(self) -> dict[str, Node]:
         """The nodes that took part in a migration lately; they need not have a slot yet."""
-        since = time.monotonic() - _STAY
-        self._guests = {name: at for name, at in self._guests.items() if at > since}
-        known = self.nodes_cache
-        return {name: known[name] for name in self._guests if name in known}
+        since, known, names = time.monotonic() - _STAY, self.nodes_cache, self._importing_nodes
+        self._importing_nodes = {name: at for name, at in names.items() if at > since}
+        return {name: known[name] for name in self._importing_nodes if name in known}
 
     def _place(self, nodes: dict[str, Node], address: Address, role: str) -> Node:
         name = get_node_name(*address)
@@ -200,19 +199,19 @@ class SlotMap(NodesManager):
 
     def _replace(self, old: Node, new: Node) -> None:
         """Put a promoted replica where its shard was."""
-        self._seen = None
+        self._last_ranges = None
         self.nodes_cache[new.name] = new
         for name, nodes in list(self._shards.items()):
             if old in nodes:
                 nodes[:] = [new]
                 del self._shards[name]
                 self._shards[new.name] = nodes
-                self._held[new.name] += self._held.pop(name)
+                self._slot_counts[new.name] += self._slot_counts.pop(name)
         self._retire(old)
 
     def _give(self, slots: range, nodes: list[Node]) -> None:
         """Enter that *nodes*, or what else is known to be that primary's shard, have *slots*."""
         name = nodes[0].name
         nodes = self._shards.setdefault(name, nodes)
-        self._held[name] += len(slots)
+        self._slot_counts[name] += len(slots)
         self.slots[slots.start : slots.stop] = [nodes] * len(slots)

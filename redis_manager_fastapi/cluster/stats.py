@@ -44,11 +44,11 @@ class ClusterStats(PoolStats):
     """A Cluster's counters at one instant: the sums over its nodes, and each shard.
 
     Attributes:
-        surveys: How often the map of slots was asked for.
+        refreshes: How often the map of slots was asked for.
         shards: The shards, by their first slot.
     """
 
-    surveys: int = 0
+    refreshes: int = 0
     shards: tuple[ShardStats, ...] = ()
 
 
@@ -99,7 +99,7 @@ def summed(
     *,
     instance: str,
     state: PoolState,
-    surveys: int,
+    refreshes: int,
     clients: int,
     waiting: int,
 ) -> ClusterStats:
@@ -119,6 +119,6 @@ def summed(
         waiting=sum(pool.waiting for pool in pools) + waiting,
         clients=clients,
         connects=sum(pool.connects for pool in pools),
-        surveys=surveys,
+        refreshes=refreshes,
         shards=shards,
     )

@@ -1,7 +1,7 @@
 """Leasing dedicated connections: first in first out, healed with the pool, never lost.
 
-`Book` decides; this module awaits.  A place leaves the book's count only in
-synchronous code, so a cancellation at any await finds the books in order.
+`Capacity` decides; this module awaits.  A place changes hands only in synchronous
+code, so a cancellation at any await finds the count in order.
 """
 
 import asyncio
@@ -15,16 +15,15 @@ from redis_manager_fastapi.errors import (
     RedisManagerError,
     RedisUnavailableError,
 )
-from redis_manager_fastapi.pool import refusals
-from redis_manager_fastapi.pool.book import Book, HandOver, Open, Waiter
+from redis_manager_fastapi.pool import errors
+from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Open, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.pool.dialer import Dialer
-from redis_manager_fastapi.pool.last_refusal import LastRefusal
+from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.settings import RedisSettings
 
 
-class Host(Protocol):
+class LeaseEvents(Protocol):
     """What leasing asks of the pool that it is part of."""
 
     generation: int
@@ -59,18 +58,18 @@ class Leases:
     """The dedicated connections of one pool."""
 
     def __init__(
-        self, host: Host, dialer: Dialer, settings: RedisSettings, *, instance: str
+        self, events: LeaseEvents, dialer: Dialer, settings: RedisSettings, *, instance: str
     ) -> None:
         pool = settings.pool
-        self.book = Book(pool.max_connections, pool.max_idle, pool.max_lifetime)
-        self._host = host
+        self.capacity = Capacity(pool.max_connections, pool.max_idle, pool.max_lifetime)
+        self._events = events
         self._dialer = dialer
         self._instance = instance
         self._acquire_timeout = pool.acquire_timeout
         self._command_timeout = settings.timeout.command
         self._grace = settings.outage.grace
         self._loop = asyncio.get_running_loop()
-        self._refusal = LastRefusal(self._loop, settings.health.backoff_cap, self._grace)
+        self._backoff = ConnectBackoff(self._loop, settings.health.backoff_cap, self._grace)
 
     async def acquire(self, purpose: str, deadline: float) -> DedicatedConnection:
         """Lease a connection that serves.
@@ -86,12 +85,12 @@ class Leases:
             RedisUnavailableError: The pool does not serve, or no connection could be made.
         """
         while True:
-            await self._host.serving(deadline)
+            await self._events.serving(deadline)
             now = self._loop.time()
-            self.close_all(self.book.weed(self._host.generation, now))
+            self.close_all(self.capacity.weed(self._events.generation, now))
             grant: HandOver | None = None
-            if not self.book.crowded():
-                grant = self.book.grant(purpose, now)
+            if not self.capacity.crowded():
+                grant = self.capacity.grant(purpose, now)
             if grant is None:
                 grant = await self._wait(purpose, max(0.0, self._patience(deadline - now)))
             connection = await self._honour(grant, purpose, deadline)
@@ -111,49 +110,49 @@ class Leases:
 
     def give_back(self, connection: DedicatedConnection, *, reusable: bool) -> None:
         """End the lease at once; keep the connection only if nothing is left on it."""
-        if self.book.take_back(connection) is None:
+        if self.capacity.take_back(connection) is None:
             return
         now = self._loop.time()
-        current = connection.generation == self._host.generation
+        current = connection.generation == self._events.generation
         if connection.broken and current:
             reason = "a dedicated connection was lost"
-            self._host.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
-        if reusable and connection.clean and current and self.book.lives(connection, now):
+            self._events.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
+        if reusable and connection.clean and current and self.capacity.lives(connection, now):
             connection.socket_timeout = self._command_timeout
-            self.book.keep(connection, now)
+            self.capacity.keep(connection, now)
         else:
             self._end(connection)
-        self.book.serve(now)
-        self._host.lease_ended()
+        self.capacity.serve(now)
+        self._events.lease_ended()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Take back what a holder forgot; return what it was taken for."""
-        forgotten = [lease for each in connections if (lease := self.book.find(each))]
+        forgotten = [lease for each in connections if (lease := self.capacity.find(each))]
         for lease in forgotten:
             self.give_back(lease.connection, reusable=False)
         return [lease.purpose for lease in forgotten]
 
     def close_stale(self, *, leased: bool) -> None:
         """Close what belongs to an old generation; with *leased*, also what callers hold."""
-        self.close_all(self.book.weed(self._host.generation, self._loop.time()))
+        self.close_all(self.capacity.weed(self._events.generation, self._loop.time()))
         if leased:
-            for lease in self.book.held():
-                if lease.connection.generation != self._host.generation:
+            for lease in self.capacity.held():
+                if lease.connection.generation != self._events.generation:
                     lease.connection.abort()
 
     def abort_all(self) -> None:
         """Drop every connection at once; holders keep their place until they give it back."""
-        self.close_all(self.book.weed(-1, self._loop.time()))
-        for lease in self.book.held():
+        self.close_all(self.capacity.weed(-1, self._loop.time()))
+        for lease in self.capacity.held():
             lease.connection.abort()
 
     def close(self) -> None:
         """Close every connection, held or not."""
-        self.close_all(self.book.weed(-1, self._loop.time()))
-        self.revoke([lease.connection for lease in self.book.held()])
+        self.close_all(self.capacity.weed(-1, self._loop.time()))
+        self.revoke([lease.connection for lease in self.capacity.held()])
 
     def close_all(self, connections: list[DedicatedConnection]) -> None:
-        """Close connections that are out of the book."""
+        """Close connections that are out of the capacity."""
         for connection in connections:
             self._end(connection)
 
@@ -163,18 +162,18 @@ class Leases:
         connection.abort()
 
     async def _refuse(self, connection: DedicatedConnection) -> None:
-        self._host.check_usable()
-        raise refusals.taken_back(self._instance)
+        self._events.check_usable()
+        raise errors.lease_ended(self._instance)
 
     def _patience(self, left: float) -> float:
         """Return how long to wait: for a place that is free, only its connection may be awaited."""
-        has_place = len(self.book.waiting) < self.book.free
+        has_place = len(self.capacity.waiting) < self.capacity.free
         return left if has_place else min(self._acquire_timeout, left)
 
     async def _wait(self, purpose: str, timeout: float) -> HandOver:
-        self._host.check_crowd()
+        self._events.check_crowd()
         waiter = Waiter(self._loop.create_future(), purpose)
-        self.book.waiting.append(waiter)
+        self.capacity.waiting.append(waiter)
         try:
             async with asyncio.timeout(timeout):
                 return await waiter.future
@@ -189,17 +188,18 @@ class Leases:
         if not waiter.future.cancel() and not waiter.future.cancelled():
             grant = waiter.future.result()
             if isinstance(grant, Open):
-                self.book.opening -= 1
+                self.capacity.opening -= 1
             elif isinstance(grant, DedicatedConnection):
                 self.give_back(grant, reusable=True)
-        self.book.serve(self._loop.time())
+        self.capacity.serve(self._loop.time())
 
     def _no_place(self, timeout: float) -> PoolTimeoutError:
-        book = self.book
+        capacity = self.capacity
         message = (
             f"no dedicated connection became free within {timeout:.3g} s"
-            f" ({len(book.leased)} of {book.capacity} leased, {len(book.waiting)} waiting)"
-            f"{self._refusal.reason}"
+            f" ({len(capacity.leased)} of {capacity.places} leased,"
+            f" {len(capacity.waiting)} waiting)"
+            f"{self._backoff.reason}"
         )
         return PoolTimeoutError(message, instance=self._instance)
 
@@ -230,7 +230,7 @@ class Leases:
                 connection = await self._dial(deadline)
         except TimeoutError:
             message = "no dedicated connection could be opened before the deadline"
-            message += self._refusal.reason
+            message += self._backoff.reason
             raise PoolTimeoutError(message, instance=self._instance) from None
         finally:
             self._opened(connection, purpose)
@@ -238,26 +238,26 @@ class Leases:
 
     async def _dial(self, deadline: float) -> DedicatedConnection | None:
         """Connect, again after a pause while grace lasts; None when the pool has moved on."""
-        generation, moves = self._host.generation, self._host.moves
+        generation, moves = self._events.generation, self._events.moves
         while True:
-            refusal = self._refusal.fresh(self._host.generation)
+            refusal = self._backoff.fresh(self._events.generation)
             if refusal is None:
                 try:
-                    async with self._dialer.beside:
-                        if generation != self._host.generation:
+                    async with self._dialer.second_connect:
+                        if generation != self._events.generation:
                             return None
                         connection = await self._dial_usable()
                 except RedisUnavailableError as error:
-                    refusal = self._refusal.remember(error, generation)
-                    self._host.suspect(generation, Suspicion.LEASE_LOST, str(error))
+                    refusal = self._backoff.remember(error, generation)
+                    self._events.suspect(generation, Suspicion.LEASE_LOST, str(error))
                 else:
-                    if moves != self._host.moves:
+                    if moves != self._events.moves:
                         connection.abort()
                         return None
                     connection.generation = generation
                     connection.reconnect = self._reconnect
                     return connection
-            if not await self._host.settled(generation, deadline):
+            if not await self._events.settled(generation, deadline):
                 return None
             now = self._loop.time()
             if refusal.final or now >= refusal.since + self._grace:
@@ -267,7 +267,7 @@ class Leases:
     async def _dial_usable(self) -> DedicatedConnection:
         connection = await self._dialer.dial_known()
         try:
-            self._host.check_usable()
+            self._events.check_usable()
         except RedisManagerError:
             connection.abort()
             raise
@@ -276,32 +276,32 @@ class Leases:
     def _opened(self, connection: DedicatedConnection | None, purpose: str) -> None:
         """Settle the place that an attempt to open had taken."""
         now = self._loop.time()
-        self.book.opening -= 1
+        self.capacity.opening -= 1
         if connection is not None:
-            self._refusal.forget()
-            self.book.lend(connection, purpose, now)
-        self.book.serve(now)
+            self._backoff.forget()
+            self.capacity.lend(connection, purpose, now)
+        self.capacity.serve(now)
 
     async def _reconnect(self, connection: DedicatedConnection) -> None:
         """Connect a leased connection again, for redis-py's pub/sub; one at a time."""
-        await self._host.serving(self._loop.time() + self._command_timeout)
-        async with self._dialer.beside:
+        await self._events.serving(self._loop.time() + self._command_timeout)
+        async with self._dialer.second_connect:
             await self._check_held(connection)
             if connection.alive:  # another task of the holder's came first
                 return
-            refusal = self._refusal.fresh(self._host.generation)
+            refusal = self._backoff.fresh(self._events.generation)
             if refusal is not None:
                 raise refusal.repeated()
-            connection.generation = self._host.generation
+            connection.generation = self._events.generation
             try:
                 await self._dialer.revive(connection)
             except RedisUnavailableError as error:
-                self._refusal.remember(error, connection.generation)
+                self._backoff.remember(error, connection.generation)
                 raise
             await self._check_held(connection)
 
     async def _check_held(self, connection: DedicatedConnection) -> None:
         """Drop a connection whose lease ended while it was waiting to be connected again."""
-        if self.book.find(connection) is None:
+        if self.capacity.find(connection) is None:
             connection.abort()
             await self._refuse(connection)

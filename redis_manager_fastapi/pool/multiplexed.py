@@ -5,7 +5,7 @@ matched first in, first out.  Anything that makes a match doubtful (an error
 while parsing, a reply with nobody waiting) kills the connection before another
 reply is matched: a wrong match would hand one user's data to another.
 
-The connection decides nothing about healing.  It tells its `Owner` that it was
+The connection decides nothing about healing.  It tells its `LinkEvents` that it was
 lost or heard again, and fails what it held with `Interrupted`.
 """
 
@@ -17,7 +17,7 @@ from typing import Protocol
 
 import hiredis
 
-from redis_manager_fastapi.pool import refusals
+from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.request import Batch, Request
@@ -44,7 +44,7 @@ _MANY = 16
 _TURN = sys.maxsize
 
 
-class Owner(Protocol):
+class LinkEvents(Protocol):
     """Who put the connection into service and hears what becomes of it."""
 
     def link_lost(self, link: "MultiplexedConnection", reason: str) -> None:
@@ -64,14 +64,14 @@ class MultiplexedConnection(asyncio.Protocol):
 
     Attributes:
         last_heard: When bytes last came, on the loop's clock.
-        suspected: Set by the owner; makes the next bytes call `Owner.link_heard`.
+        suspected: Set by the pool; makes the next bytes call `LinkEvents.link_heard`.
         lost: Whether the connection is gone.
         full: Whether no further command may be submitted now.
     """
 
     def __init__(
         self,
-        owner: Owner,
+        events: LinkEvents,
         connection: DedicatedConnection,
         *,
         max_in_flight: int,
@@ -82,7 +82,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self.suspected = False
         self.lost = False
         self.full = False
-        self._owner = owner
+        self._events = events
         self._instance = connection.instance
         self._reader = hiredis.Reader(
             encoding="utf-8",
@@ -136,7 +136,7 @@ class MultiplexedConnection(asyncio.Protocol):
             return
         queue = self._queue
         if not queue and _running_loop() is not self.loop:
-            raise refusals.elsewhere(self._instance)
+            raise errors.wrong_loop(self._instance)
         queue.append(request)
         self._bytes += len(request.packed)
         if len(queue) >= self._places or self._bytes >= self._max_bytes:
@@ -175,7 +175,7 @@ class MultiplexedConnection(asyncio.Protocol):
         """Match replies to the callers at the head of the queue."""
         self.last_heard = self.loop.time()
         if self.suspected:
-            self._owner.link_heard(self)
+            self._events.link_heard(self)
         self._reader.feed(data)
         try:
             matched = self._match()
@@ -279,7 +279,7 @@ class MultiplexedConnection(asyncio.Protocol):
         in_flight, self._in_flight = self._in_flight, deque()
         queue, self._queue = self._queue, []
         if notify:
-            self._owner.link_lost(self, reason)
+            self._events.link_lost(self, reason)
         for request in in_flight:
             request.interrupt(written=True)
         for request in queue:

@@ -9,15 +9,12 @@ from collections.abc import Iterable
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, StateChanged
-from redis_manager_fastapi.pool import refusals
+from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
-from redis_manager_fastapi.pool.grace import Grace
-from redis_manager_fastapi.pool.home import Home
 from redis_manager_fastapi.pool.leases import Leases
+from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
-from redis_manager_fastapi.pool.news import News
-from redis_manager_fastapi.pool.snapshot import stats_of
 from redis_manager_fastapi.pool.state import (
     FINAL,
     GRAVITY,
@@ -26,6 +23,7 @@ from redis_manager_fastapi.pool.state import (
     Suspicion,
     check_transition,
 )
+from redis_manager_fastapi.pool.waiting import GracePeriod, StateCondition
 from redis_manager_fastapi.settings import RedisSettings
 
 
@@ -34,19 +32,19 @@ class Pool:
 
     Attributes:
         instance: The manager's name.
-        home: The event loop that it may be used on.
+        affinity: The event loop that it may be used on.
         generation: How many sets of connections there have been.
         moves: How often another server was named the primary.
         link: The only one of `links`, for the fast path; None if it is not alone.
         clients: Scoped clients in use.
-        trouble: Where the supervisor waits: announced when a suspicion arises or grows.
+        suspicion_changed: Where the supervisor waits: announced when a suspicion arises or grows.
     """
 
     def __init__(self, dialer: Dialer, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
         self.instance = instance
         self.settings = settings
-        self.home = Home(instance)
-        self.loop = self.home.loop
+        self.affinity = LoopAffinity(instance)
+        self.loop = self.affinity.loop
         self.generation = self.moves = 0
         self.link: MultiplexedConnection | None = None
         self.links = ()
@@ -59,12 +57,12 @@ class Pool:
         self._reason = ""
         self._failure: Exception | None = None
         self._place: object = None
-        self._set_aside: tuple[MultiplexedConnection, ...] = ()
+        self._suspended: tuple[MultiplexedConnection, ...] = ()
         self._retired: set[MultiplexedConnection] = set()
-        self._grace = Grace(self.loop, settings)
+        self._grace = GracePeriod(self.loop, settings)
         self._waiting = 0
-        self._news = News(self.loop)
-        self.trouble = News(self.loop)
+        self._condition = StateCondition(self.loop)
+        self.suspicion_changed = StateCondition(self.loop)
 
     def __repr__(self) -> str:
         return f"<Pool {self.instance!r} {self._state.value} generation={self.generation}>"
@@ -108,13 +106,13 @@ class Pool:
         if self.links:
             return
         self.check_usable()
-        limit = min(deadline, self._grace.ends)
+        limit = min(deadline, self._grace.deadline)
         if limit <= self.loop.time():
             raise self.unavailable()
         self.check_crowd()
         self._waiting += 1
         try:
-            in_time = await self._news.wait_for(self._decided, limit)
+            in_time = await self._condition.wait_for(self._decided, limit)
         finally:
             self._waiting -= 1
         self.check_usable()
@@ -128,14 +126,14 @@ class Pool:
             RedisUnavailableError: It still does not after *timeout* seconds.
             PoolClosedError: It was closed meanwhile.
         """
-        in_time = await self._news.wait_for(self._decided, self.loop.time() + timeout)
+        in_time = await self._condition.wait_for(self._decided, self.loop.time() + timeout)
         self.check_usable()
         if not in_time:
             raise self.unavailable()
 
     async def settled(self, generation: int, deadline: float) -> bool:
         """Wait until a suspicion is resolved; return whether *generation* serves on."""
-        await self._news.wait_for(lambda: self._state is not PoolState.SUSPECT, deadline)
+        await self._condition.wait_for(lambda: self._state is not PoolState.SUSPECT, deadline)
         alive = self._state in (PoolState.READY, PoolState.SUSPECT)
         return alive and self.generation == generation
 
@@ -145,41 +143,41 @@ class Pool:
     def check_usable(self) -> None:
         """Raise unless the pool is open, or opening, on this event loop."""
         if self._state in FINAL:
-            raise refusals.closed(self.instance, self._state)
-        self.home.check()
+            raise errors.closed(self.instance, self._state)
+        self.affinity.check()
 
     def waiters(self) -> int:
         """How many callers wait, for the pool to serve or for a dedicated connection."""
         room = sum(link.waiting for link in self.links)
-        return self._waiting + room + len(self.leases.book.waiting)
+        return self._waiting + room + len(self.leases.capacity.waiting)
 
     def check_crowd(self) -> None:
         """Raise `TooManyWaitersError` when no further caller may wait."""
         if self.waiters() >= self.settings.pool.max_waiting:
-            raise refusals.crowded(self.instance, self.waiters())
+            raise errors.too_many_waiters(self.instance, self.waiters())
 
     def unavailable(self) -> RedisUnavailableError:
         """Return the error for a command that could not go out."""
-        return refusals.unavailable(self._failure, self.instance, self._state, self._reason)
+        return errors.unavailable(self._failure, self.instance, self._state, self._reason)
 
     # What connections tell.
 
     def link_lost(self, link: MultiplexedConnection, reason: str) -> None:
         """A multiplexed connection is gone."""
         self._retired.discard(link)
-        if link in self.links or link in self._set_aside:
-            self._grace.heard(link.last_heard)
+        if link in self.links or link in self._suspended:
+            self._grace.reply_at(link.last_heard)
             self.links = tuple(other for other in self.links if other is not link)
-            self._set_aside = tuple(other for other in self._set_aside if other is not link)
+            self._suspended = tuple(other for other in self._suspended if other is not link)
             self.suspect(self.generation, Suspicion.LINK_LOST, reason)
         elif self._state is PoolState.DRAINING:
-            self._news.announce()
+            self._condition.notify_all()
 
     def link_heard(self, link: MultiplexedConnection) -> None:
         """A link that was suspected of silence has spoken: what is left serves again."""
         link.suspected = False
-        if self._state is PoolState.SUSPECT and link in self._set_aside:
-            whole = len(self._set_aside) == self.settings.pipelining.connections
+        if self._state is PoolState.SUSPECT and link in self._suspended:
+            whole = len(self._suspended) == self.settings.pipelining.connections
             self.clear_suspicion()
             if not whole:
                 self.suspect(self.generation, Suspicion.LINK_LOST, "another was lost meanwhile")
@@ -192,13 +190,13 @@ class Pool:
             return
         self.suspicion = suspicion
         if suspicion is Suspicion.SILENT:
-            self._set_links_aside()
+            self._suspend_links()
         elif suspicion is Suspicion.MOVED:
             self._leave_server()
         if self._state is PoolState.READY:
-            self._grace.begin(max((link.last_heard for link in self.links), default=0.0))
+            self._grace.stop_serving(max((link.last_heard for link in self.links), default=0.0))
             self._move(PoolState.SUSPECT, reason)
-        self.trouble.announce()
+        self.suspicion_changed.notify_all()
 
     def moved(self, reason: str) -> None:
         """Another server is the primary now: send nothing more to this one, and go there."""
@@ -206,38 +204,38 @@ class Pool:
         self.dialer.forget()
         if self._state is PoolState.DOWN:
             self.suspicion = Suspicion.MOVED
-            self.trouble.announce()
+            self.suspicion_changed.notify_all()
         else:
             self.suspect(self.generation, Suspicion.MOVED, reason)
 
     def _leave_server(self) -> None:
-        self._set_links_aside()
-        for link in self._set_aside:
+        self._suspend_links()
+        for link in self._suspended:
             link.suspected = False
             link.retire()
         self.leases.abort_all()
 
-    def _set_links_aside(self) -> None:
-        self._set_aside, self.links = (*self.links, *self._set_aside), ()
-        for link in self._set_aside:
-            self._grace.heard(link.last_heard)
+    def _suspend_links(self) -> None:
+        self._suspended, self.links = (*self.links, *self._suspended), ()
+        for link in self._suspended:
+            self._grace.reply_at(link.last_heard)
             link.suspected = True
 
     # What the supervisor asks for.
 
     def start(self) -> None:
         """Begin to open."""
-        self._grace.restart()
+        self._grace.reset()
         self._move(PoolState.STARTING, "opening")
 
     async def wait_settled(self) -> None:
         """Wait until the first probe has ended, well or not."""
-        await self._news.wait_for(lambda: self._state is not PoolState.STARTING, None)
+        await self._condition.wait_for(lambda: self._state is not PoolState.STARTING, None)
 
     def clear_suspicion(self) -> None:
         """Serve on with the connections that there are."""
-        self.links = self.links or self._set_aside
-        self._set_aside = ()
+        self.links = self.links or self._suspended
+        self._suspended = ()
         self.suspicion = None
         for link in self.links:
             link.suspected = False
@@ -245,7 +243,7 @@ class Pool:
 
     def install(self, connections: list[DedicatedConnection]) -> None:
         """Serve with a new generation; the old one drains, or is dropped if it was silent."""
-        old, dropped = (*self.links, *self._set_aside), self.suspicion is Suspicion.SILENT
+        old, dropped = (*self.links, *self._suspended), self.suspicion is Suspicion.SILENT
         elsewhere, self._place = self._place != connections[0].place, connections[0].place
         left = elsewhere or self.suspicion is Suspicion.MOVED
         refusing = self.suspicion is Suspicion.REFUSING
@@ -255,7 +253,7 @@ class Pool:
         self.links = tuple(
             MultiplexedConnection(self, each, max_in_flight=bound) for each in connections
         )
-        self._set_aside, self.suspicion = (), None
+        self._suspended, self.suspicion = (), None
         for link in old:
             if dropped or (left and link.last_heard < quiet_since):
                 link.abort("replaced")
@@ -267,13 +265,13 @@ class Pool:
 
     def mark_down(self, error: Exception) -> None:
         """Fail what is in flight and refuse, after grace, what comes."""
-        links, self.links, self._set_aside = (*self.links, *self._set_aside), (), ()
+        links, self.links, self._suspended = (*self.links, *self._suspended), (), ()
         self.suspicion = None
         self._reason, self._failure = str(error), error
         if self._state is not PoolState.DOWN:
             self._move(PoolState.DOWN, str(error))
         for link in links:
-            self._grace.heard(link.last_heard)
+            self._grace.reply_at(link.last_heard)
             link.abort(str(error))
         self.leases.abort_all()
 
@@ -284,13 +282,13 @@ class Pool:
         serving = self.is_serving
         draining = self._leave_links()
         self._move(PoolState.DRAINING, "closing")
-        self.leases.book.refuse(lambda: refusals.closed(self.instance, self._state))
+        self.leases.capacity.refuse(lambda: errors.closed(self.instance, self._state))
         if serving:
             for link in draining:
                 link.retire()
-            book, ends = self.leases.book, self.loop.time() + timeout
-            await self._news.wait_for(
-                lambda: all(link.lost for link in draining) and not book.leased, ends
+            capacity, ends = self.leases.capacity, self.loop.time() + timeout
+            await self._condition.wait_for(
+                lambda: all(link.lost for link in draining) and not capacity.leased, ends
             )
         for link in draining:
             link.abort("closed")
@@ -298,7 +296,7 @@ class Pool:
     def lease_ended(self) -> None:
         """A dedicated connection came back; the one who drains waits for it."""
         if self._state is PoolState.DRAINING:
-            self._news.announce()
+            self._condition.notify_all()
 
     def close(self) -> None:
         """Drop every connection; final."""
@@ -311,10 +309,10 @@ class Pool:
         self.leases.close()
         self._move(PoolState.CLOSED, "closed")
 
-    async def announced(self) -> None:
+    async def wait_notified(self) -> None:
         """Wait until everybody has been told the last news."""
-        await self._news.spread()
-        await self.trouble.spread()
+        await self._condition.settle()
+        await self.suspicion_changed.settle()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Take back what a holder forgot; return what it was taken for."""
@@ -322,16 +320,31 @@ class Pool:
 
     def stats(self) -> PoolStats:
         """Return the counters of this instant."""
-        return stats_of(self)
+        capacity = self.leases.capacity
+        return PoolStats(
+            instance=self.instance,
+            state=self.state,
+            serving=self.is_serving,
+            generation=self.generation,
+            reason=self.reason,
+            links=len(self.links),
+            in_flight=sum(link.in_flight for link in self.open_links),
+            idle=capacity.idle,
+            leased=len(capacity.leased),
+            opening=capacity.opening,
+            waiting=self.waiters(),
+            clients=self.clients,
+            connects=self.dialer.connects,
+        )
 
     @property
     def open_links(self) -> tuple[MultiplexedConnection, ...]:
         """Every multiplexed connection, those included that take no more commands."""
-        return (*self.links, *self._set_aside, *self._retired)
+        return (*self.links, *self._suspended, *self._retired)
 
     def _leave_links(self) -> tuple[MultiplexedConnection, ...]:
         links = self.open_links
-        self.links, self._set_aside, self._retired = (), (), set()
+        self.links, self._suspended, self._retired = (), (), set()
         return links
 
     def _move(self, new: PoolState, reason: str) -> None:
@@ -345,4 +358,4 @@ class Pool:
         self._bus.emit(
             StateChanged(self.instance, previous.value, new.value, self.generation, reason, outage)
         )
-        self._news.announce()
+        self._condition.notify_all()

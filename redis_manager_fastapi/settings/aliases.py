@@ -8,7 +8,7 @@ import re
 
 from pydantic import TypeAdapter, ValidationError
 
-from redis_manager_fastapi.settings.layer import Given, Layer, SettingError
+from redis_manager_fastapi.settings.layers import Given, Layer, SettingError
 
 ENVIRONMENT_ALIASES = {
     "SSL": "tls.enabled",

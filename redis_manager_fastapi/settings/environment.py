@@ -20,7 +20,7 @@ from redis_manager_fastapi.settings.aliases import (
     parse_flag,
     parse_verify,
 )
-from redis_manager_fastapi.settings.layer import Given, Layer, SettingError, nearest
+from redis_manager_fastapi.settings.layers import Given, Layer, SettingError, nearest
 
 logger = logging.getLogger("redis_manager_fastapi")
 

@@ -7,9 +7,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.sources import DotenvType
 
 from redis_manager_fastapi.errors import RedisConfigError
-from redis_manager_fastapi.settings.checks import contradictions, limits, read_secret
 from redis_manager_fastapi.settings.environment import read_variables, warn_unknown
-from redis_manager_fastapi.settings.explain import explained
 from redis_manager_fastapi.settings.fields import (
     ClientName,
     Digit,
@@ -33,8 +31,9 @@ from redis_manager_fastapi.settings.groups import (
     TimeoutSettings,
     TLSSettings,
 )
-from redis_manager_fastapi.settings.layer import SettingError, canonical, nested
-from redis_manager_fastapi.settings.resolve import (
+from redis_manager_fastapi.settings.layers import SettingError, canonical, nested
+from redis_manager_fastapi.settings.problems import contradictions, explained, limits, read_secret
+from redis_manager_fastapi.settings.sources import (
     Resolution,
     group_names,
     resolve,

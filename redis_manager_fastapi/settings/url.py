@@ -22,7 +22,7 @@ from redis_manager_fastapi.settings.aliases import (
     parse_flag,
     parse_verify,
 )
-from redis_manager_fastapi.settings.layer import SettingError, nearest
+from redis_manager_fastapi.settings.layers import SettingError, nearest
 
 Kind = Literal["server", "unix", "sentinel", "cluster"]
 

@@ -16,9 +16,9 @@ from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import new_request
 from redis_manager_fastapi.pool.state import PoolState, Suspicion
 from redis_manager_fastapi.settings import RedisSettings
-from redis_manager_fastapi.supervision.supervised import SupervisedPool
+from redis_manager_fastapi.supervision.deployment import SupervisedPool
 from redis_manager_fastapi.tasks import end
-from redis_manager_fastapi.topology.protocol import Topology
+from redis_manager_fastapi.topology.interface import Topology
 from redis_manager_fastapi.topology.sentinel_replica import (
     SentinelReplica,
     disconnected,

@@ -8,6 +8,7 @@ a time.
 
 import asyncio
 import logging
+import random
 from collections.abc import Iterable
 
 from redis_manager_fastapi.errors import RedisUnavailableError
@@ -15,9 +16,7 @@ from redis_manager_fastapi.observe.events import Bus, ProbeFailed
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import FINAL, PoolState, Suspicion
-from redis_manager_fastapi.supervision.attempts import Attempts
-from redis_manager_fastapi.supervision.backoff import FullJitter
-from redis_manager_fastapi.supervision.probe import answers
+from redis_manager_fastapi.supervision.probing import HedgedConnect, answers
 from redis_manager_fastapi.tasks import end
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -31,7 +30,7 @@ class Supervisor:
         self._bus = bus
         self._health = pool.settings.health
         self._backoff = FullJitter(self._health.backoff_base, self._health.backoff_cap)
-        self._attempts = Attempts(pool)
+        self._attempts = HedgedConnect(pool)
         self._healed_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
@@ -62,8 +61,8 @@ class Supervisor:
         """Do what the pool's state asks for, once."""
         pool = self._pool
         if pool.state is PoolState.READY:
-            due = self._heartbeat_due()
-            if not await pool.trouble.wait_for(lambda: pool.state is not PoolState.READY, due):
+            due, changed = self._heartbeat_due(), pool.suspicion_changed
+            if not await changed.wait_for(lambda: pool.state is not PoolState.READY, due):
                 await self._heartbeat()
         elif pool.state is PoolState.SUSPECT:
             await self._examine()
@@ -132,7 +131,7 @@ class Supervisor:
             # A new primary is worth trying at once.
             ends = self._attempts.begun_at + self._backoff.pause()
             moved = Suspicion.MOVED
-            await self._pool.trouble.wait_for(lambda: self._pool.suspicion is moved, ends)
+            await self._pool.suspicion_changed.wait_for(lambda: self._pool.suspicion is moved, ends)
 
     def _failed(self, error: RedisUnavailableError) -> None:
         if self._pool.state in (PoolState.READY, *FINAL):
@@ -151,3 +150,32 @@ class Supervisor:
                 self._pool.instance,
                 exc_info=error,
             )
+
+
+class FullJitter:
+    """Exponential backoff with full jitter: uniform between 0 and the exponential step.
+
+    The rule, and why all of the step is random, is from Marc Brooker,
+    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+
+    Args:
+        base: The first step, in seconds.
+        cap: The longest step, in seconds.
+    """
+
+    def __init__(self, base: float, cap: float) -> None:
+        self.attempts = 0
+        self._base = base
+        self._cap = cap
+        self._random = random.Random()  # noqa: S311 (spreads load, keeps no secret)
+
+    def reset(self) -> None:
+        """Begin again from the base."""
+        self.attempts = 0
+
+    def pause(self) -> float:
+        """Count an attempt and return how long to wait before the next, in seconds."""
+        # Beyond 2**16 steps every base has reached its cap.
+        step = min(self._cap, self._base * 2 ** min(self.attempts, 16))
+        self.attempts += 1
+        return self._random.uniform(0, step)

@@ -8,8 +8,8 @@ from redis.exceptions import NoPermissionError
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
+from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import target_at
-from redis_manager_fastapi.topology.protocol import Target
 
 
 class ClusterNode:

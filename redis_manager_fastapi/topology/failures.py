@@ -60,7 +60,7 @@ def refusal_code(error: BaseException) -> str | None:
     return str(code)
 
 
-def _told(code: str) -> str:
+def _public_message(code: str) -> str:
     return f"{REFUSALS[code][1]} ({code})"
 
 
@@ -82,7 +82,7 @@ def from_reply(error: Exception, instance: str) -> Exception:
     """Translate an error that the server replied with; the user's own mistakes pass untouched."""
     code = refusal_code(error)
     if code is not None:
-        return _caused(RedisUnavailableError(_told(code), instance=instance), error)
+        return _caused(RedisUnavailableError(_public_message(code), instance=instance), error)
     if isinstance(error, redis_errors.NoPermissionError):
         message = "the server's ACL forbids this command (NOPERM)"
         return _caused(RedisPermissionError(message, instance=instance), error)
@@ -165,7 +165,7 @@ def _tls_message(error: BaseException) -> str:
 def _reason(error: BaseException) -> str:
     code = refusal_code(error)
     if code is not None:
-        return _told(code)
+        return _public_message(code)
     status = getattr(error, "status_code", None)
     if status is not None:
         hint = "; it may be older than RESP3: set REDIS_PROTOCOL=2" if "HELLO" in str(error) else ""

@@ -18,8 +18,8 @@ from redis_manager_fastapi.errors import RedisAuthError, RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.failures import from_connect
+from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import target_at
-from redis_manager_fastapi.topology.protocol import Target
 from redis_manager_fastapi.topology.sentinel_link import Answer, ask_all, connect_to
 
 logger = logging.getLogger("redis_manager_fastapi")

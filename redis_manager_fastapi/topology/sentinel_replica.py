@@ -16,8 +16,8 @@ from redis.exceptions import NoPermissionError
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
+from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import target_at
-from redis_manager_fastapi.topology.protocol import Target
 from redis_manager_fastapi.topology.sentinel_link import ask_for_replicas
 
 _DISCONNECTED = "the replica is not connected to its primary"

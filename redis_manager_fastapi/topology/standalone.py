@@ -6,8 +6,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
 
 from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import common_options, target_at
-from redis_manager_fastapi.topology.protocol import Target
 
 
 class Standalone:

@@ -10,7 +10,8 @@ from starlette.requests import HTTPConnection
 from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import RedisManagerError
-from redis_manager_fastapi.web.state import Manager, get_manager
+from redis_manager_fastapi.manager import RedisManager
+from redis_manager_fastapi.web.state import get_manager
 
 # FastAPI 0.165: the request's own exit stack, on which it enters generator
 # dependencies; tests/web/test_private_keys.py fails when the key changes.
@@ -39,7 +40,7 @@ async def get_redis_connection(connection: HTTPConnection) -> AsyncIterator[Redi
         yield redis
 
 
-async def get_redis_manager(connection: HTTPConnection) -> Manager:
+async def get_redis_manager(connection: HTTPConnection) -> RedisManager:
     """Return the manager itself, for its `stats()` and its settings.
 
     Raises:

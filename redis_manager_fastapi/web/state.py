@@ -1,55 +1,17 @@
 """Where an app keeps its managers: the lifespan state, which reaches sub-apps and WebSockets."""
 
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.requests import HTTPConnection
 
 from redis_manager_fastapi.client.binding import not_started
-from redis_manager_fastapi.client.redis import Redis
-from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.errors import RedisNotStartedError
-from redis_manager_fastapi.pool.state import PoolStats
-from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.lifespan import KEY_PREFIX
+from redis_manager_fastapi.manager import RedisManager
 from redis_manager_fastapi.web.responses import install_handlers
 
-KEY_PREFIX = "redis_manager:"
-"""A key for each manager, so that the states of an app's and its routers' lifespans merge."""
 
-
-class Manager(Protocol):
-    """What the web layer asks of a `RedisManager`."""
-
-    name: str
-    settings: RedisSettings
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether a command would go out now."""
-        ...
-
-    def client(self) -> ClientScope:
-        """Return the context manager of a scoped client."""
-        ...
-
-    def connection(self) -> AbstractAsyncContextManager[Redis]:
-        """Return the context manager of a pinned client."""
-        ...
-
-    def stats(self) -> PoolStats:
-        """Return the pool's counters."""
-        ...
-
-    async def open(self) -> None:
-        """Open the pool."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close the pool."""
-        ...
-
-
-def get_managers(connection: HTTPConnection) -> list[Manager]:
+def get_managers(connection: HTTPConnection) -> list[RedisManager]:
     """Return every manager that the app's lifespan opened.
 
     Raises:
@@ -62,7 +24,7 @@ def get_managers(connection: HTTPConnection) -> list[Manager]:
     return managers
 
 
-def get_manager(connection: HTTPConnection, name: str = "default") -> Manager:
+def get_manager(connection: HTTPConnection, name: str = "default") -> RedisManager:
     """Return the manager of that name, in any route, sub-app or WebSocket.
 
     From here on the errors of the library become answers of the app that
@@ -72,13 +34,13 @@ def get_manager(connection: HTTPConnection, name: str = "default") -> Manager:
         RedisNotStartedError: No lifespan opened one of that name.
     """
     install_handlers(connection)
-    manager: Manager | None = connection.scope.get("state", {}).get(KEY_PREFIX + name)
+    manager: RedisManager | None = connection.scope.get("state", {}).get(KEY_PREFIX + name)
     if manager is None:
         raise RedisNotStartedError(_not_among(name, get_managers(connection)), instance=name)
     return manager
 
 
-def _not_among(name: str, managers: list[Manager]) -> str:
+def _not_among(name: str, managers: list[RedisManager]) -> str:
     known = ", ".join(repr(manager.name) for manager in managers)
     return (
         f"no redis manager is named {name!r}; the app's lifespan opened {known}: ask for it by"

@@ -51,7 +51,7 @@ def assert_at_rest(manager: RedisManager) -> None:
     assert (stats.leased, stats.opening, stats.waiting, stats.clients) == (0, 0, 0, 0)
     for node in cluster_of(manager).map.nodes:
         if node.pool is not None:
-            assert node.pool.leases.book.free == node.pool.leases.book.capacity
+            assert node.pool.leases.capacity.free == node.pool.leases.capacity.places
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Where the keys of a command are, by this library's tables and by the server."""
 
-from redis_manager_fastapi.client.cluster.keys import KEYS_OF, ONE_KEY
-from redis_manager_fastapi.pool.commands import SHARED
+from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
+from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.servers import needs
 

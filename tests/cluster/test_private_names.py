@@ -6,7 +6,7 @@ import redis.asyncio.cluster as theirs
 from redis._parsers import AsyncCommandsParser
 from redis.asyncio.connection import AbstractConnection
 
-from redis_manager_fastapi.client.cluster.bound import BoundCluster
+from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 
 
 def test_redis_py_still_calls_what_is_overridden() -> None:
@@ -26,7 +26,7 @@ def test_redis_py_still_calls_what_is_overridden() -> None:
 
 
 def test_the_attributes_that_a_copy_takes_over_are_slots() -> None:
-    assert BoundCluster.__mro__[1] is theirs.RedisCluster
+    assert RedisCluster.__mro__[1] is theirs.RedisCluster
     assert {"nodes_manager", "_initialize", "encoder"} <= set(theirs.RedisCluster.__slots__)
 
 

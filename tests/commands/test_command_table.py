@@ -9,19 +9,19 @@ import pytest
 from redis.asyncio import Redis
 
 from redis_manager_fastapi import RedisManager
-from redis_manager_fastapi.pool.command_table import READS, WRITES
-from redis_manager_fastapi.pool.commands import (
+from redis_manager_fastapi.commands.sharing import (
     BLOCKING,
     NEUTRAL,
     SHARED,
     blocking_timeout,
     leaves_session_alone,
 )
+from redis_manager_fastapi.commands.table import READS, WRITES
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.servers import needs
 
 ROOT = Path(__file__).parents[2]
-TABLE = (ROOT / "redis_manager_fastapi/pool/command_table.py").read_text()
+TABLE = (ROOT / "redis_manager_fastapi/commands/table.py").read_text()
 
 # Taken by hand, against their flags; a name that the flags have come to allow has to go.
 BY_HAND = {

@@ -52,8 +52,8 @@ async def test_cancelled_at_each_await(
             assert await trial.redis.echo("next") == "next"
 
         async def on_a_new_connection() -> None:
-            book = pool_of(trial.manager).leases
-            book.close_all(book.book.weed(-1, trial.now))
+            capacity = pool_of(trial.manager).leases
+            capacity.close_all(capacity.capacity.weed(-1, trial.now))
             await operation(trial)
 
         warm = await cancelled_everywhere(moment, lambda: operation(trial), in_order)

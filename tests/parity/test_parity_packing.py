@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from redis.asyncio.connection import Connection
 
-from redis_manager_fastapi.client.packing import pack
-from redis_manager_fastapi.pool.commands import SHARED, SharedCommand
+from redis_manager_fastapi.commands.packing import pack
+from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
 
 from .error_calls import ARGUMENTS, Number, Word
 

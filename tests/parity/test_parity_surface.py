@@ -8,7 +8,7 @@ import pytest
 import redis.asyncio
 
 from redis_manager_fastapi import RedisManager
-from redis_manager_fastapi.pool.commands import SHARED
+from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.servers import needs
 

@@ -268,7 +268,7 @@ async def test_maxclients_refuses_new_leases_with_the_reason_and_heals(
 
 @pytest.mark.parametrize("attempt", range(1, 40))
 async def test_cancelled_at_every_await_loses_no_place(redis_url: str, attempt: int) -> None:
-    """A caller cancelled after any number of turns leaves the books in order."""
+    """A caller cancelled after any number of turns leaves the count in order."""
     async with opened(redis_url, pool={"max_connections": 1}) as manager:
         task = asyncio.ensure_future(waited(manager, "nothing"))
         for _ in range(attempt):
@@ -288,7 +288,7 @@ async def test_a_stopped_server_leaves_no_descriptor_behind(redis_server: RedisS
         redis_server.pause()
         with pytest.raises(CommandTimeoutError):
             await manager.redis.set("big", b"x" * 16_000_000)
-        await until(lambda: pool_of(manager).leases.book.leased == {})
+        await until(lambda: pool_of(manager).leases.capacity.leased == {})
         await until(lambda: open_descriptors() <= before, timeout=1.0)
         redis_server.resume()
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from redis_manager_fastapi import RedisManager
-from redis_manager_fastapi.pool.pieces import PIECE
+from redis_manager_fastapi.pool.dedicated import PIECE
 from tests.managers import opened, pool_of
 
 LARGE = 8 * 1024 * 1024

@@ -40,7 +40,7 @@ async def test_at_most_two_attempts_hang_at_once(
         await fault_proxy.black_hole()
         most = 0
         while manager.stats().connects < 8:
-            hanging = [task for task in asyncio.all_tasks() if "Attempts" in repr(task)]
+            hanging = [task for task in asyncio.all_tasks() if "HedgedConnect" in repr(task)]
             most = max(most, len(hanging))
             await asyncio.sleep(0.01)
 
@@ -91,7 +91,7 @@ async def test_a_lease_s_connect_counts_as_the_second(
         pool, blocking = pool_of(manager), manager.redis.with_options(dedicated=True)
         await fault_proxy.black_hole(existing=False)
         leases = [asyncio.ensure_future(blocking.get("key")) for _ in range(5)]
-        await until(lambda: pool.dialer.beside.locked())
+        await until(lambda: pool.dialer.second_connect.locked())
         pool.suspect(pool.generation, Suspicion.REFUSING, "a test")
         most = 0
         ends = pool.loop.time() + 4 * HEALTH["backoff_cap"]

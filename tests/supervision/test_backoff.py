@@ -1,6 +1,6 @@
 """Pauses between attempts."""
 
-from redis_manager_fastapi.supervision.backoff import FullJitter
+from redis_manager_fastapi.supervision.supervisor import FullJitter
 
 
 def test_steps_double_up_to_the_cap() -> None:

@@ -12,12 +12,13 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from redis_manager_fastapi.client.cluster.keys import ONE_KEY, slot_of
-from redis_manager_fastapi.client.cluster.routing import covered, departed
+from redis_manager_fastapi.client.cluster.keys import slot_of
+from redis_manager_fastapi.client.cluster.router import node_left, uncovered_is_unavailable
 from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
 from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.commands.keys import ONE_KEY
+from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
-from redis_manager_fastapi.pool.commands import SHARED
 from redis_manager_fastapi.topology.failures import from_reply, moves_on
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class SplitPipeline(PipelineStrategy):
         parts: dict[str, tuple[Node, list[PipelineCommand]]] = {}
         for command in stack:
             try:
-                with covered(client.binding.require()):
+                with uncovered_is_unavailable(client.binding.require()):
                     node = await self._target(client, command)
             except RedisUnavailableError as error:
                 command.result = error
@@ -97,7 +98,7 @@ class SplitPipeline(PipelineStrategy):
             raise RedisClusterException(f"Too many targets for command {args}")
         node = client.nodes_manager.current(nodes[0])
         if node is None:
-            raise departed(client.binding.instance)
+            raise node_left(client.binding.instance)
         return node
 
     async def _send(

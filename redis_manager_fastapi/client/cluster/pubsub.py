@@ -8,8 +8,8 @@ import redis.asyncio.cluster
 from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import MovedError
 
-from redis_manager_fastapi.client.cluster.routing import covered, departed
-from redis_manager_fastapi.client.listeners import PubSub
+from redis_manager_fastapi.client.cluster.router import node_left, uncovered_is_unavailable
+from redis_manager_fastapi.client.pubsub import PubSub
 from redis_manager_fastapi.errors import ClientEndedError, PoolClosedError
 from redis_manager_fastapi.pool.state import FINAL
 
@@ -45,7 +45,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
         """Send a subscription command to the node that the channel belongs to."""
         await self.cluster.initialize()
         sharded = bool(args) and str(args[0]).upper() in _SHARDED
-        with covered(self.cluster.binding.require()):
+        with uncovered_is_unavailable(self.cluster.binding.require()):
             if self.connection is None and self.connection_pool is None and not sharded:
                 self.node = self._node_for(args)
                 self.connection_pool = self._connections(self.node)
@@ -66,7 +66,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
     async def ssubscribe(self, *args: Any, **kwargs: Any) -> None:
         """Subscribe to shard channels; arguments are redis-py's."""
         await self.cluster.initialize()
-        with covered(self.cluster.binding.require()):
+        with uncovered_is_unavailable(self.cluster.binding.require()):
             await super().ssubscribe(*args, **kwargs)
 
     def _left_behind(self) -> bool:
@@ -150,7 +150,7 @@ class _NodePubSub(PubSub):
         except PoolClosedError as error:
             if cluster.state in FINAL:
                 raise
-            raise departed(cluster.instance) from error
+            raise node_left(cluster.instance) from error
         if isinstance(message, list) and message[0] in (b"sunsubscribe", "sunsubscribe"):
             cluster.doubt()
         return message

@@ -1,12 +1,21 @@
 """The cluster client: redis-py's `RedisCluster`, with one shared connection per node."""
 
 import asyncio
+import random
 import threading
 from collections.abc import Iterable, Mapping
+from copy import copy
+from dataclasses import replace
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
+import redis.asyncio
 from redis._parsers.commands import CommandPolicies, RequestPolicy
+from redis.asyncio.client import ResponseCallbackT
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import Encoder
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.cluster import SLOT_ID
 from redis.commands import READ_COMMANDS
@@ -16,26 +25,34 @@ from redis.exceptions import (
     ResponseError,
     SlotNotCoveredError,
 )
+from redis.maint_notifications import MaintNotificationsConfig
 
-from redis_manager_fastapi.client.cluster.bound import BoundCluster
-from redis_manager_fastapi.client.cluster.keys import KEYS_OF, ONE_KEY, slot_of
+from redis_manager_fastapi.client.binding import Binding, CallOptions, ClusterBinding
+from redis_manager_fastapi.client.cluster.keys import KeyFinder, slot_of
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
-from redis_manager_fastapi.client.cluster.routing import (
+from redis_manager_fastapi.client.cluster.router import (
     FOLLOWED,
-    Chosen,
+    AutoTarget,
     Route,
-    departed,
     exchange,
+    node_left,
     refuse,
+    uncovered_is_unavailable,
 )
-from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
+from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.replies import parse
 from redis_manager_fastapi.cluster.node import Node
-from redis_manager_fastapi.cluster.slot_map import UncoveredSlotError
+from redis_manager_fastapi.cluster.slot_map import SlotMap, UncoveredSlotError
+from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
+from redis_manager_fastapi.commands.packing import LARGE_REQUEST, pack
+from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand, blocking_timeout
 from redis_manager_fastapi.errors import RedisManagerError
-from redis_manager_fastapi.pool.commands import SHARED, SharedCommand, blocking_timeout
 from redis_manager_fastapi.pool.request import SingleRequest
+
+if TYPE_CHECKING:
+    from redis_manager_fastapi.client.scope import ClientScope
+
 
 _this_thread = threading.get_ident
 
@@ -43,14 +60,160 @@ _this_thread = threading.get_ident
 _ANY_NODE = (RequestPolicy.DEFAULT_NODE, RequestPolicy.DEFAULT_KEYLESS)
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 
+# redis-py 8.1: some of the client's attributes are slots, which `__dict__` does not show.
+_SLOTS = tuple(
+    name for name in redis.asyncio.RedisCluster.__slots__ if name not in ("nodes_manager", "_lock")
+)
 
-class RedisCluster(BoundCluster):
+
+class RedisCluster(redis.asyncio.RedisCluster):
     """A `redis.asyncio.RedisCluster` over the manager's Cluster.
 
     Ordinary commands of all callers share one connection per node.  Redirects,
     fail-overs and moved slots are followed within each command's deadline; the
-    outage contract is the same as with one server, shard by shard.
+    outage contract is the same as with one server, shard by shard.  It opens
+    nothing and closes nothing itself: map and nodes are the manager's.
     """
+
+    def __init__(
+        self,
+        binding: ClusterBinding,
+        options: CallOptions,
+        connection_kwargs: dict[str, Any],
+        *,
+        replicas: bool = False,
+    ) -> None:
+        self.binding = binding
+        # redis-py wants a node to start from; the map comes from the binding instead.
+        super().__init__(
+            startup_nodes=[ClusterNode("0.0.0.0", 0)],  # noqa: S104 (never connected to)
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=options.decode,
+            protocol=connection_kwargs["protocol"],
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        )
+        self.call_options = options
+        self.scope: ClientScope | None = None
+        self.commands_parser = KeyFinder(self)
+        self.read_from_replicas = replicas
+        self._kwargs = connection_kwargs
+        self._initialize = False
+
+    def __repr__(self) -> str:
+        return f"<RedisCluster {self.binding.instance!r} {self.call_options}>"
+
+    def __del__(self, *_: Any) -> None:
+        """Nothing is left open: the manager owns the connections."""
+
+    @property  # type: ignore[override]
+    def nodes_manager(self) -> SlotMap:
+        """The map of slots."""
+        return self.binding.require().map
+
+    @nodes_manager.setter
+    def nodes_manager(self, unused: Any) -> None:
+        """Leave the one that redis-py's constructor makes."""
+
+    async def initialize(self, *args: Any, **kwargs: Any) -> Self:
+        """Wait until the map of slots is known; arguments are redis-py's, unused."""
+        cluster = self.binding.require()
+        await cluster.known(cluster.loop.time() + self.call_options.timeout)
+        return self
+
+    async def aclose(self) -> None:
+        """Do nothing; the manager closes the connections."""
+
+    def with_options(
+        self,
+        *,
+        decode_responses: bool | None = None,
+        timeout: float | None = None,
+        dedicated: bool | None = None,
+    ) -> Self:
+        """Return a client on the same Cluster that differs in the given options.
+
+        Args:
+            decode_responses: `False` returns `bytes`, `True` returns `str`.
+            timeout: Each command's deadline, in seconds.
+            dedicated: `True` takes a dedicated connection for every command.
+        """
+        options = self.call_options.changed(decode_responses, timeout, dedicated)
+        client = self._copy()
+        client.call_options = options
+        client.encoder = Encoder("utf-8", "strict", options.decode)
+        return client
+
+    def scoped(self, scope: "ClientScope") -> Self:
+        """Return a client that ends with *scope*."""
+        client = self._copy()
+        client.scope = scope
+        return client
+
+    def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis:
+        """Return a client of one node alone, which follows no redirect.
+
+        Args:
+            node: One of `get_nodes()`.
+            timeout: Each command's deadline, in seconds; the client's if left out.
+
+        Raises:
+            PoolClosedError: The manager is draining or closed.
+            RedisUnavailableError: The node is not part of the cluster any more.
+        """
+        cluster = self.binding.require()
+        cluster.check_usable()
+        target = cluster.map.current(node)
+        if target is None:
+            raise node_left(cluster.instance)
+        options = self.call_options
+        if timeout is not None:
+            options = replace(options, timeout=max(timeout, 0.001))
+        if target.client is None:
+            binding = Binding(self.binding.instance, target.open())
+            target.client = Redis(binding, options, self._kwargs)
+        client: Redis = target.client.scoped(self.scope)
+        client.response_callbacks = self.response_callbacks
+        return client.with_call_options(options)
+
+    def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
+        """Have *callback* parse the replies to *command*, on this client alone."""
+        self.response_callbacks = copy(self.response_callbacks)
+        super().set_response_callback(command, callback)
+
+    def get_default_node(self) -> Node:
+        """Return a primary for commands without a key; one that serves, if any does."""
+        owners = self.binding.require().map.owners
+        default = next((node for node in owners if node.serving), owners[0] if owners else None)
+        if default is None:
+            raise self.binding.require().unavailable()
+        return default
+
+    def get_random_primary_node(self) -> Node:
+        """Return a random primary among those that serve."""
+        return self._any_of(self.binding.require().map.owners)
+
+    def get_random_node(self) -> Node:
+        """Return a random node among those that serve."""
+        return self._any_of(self.binding.require().map.nodes)
+
+    def get_node_from_key(self, key: Any, replica: bool = False) -> Any:
+        """Return the node of *key*; arguments are redis-py's."""
+        with uncovered_is_unavailable(self.binding.require()):
+            return super().get_node_from_key(key, replica)
+
+    def _any_of(self, nodes: list[Node]) -> Node:
+        if not nodes:
+            raise self.binding.require().unavailable()
+        return random.choice([node for node in nodes if node.serving] or nodes)  # noqa: S311
+
+    def _copy(self) -> Self:
+        """Return a client that shares everything; redis-py's constructor would build it anew."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        for name in _SLOTS:
+            setattr(copy, name, getattr(self, name))
+        copy.commands_parser = self.commands_parser
+        return copy
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command where its keys are; arguments are redis-py's.
@@ -77,13 +240,13 @@ class RedisCluster(BoundCluster):
         if not call.shared or len(packed) > LARGE_REQUEST:
             return await self._execute_anywhere(args, options)
         cluster = self.binding.require()
-        home = cluster.home
-        if _this_thread() != home.thread:
+        affinity = cluster.affinity
+        if _this_thread() != affinity.thread:
             cluster.check_usable()
         request = SingleRequest()
         request.packed = packed
-        request.future = home.loop.create_future()
-        request.deadline = home.clock() + call.timeout
+        request.future = affinity.loop.create_future()
+        request.deadline = affinity.clock() + call.timeout
         request.decode = call.decode and NEVER_DECODE not in options
         request.read_only = command.read_only
         node = cluster.map.choose(slot, read_only=command.replicable)
@@ -149,7 +312,7 @@ class RedisCluster(BoundCluster):
         """Execute a command that redis-py's rules send to one node or to several."""
         await self.initialize()
         if _goes_on_nowhere(args, options):
-            raise departed(self.binding.instance)
+            raise node_left(self.binding.instance)
         cluster = self.binding.require()
         deadline = cluster.loop.time() + self.call_options.timeout
         while True:
@@ -165,7 +328,7 @@ class RedisCluster(BoundCluster):
         request_policy: RequestPolicy,
         node_flag: str | None = None,
     ) -> list[Any]:
-        """Pick nodes by redis-py's rules; those that the caller did not ask for are `Chosen`."""
+        """Pick nodes by redis-py's rules; those the caller did not name are `AutoTarget`."""
         nodes: list[Any] = await super()._determine_nodes(
             command, *args, request_policy=request_policy, node_flag=node_flag
         )
@@ -173,7 +336,7 @@ class RedisCluster(BoundCluster):
             return nodes
         flag: Any = self.command_flags.get(command)
         replaceable = self._command_flags_mapping.get(flag, request_policy) in _ANY_NODE
-        return [Chosen(node.name, replaceable) for node in nodes]
+        return [AutoTarget(node.name, replaceable) for node in nodes]
 
     async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:
         """Execute on *target_node*, or where the command's slot is by now."""
@@ -191,7 +354,7 @@ class RedisCluster(BoundCluster):
             node, first = first, None
             if node is not None:
                 return node
-            named = not isinstance(target_node, Chosen)
+            named = not isinstance(target_node, AutoTarget)
             route.slot = await self._slot_if_any(args, named=named)
             if route.slot is not None:
                 return await self.node_of(route.slot, deadline, read_only=read_only)
@@ -252,9 +415,9 @@ class RedisCluster(BoundCluster):
 
     def _stand_in(self, target: Any) -> Node:
         """Return another node for a command whose node has left, if any other would do."""
-        if isinstance(target, Chosen) and target.replaceable:
+        if isinstance(target, AutoTarget) and target.replaceable:
             return self.get_default_node()
-        raise departed(self.binding.instance)
+        raise node_left(self.binding.instance)
 
     async def _slot_if_any(self, args: tuple[Any, ...], *, named: bool) -> int | None:
         """Return the slot that a command belongs to; None when it belongs to a node.

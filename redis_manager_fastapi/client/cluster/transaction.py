@@ -13,7 +13,7 @@ from redis.exceptions import (
     WatchError,
 )
 
-from redis_manager_fastapi.client.cluster.routing import Route
+from redis_manager_fastapi.client.cluster.router import Route
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.cluster.node import Node
 

@@ -5,10 +5,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from redis_manager_fastapi.pool import refusals
+from redis_manager_fastapi.pool import errors
 
 
-class Home:
+class LoopAffinity:
     """Where a pool may be used: on the loop that opened it, in its thread and its process.
 
     Attributes:
@@ -31,7 +31,7 @@ class Home:
         except RuntimeError:
             here = False
         if not here:
-            raise refusals.elsewhere(self._instance)
+            raise errors.wrong_loop(self._instance)
 
 
 def _clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:

@@ -13,12 +13,12 @@ from redis.client import NEVER_DECODE
 
 from redis_manager_fastapi.client.binding import CallOptions, ReplicatedBinding
 from redis_manager_fastapi.client.delivery import deliver, recover
-from redis_manager_fastapi.client.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.replies import parsed, recovered
+from redis_manager_fastapi.commands.packing import LARGE_REQUEST, pack
+from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.errors import RedisManagerError
-from redis_manager_fastapi.pool.commands import SHARED
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch, Request, SingleRequest, new_request

@@ -1,7 +1,7 @@
 """Who has which dedicated connection: decisions only, no I/O and no task.
 
 Capacity is counted here and nowhere else: a place is idle, leased or opening.
-Every method looks at the book, moves it, and returns what is to be done; the
+Every method looks at the count, changes it, and returns what is to be done; the
 caller then does it.
 """
 
@@ -45,17 +45,17 @@ Grant = DedicatedConnection | Open
 HandOver = Grant | Exception
 
 
-class Book:
+class Capacity:
     """The places of a pool's dedicated connections.
 
     Args:
-        capacity: How many places there are.
+        places: How many there are.
         max_idle: Seconds after which an unused connection is closed; 0 is never.
         max_lifetime: Seconds after which a connection is not leased again; 0 is never.
     """
 
-    def __init__(self, capacity: int, max_idle: float, max_lifetime: float) -> None:
-        self.capacity = capacity
+    def __init__(self, places: int, max_idle: float, max_lifetime: float) -> None:
+        self.places = places
         self.opening = 0
         self.leased: dict[int, Lease] = {}
         self.waiting: deque[Waiter] = deque()
@@ -71,7 +71,7 @@ class Book:
     @property
     def free(self) -> int:
         """How many places nobody holds: idle ones and ones without a connection."""
-        return self.capacity - len(self.leased) - self.opening
+        return self.places - len(self.leased) - self.opening
 
     def grant(self, purpose: str, now: float) -> Grant | None:
         """Take a place: the connection used last, else permission to open one, else nothing.
@@ -84,7 +84,7 @@ class Book:
             connection = self._idle.pop()[0]
             self.lend(connection, purpose, now)
             return connection
-        if self.opening == 0 and len(self.leased) < self.capacity:
+        if self.opening == 0 and len(self.leased) < self.places:
             self.opening += 1
             return OPEN
         return None
@@ -98,7 +98,7 @@ class Book:
         return self.leased.get(id(connection))
 
     def take_back(self, connection: DedicatedConnection) -> Lease | None:
-        """Strike out a lease; None when it is not in the book, as for one given back twice."""
+        """Strike out a lease; None when there is none, as for one given back twice."""
         return self.leased.pop(id(connection), None)
 
     def keep(self, connection: DedicatedConnection, now: float) -> None:

@@ -19,9 +19,9 @@ from redis.exceptions import (
 )
 
 from redis_manager_fastapi.client.delivery import deliver, report_refusal
-from redis_manager_fastapi.client.packing import ASKING
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.commands.packing import ASKING
 from redis_manager_fastapi.errors import (
     CommandTimeoutError,
     PoolClosedError,
@@ -51,7 +51,7 @@ _PAUSE_BASE = 0.002
 _PAUSE_CAP = 0.05
 
 
-class Chosen(NamedTuple):
+class AutoTarget(NamedTuple):
     """A node that redis-py's rules picked for a command whose caller named none.
 
     Attributes:
@@ -125,7 +125,7 @@ class Route:
             self._cluster.moved(error.slot_id, _address(error, failed))
             await self._slow_down()
         elif isinstance(error, AskError):
-            self._node = self._cluster.map.adopt(_address(error, failed))
+            self._node = self._cluster.map.add_importing(_address(error, failed))
             self._asking = True
             await self._slow_down()
         elif isinstance(error, TryAgainError):
@@ -171,7 +171,7 @@ class Route:
 
 
 @contextmanager
-def covered(cluster: Cluster) -> Iterator[None]:
+def uncovered_is_unavailable(cluster: Cluster) -> Iterator[None]:
     """Within it a slot without a node makes the Cluster unavailable."""
     try:
         yield
@@ -179,7 +179,7 @@ def covered(cluster: Cluster) -> Iterator[None]:
         raise cluster.unavailable() from error
 
 
-def departed(instance: str) -> RedisUnavailableError:
+def node_left(instance: str) -> RedisUnavailableError:
     """Return the error for a command whose node is not in the map any more."""
     message = f"the node that the command is for has left the cluster of redis {instance!r}"
     return RedisUnavailableError(message, instance=instance)

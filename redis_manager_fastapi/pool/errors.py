@@ -33,13 +33,13 @@ def _kind(failure: Exception | None) -> type[RedisUnavailableError]:
     return next((kind for kind in kinds if isinstance(failure, kind)), RedisUnavailableError)
 
 
-def crowded(instance: str, waiting: int) -> TooManyWaitersError:
+def too_many_waiters(instance: str, waiting: int) -> TooManyWaitersError:
     """As many callers as allowed wait already."""
     message = f"as many callers as may wait for redis {instance!r} do already: {waiting}"
     return TooManyWaitersError(message, instance=instance)
 
 
-def taken_back(instance: str) -> ClientEndedError:
+def lease_ended(instance: str) -> ClientEndedError:
     """The lease of a dedicated connection has ended; its holder uses it still."""
     message = (
         "this connection was given back when its client, request or `async with` block ended; take"
@@ -48,7 +48,7 @@ def taken_back(instance: str) -> ClientEndedError:
     return ClientEndedError(message, instance=instance)
 
 
-def elsewhere(instance: str) -> RedisNotStartedError:
+def wrong_loop(instance: str) -> RedisNotStartedError:
     """The pool belongs to another event loop, or to the process that this one was forked from."""
     message = (
         f"redis {instance!r} was opened on another event loop or in another process;"

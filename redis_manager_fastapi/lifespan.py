@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from redis_manager_fastapi.errors import RedisConfigError
-from redis_manager_fastapi.web.state import KEY_PREFIX, Manager
+
+KEY_PREFIX = "redis_manager:"
+"""A key for each manager, so that the states of an app's and its routers' lifespans merge."""
 
 AppLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 """An app's own lifespan; whether it yields a state is its own business."""
@@ -14,8 +16,25 @@ StatefulLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]
 """A lifespan that yields a state, as `lifespan=` of FastAPI and Starlette takes it."""
 
 
+class Opened(Protocol):
+    """What a lifespan needs of a manager."""
+
+    @property
+    def name(self) -> str:
+        """Its name, which makes its key in the state."""
+        ...
+
+    async def open(self) -> None:
+        """Open the pool."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        ...
+
+
 @asynccontextmanager
-async def run_lifespan(manager: Manager) -> AsyncIterator[dict[str, Any]]:
+async def run_lifespan(manager: Opened) -> AsyncIterator[dict[str, Any]]:
     """Open the manager, put it into the lifespan state, close it at the end."""
     await manager.open()
     try:
@@ -24,7 +43,7 @@ async def run_lifespan(manager: Manager) -> AsyncIterator[dict[str, Any]]:
         await manager.aclose()
 
 
-def wrap_lifespan(manager: Manager, lifespan: AppLifespan) -> StatefulLifespan:
+def wrap_lifespan(manager: Opened, lifespan: AppLifespan) -> StatefulLifespan:
     """Return a lifespan that runs *lifespan* while the manager is open and merges their states.
 
     Raises:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis_manager_fastapi.pool.command_table import READS, WRITES
+from redis_manager_fastapi.commands.table import READS, WRITES
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,19 @@ import random
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+import hiredis
+
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.request import new_request
 from redis_manager_fastapi.pool.state import PoolState
 from redis_manager_fastapi.tasks import end
 
 Attempt = asyncio.Task[list[DedicatedConnection]]
 
 
-class Attempts:
+class HedgedConnect:
     """Makes the connections of a pool's generations.
 
     Attributes:
@@ -55,7 +59,7 @@ class Attempts:
         """Not while opening, when nothing is to be healed; nor beside a lease's own connect."""
         if self._pool.state is PoolState.STARTING:
             return False
-        return len(attempts) > 1 or not self._pool.dialer.beside.locked()
+        return len(attempts) > 1 or not self._pool.dialer.second_connect.locked()
 
     async def _first_ended(self, attempts: list[Attempt]) -> Attempt | None:
         """Wait a while; return an attempt that has ended, a good one first."""
@@ -67,7 +71,7 @@ class Attempts:
         return min(ended, key=lambda attempt: attempt.exception() is not None, default=None)
 
     async def _attempt_beside(self) -> list[DedicatedConnection]:
-        async with self._pool.dialer.beside:
+        async with self._pool.dialer.second_connect:
             return await self._attempt()
 
     async def _attempt(self) -> list[DedicatedConnection]:
@@ -94,3 +98,36 @@ def _discard(attempt: Attempt) -> None:
     if not attempt.cancelled() and attempt.exception() is None:
         for connection in attempt.result():
             connection.abort()
+
+
+_PING = hiredis.pack_command(("PING",))
+
+# How late (seconds) a timer may fire before the event loop, and not the server, is
+# to blame for the silence.
+_STALL = 0.1
+
+
+async def answers(link: MultiplexedConnection, timeout: float) -> bool:
+    """Send a PING among the callers' commands; return whether the server serves.
+
+    Any bytes count, even half of a large reply; an error in reply to the PING
+    (LOADING, MASTERDOWN, BUSY, NOAUTH) does not.  Silence that coincides with
+    a stalled event loop is given one more *timeout*, because the reply may lie
+    in the socket unread.
+    """
+    loop = link.loop
+    asked = loop.time()
+    beyond = asked + 3 * (timeout + _STALL)
+    request = new_request(_PING, loop.create_future(), beyond, decode=True, read_only=True)
+    link.submit(request)
+    while True:
+        started = loop.time()
+        await asyncio.wait({request.future}, timeout=timeout)
+        if request.future.done():
+            return bool(request.future.result() == "PONG")
+        if link.last_heard > asked:
+            request.future.cancel()
+            return True
+        if loop.time() - started <= timeout + _STALL:
+            request.future.cancel()
+            return False

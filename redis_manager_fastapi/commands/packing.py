@@ -5,7 +5,7 @@ from typing import Any
 import hiredis
 from redis.asyncio.connection import Encoder
 
-from redis_manager_fastapi.pool.commands import SharedCommand
+from redis_manager_fastapi.commands.sharing import SharedCommand
 
 # What makes a Cluster node serve the next command, or MULTI block, of a slot it is given.
 ASKING = hiredis.pack_command(("ASKING",))

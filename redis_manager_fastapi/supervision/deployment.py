@@ -5,7 +5,7 @@ from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.supervision.supervisor import Supervisor
-from redis_manager_fastapi.topology.protocol import Topology
+from redis_manager_fastapi.topology.interface import Topology
 
 
 class SupervisedPool:
@@ -39,4 +39,4 @@ class SupervisedPool:
             await self.pool.drain(drain)
         finally:
             self.pool.close()
-        await self.pool.announced()
+        await self.pool.wait_notified()

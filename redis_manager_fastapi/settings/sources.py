@@ -21,7 +21,7 @@ from redis_manager_fastapi.settings.environment import (
     service_links,
     verify_layer,
 )
-from redis_manager_fastapi.settings.layer import (
+from redis_manager_fastapi.settings.layers import (
     PLACES,
     Given,
     Layer,

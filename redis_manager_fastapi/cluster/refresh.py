@@ -1,9 +1,9 @@
 """The task that keeps the map of slots true.
 
-It asks when somebody says that the map may be wrong, and goes on asking while
-slots are not served: one survey at a time, at most one in half a second,
-however many callers meet the trouble.  Now and then it asks unasked, because a
-replica that comes or goes is met by no error.
+It asks when a command finds the map wrong, and goes on asking while slots are
+not served: one refresh at a time, at most one in half a second, however many
+callers meet the error.  It also asks now and then without a reason, because no
+error reports a replica that comes or goes.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ from redis_manager_fastapi.topology.failures import from_connect
 
 logger = logging.getLogger("redis_manager_fastapi")
 
-# Seconds between two surveys, how many nodes one asks, and how long (seconds) the
+# Seconds between two refreshes, how many nodes one asks, and how long (seconds) the
 # first answer waits for the others.
 _APART = 0.5
 _SAMPLE = 3
 _PATIENCE = 0.3
 
-# How many heartbeats after the last survey another one is made that nobody asked for.
+# How many heartbeats after the last refresh the map is refreshed without a reason.
 _ROUTINE = 20
 
 
-class Surveyor:
-    """Surveys a Cluster for its map.
+class TopologyRefresh:
+    """Asks a Cluster for its map.
 
     Args:
         settings: Of the manager.
@@ -72,10 +72,10 @@ class Surveyor:
         self._logged = ""
 
     def start(self) -> None:
-        """Begin, with a first survey."""
+        """Begin, with a first refresh."""
         self._wanted.set()
         loop = asyncio.get_running_loop()
-        self._task = loop.create_task(self._run(), name=f"redis-surveyor-{self._instance}")
+        self._task = loop.create_task(self._run(), name=f"redis-topology-{self._instance}")
 
     async def stop(self) -> None:
         """End the task and whatever it was asking."""
@@ -84,7 +84,7 @@ class Surveyor:
             await end({task})
 
     def wake(self) -> None:
-        """Survey as soon as the last survey is half a second old."""
+        """Refresh as soon as the last refresh is half a second old."""
         self._wanted.set()
 
     async def _run(self) -> None:
@@ -93,7 +93,7 @@ class Surveyor:
             await self._due()
             started = clock()
             try:
-                await self._survey()
+                await self._refresh()
             except Exception as error:
                 self._log_once(error)
             if self._needed():
@@ -106,7 +106,7 @@ class Surveyor:
                 await self._wanted.wait()
         self._wanted.clear()
 
-    async def _survey(self) -> None:
+    async def _refresh(self) -> None:
         view, errors = await self._ask_serving(), list[Exception]()
         if view is None:
             view, errors = await self._ask_anybody()
@@ -118,7 +118,7 @@ class Surveyor:
 
     def _why(self, errors: list[Exception]) -> RedisUnavailableError:
         """Return what to tell: that a node refused us says more than that another is away."""
-        errors = [self._told(each) for each in errors]
+        errors = [self._public_message(each) for each in errors]
         refusals = [each for each in errors if isinstance(each, RedisAuthError | RedisTLSError)]
         kind: type[RedisUnavailableError] = RedisUnavailableError
         reason = str(errors[-1]) if errors else "there is none"
@@ -126,7 +126,7 @@ class Surveyor:
             kind, reason = type(refusals[0]), str(refusals[0])
         return kind(f"no node of the cluster answers: {reason}", instance=self._instance)
 
-    def _told(self, error: Exception) -> Exception:
+    def _public_message(self, error: Exception) -> Exception:
         """Return what callers may be told of *error*: a server's own words name the user."""
         if isinstance(error, RedisError | OSError):
             return from_connect(error, self._instance, self._settings.timeout.connect)
@@ -164,7 +164,7 @@ class Surveyor:
         return Dialer(topology, timeout=timeout, instance=self._instance)
 
     def _log_once(self, error: Exception) -> None:
-        """Log a fault of the surveyor itself, not again while it repeats."""
+        """Log a fault of the refresh itself, not again while it repeats."""
         if self._logged != repr(error):
             self._logged = repr(error)
-            logger.error("the survey of redis %r failed", self._instance, exc_info=error)
+            logger.error("the refresh of the slot map of redis %r failed", self._instance, exc_info=error)

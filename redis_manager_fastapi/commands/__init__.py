@@ -1,0 +1,1 @@
+"""What is known about Redis's commands; it imports nothing else of the package."""

@@ -1,0 +1,85 @@
+"""How callers wait: on a Condition that carries the pool's state, and for how long in an outage."""
+
+import asyncio
+from collections.abc import Callable
+
+from redis_manager_fastapi.settings import RedisSettings
+
+
+class StateCondition:
+    """Wakes whoever waits for a predicate over the pool's state, and nobody else."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._condition = asyncio.Condition()
+        self._announcements: set[asyncio.Task[None]] = set()
+
+    def notify_all(self) -> None:
+        """Have everybody who waits look at the state again."""
+        task = self._loop.create_task(self._notify())
+        self._announcements.add(task)
+        task.add_done_callback(self._announcements.discard)
+
+    async def wait_for(self, predicate: Callable[[], object], deadline: float | None) -> bool:
+        """Wait until *predicate* holds; return False when *deadline* came first.
+
+        *deadline* is on the loop's clock; None waits for ever.
+        """
+        try:
+            async with asyncio.timeout_at(deadline), self._condition:
+                await self._condition.wait_for(predicate)
+        except TimeoutError:
+            return False
+        return True
+
+    async def settle(self) -> None:
+        """Wait until the announcements made so far have reached everybody."""
+        while self._announcements:
+            await asyncio.wait(self._announcements)
+
+    async def _notify(self) -> None:
+        async with self._condition:
+            self._condition.notify_all()
+
+
+class GracePeriod:
+    """The clock of one pool's outages.
+
+    Args:
+        loop: Whose clock it is.
+        settings: Of the manager.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, settings: RedisSettings) -> None:
+        self._loop = loop
+        self._grace = settings.outage.grace
+        # The longest time between a reply that does not come and its detection.
+        self._detection = settings.health.interval + settings.health.timeout
+        self._last_reply = self._served = loop.time()
+
+    @property
+    def deadline(self) -> float:
+        """When callers stop waiting, on the loop's clock."""
+        return self._last_reply + self._grace
+
+    @property
+    def outage(self) -> float:
+        """Seconds since the pool last served."""
+        return self._loop.time() - self._served
+
+    def reply_at(self, at: float) -> None:
+        """A reply came *at* that time."""
+        self._last_reply = max(self._last_reply, at)
+
+    def stop_serving(self, last_reply: float) -> None:
+        """The pool stops serving now; a reply last came at *last_reply*.
+
+        A last reply older than the detection takes means that the event loop
+        was stalled; the stall is not counted against the callers.
+        """
+        self._served = self._loop.time()
+        self.reply_at(max(last_reply, self._served - self._detection))
+
+    def reset(self) -> None:
+        """Count from now: nothing has been asked yet."""
+        self._last_reply = self._served = self._loop.time()
