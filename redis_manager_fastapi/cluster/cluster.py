@@ -118,7 +118,9 @@ class Cluster:
             await self._wait(lambda: self._known, deadline, grace)
 
     async def mended(self, slot: int | None, reason: str, deadline: float) -> None:
-        """Wait for a refresh of the map after *slot* was refused, no longer than grace after the first time.
+        """Wait for a refresh of the map after *slot* was refused.
+
+        It takes no longer than grace after the first time.
 
         Raises:
             RedisUnavailableError: Grace is over, or *deadline*, on the loop's clock, came first.

@@ -167,4 +167,5 @@ class TopologyRefresh:
         """Log a fault of the refresh itself, not again while it repeats."""
         if self._logged != repr(error):
             self._logged = repr(error)
-            logger.error("the refresh of the slot map of redis %r failed", self._instance, exc_info=error)
+            message = "refreshing the slot map of redis %r failed"
+            logger.error(message, self._instance, exc_info=error)
