@@ -14,7 +14,7 @@ from redis_manager_fastapi.pool.pool import Pool
 
 def pool_of(manager: RedisManager) -> Pool:
     """The pool that the manager has open."""
-    pool = manager._binding.require()
+    pool = manager._deployment.require()
     assert isinstance(pool, Pool)
     return pool
 

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.manager import RedisManager
@@ -51,9 +50,6 @@ async def get_redis_manager(connection: HTTPConnection) -> RedisManager:
 
 RedisDep = Annotated[Redis, Depends(get_redis)]
 """A route parameter's type: `async def route(r: RedisDep)`."""
-
-RedisClusterDep = Annotated[RedisCluster, Depends(get_redis)]
-"""The same with a Cluster, under the type that the client then has."""
 
 RedisConnectionDep = Annotated[Redis, Depends(get_redis_connection, scope="function")]
 """A route parameter's type: a client pinned to a connection that nobody else uses meanwhile."""

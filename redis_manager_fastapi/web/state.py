@@ -4,10 +4,10 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from redis_manager_fastapi.client.binding import not_started
 from redis_manager_fastapi.errors import RedisNotStartedError
 from redis_manager_fastapi.lifespan import KEY_PREFIX
 from redis_manager_fastapi.manager import RedisManager
+from redis_manager_fastapi.supervision.deployment import not_started
 from redis_manager_fastapi.web.responses import install_handlers
 
 
