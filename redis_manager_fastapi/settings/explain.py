@@ -66,7 +66,7 @@ def _takes(info: FieldInfo) -> str:
         return f"{', '.join(first)} or {last}"
     kinds = {bool: "true or false", int: "a whole number", float: "a number of seconds"}
     accepted = (info.annotation, *get_args(info.annotation))
-    kind = next((text for kind, text in kinds.items() if kind in accepted), "a text")
+    kind = next((text for kind, text in kinds.items() if kind in accepted), "a string")
     return " ".join([kind, *_bounds(info)])
 
 
