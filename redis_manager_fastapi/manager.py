@@ -42,7 +42,7 @@ from redis_manager_fastapi.web.lifespan import (
 
 _CLUSTER_VARIABLE = "REDIS_CLUSTER__NODES, or a redis+cluster:// URL"
 _NO_SINGLE_CONNECTION = (
-    "a Cluster has connections for each node: take one node's client, `manager.cluster.on(node)`"
+    "a Cluster has its own connections to each node; use one node's: `manager.cluster.on(node)`"
 )
 
 
@@ -74,7 +74,7 @@ class RedisManager:
         **overrides: Any,
     ) -> None:
         if settings is not None and overrides:
-            raise TypeError("give either settings or single fields, not both")
+            raise TypeError("pass either settings or single fields, not both")
         if settings is not None and not isinstance(settings, RedisSettings):
             raise TypeError("settings is not a RedisSettings; give a URL as url=...")
         self.name = name
@@ -119,7 +119,7 @@ class RedisManager:
         """
         if isinstance(self._redis, RedisCluster):
             return self._redis
-        raise TypeError(f"redis {self.name!r} is no Cluster: set {_CLUSTER_VARIABLE}")
+        raise TypeError(f"redis {self.name!r} is not a Cluster; set {_CLUSTER_VARIABLE}")
 
     @property
     def connection_pool(self) -> LeasedConnections:
@@ -178,7 +178,7 @@ class RedisManager:
         """
         old = self._binding.pool
         if old is not None and not old.loop.is_closed() and old.state is not PoolState.CLOSED:
-            message = f"redis {self.name!r} is open already; make one manager for each app"
+            message = f"redis {self.name!r} is already open; make one manager for each app"
             raise RedisManagerError(message, instance=self.name)
         self._supervised = supervised = self._deployment()
         pool = supervised if isinstance(supervised, Cluster) else supervised.pool

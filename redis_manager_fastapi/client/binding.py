@@ -73,10 +73,10 @@ class ClusterBinding(Attachment[Cluster]):
 def not_started(instance: str) -> RedisNotStartedError:
     """Return the error for a manager whose lifespan never ran, with the fix for app and tests."""
     message = (
-        f"redis {instance!r} is not started: give the app its lifespan,"
-        " `FastAPI(lifespan=manager.lifespan)` or `manager.wrap(your_lifespan)`, and in tests run"
-        " the lifespan too: `with TestClient(app) as client:` or `async with manager:`; a mounted"
-        " sub-app's lifespan never runs, so give it to the outermost app"
+        f"redis {instance!r} is not started: pass its lifespan to the app,"
+        " `FastAPI(lifespan=manager.lifespan)` or `manager.wrap(your_lifespan)`; in tests, run the"
+        " lifespan too, `with TestClient(app) as client:` or `async with manager:`; the lifespan of"
+        " a mounted sub-app never runs, so pass it to the outermost app"
     )
     return RedisNotStartedError(message, instance=instance)
 
@@ -106,7 +106,7 @@ class CallOptions:
             ValueError: *timeout* is not a number above 0.
         """
         if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
-            raise ValueError(f"timeout is {timeout!r}; give it as seconds above 0")
+            raise ValueError(f"timeout must be a number of seconds above 0, not {timeout!r}")
         return CallOptions(
             decode=self.decode if decode_responses is None else decode_responses,
             timeout=self.timeout if timeout is None else timeout,

@@ -82,7 +82,7 @@ class LeasedConnections(ConnectionPoolInterface):
     async def release(self, connection: AbstractConnection) -> None:
         """Give a connection back."""
         if not isinstance(connection, DedicatedConnection):
-            raise TypeError(f"{connection!r} does not come from this pool")
+            raise TypeError(f"{connection!r} does not belong to this pool")
         if self._scope is not None:
             self._scope.forget(connection)
         if self._binding.pool is not None:

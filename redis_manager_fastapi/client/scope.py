@@ -67,8 +67,8 @@ class ClientScope:
         """Raise `ClientEndedError` once the scope has ended."""
         if self.ended:
             message = (
-                "this Redis client was used after its request, or its `async with` block, had"
-                " ended; take a new one: `async with manager.client() as r:`"
+                "this Redis client was used after its request or `async with` block had ended;"
+                " take a new one: `async with manager.client() as r:`"
             )
             raise ClientEndedError(message, instance=self._client.binding.instance)
 
@@ -88,8 +88,8 @@ class ClientScope:
         if forgotten:
             purposes = ", ".join(sorted(set(forgotten)))
             logger.warning(
-                "redis %r: closed what a client left open at its end: %s; close it yourself,"
-                " best by `async with`",
+                "redis %r: closed what a request or `async with` block left open: %s;"
+                " close it yourself, ideally with `async with`",
                 pool.instance,
                 purposes,
             )

@@ -64,5 +64,5 @@ def _exit_stack(connection: HTTPConnection) -> AsyncExitStack:
         return stack
     raise RedisManagerError(
         f"get_redis found no request exit stack under scope[{EXIT_STACK_KEY!r}]: use it as a"
-        " FastAPI dependency, and in plain Starlette `async with get_manager(request).client()`"
+        " FastAPI dependency; in plain Starlette, `async with get_manager(request).client()`"
     )

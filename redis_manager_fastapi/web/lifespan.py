@@ -44,6 +44,6 @@ def wrap_lifespan(manager: Manager, lifespan: AppLifespan) -> StatefulLifespan:
 
 def _twice(name: str) -> str:
     return (
-        f"two redis managers of one app are named {name!r}; give one of them another name,"
+        f"two Redis managers of this app are named {name!r}; give one of them another name,"
         " such as RedisManager(name='cache')"
     )

@@ -81,7 +81,7 @@ def get_manager(connection: HTTPConnection, name: str = "default") -> Manager:
 def _not_among(name: str, managers: list[Manager]) -> str:
     known = ", ".join(repr(manager.name) for manager in managers)
     return (
-        f"no redis manager is named {name!r}; the app's lifespan opened {known}: ask for it by"
-        " name, `get_manager(request, name)`, or give the manager another one,"
+        f"no Redis manager is named {name!r}; the app's lifespan opened {known}: ask for one of"
+        " these, `get_manager(request, name)`, or give yours this name,"
         f" `RedisManager(name={name!r})`"
     )
