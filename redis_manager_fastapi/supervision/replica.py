@@ -84,7 +84,7 @@ class ReplicaPool(SupervisedPool):
         self._replica.leave()
         if self.pool.suspicion is Suspicion.SILENT:
             for link in self._links:
-                link.abort("the replica is silent")
+                link.abort("the replica does not answer")
 
     async def _watch_role(self) -> None:
         health = self.pool.settings.health
