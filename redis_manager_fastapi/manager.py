@@ -49,9 +49,9 @@ _NO_SINGLE_CONNECTION = (
 class RedisManager:
     """One Redis deployment, from the app's start to its end.
 
-    Making one does no I/O and needs no event loop.  Open it by the app's
-    lifespan, `FastAPI(lifespan=manager.lifespan)`, or by `async with manager:`;
-    after it was closed it may be opened again, on another event loop too.
+    Creating one does no I/O and needs no event loop.  Open it with the app's
+    lifespan, `FastAPI(lifespan=manager.lifespan)`, or with `async with manager:`.
+    A closed manager can be opened again, on another event loop too.
 
     Args:
         settings: The settings; read from the environment when left out.
@@ -103,16 +103,16 @@ class RedisManager:
 
     @property
     def redis(self) -> Redis:
-        """A client for the life of the app, for libraries that want one of their own.
+        """A client for the life of the app, for libraries that want to keep one.
 
-        It may be taken before the manager opens, and closing it closes nothing.
+        You can take it before the manager opens; closing it closes nothing.
         With a Cluster it is a `RedisCluster`, which has the same commands.
         """
         return cast(Redis, self._redis)
 
     @property
     def cluster(self) -> RedisCluster:
-        """The same client under the type that it has with a Cluster.
+        """The same client, typed as a `RedisCluster`.
 
         Raises:
             TypeError: The deployment is not a Cluster.
@@ -134,7 +134,7 @@ class RedisManager:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a command would go out now, from the known state; asks nobody."""
+        """Whether a command would be sent now; answers from the known state, without I/O."""
         pool = self._binding.pool
         return pool is not None and pool.is_serving
 
@@ -159,7 +159,7 @@ class RedisManager:
             yield pinned
 
     def stats(self) -> PoolStats:
-        """Return the pool's counters of this instant; a Cluster's are `ClusterStats`, by shard.
+        """Return the pool's counters as they are now; with a Cluster, `ClusterStats` by shard.
 
         Raises:
             RedisNotStartedError: The manager is not open.
@@ -169,12 +169,12 @@ class RedisManager:
     # Opening and closing.
 
     async def open(self) -> None:
-        """Open the pool by the start-up policy and keep it healed until `aclose()`.
+        """Open the pool as the start-up policy says, and keep it healthy until `aclose()`.
 
         Raises:
             RedisUnavailableError: Policy "fail": the first attempt failed; policy
                 "wait": none succeeded within `startup.timeout`.
-            RedisManagerError: It is open already.
+            RedisManagerError: It is already open.
         """
         old = self._binding.pool
         if old is not None and not old.loop.is_closed() and old.state is not PoolState.CLOSED:
@@ -193,7 +193,7 @@ class RedisManager:
             raise
 
     async def aclose(self) -> None:
-        """Refuse new work, let what is in flight finish for `shutdown.drain` seconds, and close."""
+        """Refuse new work, give running commands `shutdown.drain` seconds to finish, and close."""
         supervised, self._supervised = self._supervised, None
         if supervised is not None:
             await supervised.aclose(self.settings.shutdown.drain)
@@ -220,11 +220,11 @@ class RedisManager:
         await self.aclose()
 
     def lifespan(self, app: Any) -> AbstractAsyncContextManager[Mapping[str, Any]]:
-        """Be an app's lifespan: `FastAPI(lifespan=manager.lifespan)`."""
+        """Open and close with an app: `FastAPI(lifespan=manager.lifespan)`."""
         return run_lifespan(self)
 
     def wrap(self, lifespan: AppLifespan) -> StatefulLifespan:
-        """Return *lifespan* run inside this manager's; its own state is kept."""
+        """Return a lifespan that runs *lifespan* while the manager is open; its state is kept."""
         return wrap_lifespan(self, lifespan)
 
     async def _started(self, pool: Pool | Cluster) -> None:

@@ -52,10 +52,10 @@ RedisDep = Annotated[Redis, Depends(get_redis)]
 """A route parameter's type: `async def route(r: RedisDep)`."""
 
 RedisClusterDep = Annotated[RedisCluster, Depends(get_redis)]
-"""The same with a Cluster, under the type that the client then has."""
+"""The same with a Cluster, typed as a `RedisCluster`."""
 
 RedisConnectionDep = Annotated[Redis, Depends(get_redis_connection, scope="function")]
-"""A route parameter's type: a client pinned to a connection that nobody else uses meanwhile."""
+"""A route parameter's type: a client pinned to one connection, which no other caller uses."""
 
 
 def _exit_stack(connection: HTTPConnection) -> AsyncExitStack:

@@ -8,7 +8,7 @@ from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.web.state import KEY_PREFIX, Manager
 
 AppLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
-"""An app's own lifespan; whether it yields a state is its own business."""
+"""An app's own lifespan; it may yield a state or nothing."""
 
 StatefulLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]
 """A lifespan that yields a state, as `lifespan=` of FastAPI and Starlette takes it."""

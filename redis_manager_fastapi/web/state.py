@@ -65,8 +65,8 @@ def get_managers(connection: HTTPConnection) -> list[Manager]:
 def get_manager(connection: HTTPConnection, name: str = "default") -> Manager:
     """Return the manager of that name, in any route, sub-app or WebSocket.
 
-    From here on the errors of the library become answers of the app that
-    serves *connection*; see `redis_error_handler`.
+    From here on, the app that serves *connection* answers the library's errors;
+    see `redis_error_handler`.
 
     Raises:
         RedisNotStartedError: No lifespan opened one of that name.
