@@ -67,7 +67,7 @@ class ReplicatedRedis(Redis):
             RedisUnavailableError: Redis did not come back within grace.
             ReplyLostError: A write was sent and not answered; it may have run.
             CommandTimeoutError: The deadline passed.
-            redis.ResponseError: The command is wrong, in the server's words.
+            redis.ResponseError: The server rejected the command, for the reason in its text.
         """
         scope, call = self.scope, self.call_options
         if scope is not None and scope.ended:

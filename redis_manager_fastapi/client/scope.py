@@ -17,7 +17,7 @@ logger = logging.getLogger("redis_manager_fastapi")
 
 
 class ClientScope:
-    """The context manager that hands out a client and takes back what it forgot.
+    """The context manager that hands out a client and closes what was left open.
 
     Entering counts the client and refuses a closed pool; it takes no
     connection.  Leaving never waits for the network.  As neither waits, `with`

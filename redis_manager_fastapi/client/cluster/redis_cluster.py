@@ -59,7 +59,7 @@ class RedisCluster(BoundCluster):
             RedisUnavailableError: The keys' shard did not come back within grace.
             ReplyLostError: A write was sent and not answered; it may have run.
             CommandTimeoutError: The deadline passed.
-            redis.ResponseError: The command is wrong, in the server's words.
+            redis.ResponseError: The server rejected the command, for the reason in its text.
         """
         if self.scope is not None and self.scope.ended:
             self.scope.check()
@@ -297,7 +297,7 @@ class RedisCluster(BoundCluster):
         return ClusterPipeline(self, transaction)  # type: ignore[abstract]
 
     def pubsub(self, *args: Any, **kwargs: Any) -> ClusterPubSub:
-        """Return redis-py's `ClusterPubSub` on connections of its own; arguments are redis-py's."""
+        """Return redis-py's `ClusterPubSub` on dedicated connections; arguments are redis-py's."""
         return ClusterPubSub(self, *args, **kwargs)
 
 
