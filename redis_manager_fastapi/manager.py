@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 _CLUSTER_VARIABLE = "REDIS_CLUSTER__NODES, or a redis+cluster:// URL"
 _NO_SINGLE_CONNECTION = (
-    "a Cluster has connections for each node: take one node's client, `manager.cluster.on(node)`"
+    "a Cluster has its own connections to each node; use one node's: `manager.cluster.on(node)`"
 )
 
 
 class RedisManager:
     """One Redis deployment, from the app's start to its end.
 
-    Making one does no I/O and needs no event loop.  Open it by the app's
-    lifespan, `FastAPI(lifespan=manager.lifespan)`, or by `async with manager:`;
-    after it was closed it may be opened again, on another event loop too.
+    Creating one does no I/O and needs no event loop.  Open it with the app's
+    lifespan, `FastAPI(lifespan=manager.lifespan)`, or with `async with manager:`.
+    A closed manager can be opened again, on another event loop too.
 
     Args:
         settings: The settings; read from the environment when left out.
@@ -60,7 +60,7 @@ class RedisManager:
         **overrides: Any,
     ) -> None:
         if settings is not None and overrides:
-            raise TypeError("give either settings or single fields, not both")
+            raise TypeError("pass either settings or single fields, not both")
         if settings is not None and not isinstance(settings, RedisSettings):
             raise TypeError("settings is not a RedisSettings; give a URL as url=...")
         self.name = name
@@ -75,22 +75,22 @@ class RedisManager:
 
     @property
     def redis(self) -> Redis:
-        """A client for the life of the app, for libraries that want one of their own.
+        """A client for the life of the app, for libraries that want to keep one.
 
-        It may be taken before the manager opens, and closing it closes nothing.
+        You can take it before the manager opens; closing it closes nothing.
         With a Cluster it is a `RedisCluster`, which has the same commands.
         """
         return cast(Redis, self._client)
 
     @property
     def cluster(self) -> "RedisCluster":
-        """The same client under the type that it has with a Cluster.
+        """The same client, typed as a `RedisCluster`.
 
         Raises:
             TypeError: The deployment is not a Cluster.
         """
         if self.settings.topology != "cluster":
-            raise TypeError(f"redis {self.name!r} is not a Cluster: set {_CLUSTER_VARIABLE}")
+            raise TypeError(f"redis {self.name!r} is not a Cluster; set {_CLUSTER_VARIABLE}")
         return cast("RedisCluster", self._client)
 
     @property
@@ -105,7 +105,7 @@ class RedisManager:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a command would go out now, from the known state; asks nobody."""
+        """Whether a command would be sent now; answers from the known state, without I/O."""
         return self._deployment.is_ready
 
     def client(self) -> ClientScope[Redis]:
@@ -128,7 +128,7 @@ class RedisManager:
             yield pinned
 
     def stats(self) -> PoolStats:
-        """Return the pool's counters of this instant; a Cluster's are `ClusterStats`, by shard.
+        """Return the pool's counters as they are now; with a Cluster, `ClusterStats` by shard.
 
         Raises:
             RedisNotStartedError: The manager is not open.
@@ -138,17 +138,17 @@ class RedisManager:
     # Opening and closing.
 
     async def open(self) -> None:
-        """Open the pool by the start-up policy and keep it healed until `aclose()`.
+        """Open the pool as the start-up policy says, and keep it healthy until `aclose()`.
 
         Raises:
             RedisUnavailableError: Policy "fail": the first attempt failed; policy
                 "wait": none succeeded within `startup.timeout`.
-            RedisManagerError: It is open already.
+            RedisManagerError: It is already open.
         """
         await self._deployment.open()
 
     async def aclose(self) -> None:
-        """Refuse new work, let what is in flight finish for `shutdown.drain` seconds, and close."""
+        """Refuse new work, give running commands `shutdown.drain` seconds to finish, and close."""
         await self._deployment.aclose(self.settings.shutdown.drain)
 
     async def wait_ready(self, timeout: float) -> None:
@@ -173,11 +173,11 @@ class RedisManager:
         await self.aclose()
 
     def lifespan(self, app: Any) -> AbstractAsyncContextManager[Mapping[str, Any]]:
-        """Be an app's lifespan: `FastAPI(lifespan=manager.lifespan)`."""
+        """Open and close with an app: `FastAPI(lifespan=manager.lifespan)`."""
         return run_lifespan(self)
 
     def wrap(self, lifespan: AppLifespan) -> StatefulLifespan:
-        """Return *lifespan* run inside this manager's; its own state is kept."""
+        """Return a lifespan that runs *lifespan* while the manager is open; its state is kept."""
         return wrap_lifespan(self, lifespan)
 
     def _check_single(self) -> None:

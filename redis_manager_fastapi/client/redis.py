@@ -28,7 +28,7 @@ class Redis(redis.asyncio.Redis):
 
     Ordinary commands of all callers share a connection and leave in a write or
     two per turn of the event loop; what cannot share (blocking commands, WATCH,
-    pub/sub, MONITOR, `client()`) is leased a connection of its own.  It holds
+    pub/sub, MONITOR, `client()`) leases a dedicated connection.  The client holds
     no connection between commands, and closing it closes nothing.
 
     Every command waits out a short outage and raises one of this library's
@@ -65,7 +65,7 @@ class Redis(redis.asyncio.Redis):
         timeout: float | None = None,
         dedicated: bool | None = None,
     ) -> Self:
-        """Return a client on the same pool that differs in the given options.
+        """Return a client on the same pool with the given options changed.
 
         Args:
             decode_responses: `False` returns `bytes`, `True` returns `str`.
@@ -101,7 +101,7 @@ class Redis(redis.asyncio.Redis):
             RedisUnavailableError: Redis did not come back within grace.
             ReplyLostError: A write was sent and not answered; it may have run.
             CommandTimeoutError: The deadline passed.
-            redis.ResponseError: The command is wrong, in the server's words.
+            redis.ResponseError: The server rejected the command, for the reason in its text.
         """
         session = self.session
         command = find_shared(args[0]) if args and session.options.shared else None
@@ -154,17 +154,17 @@ class Redis(redis.asyncio.Redis):
         return Pipeline(self.session, transaction, shard_hint)
 
     def pubsub(self, **kwargs: Any) -> PubSub:
-        """Return redis-py's `PubSub` on a connection of its own."""
+        """Return redis-py's `PubSub` on a dedicated connection."""
         connections: Any = LeasedConnections(self.session, "a pub/sub")
         return PubSub(connections, event_dispatcher=self._event_dispatcher, **kwargs)
 
     def monitor(self) -> Monitor:
-        """Return redis-py's `Monitor` on a connection of its own."""
+        """Return redis-py's `Monitor` on a dedicated connection."""
         connections: Any = LeasedConnections(self.session, "a monitor")
         return Monitor(connections)
 
     def client(self) -> Self:
-        """Return a client pinned to one connection, for `async with`; redis-py's meaning."""
+        """Return a client pinned to one connection, for `async with`, as redis-py does."""
         client = self._copy()
         options = self.session.options.changed(None, None, dedicated=True)
         client.session = self.session.with_options(options)
@@ -174,7 +174,7 @@ class Redis(redis.asyncio.Redis):
         return client
 
     async def initialize(self) -> Self:
-        """Lease the connection of a pinned client; redis-py's meaning."""
+        """Lease the connection of a pinned client, as redis-py does."""
         if self.holder is None:
             return await super().initialize()
         await self.holder.initialize()

@@ -67,8 +67,8 @@ class ClientScope(Scope, Generic[C]):
         forgotten = opened.revoke(self.leases or ())
         if forgotten:
             logger.warning(
-                "redis %r: closed what a client left open at its end: %s; close it yourself, best by"
-                " `async with`",
+                "redis %r: closed what a request or `async with` block left open: %s;"
+                " close it yourself, ideally with `async with`",
                 self._deployment.instance,
                 ", ".join(sorted(set(forgotten))),
             )

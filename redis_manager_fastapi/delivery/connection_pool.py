@@ -65,7 +65,7 @@ class LeasedConnections(ConnectionPoolInterface):
     async def release(self, connection: AbstractConnection) -> None:
         """Give a connection back."""
         if not isinstance(connection, DedicatedConnection):
-            raise TypeError(f"{connection!r} does not come from this pool")
+            raise TypeError(f"{connection!r} does not belong to this pool")
         if self._session.scope is not None:
             self._session.scope.forget(connection)
         pool = self._session.deployment.opened

@@ -45,7 +45,7 @@ class CallOptions:
             ValueError: *timeout* is not a number above 0.
         """
         if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
-            raise ValueError(f"timeout is {timeout!r}; give it as seconds above 0")
+            raise ValueError(f"timeout must be a number of seconds above 0, not {timeout!r}")
         return CallOptions(
             decode=self.decode if decode_responses is None else decode_responses,
             timeout=self.timeout if timeout is None else timeout,
@@ -73,8 +73,8 @@ class Scope:
         """Raise `ClientEndedError` once the scope has ended."""
         if self.ended:
             message = (
-                "this Redis client was used after its request, or its `async with` block, had"
-                " ended; take a new one: `async with manager.client() as r:`"
+                "this Redis client was used after its request or `async with` block had ended;"
+                " take a new one: `async with manager.client() as r:`"
             )
             raise ClientEndedError(message, instance=self._instance)
 

@@ -67,14 +67,14 @@ def _places(found: Resolution) -> Iterator[str]:
 def _credentials(found: Resolution) -> Iterator[str]:
     if found.has("password") and found.has("password_file"):
         yield (
-            f"{found.named('password_file')} is set beside {found.named('password')}; "
+            f"{found.named('password_file')} and {found.named('password')} are both set; "
             "remove one of them"
         )
     if found.has("username") and not (found.has("password") or found.has("password_file")):
         yield (
             f"{found.named('username')} is set without a password; set "
             f"{found.variable('password')} or {found.variable('password_file')} too, "
-            "and write a password alone as :password@ in a URL"
+            "or, in a URL, write a password without a user as :password@"
         )
 
 
@@ -84,7 +84,7 @@ def limits(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
     yield from _reads(settings, found)
     if settings.topology == "cluster" and settings.db:
         yield (
-            f"{found.named('db')} is {settings.db}, but a cluster has database 0 alone; "
+            f"{found.named('db')} is {settings.db}, but a cluster has only database 0; "
             "set it to 0 or remove it"
         )
     health = settings.health
@@ -105,9 +105,7 @@ def _tls(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
         )
     for path in _TLS_FILES if not settings.tls.enabled else ():
         if found.has(path):
-            yield (
-                f"{found.named(path)} is set, but TLS is off; set {enabled}=true or remove the file"
-            )
+            yield f"{found.named(path)} is set, but TLS is off; set {enabled}=true or remove it"
 
 
 def _reads(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
@@ -118,7 +116,7 @@ def _reads(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
         if settings.topology == "standalone":
             fix = f"set {found.variable(f'{group}.nodes')} too, or remove it"
         else:
-            fix = f"set {canonical(found.prefix, f'{settings.topology}.reads')} in its place"
+            fix = f"set {canonical(found.prefix, f'{settings.topology}.reads')} instead"
         yield f"{found.named(path)} is {reads}, but the deployment is not {kind}; {fix}"
     if settings.sentinel.reads != "primary" and not settings.pipelining.enabled:
         yield (
@@ -138,7 +136,7 @@ def _unreadable(path: object) -> str | None:
     if not Path(path).is_file():
         return f"is {shown}, which is not a file"
     if not os.access(path, os.R_OK):
-        return f"is {shown}, which this process may not read"
+        return f"is {shown}, which this process is not allowed to read"
     return None
 
 
@@ -227,7 +225,7 @@ def _takes(info: FieldInfo) -> str:
         return f"{', '.join(first)} or {last}"
     kinds = {bool: "true or false", int: "a whole number", float: "a number of seconds"}
     accepted = (info.annotation, *get_args(info.annotation))
-    kind = next((text for kind, text in kinds.items() if kind in accepted), "a text")
+    kind = next((text for kind, text in kinds.items() if kind in accepted), "a string")
     return " ".join([kind, *_bounds(info)])
 
 

@@ -122,7 +122,7 @@ class Deployment(Generic[P]):
         """
         old = self.opened
         if old and not old.affinity.loop.is_closed() and old.state is not PoolState.CLOSED:
-            message = f"redis {self.instance!r} is open already; make one manager for each app"
+            message = f"redis {self.instance!r} is already open; make one manager for each app"
             raise RedisManagerError(message, instance=self.instance)
         try:
             await self._wait_started(self.start())
@@ -207,9 +207,9 @@ class Single(Deployment[Pool]):
 def not_started(instance: str) -> RedisNotStartedError:
     """Return the error for a manager whose lifespan never ran, with the fix for app and tests."""
     message = (
-        f"redis {instance!r} is not started: give the app its lifespan,"
-        " `FastAPI(lifespan=manager.lifespan)` or `manager.wrap(your_lifespan)`, and in tests run"
-        " the lifespan too: `with TestClient(app) as client:` or `async with manager:`; a mounted"
-        " sub-app's lifespan never runs, so give it to the outermost app"
+        f"redis {instance!r} is not started: pass its lifespan to the app,"
+        " `FastAPI(lifespan=manager.lifespan)` or `manager.wrap(your_lifespan)`; in tests, run the"
+        " lifespan too, `with TestClient(app) as client:` or `async with manager:`; the lifespan of"
+        " a mounted sub-app never runs, so pass it to the outermost app"
     )
     return RedisNotStartedError(message, instance=instance)

@@ -88,7 +88,7 @@ class Replica(Single):
         self._replica.leave()
         if pool.suspicion is Suspicion.SILENT:
             for link in self._links:
-                link.abort("the replica is silent")
+                link.abort("the replica does not answer")
 
     async def _watch_role(self, pool: Pool) -> None:
         health = self.settings.health

@@ -8,4 +8,4 @@ from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 from redis_manager_fastapi.web.dependencies import get_redis
 
 RedisClusterDep = Annotated[RedisCluster, Depends(get_redis)]
-"""A route parameter's type: `RedisDep` under the type that the client has with a Cluster."""
+"""A route parameter's type: `RedisDep`, typed as a `RedisCluster`."""

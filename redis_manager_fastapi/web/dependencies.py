@@ -52,7 +52,7 @@ RedisDep = Annotated[Redis, Depends(get_redis)]
 """A route parameter's type: `async def route(r: RedisDep)`."""
 
 RedisConnectionDep = Annotated[Redis, Depends(get_redis_connection, scope="function")]
-"""A route parameter's type: a client pinned to a connection that nobody else uses meanwhile."""
+"""A route parameter's type: a client pinned to one connection, which no other caller uses."""
 
 
 def _exit_stack(connection: HTTPConnection) -> AsyncExitStack:
@@ -61,5 +61,5 @@ def _exit_stack(connection: HTTPConnection) -> AsyncExitStack:
         return stack
     raise RedisManagerError(
         f"get_redis found no request exit stack under scope[{EXIT_STACK_KEY!r}]: use it as a"
-        " FastAPI dependency, and in plain Starlette `async with get_manager(request).client()`"
+        " FastAPI dependency; in plain Starlette, `async with get_manager(request).client()`"
     )

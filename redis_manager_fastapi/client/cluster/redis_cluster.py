@@ -215,7 +215,7 @@ class RedisCluster(redis.asyncio.RedisCluster):
             RedisUnavailableError: The keys' shard did not come back within grace.
             ReplyLostError: A write was sent and not answered; it may have run.
             CommandTimeoutError: The deadline passed.
-            redis.ResponseError: The command is wrong, in the server's words.
+            redis.ResponseError: The server rejected the command, for the reason in its text.
         """
         self.session.check()
         command = ONE_KEY.get(args[0])
@@ -437,7 +437,7 @@ class RedisCluster(redis.asyncio.RedisCluster):
         return ClusterPipeline(self, transaction)  # type: ignore[abstract]
 
     def pubsub(self, *args: Any, **kwargs: Any) -> ClusterPubSub:
-        """Return redis-py's `ClusterPubSub` on connections of its own; arguments are redis-py's."""
+        """Return redis-py's `ClusterPubSub` on dedicated connections; arguments are redis-py's."""
         return ClusterPubSub(self, *args, **kwargs)
 
 

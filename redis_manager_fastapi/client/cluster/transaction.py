@@ -90,7 +90,7 @@ class OneSlotTransaction(AbstractStrategy):
 
         async def attempt(node: Node, asking: bool) -> Any:
             if asking:
-                raise TryAgainError("a key under migration cannot be watched")
+                raise TryAgainError("a key that is moving to another node cannot be watched")
             pipe = self._client.on(node).pipeline()
             try:
                 reply = await pipe.execute_command(*args, **options)
