@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from redis_manager_fastapi.testing import RedisServer
-from tests.servers import PROMPT
+from tests.kit.servers import PROMPT
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from redis_manager_fastapi.testing import RedisServer
-from tests.web.serving import PATIENCE, Site, environment, eventually, server_process
+from tests.kit.serving import PATIENCE, Site, environment, server_process
+from tests.kit.waiting import eventually
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -80,7 +81,7 @@ async def test_own_lifespan(redis_url: str) -> None:
         async def counted() -> bool:
             return int((await site.http.get("/seconds")).text) > 0
 
-        await eventually(counted)
+        await eventually(counted, PATIENCE)
 
 
 async def test_dedicated(redis_url: str, redis_server: RedisServer) -> None:

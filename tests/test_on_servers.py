@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from redis_manager_fastapi.testing.binary import VARIABLE, server_binary
-from tests import on_servers
-from tests.servers import reason
-from tests.web.serving import environment
+from tests.kit import on_servers
+from tests.kit.servers import reason
+from tests.kit.serving import environment
 
 SUITE = """
 import os, pathlib, pytest

@@ -56,7 +56,7 @@ class DedicatedConnection(AbortableConnection):
     @property
     def parse_error(self) -> Callable[[str], Exception]:
         """What makes redis-py's exception of a server's error line."""
-        # redis-py 8.1: `_parser`; tests/commands/test_private_names.py fails when it goes away.
+        # redis-py 8.1: `_parser`; tests/client/test_private_names.py fails when it goes away.
         return cast(Callable[[str], Exception], self._parser.parse_error)
 
     @property

@@ -16,7 +16,7 @@ class AbortableConnection(AbstractConnection):
     def transport(self) -> asyncio.Transport:
         """The socket's transport; only while the connection is connected."""
         # redis-py 8.1: `_writer` is the connection's StreamWriter, `_close()` forgets it;
-        # tests/commands/test_private_names.py fails when one of them goes away.
+        # tests/client/test_private_names.py fails when one of them goes away.
         if self._writer is None:
             raise RuntimeError("the connection is not connected")
         return cast(asyncio.Transport, self._writer.transport)

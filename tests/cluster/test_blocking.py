@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
-from tests.cluster.clusters import keys_in, opened
-from tests.managers import until
+from tests.kit.clusters import keys_in, opened
+from tests.kit.waiting import until
 
 SLOT = 7
 Disturbance = Callable[[ClusterDeployment], Any]

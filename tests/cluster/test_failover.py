@@ -13,16 +13,10 @@ from redis_manager_fastapi import (
     ReplyLostError,
 )
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.cluster.clusters import (
-    PATIENT,
-    node_at,
-    opened,
-    shard_keys,
-    stats_of,
-)
-from tests.load import Outcomes, assert_counted_at_most_once, count, counter, read, steady_load
-from tests.managers import until
-from tests.servers import needs
+from tests.kit.clusters import PATIENT, node_at, opened, shard_keys, stats_of
+from tests.kit.load import Outcomes, assert_counted_at_most_once, count, counter, read, steady_load
+from tests.kit.servers import needs
+from tests.kit.waiting import until
 
 ALLOWED = {RedisUnavailableError, ReplyLostError}
 

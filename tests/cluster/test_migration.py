@@ -15,10 +15,10 @@ from redis_manager_fastapi.testing.cluster import (
     move_slot,
     node_id,
 )
-from tests.cluster.clusters import PATIENT, keys_in, node_at, opened, ports_of
-from tests.load import Outcomes, count, counter, read, steady_load
-from tests.managers import until
-from tests.servers import has, needs
+from tests.kit.clusters import PATIENT, keys_in, node_at, opened, ports_of
+from tests.kit.load import Outcomes, count, counter, read, steady_load
+from tests.kit.servers import has, needs
+from tests.kit.waiting import until
 
 MOVED_SLOTS = int(os.environ.get("MOVED_SLOTS", "100"))
 

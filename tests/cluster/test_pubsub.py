@@ -7,8 +7,8 @@ import pytest
 
 from redis_manager_fastapi import PoolClosedError
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
-from tests.cluster.clusters import PATIENT, keys_in, opened
-from tests.servers import needs
+from tests.kit.clusters import PATIENT, keys_in, opened
+from tests.kit.servers import needs
 
 
 async def until_heard(manager: Any, subscription: Any, message: str) -> None:

@@ -7,8 +7,8 @@ import pytest
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, node_id
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.cluster.clusters import cluster_of, node_at, opened
-from tests.managers import until
+from tests.kit.clusters import cluster_of, node_at, opened
+from tests.kit.waiting import until
 
 
 @pytest.mark.parametrize(("reads", "replicas"), [("replica", {1}), ("any", {0, 1})])

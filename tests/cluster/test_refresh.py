@@ -7,9 +7,9 @@ import pytest
 from redis_manager_fastapi import RedisManager, RedisPermissionError
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.cluster.clusters import cluster_of, opened
-from tests.managers import until
-from tests.servers import needs
+from tests.kit.clusters import cluster_of, opened
+from tests.kit.servers import needs
+from tests.kit.waiting import until
 
 RIGHTS = ("on", ">secret", "~*", "+ping", "+get", "+set")
 

@@ -12,11 +12,9 @@ from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.testing import FaultProxy
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot, primaries_by
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.cluster.clusters import cluster_of, keys_in, opened, shard_keys
-from tests.faults.test_credentials import CERTIFICATES
-from tests.faults.trial import eventually
-from tests.managers import until
-from tests.servers import needs
+from tests.kit.clusters import cluster_of, keys_in, opened, shard_keys
+from tests.kit.servers import CERTIFICATES, needs
+from tests.kit.waiting import eventually, until
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ from redis_manager_fastapi import RedisCluster, RedisManager, RedisUnavailableEr
 from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, slots_by
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.cluster.clusters import cluster_of, opened
-from tests.faults.trial import eventually
-from tests.managers import until
-from tests.servers import needs
+from tests.kit.clusters import cluster_of, opened
+from tests.kit.servers import needs
+from tests.kit.waiting import eventually, until
 
 KEY = "key"
 SLOT = slot_of(KEY)

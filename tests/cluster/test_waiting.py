@@ -12,8 +12,8 @@ from redis_manager_fastapi import (
     TooManyWaitersError,
 )
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.cluster.clusters import opened
-from tests.managers import until
+from tests.kit.clusters import opened
+from tests.kit.waiting import until
 
 
 async def test_no_more_callers_than_allowed_wait_for_the_map(

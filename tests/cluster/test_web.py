@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from redis_manager_fastapi import PoolState, RedisDep, RedisManager, health_router
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.cluster.clusters import keys_in
-from tests.managers import until
+from tests.kit.clusters import keys_in
+from tests.kit.waiting import until
 
 
 def app_on(manager: RedisManager) -> FastAPI:

@@ -7,10 +7,7 @@ from typing import Any
 import pytest
 
 from redis_manager_fastapi.testing import RedisServer
-from tests.servers import PROMPT
-
-DURABLE: dict[str, str | int] = {"appendonly": "yes", "appendfsync": "no", **PROMPT}
-"""Written before each reply: what callers were told has run survives a kill of the process."""
+from tests.kit.servers import DURABLE
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,11 @@ import pytest
 
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.cancelling import MOMENTS, OPERATIONS, Operation, lease, storm
-from tests.faults.invariants import QUICK, upheld
-from tests.faults.stepping import Moment, Stepper
-from tests.managers import assert_at_rest, block, open_descriptors, pool_of, until
+from tests.kit.cancelling import MOMENTS, OPERATIONS, Operation, lease, storm
+from tests.kit.invariants import QUICK, upheld
+from tests.kit.managers import assert_at_rest, block, open_descriptors, pool_of
+from tests.kit.stepping import Moment, Stepper
+from tests.kit.waiting import until
 
 ENOUGH = 500  # awaits, far beyond the longest operation
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from redis_manager_fastapi.testing import RedisServer
-from tests.faults import chaos
+from tests.kit import chaos
 
 SECONDS = 11.0
 

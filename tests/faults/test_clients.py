@@ -5,10 +5,10 @@ from typing import Any
 
 from redis_manager_fastapi import ReplyLostError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.invariants import upheld
-from tests.faults.trial import SLACK
-from tests.managers import until
-from tests.servers import needs
+from tests.kit.invariants import upheld
+from tests.kit.servers import needs
+from tests.kit.trial import SLACK
+from tests.kit.waiting import until
 
 KILL = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 

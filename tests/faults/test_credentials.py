@@ -21,13 +21,13 @@ from redis_manager_fastapi import (
     RedisUnavailableError,
 )
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.invariants import QUICK, upheld
-from tests.faults.trial import Trial
-from tests.managers import until, until_state
-from tests.servers import has, needs
+from tests.kit.invariants import QUICK, upheld
+from tests.kit.managers import until_state
+from tests.kit.servers import CERTIFICATES, has, needs
+from tests.kit.trial import Trial
+from tests.kit.waiting import until
 
 # Of two authorities of their own, good until 2120 but for the one that expired in 2020.
-CERTIFICATES = Path(__file__).parent / "certificates"
 ACL = needs("ACL", redis="6.0")
 WRONG_PASSWORD = "WRONGPASS" if has(redis="6.0") else "refused the credentials"
 

@@ -9,9 +9,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from redis_manager_fastapi import PoolState, RedisUnavailableError, ReplyLostError
 from redis_manager_fastapi.testing import RedisServer
-from tests.faults.invariants import upheld
-from tests.faults.trial import SLACK
-from tests.managers import until, until_state
+from tests.kit.invariants import upheld
+from tests.kit.managers import until_state
+from tests.kit.trial import SLACK
+from tests.kit.waiting import until
 
 AT_ONCE = 0.005
 BULK = b"x" * 60_000  # as much as shares a connection; a hundred of them fill the socket

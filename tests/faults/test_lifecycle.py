@@ -17,9 +17,10 @@ from redis_manager_fastapi import (
     RedisUnavailableError,
 )
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.invariants import QUICK, upheld
-from tests.faults.trial import SLACK
-from tests.managers import open_descriptors, until
+from tests.kit.invariants import QUICK, upheld
+from tests.kit.managers import open_descriptors
+from tests.kit.trial import SLACK
+from tests.kit.waiting import until
 
 
 async def connections(server: RedisServer) -> int:

@@ -6,10 +6,11 @@ from typing import Any
 from redis_manager_fastapi import PoolTimeoutError, TooManyWaitersError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.testing import RedisServer
-from tests.faults.invariants import upheld
-from tests.faults.stepping import Stepper
-from tests.faults.trial import SLACK
-from tests.managers import block, until
+from tests.kit.invariants import upheld
+from tests.kit.managers import block
+from tests.kit.stepping import Stepper
+from tests.kit.trial import SLACK
+from tests.kit.waiting import until
 
 
 async def test_exhausted(

@@ -8,7 +8,7 @@ import pytest
 
 from redis_manager_fastapi.observe.events import Event, StateChanged
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.invariants import upheld
+from tests.kit.invariants import upheld
 
 
 @pytest.mark.parametrize(

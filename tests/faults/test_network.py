@@ -10,10 +10,10 @@ import pytest
 
 from redis_manager_fastapi import CommandTimeoutError, RedisManager, RedisUnavailableError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.invariants import QUICK, upheld
-from tests.faults.lag import TICK
-from tests.faults.trial import SLACK, eventually
-from tests.managers import until
+from tests.kit.invariants import QUICK, upheld
+from tests.kit.lag import TICK
+from tests.kit.trial import SLACK
+from tests.kit.waiting import eventually, until
 
 SEED = 9
 OFFSETS = 10

@@ -7,9 +7,9 @@ from redis.exceptions import WatchError
 
 from redis_manager_fastapi import RedisUnavailableError, ReplyLostError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.invariants import QUICK, upheld
-from tests.faults.trial import Trial
-from tests.managers import until
+from tests.kit.invariants import QUICK, upheld
+from tests.kit.trial import Trial
+from tests.kit.waiting import until
 
 # Heartbeats would count among the bytes.
 STILL = {"health": {**QUICK["health"], "interval": 30.0}}

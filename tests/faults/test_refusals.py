@@ -8,10 +8,11 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, Respon
 
 from redis_manager_fastapi import PoolState, RedisUnavailableError, ReplyLostError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.invariants import QUICK, upheld
-from tests.faults.trial import Trial, eventually, is_busy
-from tests.managers import until, until_state
-from tests.servers import has
+from tests.kit.invariants import QUICK, upheld
+from tests.kit.managers import until_state
+from tests.kit.servers import has, is_busy
+from tests.kit.trial import Trial
+from tests.kit.waiting import eventually, until
 
 NOBODY = ("127.0.0.1", 1)
 SLOW_TO_LOAD: dict[str, Any] = {"rdbcompression": "no"}

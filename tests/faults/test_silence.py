@@ -15,9 +15,10 @@ from redis_manager_fastapi import (
     ReplyLostError,
 )
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.invariants import upheld
-from tests.faults.trial import SLACK
-from tests.managers import open_descriptors, until, until_state
+from tests.kit.invariants import upheld
+from tests.kit.managers import open_descriptors, until_state
+from tests.kit.trial import SLACK
+from tests.kit.waiting import until
 
 AT_ONCE = 0.005
 DEFAULTS: dict[str, Any] = {

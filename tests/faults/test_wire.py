@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from redis_manager_fastapi import CommandTimeoutError, ReplyLostError
-from tests.faults.fake_server import FakeServer
-from tests.faults.invariants import upheld
-from tests.managers import until
+from tests.kit.fake_server import FakeServer
+from tests.kit.invariants import upheld
+from tests.kit.waiting import until
 
 SPOILT = {
     "garbage": b"\x00\xff what is this\r\n",
@@ -43,7 +43,7 @@ async def test_broken_reply_to_a_write(
     """Row 12: the write is reported as lost, and the next caller gets its own reply."""
     async with upheld(fake_server, bystander, **wire_mode) as trial:
         assert await trial.block() is None
-        fake_server.spoil = spoilt
+        fake_server.replies = [spoilt]
         error = await trial.write()
 
         if spoilt != SPOILT["too-short"]:  # hiredis takes its first byte for the reply
@@ -57,7 +57,7 @@ async def test_broken_reply_to_a_read(
 ) -> None:
     """Row 12: a read is sent again on another connection."""
     async with upheld(fake_server, bystander, **wire_mode) as trial:
-        fake_server.spoil = spoilt
+        fake_server.replies = [spoilt]
 
         assert await trial.read() is None
 
@@ -67,7 +67,7 @@ async def test_a_reply_too_many(
 ) -> None:
     """Row 12: an unexpected reply does not go to the next caller."""
     async with upheld(fake_server, bystander, **wire_mode) as trial:
-        fake_server.spoil = b":1\r\n$5\r\nstray\r\n"
+        fake_server.replies = [b":1\r\n$5\r\nstray\r\n"]
 
         assert await trial.write() is None
         assert await trial.readers(10) == []
@@ -79,9 +79,9 @@ async def test_truncated_reply_and_the_end(
     """Row 12: half a reply is none: the write is reported as lost, the read is sent again."""
     async with upheld(fake_server, bystander, **wire_mode) as trial:
         fake_server.hang_up = True
-        fake_server.spoil = b"$11\r\nhello"
+        fake_server.replies = [b"$11\r\nhello"]
         assert type(await trial.write()) is ReplyLostError
-        fake_server.spoil = b"$11\r\nhello"
+        fake_server.replies = [b"$11\r\nhello"]
         assert await trial.read() is None
 
 
@@ -90,7 +90,7 @@ async def test_truncated_reply_and_silence(
 ) -> None:
     """Row 12: the rest of a reply never comes: the call ends at T_cmd, the connection is closed."""
     async with upheld(fake_server, bystander, **wire_mode) as trial:
-        fake_server.spoil = b"$100000\r\nhello"
+        fake_server.replies = [b"$100000\r\nhello"]
         error = await trial.write()
 
         assert type(error) in (CommandTimeoutError, ReplyLostError)

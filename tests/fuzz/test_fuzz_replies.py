@@ -20,7 +20,7 @@ from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.servers import needs
+from tests.kit.servers import needs
 
 REPLIES = int(os.environ.get("FUZZ_REPLIES", "10000"))
 SEED = int(os.environ.get("FUZZ_SEED") or random.SystemRandom().randrange(2**32))

@@ -14,7 +14,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.servers import has, needs
+from tests.kit.servers import has, needs
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from tests.servers import needs
+from tests.kit.servers import needs
 
 from .stage import Client, caught, scenario
 

@@ -10,7 +10,7 @@ import redis.asyncio
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.servers import needs
+from tests.kit.servers import needs
 
 from . import scenarios, transaction_scenarios
 from .conftest import RESP3, Pair, Variant

@@ -18,8 +18,9 @@ from redis_manager_fastapi import (
     TooManyWaitersError,
 )
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.managers import assert_at_rest, open_descriptors, opened, pool_of, until, until_state
-from tests.pool.leasing import acquire, release, waited
+from tests.kit.leasing import acquire, release, waited
+from tests.kit.managers import assert_at_rest, open_descriptors, opened, pool_of, until_state
+from tests.kit.waiting import until
 
 
 async def test_dropped_leases_do_not_wear_the_pool_out(redis_url: str) -> None:

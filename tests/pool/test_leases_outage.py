@@ -15,9 +15,9 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
-from tests.faults.trial import eventually
-from tests.managers import opened, pool_of, until, until_state
-from tests.pool.leasing import acquire, release
+from tests.kit.leasing import acquire, release
+from tests.kit.managers import opened, pool_of, until_state
+from tests.kit.waiting import eventually, until
 
 
 async def subscribers(server: RedisServer, channel: str) -> int:

@@ -14,9 +14,10 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.managers import opened, pool_of, until
-from tests.pool.wire import fake_server
-from tests.servers import needs
+from tests.kit.fake_server import FakeServer
+from tests.kit.managers import opened, pool_of
+from tests.kit.servers import needs
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("pipelining")
 
@@ -221,7 +222,7 @@ async def test_writes_are_held_back_while_the_server_does_not_read(
 )
 async def test_bytes_that_nobody_asked_for_never_reach_a_caller(stray: bytes) -> None:
     """The connection is discarded, and the next command is right."""
-    async with fake_server() as fake, opened(f"redis://127.0.0.1:{fake.port}") as manager:
+    async with FakeServer() as fake, opened(fake.url) as manager:
         link = pool_of(manager).links[0]
         fake.connections[-1].write(stray)
         if stray.startswith(b"*"):
@@ -234,7 +235,7 @@ async def test_bytes_that_nobody_asked_for_never_reach_a_caller(stray: bytes) ->
 
 @pytest.mark.parametrize("broken", [b"garbage\r\n", b"$-7\r\n", b":notanumber\r\n", b"!\r\n"])
 async def test_a_reply_that_cannot_be_parsed_discards_the_connection(broken: bytes) -> None:
-    async with fake_server() as fake, opened(f"redis://127.0.0.1:{fake.port}") as manager:
+    async with FakeServer() as fake, opened(fake.url) as manager:
         fake.replies.append(broken)
         with pytest.raises(ReplyLostError):
             await manager.redis.incr("counter")
@@ -243,7 +244,7 @@ async def test_a_reply_that_cannot_be_parsed_discards_the_connection(broken: byt
 
 
 async def test_a_read_whose_reply_was_garbled_is_sent_again_once() -> None:
-    async with fake_server() as fake, opened(f"redis://127.0.0.1:{fake.port}") as manager:
+    async with FakeServer() as fake, opened(fake.url) as manager:
         fake.replies += [b"garbage\r\n"]
         assert await manager.redis.get("key") == "key"
 
@@ -254,8 +255,8 @@ async def test_a_read_whose_reply_was_garbled_is_sent_again_once() -> None:
 
 async def test_push_frames_take_no_place_in_the_queue() -> None:
     async with (
-        fake_server() as fake,
-        opened(f"redis://127.0.0.1:{fake.port}", protocol=3) as manager,
+        FakeServer() as fake,
+        opened(fake.url, protocol=3) as manager,
     ):
         push = b">2\r\n+invalidate\r\n*1\r\n+key\r\n"
         fake.connections[-1].write(push)

@@ -1,8 +1,9 @@
 """What one holder of a dedicated connection leaves to the next: nothing."""
 
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.managers import opened, until
-from tests.pool.leasing import acquire, release, unread, waited
+from tests.kit.leasing import acquire, release, unread, waited
+from tests.kit.managers import opened
+from tests.kit.waiting import until
 
 
 async def test_unread_data_never_reaches_the_next_lease(redis_url: str) -> None:

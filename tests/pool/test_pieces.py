@@ -7,7 +7,7 @@ from typing import Any
 
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.pool.dedicated import PIECE
-from tests.managers import opened, pool_of
+from tests.kit.managers import opened, pool_of
 
 LARGE = 8 * 1024 * 1024
 

@@ -15,7 +15,7 @@ from redis_manager_fastapi import RedisManager, RedisUnavailableError
 from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.testing import RedisServer
-from tests.servers import needs
+from tests.kit.servers import needs
 
 SECRET = "hunter2"
 SetEnvironment = Callable[..., None]

@@ -9,8 +9,8 @@ from redis_manager_fastapi import PoolState
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.faults.trial import eventually
-from tests.managers import opened, pool_of, until, until_state
+from tests.kit.managers import opened, pool_of, until_state
+from tests.kit.waiting import eventually, until
 
 HEALTH = {"interval": 0.1, "timeout": 0.1, "backoff_cap": 0.2}
 PATIENT = {"timeout": {"connect": 30.0, "command": 30.0}, "outage": {"grace": 30.0}}

@@ -18,7 +18,8 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.managers import opened, pool_of, until, until_state
+from tests.kit.managers import opened, pool_of, until_state
+from tests.kit.waiting import until
 
 SHARED = {"enabled": True}
 

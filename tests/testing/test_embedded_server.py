@@ -18,8 +18,9 @@ from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.testing import RedisServer, ports, server, server_binary
 from redis_manager_fastapi.testing.binary import VARIABLE, server_version
 from redis_manager_fastapi.testing.ports import CLUSTER_BUS
-
-from .wire import DEADLINE, TICK, eventually, exists, open_descriptors, wire
+from tests.kit.managers import open_descriptors
+from tests.kit.waiting import DEADLINE, TICK, eventually
+from tests.kit.wire import exists, wire
 
 ORPHAN = """
 import asyncio, os, signal

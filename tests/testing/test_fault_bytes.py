@@ -7,8 +7,8 @@ import pytest
 
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from redis_manager_fastapi.testing.proxy_process.flow import DIRECTIONS, Direction
-
-from .wire import INCR, PONG, TICK, counter, ends, eventually, wire
+from tests.kit.waiting import TICK, eventually
+from tests.kit.wire import INCR, PONG, counter, ends, wire
 
 
 class TestBlackHole:

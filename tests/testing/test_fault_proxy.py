@@ -7,16 +7,17 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 from redis_manager_fastapi.testing import FaultProxy, ProxyStats, RedisServer
+from tests.kit.managers import open_descriptors
+from tests.kit.servers import CERTIFICATES
+from tests.kit.waiting import DEADLINE, eventually
+from tests.kit.wire import INCR, PONG, counter, ends, wire
 
-from .wire import DEADLINE, INCR, PONG, counter, ends, eventually, open_descriptors, wire
-
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
+CERTIFICATE = CERTIFICATES / "localhost.pem"
 
 
 @asynccontextmanager

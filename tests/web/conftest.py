@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from redis_manager_fastapi.testing import RedisServer
-
-from .serving import Serve, Site, environment, serving
+from tests.kit.serving import Serve, Site, environment, serving
 
 
 @pytest.fixture(autouse=True)

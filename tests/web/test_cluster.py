@@ -7,8 +7,7 @@ from fastapi import FastAPI
 
 from redis_manager_fastapi import RedisDep, RedisManager, health_router
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-
-from .serving import Serve
+from tests.kit.serving import Serve
 
 KEYS = [f"key{number}" for number in range(30)]
 

@@ -21,8 +21,7 @@ from redis_manager_fastapi import (
     get_redis_manager,
 )
 from redis_manager_fastapi.testing import RedisServer
-
-from .serving import Serve
+from tests.kit.serving import Serve
 
 
 async def hit(r: RedisDep) -> int:

@@ -7,8 +7,7 @@ from fastapi import FastAPI
 
 from redis_manager_fastapi import RedisManager, RedisSettings, health_router
 from redis_manager_fastapi.testing import RedisServer
-
-from .serving import Serve
+from tests.kit.serving import Serve
 
 
 def health_app(manager: RedisManager) -> FastAPI:

@@ -7,20 +7,17 @@ import time
 from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import pytest
 
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-
-from .serving import environment, server_process
+from tests.kit.serving import ROOT, environment, server_process
 
 RATE = 150
 GRACE = 2.0
 AT_ONCE = 0.005
 RECOVERY = 0.5  # the backoff's cap: an attempt begins at least that often, whatever hangs
-HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Load:
 
 async def generate(url: str, seconds: float) -> Load:
     """Run the load generator to its end."""
-    command = (sys.executable, str(HERE / "load.py"), url, str(RATE), str(seconds))
+    command = (sys.executable, "-m", "tests.kit.http_load", url, str(RATE), str(seconds))
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
     output, _ = await process.communicate()
     return Load(json.loads(output))
@@ -90,7 +87,9 @@ async def outage(
     """Put the service under load and take Redis away meanwhile; return when it was away."""
     env = environment(REDIS_URL=url)
     arguments = ("--log-level", "info", "--no-access-log")
-    async with server_process("service:app", *arguments, directory=HERE, env=env) as service:
+    async with server_process(
+        "tests.kit.service:app", *arguments, directory=ROOT, env=env
+    ) as service:
         load = asyncio.create_task(generate(await service.url(), seconds))
         await asyncio.sleep(1.5)
         gone = time.monotonic()

@@ -20,8 +20,7 @@ from redis_manager_fastapi import (
     health_router,
 )
 from redis_manager_fastapi.testing import RedisServer
-
-from .serving import Serve, StartError
+from tests.kit.serving import Serve, StartError
 
 
 def app_without_lifespan() -> FastAPI:

@@ -11,9 +11,8 @@ from fastapi import FastAPI
 
 from redis_manager_fastapi import RedisDep, RedisManager, health_router
 from redis_manager_fastapi.testing import RedisServer
-from tests.servers import needs
-
-from .serving import Serve, Site
+from tests.kit.servers import needs
+from tests.kit.serving import Serve, Site
 
 DETECTION = 1.0
 RECOVERY = 1.0

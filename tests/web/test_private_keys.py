@@ -11,8 +11,7 @@ from starlette.routing import Route
 
 from redis_manager_fastapi.web.dependencies import EXIT_STACK_KEY
 from redis_manager_fastapi.web.responses import HANDLERS_KEY
-
-from .serving import Serve
+from tests.kit.serving import Serve
 
 
 class FailureError(Exception):

@@ -13,9 +13,9 @@ from starlette.responses import StreamingResponse
 
 from redis_manager_fastapi import ClientEndedError, Redis, RedisDep, RedisManager
 from redis_manager_fastapi.testing import RedisServer
-from tests.managers import block
-
-from .serving import TICK, Serve, Site, clients_fall_to, eventually, serving
+from tests.kit.managers import block
+from tests.kit.serving import PATIENCE, Serve, Site, clients_fall_to, serving
+from tests.kit.waiting import TICK, until
 
 MANY = 1000
 
@@ -196,7 +196,7 @@ async def test_client_that_disconnects_leaves_nothing_behind(
     site = await serve(app)
     for _ in range(3):
         await disconnected(site, path, entered)
-    await eventually(lambda: manager.stats().clients == 0)
+    await until(lambda: manager.stats().clients == 0, PATIENCE)
 
     assert manager.stats().leased == 0
     assert warnings(caplog) == []

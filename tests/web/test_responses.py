@@ -28,8 +28,7 @@ from redis_manager_fastapi import (
     TooManyWaitersError,
 )
 from redis_manager_fastapi.testing import RedisServer
-
-from .serving import Serve, Site
+from tests.kit.serving import Serve, Site
 
 CLASSES: dict[str, type[RedisManagerError]] = {
     cls.code: cls

@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,16 +13,16 @@ from fastapi import FastAPI
 
 from redis_manager_fastapi import RedisDep, RedisManager
 from redis_manager_fastapi.testing import RedisServer
-
-from .serving import (
+from tests.kit.serving import (
     PATIENCE,
+    ROOT,
     Serve,
     ServerProcess,
     clients_fall_to,
     environment,
-    eventually,
     server_process,
 )
+from tests.kit.waiting import eventually, until
 
 COMMAND = 2.0
 DRAIN = 1.0
@@ -47,7 +46,7 @@ async def test_drain_lets_running_work_finish(
     manager = RedisManager(url=redis_url)
     site = await serve(waiting_app(manager))
     request = asyncio.create_task(site.http.get("/wait"))
-    await eventually(lambda: manager.stats().leased == 1)
+    await until(lambda: manager.stats().leased == 1, PATIENCE)
     closing = asyncio.create_task(manager.aclose())
     await asyncio.sleep(0)
     refused = await site.http.get("/wait")
@@ -65,7 +64,7 @@ async def test_drain_is_bounded(serve: Serve, redis_url: str) -> None:
     manager = RedisManager(url=redis_url, shutdown={"drain": 0.3})
     site = await serve(waiting_app(manager))
     request = asyncio.create_task(site.http.get("/wait"))
-    await eventually(lambda: manager.stats().leased == 1)
+    await until(lambda: manager.stats().leased == 1, PATIENCE)
     began = time.monotonic()
     await manager.aclose()
     took = time.monotonic() - began
@@ -82,9 +81,7 @@ async def service(
     """Run the service in a process of its own, with a client on it."""
     env = environment(REDIS_URL=url, REDIS_SHUTDOWN__DRAIN=str(DRAIN))
     async with (
-        server_process(
-            "service:app", *arguments, directory=Path(__file__).parent, env=env
-        ) as server,
+        server_process("tests.kit.service:app", *arguments, directory=ROOT, env=env) as server,
         httpx.AsyncClient(base_url=await server.url(), timeout=PATIENCE) as http,
     ):
         yield server, http
@@ -104,7 +101,7 @@ async def test_sigterm_while_redis_hangs(
         redis_server.pause()
         paths = ["/hits/a"] * 20 + ["/wait/queue"] * 5
         requests = [asyncio.create_task(http.get(path)) for path in paths]
-        await eventually(lambda: arrived(http, len(paths)))
+        await eventually(lambda: arrived(http, len(paths)), PATIENCE)
         began = time.monotonic()
         for _ in range(signals):
             server.signal(signal.SIGTERM)
@@ -143,7 +140,7 @@ async def test_endless_command_ends_with_uvicorn_s_own_limit(
     """`BLPOP 0` on a server that is well is cut by `--timeout-graceful-shutdown`."""
     async with service(redis_url, "--timeout-graceful-shutdown", "1") as (server, http):
         request = asyncio.create_task(http.get("/wait/queue"))
-        await eventually(lambda: somebody_waits(redis_server))
+        await eventually(lambda: somebody_waits(redis_server), PATIENCE)
         began = time.monotonic()
         server.signal(signal.SIGTERM)
         await server.ended()

@@ -20,9 +20,8 @@ from redis_manager_fastapi import (
     get_redis,
 )
 from redis_manager_fastapi.testing import RedisServer
-from tests.managers import until_state
-
-from .serving import Serve
+from tests.kit.managers import until_state
+from tests.kit.serving import Serve
 
 
 async def hits(request: Request) -> PlainTextResponse:

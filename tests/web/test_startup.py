@@ -8,8 +8,7 @@ from fastapi import FastAPI
 
 from redis_manager_fastapi import Event, ProbeFailed, RedisDep, RedisManager, health_router
 from redis_manager_fastapi.testing import RedisServer
-
-from .serving import Serve, StartError
+from tests.kit.serving import Serve, StartError
 
 CONNECT = 0.3
 SLACK = 1.0  # uvicorn's own start and end, on a busy machine

@@ -7,10 +7,10 @@ import random
 from typing import Any
 
 from redis_manager_fastapi.testing import RedisServer
-from tests.faults import chaos
-from tests.faults.cancelling import storm
-from tests.faults.conftest import DURABLE
-from tests.faults.invariants import upheld
+from tests.kit import chaos
+from tests.kit.cancelling import storm
+from tests.kit.invariants import upheld
+from tests.kit.servers import DURABLE
 
 _ROUND = 60.0
 _MODES = {"shared": True, "dedicated": False}

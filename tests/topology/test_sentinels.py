@@ -1,7 +1,6 @@
 """The Sentinels themselves: down, hung, back again, with credentials and TLS of their own."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +8,9 @@ import pytest
 from redis_manager_fastapi import PoolState, RedisAuthError, RedisManager, RedisUnavailableError
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
-from tests.managers import opened, until, until_state
-from tests.servers import needs
+from tests.kit.managers import opened, until_state
+from tests.kit.servers import CERTIFICATES, needs
+from tests.kit.waiting import until
 
 SLACK = 0.05
 
@@ -104,7 +104,7 @@ async def test_sentinels_have_a_password_of_their_own() -> None:
 
 
 async def test_sentinels_have_tls_of_their_own(deployment: SentinelDeployment) -> None:
-    certificate = Path(__file__).parents[1] / "testing" / "localhost.pem"
+    certificate = CERTIFICATES / "localhost.pem"
     sentinel = deployment.sentinels[0]
     async with FaultProxy(sentinel.host, sentinel.port, cert_file=certificate) as proxy:
         url = f"redis+sentinel://{proxy.host}:{proxy.port}/0/{deployment.service}"

@@ -18,7 +18,7 @@ from redis_manager_fastapi.commands.sharing import (
 )
 from redis_manager_fastapi.commands.table import READS, WRITES
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.servers import needs
+from tests.kit.servers import needs
 
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "redis_manager_fastapi/commands/table.py").read_text()

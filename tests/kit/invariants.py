@@ -22,9 +22,10 @@ from redis.asyncio import Redis
 from redis_manager_fastapi import PoolState, RedisManager
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.lag import TICK, LagMeter
-from tests.faults.trial import SLACK, Trial
-from tests.managers import assert_at_rest, open_descriptors, pool_of, until
+from tests.kit.lag import TICK, LagMeter
+from tests.kit.managers import assert_at_rest, open_descriptors, pool_of
+from tests.kit.trial import SLACK, Trial
+from tests.kit.waiting import until
 
 # Limits short enough to see every bound passed in a second or two.
 QUICK: Mapping[str, Any] = {

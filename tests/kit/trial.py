@@ -9,33 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from redis_manager_fastapi import RedisManager, RedisManagerError
 from redis_manager_fastapi.client.redis import Redis
-from redis_manager_fastapi.testing import RedisServer
-from tests.faults.lag import TICK, LagMeter
-from tests.managers import block
+from tests.kit.lag import TICK, LagMeter
+from tests.kit.managers import block
 
 SLACK = 0.05
-
-
-async def eventually(holds: Callable[[], Awaitable[bool]], timeout: float = 5.0) -> None:
-    """Wait for what another process does and nobody announces."""
-    async with asyncio.timeout(timeout):
-        while True:
-            if await holds():
-                return
-            await asyncio.sleep(TICK)
-
-
-async def is_busy(server: RedisServer) -> bool:
-    """Whether a script has run for longer than the server lets others wait."""
-    try:
-        await server.command("PING")
-    except ResponseError as error:
-        return str(error).startswith("BUSY")
-    return False
 
 
 @dataclass(frozen=True, slots=True)

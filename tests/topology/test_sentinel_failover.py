@@ -15,8 +15,9 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.load import assert_counted_at_most_once, count, read, steady_load
-from tests.managers import opened, pool_of, until, until_state
+from tests.kit.load import assert_counted_at_most_once, count, read, steady_load
+from tests.kit.managers import opened, pool_of, until_state
+from tests.kit.waiting import until
 
 KEYS = [f"key:{number}" for number in range(20)]
 PATIENT: dict[str, Any] = {

@@ -9,7 +9,7 @@ import pytest
 from redis_manager_fastapi import CommandTimeoutError, PoolTimeoutError, RedisManager
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
-from tests.managers import until
+from tests.kit.waiting import until
 
 SHORT, LONG = 0.15, 5.0
 BLOCK = 300  # milliseconds

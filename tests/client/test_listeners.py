@@ -15,9 +15,8 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
-from tests.faults.trial import eventually, is_busy
-from tests.managers import until
-from tests.servers import needs
+from tests.kit.servers import is_busy, needs
+from tests.kit.waiting import eventually, until
 
 Listen = Callable[[Redis], Awaitable[None]]
 

@@ -18,9 +18,9 @@ from redis.exceptions import ExecAbortError, OutOfMemoryError
 from redis_manager_fastapi import RedisManagerError
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.faults.invariants import upheld
-from tests.faults.trial import Trial
-from tests.servers import has
+from tests.kit.invariants import upheld
+from tests.kit.servers import has
+from tests.kit.trial import Trial
 
 KINDS = ("read", "read", "write", "write", "transact", "block", "read_batch", "gather")
 LONGEST = 1.5  # seconds of one fault

@@ -13,9 +13,9 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.load import assert_counted_at_most_once, count, read, steady_load
-from tests.managers import opened, until
-from tests.sentinel.reading import (
+from tests.kit.load import assert_counted_at_most_once, count, read, steady_load
+from tests.kit.managers import opened
+from tests.kit.reading import (
     ANY,
     KEYS,
     PATIENT,
@@ -28,6 +28,7 @@ from tests.sentinel.reading import (
     replica_stats,
     until_read_from_a_replica,
 )
+from tests.kit.waiting import until
 
 
 async def test_a_deployment_without_replicas_reads_from_its_primary() -> None:

@@ -23,7 +23,8 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.client.call import Call, CommandFuture
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.managers import opened, pool_of, until
+from tests.kit.managers import opened, pool_of
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("pipelining")
 

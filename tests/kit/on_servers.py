@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from redis_manager_fastapi.testing.binary import VARIABLE
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LOGS = ROOT / ".venvs"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from redis_manager_fastapi import PoolState, RedisManager
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.pool.pool import Pool
+from tests.kit.waiting import until
 
 
 def pool_of(manager: RedisManager) -> Pool:
@@ -22,13 +23,6 @@ def pool_of(manager: RedisManager) -> Pool:
 def open_descriptors() -> int:
     """How many file descriptors this process holds."""
     return len(list(Path(f"/proc/{os.getpid()}/fd").iterdir()))
-
-
-async def until(condition: Any, timeout: float = 5.0) -> None:
-    """Wait until *condition()* holds, a tick at a time: tests watch what announces nothing."""
-    async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 async def until_state(manager: RedisManager, state: PoolState, timeout: float = 5.0) -> None:

@@ -3,7 +3,7 @@
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.servers import needs
+from tests.kit.servers import needs
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "BITOP": ("AND", "a", "b", "c"),

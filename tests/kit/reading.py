@@ -7,7 +7,7 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.pool.state import PoolStats
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.managers import until
+from tests.kit.waiting import until
 
 KEYS = [f"key:{number}" for number in range(20)]
 PATIENT: dict[str, Any] = {"outage": {"grace": 10.0}, "timeout": {"command": 10.0}}

@@ -1,15 +1,21 @@
-"""Which server the tests run on, and what it does not have.
+"""Which server the tests run on, what it does not have, and how some tests want it.
 
 `REDIS_SERVER_BINARY` selects the server.  A test that an older one cannot pass
 is skipped by the name of what is missing, never silently.
 """
 
-import pytest
+from pathlib import Path
 
+import pytest
+from redis.exceptions import ResponseError
+
+from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.binary import server_binary, server_version
 
 # Valkey began as Redis 7.2, and has what that has.
 FORK = "7.2"
+
+CERTIFICATES = Path(__file__).parent / "certificates"
 
 
 def has(*, redis: str, valkey: str = FORK) -> bool:
@@ -21,6 +27,9 @@ def has(*, redis: str, valkey: str = FORK) -> bool:
 
 # Before Redis 6 the server looks `hz` times a second whether a blocking command is over.
 PROMPT: dict[str, int] = {} if has(redis="6.0") else {"hz": 500}
+
+DURABLE: dict[str, str | int] = {"appendonly": "yes", "appendfsync": "no", **PROMPT}
+"""Written before each reply: what callers were told has run survives a kill of the process."""
 
 
 def reason(what: str, *, redis: str, valkey: str = FORK) -> str:
@@ -35,3 +44,12 @@ def needs(what: str, *, redis: str, valkey: str = FORK) -> pytest.MarkDecorator:
     return pytest.mark.skipif(
         missing, reason=reason(what, redis=redis, valkey=valkey) if missing else ""
     )
+
+
+async def is_busy(server: RedisServer) -> bool:
+    """Whether a script has run for longer than the server lets others wait."""
+    try:
+        await server.command("PING")
+    except ResponseError as error:
+        return str(error).startswith("BUSY")
+    return False

@@ -13,7 +13,7 @@ from redis_manager_fastapi import (
     ReplyLostError,
 )
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.servers import needs
+from tests.kit.servers import needs
 
 # Heartbeats would count among the bytes.
 STILL: dict[str, Any] = {"health": {"interval": 30.0}}

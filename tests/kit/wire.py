@@ -1,16 +1,14 @@
-"""Raw connections, as seen from a client, and waiting for what others do."""
+"""Raw connections, as a client sees them, and what the other end has done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-
-DEADLINE = 5.0
-TICK = 0.01
+from tests.kit.waiting import DEADLINE, TICK, eventually
 
 PONG = b"+PONG\r\n"
 INCR = b"INCR counter\r\n"
@@ -62,20 +60,6 @@ async def wire(port: int) -> AsyncIterator[Wire]:
     finally:
         writer.transport.abort()
         await asyncio.sleep(0)
-
-
-async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what another process does and nobody announces."""
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            if await holds():
-                return
-            await asyncio.sleep(TICK)
-
-
-def open_descriptors() -> int:
-    """How many files and sockets this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def exists(path: Path) -> bool:

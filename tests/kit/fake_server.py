@@ -8,21 +8,32 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+HANDSHAKE = {
+    b"PING": b"+PONG\r\n",
+    b"CLIENT": b"+OK\r\n",
+    b"SELECT": b"+OK\r\n",
+    b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n",
+}
+
 
 class FakeServer:
-    """Knows ECHO, INCRBY, MGET and what a handshake needs; says OK to everything else.
+    """Answers the handshake truthfully, and every other request with what the test scripted.
+
+    Beyond the script it counts INCRBY, shows the counter to MGET, has nothing
+    for XREAD, and answers everything else with the request's last word.
 
     Attributes:
-        spoil: The bytes that stand in for the next reply to ECHO or INCRBY, once.
-        hang_up: Whether the connection closes after them.
+        replies: Bytes that stand in for the next replies beyond the handshake's.
+        hang_up: Whether a connection closes after one of them.
+        connections: Writers of the connections that are open, oldest first.
     """
 
     def __init__(self) -> None:
-        self.spoil: bytes | None = None
+        self.replies: list[bytes] = []
         self.hang_up = False
+        self.connections: list[asyncio.StreamWriter] = []
         self._counter = 0
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
 
     @property
     def port(self) -> int:
@@ -58,12 +69,12 @@ class FakeServer:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        for writer in self._open:
+        for writer in self.connections:
             writer.transport.abort()
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
+        self.connections.append(writer)
         try:
             while line := await reader.readline():
                 words = [await _bulk(reader) for _ in range(int(line[1:]))]
@@ -74,26 +85,27 @@ class FakeServer:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._open.discard(writer)
+            self.connections.remove(writer)
             writer.close()
 
     def _answer(self, words: list[bytes]) -> tuple[bytes, bool]:
         name = words[0].upper()
+        if name in HANDSHAKE:
+            return HANDSHAKE[name], False
         self._counter += name == b"INCRBY"
-        if name in (b"ECHO", b"INCRBY") and self.spoil is not None:
-            spoilt, self.spoil = self.spoil, None
-            return spoilt, self.hang_up
+        if self.replies:
+            return self.replies.pop(0), self.hang_up
+        counter = b"%d" % self._counter
         replies = {
-            b"PING": b"+PONG\r\n",
-            b"INCRBY": b":%d\r\n" % self._counter,
-            b"MGET": b"*3\r\n$%d\r\n%d\r\n$-1\r\n$-1\r\n"
-            % (len(str(self._counter)), self._counter),
+            b"INCRBY": b":%b\r\n" % counter,
+            b"MGET": b"*3\r\n%b$-1\r\n$-1\r\n" % _written(counter),
             b"XREAD": b"*-1\r\n",
-            b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n",
         }
-        if name == b"ECHO":
-            return b"$%d\r\n%b\r\n" % (len(words[1]), words[1]), False
-        return replies.get(name, b"+OK\r\n"), False
+        return replies.get(name, _written(words[-1])), False
+
+
+def _written(value: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(value), value)
 
 
 async def _bulk(reader: asyncio.StreamReader) -> bytes:

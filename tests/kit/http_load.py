@@ -1,4 +1,4 @@
-"""A load generator in a process of its own: `python load.py URL RATE SECONDS`.
+"""A load generator in a process of its own: `python -m tests.kit.http_load URL RATE SECONDS`.
 
 Sends `GET URL/hits/a` at a fixed rate, whatever became of the requests before,
 and beside each a `GET URL/livez`, which never touches Redis: how late those

@@ -5,9 +5,9 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any, get_args
 
-from tests.faults.stepping import Moment, Stepper
-from tests.faults.trial import Trial
-from tests.managers import assert_at_rest, block
+from tests.kit.managers import assert_at_rest, block
+from tests.kit.stepping import Moment, Stepper
+from tests.kit.trial import Trial
 
 MOMENTS = get_args(Moment)
 CROWD = 25

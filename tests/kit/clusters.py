@@ -12,7 +12,8 @@ from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.stats import ClusterStats
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.managers import open_descriptors, until
+from tests.kit.managers import open_descriptors
+from tests.kit.waiting import until
 
 PATIENT: dict[str, Any] = {
     "outage": {"grace": 10.0},

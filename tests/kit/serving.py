@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,10 @@ from websockets.asyncio.client import ClientConnection
 
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.binary import VARIABLE
+from tests.kit.waiting import TICK, eventually
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
-TICK = 0.01
 CHOSEN = {VARIABLE, "REDIS_PIPELINING__ENABLED"}
 """What a run of the whole suite may choose."""
 
@@ -167,23 +168,13 @@ class ServerProcess:
             self._url.exception()
 
 
-async def eventually(holds: Callable[[], bool | Awaitable[bool]], within: float = PATIENCE) -> None:
-    """Wait until *holds* does, where nothing announces it."""
-    async with asyncio.timeout(within):
-        while True:
-            held = holds()
-            if held if isinstance(held, bool) else await held:
-                return
-            await asyncio.sleep(TICK)
-
-
 async def clients_fall_to(expected: int, server: RedisServer) -> None:
     """Wait until Redis counts no more connections than that, beside the question's own."""
 
     async def fallen() -> bool:
         return len(await server.command("CLIENT LIST")) <= expected + 1
 
-    await eventually(fallen)
+    await eventually(fallen, PATIENCE)
 
 
 def environment(**variables: str) -> dict[str, str]:

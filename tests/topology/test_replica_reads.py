@@ -17,8 +17,8 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.delivery.replica_reads import READS
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
-from tests.managers import opened
-from tests.sentinel.reading import (
+from tests.kit.managers import opened
+from tests.kit.reading import (
     KEYS,
     REPLICA,
     calls,
@@ -28,7 +28,7 @@ from tests.sentinel.reading import (
     replica_stats,
     until_read_from_a_replica,
 )
-from tests.servers import needs
+from tests.kit.servers import needs
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -1,0 +1,1 @@
+"""The client: redis-py's commands over shared and dedicated connections."""

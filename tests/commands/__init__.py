@@ -1,1 +1,0 @@
-"""What the command table says, held against a running server."""

@@ -1,0 +1,1 @@
+"""What tests share: servers, managers, load, faults and the invariants; no tests."""
