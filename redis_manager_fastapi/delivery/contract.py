@@ -14,7 +14,6 @@ from typing import Any
 
 from redis.exceptions import (
     AskError,
-    ClusterDownError,
     MovedError,
     SlotNotCoveredError,
     TryAgainError,
@@ -29,7 +28,12 @@ from redis_manager_fastapi.errors import (
     ReplyLostError,
 )
 from redis_manager_fastapi.pool.request import Interrupted
-from redis_manager_fastapi.topology.failures import from_reply, moves_on, reconnecting_helps
+from redis_manager_fastapi.topology.failures import (
+    from_reply,
+    moves_on,
+    reconnecting_helps,
+    refusal_code,
+)
 
 
 class Kind(enum.Enum):
@@ -223,18 +227,18 @@ def what_happened(error: Exception) -> Happened:
         return _unavailable(error)
     if isinstance(error, MovedError | AskError):
         return Happened.REDIRECTED
-    if isinstance(error, TryAgainError | ClusterDownError) and moves_on(error):
-        return Happened.POSTPONED if isinstance(error, TryAgainError) else Happened.UNSERVED
-    if isinstance(error, SlotNotCoveredError):
+    if isinstance(error, SlotNotCoveredError) or _is_cluster_down(error):
         return Happened.UNSERVED
+    if isinstance(error, TryAgainError) and moves_on(error):
+        return Happened.POSTPONED
     return Happened.REFUSED if reconnecting_helps(error) else Happened.FAILED
 
 
 def _unavailable(error: RedisManagerError) -> Happened:
-    if error.maybe_executed:
+    if error.maybe_executed or type(error) is not RedisUnavailableError:
         return Happened.FAILED
-    if isinstance(error.__cause__, ClusterDownError):
-        return Happened.UNSERVED
-    if type(error) is RedisUnavailableError:
-        return Happened.UNAVAILABLE
-    return Happened.FAILED
+    return Happened.UNSERVED if _is_cluster_down(error.__cause__) else Happened.UNAVAILABLE
+
+
+def _is_cluster_down(error: BaseException | None) -> bool:
+    return error is not None and refusal_code(error) == "CLUSTERDOWN"

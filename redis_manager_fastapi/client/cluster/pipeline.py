@@ -5,12 +5,7 @@ from typing import Any
 
 import redis.asyncio.cluster
 from redis.asyncio.cluster import PipelineCommand, PipelineStrategy
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    RedisClusterException,
-    TryAgainError,
-)
+from redis.exceptions import RedisClusterException
 
 from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.client.cluster.router import (
@@ -22,11 +17,9 @@ from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.commands.keys import ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED
+from redis_manager_fastapi.delivery.contract import Step, decide, kind_of, what_happened
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
-from redis_manager_fastapi.topology.failures import from_reply, moves_on
-
-# What a command of a pipeline may be answered with that was not executed.
-_REDIRECTS = (AskError, TryAgainError, ClusterDownError)
+from redis_manager_fastapi.topology.failures import from_reply
 
 
 class ClusterPipeline(redis.asyncio.cluster.ClusterPipeline):
@@ -124,7 +117,7 @@ class SplitPipeline(PipelineStrategy):
         clock = client.session.opened.loop.time
         for command in stack:
             left = deadline - clock()
-            if left <= 0 or not _may_follow(command.result):
+            if left <= 0 or not _goes_on(command):
                 continue
             hurried = client.with_options(timeout=left)
             try:
@@ -143,8 +136,10 @@ class SplitPipeline(PipelineStrategy):
                 raise error
 
 
-def _may_follow(result: Any) -> bool:
-    """Whether a command was not executed and may reach another node."""
-    if isinstance(result, RedisManagerError):
-        return isinstance(result, RedisUnavailableError) and not result.maybe_executed
-    return isinstance(result, _REDIRECTS) and moves_on(result)
+def _goes_on(command: PipelineCommand) -> bool:
+    """Whether the contract lets a command go out again: its node has repeated a read already."""
+    if not isinstance(command.result, Exception):
+        return False
+    kind, happened = kind_of(command.args), what_happened(command.result)
+    verdict = decide(kind, happened, sent_before=False, repeated=True, routed=True)
+    return verdict.step is not Step.RAISE
