@@ -223,7 +223,9 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         if link is None or link.full:
             return None
         # A callback of the user's wants the caller's own context.
-        if self.args[0] in session.own_callbacks or (session.reads_replicas and command.replicable):
+        if self.args[0] in session.own_callbacks or (
+            command.replicable and session.deployment.reads_replicas
+        ):
             return None
         return link
 
@@ -250,7 +252,7 @@ class Call(_Command, Coroutine[Any, Any, Any]):
             exchange = partial(exchange_listed, session)
             return await execute(session, self.args, self.options, exchange)
         request = self._request(pool.loop.create_future())
-        if session.reads_replicas and self.command.replicable:
+        if self.command.replicable and session.deployment.reads_replicas:
             outcome = await read(session.deployment, request)
         else:
             outcome = await deliver(pool, request)

@@ -22,7 +22,7 @@ from redis_manager_fastapi.delivery.contract import (
 from redis_manager_fastapi.delivery.leased import reply_deadline
 from redis_manager_fastapi.delivery.replica_reads import READS, read
 from redis_manager_fastapi.delivery.session import Session
-from redis_manager_fastapi.delivery.shared import carry_out, deliver, recover
+from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, recover
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.pool import Pool
@@ -92,15 +92,19 @@ class Pipeline(redis.asyncio.client.Pipeline):
             redis.WatchError: The connection was lost under WATCH.
         """
         try:
-            with self.connection_pool.translating():
-                return await self._execute_at_once(args, options)
+            return await self._execute_at_once(args, options)
+        except RedisManagerError:
+            raise
         except WatchError as error:
             if kind_of(args) is not Kind.READ:
                 _raise_lost(error)
             raise
+        except RedisError as error:
+            translated = self.connection_pool.translated(error)
+            raise translated from translated.__cause__
 
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        deadline = self._session.deadline()
+        _, deadline = self._session.begin()
         await self._lease(deadline)
         try:
             async with self._until(reply_deadline(args, deadline)):
@@ -155,7 +159,11 @@ class Pipeline(redis.asyncio.client.Pipeline):
         return replies
 
     def _may_read_replica(self) -> bool:
-        if not self._session.reads_replicas or self.is_transaction or self.explicit_transaction:
+        if (
+            not self._session.deployment.reads_replicas
+            or self.is_transaction
+            or self.explicit_transaction
+        ):
             return False
         return all(args[0] in READS for args, _ in self.command_stack)
 
@@ -163,7 +171,7 @@ class Pipeline(redis.asyncio.client.Pipeline):
         if not self.command_stack and not self.watching:
             return []
         queued = self.command_stack, self.scripts, self.explicit_transaction
-        deadline, execute = self._session.deadline(), super().execute
+        (pool, deadline), execute = self._session.begin(), super().execute
 
         async def attempt() -> Any:
             self.command_stack, self.scripts, self.explicit_transaction = queued
@@ -180,8 +188,12 @@ class Pipeline(redis.asyncio.client.Pipeline):
                     self.connection_pool.report(error)
                     raise
 
-        execution, pool = Execution(kind), self._session.opened
-        replies = await carry_out(pool, execution, attempt, deadline, leased=True)
+        try:
+            return cast("list[Any]", await attempt())
+        except FAILURES as failure:
+            error = failure
+        execution = Execution(kind)
+        replies = await carry_on(pool, execution, attempt, deadline, error, leased=True)
         return cast("list[Any]", replies)
 
     async def _lease(self, deadline: float) -> None:
@@ -257,9 +269,8 @@ class _SharedExchange:
         """Send the batch and wait for all of its replies."""
         if len(packed) > LARGE_REQUEST:
             raise _TooLargeToShareError
-        pool = self._session.opened
-        pool.check_usable()
-        reply_to, deadline = pool.loop.create_future(), self._session.deadline()
+        pool, deadline = self._session.begin()
+        reply_to = pool.loop.create_future()
         decode, read_only = self._session.options.decode, self._read_only
         request = Batch(packed, reply_to, deadline, decode, read_only, expected=self._expected)
         replies = await self._carry(pool, request)

@@ -90,7 +90,15 @@ class Redis(redis.asyncio.Redis):
     def scoped(self, scope: Scope | None) -> Self:
         """Return a client that ends with *scope*."""
         client = self._copy()
-        client.session = self.session.with_scope(scope)
+        session = self.session
+        client.session = Session(
+            session.deployment,
+            session.options,
+            session.connection_kwargs,
+            session.callbacks,
+            session.own_callbacks,
+            scope,
+        )
         return client
 
     @coroutine_function
@@ -119,7 +127,6 @@ class Redis(redis.asyncio.Redis):
 
     async def _execute_leased(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         session = self.session
-        session.check()
         if not self.single_connection_client:
             return await leased.execute(session, args, options, self._exchange)
         begun = False

@@ -28,13 +28,13 @@ class ClientScope(Scope, Generic[C]):
     __slots__ = ("_deployment", "_opened", "_scoped")
 
     def __init__(self, deployment: Deployment[Any], scoped: Callable[[Scope], C]) -> None:
-        super().__init__(deployment.instance)
+        self.ended, self.leases, self.instance = False, None, deployment.instance
         self._deployment = deployment
         self._scoped = scoped
         self._opened: Opened | None = None
 
     def __enter__(self) -> C:
-        opened: Opened = self._deployment.require()
+        opened: Opened = self._deployment.opened or self._deployment.require()
         opened.check_usable()
         opened.clients += 1
         self._opened = opened
@@ -69,6 +69,6 @@ class ClientScope(Scope, Generic[C]):
             logger.warning(
                 "redis %r: closed what a request or `async with` block left open: %s;"
                 " close it yourself, ideally with `async with`",
-                self._deployment.instance,
+                self.instance,
                 ", ".join(sorted(set(forgotten))),
             )

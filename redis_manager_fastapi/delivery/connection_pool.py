@@ -44,21 +44,20 @@ class LeasedConnections(ConnectionPoolInterface):
         self, command_name: str | None = None, *keys: Any, **options: Any
     ) -> DedicatedConnection:
         """Lease a connection within the client's timeout; the arguments are redis-py's, unused."""
-        return await self.lease(self._session.deadline())
+        _, deadline = self._session.begin()
+        return await self.lease(deadline)
 
     async def lease(self, deadline: float) -> DedicatedConnection:
         """Lease a connection by *deadline*, on the loop's clock."""
         session = self._session
-        session.check()
-        pool = session.opened
-        pool.check_usable()
+        pool, _ = session.begin()
         connection = await pool.leases.acquire(self._purpose, deadline)
         connection.decode = session.options.decode
         connection.himport_registry = self.himport_registry
         if session.scope is not None:
             if session.scope.ended:
                 pool.leases.give_back(connection, reusable=True)
-            session.scope.check()
+                session.check()
             session.scope.note(connection)
         return connection
 
@@ -85,9 +84,13 @@ class LeasedConnections(ConnectionPoolInterface):
         except RedisManagerError:
             raise
         except RedisError as error:
-            self.report(error)
-            translated = from_reply(error, self._session.instance)
+            translated = self.translated(error)
             raise translated from translated.__cause__
+
+    def translated(self, error: RedisError) -> Exception:
+        """Report *error*; return what the caller sees of it."""
+        self.report(error)
+        return from_reply(error, self._session.instance)
 
     def report(self, error: RedisError) -> None:
         """Have the server probed if *error* says that it does not serve."""

@@ -10,7 +10,7 @@ from redis_manager_fastapi.commands.sharing import blocking_timeout, upper_word
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
 from redis_manager_fastapi.delivery.replies import parsed
 from redis_manager_fastapi.delivery.session import Session
-from redis_manager_fastapi.delivery.shared import carry_out
+from redis_manager_fastapi.delivery.shared import FAILURES, carry_on
 from redis_manager_fastapi.errors import CommandTimeoutError
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -27,13 +27,11 @@ async def execute(
 
     A blocking command gets its own timeout plus the client's as a margin.
     """
-    pool, deadline = session.opened, session.deadline()
+    pool, deadline = session.begin()
     purpose = args[0] if isinstance(args[0], str) else "a command"
     limit = reply_deadline(args, deadline)
 
     async def attempt() -> Any:
-        session.check()
-        pool.check_usable()
         connection = await pool.leases.acquire(purpose, deadline)
         try:
             # One deadline over sending and reply: redis-py's own limit for each read is off.
@@ -47,7 +45,11 @@ async def execute(
         finally:
             await pool.leases.release(connection)
 
-    return await carry_out(pool, Execution(kind_of(args)), attempt, deadline, leased=True)
+    try:
+        return await attempt()
+    except FAILURES as failure:
+        error = failure
+    return await carry_on(pool, Execution(kind_of(args)), attempt, deadline, error, leased=True)
 
 
 async def execute_pinned(
@@ -64,7 +66,7 @@ async def execute_pinned(
         exchange: Executes it on that connection.
         has_begun: Whether that has been sent.
     """
-    pool, deadline = session.opened, session.deadline()
+    pool, deadline = session.begin()
 
     async def attempt() -> Any:
         try:
@@ -73,7 +75,11 @@ async def execute_pinned(
         except TimeoutError:
             raise too_late(args, session, sent=has_begun()) from None
 
-    return await carry_out(pool, Execution(Kind.WATCHED), attempt, deadline)
+    try:
+        return await attempt()
+    except FAILURES as failure:
+        error = failure
+    return await carry_on(pool, Execution(Kind.WATCHED), attempt, deadline, error)
 
 
 async def exchange_listed(

@@ -1,8 +1,9 @@
 """What all commands of one client have in common: where they go, how, and until when."""
 
+import asyncio
 import threading
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from redis.client import NEVER_DECODE
@@ -18,6 +19,7 @@ P = TypeVar("P", bound=Opened)
 Callbacks = MutableMapping[Any, Any]
 
 _this_thread = threading.get_ident
+_running_loop = asyncio.get_running_loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +62,14 @@ class Scope:
     Attributes:
         ended: Whether it is over.
         leases: Connections that were leased through the client and not returned yet.
+        instance: The manager's name.
     """
 
-    __slots__ = ("_instance", "ended", "leases")
+    __slots__ = ("ended", "instance", "leases")
 
-    def __init__(self, instance: str) -> None:
-        self.ended = False
-        self.leases: list[DedicatedConnection] | None = None
-        self._instance = instance
+    ended: bool
+    instance: str
+    leases: list[DedicatedConnection] | None
 
     def check(self) -> None:
         """Raise `ClientEndedError` once the scope has ended."""
@@ -76,7 +78,7 @@ class Scope:
                 "this Redis client was used after its request or `async with` block had ended;"
                 " take a new one: `async with manager.client() as r:`"
             )
-            raise ClientEndedError(message, instance=self._instance)
+            raise ClientEndedError(message, instance=self.instance)
 
     def note(self, connection: DedicatedConnection) -> None:
         """Remember a connection that was leased through the client."""
@@ -90,40 +92,25 @@ class Scope:
             self.leases.remove(connection)
 
 
+@dataclass(slots=True, repr=False, eq=False)
 class Session(Generic[P]):
     """What a client's commands need to know of their client; it never changes.
 
     Attributes:
         deployment: Where they go.
         options: How they are carried out.
+        connection_kwargs: What redis-py's code looks up in a pool; no secrets.
         callbacks: What makes values of replies, by command; redis-py's.
         own_callbacks: The commands whose callback the user has set.
-        connection_kwargs: What redis-py's code looks up in a pool; no secrets.
         scope: What ends the client; None for one that lasts.
-        reads_replicas: Whether reads may go to a replica.
     """
 
-    __slots__ = (
-        *("callbacks", "connection_kwargs", "deployment", "options", "own_callbacks"),
-        *("reads_replicas", "scope"),
-    )
-
-    def __init__(
-        self,
-        deployment: Deployment[P],
-        options: CallOptions,
-        connection_kwargs: dict[str, Any],
-        callbacks: Callbacks,
-        own_callbacks: frozenset[str] = frozenset(),
-        scope: Scope | None = None,
-    ) -> None:
-        self.deployment = deployment
-        self.options = options
-        self.connection_kwargs = connection_kwargs
-        self.callbacks = callbacks
-        self.own_callbacks = own_callbacks
-        self.scope = scope
-        self.reads_replicas = deployment.reads_replicas
+    deployment: Deployment[P]
+    options: CallOptions
+    connection_kwargs: dict[str, Any]
+    callbacks: Callbacks
+    own_callbacks: frozenset[str] = frozenset()
+    scope: Scope | None = None
 
     def __repr__(self) -> str:
         return f"<Session {self.instance!r} {self.options}>"
@@ -152,9 +139,19 @@ class Session(Generic[P]):
         if self.scope is not None:
             self.scope.check()
 
-    def deadline(self) -> float:
-        """Return when the time of a command that begins now is up, on the loop's clock."""
-        return self.opened.affinity.loop.time() + self.options.timeout
+    def begin(self) -> tuple[P, float]:
+        """Return where a command goes that begins now, and when its time is up on the loop's clock.
+
+        Raises:
+            ClientEndedError, RedisNotStartedError: The client is of no use here.
+        """
+        if self.scope is not None and self.scope.ended:
+            self.scope.check()
+        opened = self.deployment.opened or self.deployment.require()
+        affinity = opened.affinity
+        if _this_thread() != affinity.thread or _running_loop() is not affinity.loop:
+            opened.check_usable()
+        return opened, affinity.clock() + self.options.timeout
 
     def request(
         self,
@@ -190,22 +187,8 @@ class Session(Generic[P]):
 
     def with_options(self, options: CallOptions) -> "Session[P]":
         """Return the same session with these options."""
-        return self._copy(options, self.callbacks, self.own_callbacks, self.scope)
+        return replace(self, options=options)
 
     def with_callbacks(self, callbacks: Callbacks, own: frozenset[str]) -> "Session[P]":
         """Return the same session with these callbacks."""
-        return self._copy(self.options, callbacks, own, self.scope)
-
-    def with_scope(self, scope: Scope | None) -> "Session[P]":
-        """Return the same session that ends with *scope*."""
-        return self._copy(self.options, self.callbacks, self.own_callbacks, scope)
-
-    def _copy(
-        self,
-        options: CallOptions,
-        callbacks: Callbacks,
-        own: frozenset[str],
-        scope: Scope | None,
-    ) -> "Session[P]":
-        kwargs = self.connection_kwargs
-        return Session(self.deployment, options, kwargs, callbacks, own, scope)
+        return replace(self, callbacks=callbacks, own_callbacks=own)

@@ -64,26 +64,26 @@ async def recover(pool: Pool, request: SingleRequest, outcome: Exception, kind: 
             raise reply
         return reply
 
-    return await carry_out(pool, Execution(kind), attempt, request.deadline, outcome)
+    return await carry_on(pool, Execution(kind), attempt, request.deadline, outcome)
 
 
-async def carry_out(
+async def carry_on(
     pool: Pool,
     execution: Execution,
     attempt: Callable[[], Awaitable[Any]],
     deadline: float,
-    error: Exception | None = None,
+    error: Exception,
     *,
     leased: bool = False,
 ) -> Any:
-    """Make attempts for as long as the contract allows; return what one returns.
+    """Make further attempts for as long as the contract allows; return what one returns.
 
     Args:
         pool: Where the command goes.
         execution: What it is, and what became of it so far.
         attempt: Executes it once.
         deadline: When its time is up, on the loop's clock.
-        error: What a first attempt, made already, ended with.
+        error: What the first attempt ended with.
         leased: Whether it takes a dedicated connection.
 
     Raises:
@@ -91,18 +91,17 @@ async def carry_out(
         redis.RedisError: The user's own mistake, in the server's words.
     """
     while True:
-        if error is None:
-            try:
-                return await attempt()
-            except FAILURES as failure:
-                error = failure
         happened = what_happened(error)
         step = execution.after(happened)
         if step is Step.HEAL_AGAIN:
             await _heal(pool, execution, happened, error, deadline, leased=leased)
         elif step is not Step.AGAIN:
-            raise execution.error(error, pool.instance)
-        error = None
+            seen = execution.error(error, pool.instance)
+            raise seen from seen.__cause__
+        try:
+            return await attempt()
+        except FAILURES as failure:
+            error = failure
 
 
 async def _heal(

@@ -62,7 +62,7 @@ class SplitPipeline(PipelineStrategy):
         allow_redirections: bool = True,
     ) -> list[Any]:
         await client.initialize()
-        cluster, deadline = client.session.opened, client.session.deadline()
+        cluster, deadline = client.session.begin()
         parts: dict[str, tuple[Node, list[PipelineCommand]]] = {}
         for command in stack:
             try:

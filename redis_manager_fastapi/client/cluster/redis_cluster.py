@@ -98,7 +98,8 @@ class RedisCluster(redis.asyncio.RedisCluster):
 
     async def initialize(self, *args: Any, **kwargs: Any) -> Self:
         """Wait until the map of slots is known; arguments are redis-py's, unused."""
-        await self.session.opened.known(self.session.deadline())
+        cluster, deadline = self.session.begin()
+        await cluster.known(deadline)
         return self
 
     async def aclose(self) -> None:
@@ -137,7 +138,15 @@ class RedisCluster(redis.asyncio.RedisCluster):
     def scoped(self, scope: Scope | None) -> Self:
         """Return a client that ends with *scope*."""
         client = self._copy()
-        client.session = self.session.with_scope(scope)
+        session = self.session
+        client.session = Session(
+            session.deployment,
+            session.options,
+            session.connection_kwargs,
+            session.callbacks,
+            session.own_callbacks,
+            scope,
+        )
         return client
 
     def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis:
@@ -290,7 +299,7 @@ class RedisCluster(redis.asyncio.RedisCluster):
         await self.initialize()
         if _goes_on_nowhere(args, options):
             raise node_left(self.session.instance)
-        cluster, deadline = self.session.opened, self.session.deadline()
+        cluster, deadline = self.session.begin()
         while True:
             try:
                 return await super().execute_command(*args, **options)
