@@ -116,6 +116,11 @@ class Verdict:
     step: Step
     maybe_executed: bool
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the command does not go out again."""
+        return self.step is Step.RAISE
+
 
 def decide(
     kind: Kind, happened: Happened, *, sent_before: bool, repeated: bool, routed: bool = False

@@ -9,21 +9,22 @@ import os
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from redis_manager_fastapi.settings.layers import PLACES, SettingError, canonical
-from redis_manager_fastapi.settings.sources import Resolution
-
-if TYPE_CHECKING:
-    from redis_manager_fastapi.settings.model import RedisSettings
-
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Protocol, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from redis_manager_fastapi.settings.fields import Takes
+from redis_manager_fastapi.settings.groups import (
+    ClusterSettings,
+    HealthSettings,
+    PipeliningSettings,
+    SentinelSettings,
+    TLSSettings,
+)
+from redis_manager_fastapi.settings.layers import PLACES, SettingError, canonical
+from redis_manager_fastapi.settings.sources import Resolution
 
 _TLS_FILES = ("tls.ca_file", "tls.cert_file", "tls.key_file")
 _TOGETHER = (
@@ -36,6 +37,50 @@ _TOGETHER = (
     ("sentinel.tls", "sentinel.nodes"),
 )
 """Pairs of which the first needs the second."""
+
+
+class Valid(Protocol):
+    """What is compared of settings whose values are valid one by one."""
+
+    @property
+    def db(self) -> int:
+        """The database."""
+        ...
+
+    @property
+    def unix_socket(self) -> str | None:
+        """The socket's path."""
+        ...
+
+    @property
+    def tls(self) -> TLSSettings:
+        """Encryption."""
+        ...
+
+    @property
+    def pipelining(self) -> PipeliningSettings:
+        """The shared connections."""
+        ...
+
+    @property
+    def health(self) -> HealthSettings:
+        """Heartbeats and probes."""
+        ...
+
+    @property
+    def sentinel(self) -> SentinelSettings:
+        """The Sentinels."""
+        ...
+
+    @property
+    def cluster(self) -> ClusterSettings:
+        """The Cluster."""
+        ...
+
+    @property
+    def topology(self) -> str:
+        """Standalone, sentinel or cluster."""
+        ...
 
 
 def contradictions(found: Resolution) -> Iterator[str]:
@@ -78,7 +123,7 @@ def _credentials(found: Resolution) -> Iterator[str]:
         )
 
 
-def limits(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
+def limits(settings: Valid, found: Resolution) -> Iterator[str]:
     """Find valid values that cannot hold together."""
     yield from _tls(settings, found)
     yield from _reads(settings, found)
@@ -96,7 +141,7 @@ def limits(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
         )
 
 
-def _tls(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
+def _tls(settings: Valid, found: Resolution) -> Iterator[str]:
     enabled = found.variable("tls.enabled")
     if settings.tls.enabled and settings.unix_socket:
         yield (
@@ -108,7 +153,7 @@ def _tls(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
             yield f"{found.named(path)} is set, but TLS is off; set {enabled}=true or remove it"
 
 
-def _reads(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
+def _reads(settings: Valid, found: Resolution) -> Iterator[str]:
     for group, kind in (("sentinel", "watched by Sentinels"), ("cluster", "a Cluster")):
         path, reads = f"{group}.reads", getattr(settings, group).reads
         if reads == "primary" or settings.topology == group:

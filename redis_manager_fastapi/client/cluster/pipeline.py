@@ -17,7 +17,7 @@ from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.commands.keys import ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED
-from redis_manager_fastapi.delivery.contract import Step, decide, kind_of, what_happened
+from redis_manager_fastapi.delivery.contract import decide, kind_of, what_happened
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
 from redis_manager_fastapi.topology.failures import from_reply
 
@@ -141,5 +141,4 @@ def _goes_on(command: PipelineCommand) -> bool:
     if not isinstance(command.result, Exception):
         return False
     kind, happened = kind_of(command.args), what_happened(command.result)
-    verdict = decide(kind, happened, sent_before=False, repeated=True, routed=True)
-    return verdict.step is not Step.RAISE
+    return not decide(kind, happened, sent_before=False, repeated=True, routed=True).is_final
