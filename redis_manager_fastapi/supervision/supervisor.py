@@ -63,7 +63,8 @@ class Supervisor:
         if pool.state is PoolState.READY:
             due, changed = self._heartbeat_due(), pool.suspicion_changed
             if not await changed.wait_for(lambda: pool.state is not PoolState.READY, due):
-                await self._heartbeat()
+                # The timer may fire a step of the clock early.
+                await self._heartbeat(max(due, pool.loop.time()))
         elif pool.state is PoolState.SUSPECT:
             await self._examine()
         else:
@@ -71,15 +72,17 @@ class Supervisor:
 
     def _heartbeat_due(self) -> float:
         now = self._pool.loop.time()
-        heard = min((link.last_heard for link in self._pool.links), default=now)
-        return heard + self._health.interval
+        return min(map(self._due, self._pool.links), default=now + self._health.interval)
 
-    async def _heartbeat(self) -> None:
+    def _due(self, link: MultiplexedConnection) -> float:
+        return link.last_heard + self._health.interval
+
+    async def _heartbeat(self, now: float) -> None:
         """Ask each connection that has been silent for an interval, and close idle ones in time."""
         pool = self._pool
         pool.leases.close_stale(leased=False)
-        due, generation = pool.loop.time() - self._health.interval, pool.generation
-        quiet = [link for link in pool.links if link.last_heard <= due]
+        generation = pool.generation
+        quiet = [link for link in pool.links if self._due(link) <= now]
         answered = await self._answers(quiet)
         if any(not well and not link.lost for link, well in zip(quiet, answered, strict=True)):
             reason = f"no reply for {self._health.interval + self._health.timeout:g} s"
