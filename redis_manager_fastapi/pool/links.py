@@ -88,8 +88,7 @@ class LinkSet:
             link.suspected = False
 
     def leave(self) -> None:
-        """Have the links finish what is in flight and close; nothing brings them back."""
-        self.suspend()
+        """Have the suspended links finish what is in flight and close; they do not serve again."""
         for link in self.suspended:
             link.suspected = False
             link.retire()

@@ -18,12 +18,17 @@ from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.state import (
+    CONSEQUENCES,
     FINAL,
-    GRAVITY,
+    Meanwhile,
+    OldLinks,
     PoolState,
     PoolStats,
     Suspicion,
     check_transition,
+    fate_of_links,
+    is_graver,
+    keeps_leases,
 )
 from redis_manager_fastapi.pool.waiting import GracePeriod, StateCondition
 from redis_manager_fastapi.settings import RedisSettings
@@ -187,15 +192,14 @@ class Pool:
         """Have the supervisor ask; news about an old generation is no news."""
         if generation != self.generation or self._state not in (PoolState.READY, PoolState.SUSPECT):
             return
-        if self.suspicion is not None and GRAVITY[suspicion] <= GRAVITY[self.suspicion]:
+        if not is_graver(suspicion, self.suspicion):
             return
         self.suspicion = suspicion
-        last_heard = self.link_set.last_heard
-        if suspicion is Suspicion.SILENT:
+        last_heard, links = self.link_set.last_heard, CONSEQUENCES[suspicion].links
+        if links is not Meanwhile.SERVE:
             self._grace.reply_at(last_heard)
             self.link_set.suspend()
-        elif suspicion is Suspicion.MOVED:
-            self._grace.reply_at(last_heard)
+        if links is Meanwhile.LEAVE:
             self.link_set.leave()
             self.leases.abort_all()
         if self._state is PoolState.READY:
@@ -232,17 +236,21 @@ class Pool:
 
     def install(self, connections: list[DedicatedConnection]) -> None:
         """Serve with a new generation; the old one drains, or is dropped if it was silent."""
-        dropped = self.suspicion is Suspicion.SILENT
         elsewhere, self._place = self._place != connections[0].place, connections[0].place
-        left = elsewhere or self.suspicion is Suspicion.MOVED
-        refusing = self.suspicion is Suspicion.REFUSING
-        quiet_since = self.loop.time() - self.settings.health.interval
+        down = self._state is PoolState.DOWN
+        fate = fate_of_links(self.suspicion, elsewhere=elsewhere)
+        keep = keeps_leases(self.suspicion, elsewhere=elsewhere, down=down)
         self.generation += 1
-        heard_since = math.inf if dropped else quiet_since if left else -math.inf
-        self.link_set.replace(connections, heard_since=heard_since)
+        self.link_set.replace(connections, heard_since=self._heard_since(fate))
         self.suspicion = None
-        self.leases.close_stale(leased=dropped or left or refusing or self._state is PoolState.DOWN)
+        self.leases.close_stale(leased=not keep)
         self._move(PoolState.READY, "serving")
+
+    def _heard_since(self, fate: OldLinks) -> float:
+        """Return since when an old link must have been heard to finish what is in flight."""
+        if fate is OldLinks.DRAIN_IF_HEARD:
+            return self.loop.time() - self.settings.health.interval
+        return -math.inf if fate is OldLinks.DRAIN else math.inf
 
     def mark_down(self, error: Exception) -> None:
         """Fail what is in flight and refuse, after grace, what comes."""

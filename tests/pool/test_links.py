@@ -88,6 +88,7 @@ async def test_a_link_that_is_left_finishes_and_is_not_brought_back(redis_url: s
     async with link_set(redis_url) as links:
         busy, idle = links.serving
         reply = ask(busy)
+        links.suspend()
         links.leave()
 
         assert (idle.lost, busy.lost, links.current) == (True, False, (busy,))
