@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -136,6 +137,36 @@ async def test_heartbeats_are_sent_only_into_silence(redis_server: RedisServer) 
 
     assert busy == 0
     assert 1 <= quiet <= 6
+
+
+class CoarseLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock moves in steps, and which counts how often each is read."""
+
+    step = 0.1
+
+    def __init__(self) -> None:
+        self.reads: Counter[float] = Counter()
+        self.made = time.monotonic()
+        super().__init__()
+
+    def time(self) -> float:
+        now = 1000 + (time.monotonic() - self.made) // self.step * self.step
+        self.reads[now] += 1
+        return now
+
+
+def test_a_clock_that_moves_in_steps_does_not_make_the_loop_spin(redis_url: str) -> None:
+    """A heartbeat that is due when the timer fires is due when it is sent, whatever is rounded."""
+
+    async def idle() -> None:
+        async with opened(redis_url, health={"interval": 0.2}):
+            await asyncio.sleep(2)
+
+    loop = CoarseLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(idle())
+
+    assert max(loop.reads.values()) < 200
 
 
 async def test_silence_is_known_within_interval_and_timeout(redis_server: RedisServer) -> None:
