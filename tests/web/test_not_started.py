@@ -145,7 +145,7 @@ def test_a_manager_used_after_its_app_has_ended_is_closed(redis_server: RedisSer
         pass
 
     with pytest.raises(PoolClosedError, match="is closed"):
-        asyncio.run(manager.redis.get("key"))  # type: ignore[arg-type]
+        asyncio.run(manager.redis.get("key"))
 
 
 @pytest.mark.parametrize("timeout", [0, -1, "5"])
