@@ -343,7 +343,8 @@ class Types(ast.NodeTransformer):
             first = next(each for each in written if each in {"bytes", "str"})
             names = ["TextT" if each == first else each for each in written]
             written = dict.fromkeys(each for each in names if each not in {"bytes", "str"})
-        return ast.parse(" | ".join(written), mode="eval").body
+        ordered = sorted(written, key="None".__eq__)
+        return ast.parse(" | ".join(ordered), mode="eval").body
 
 
 def opened(head: str, node: ast.Subscript) -> ast.expr:
@@ -584,9 +585,9 @@ def formatted(source: str) -> str:
 
 
 def source() -> str:
-    """Return the whole file."""
+    """Return the whole file, not formatted."""
     body = classes()
-    return formatted(
+    return (
         f"{HEADER}{imports(body)}from typing_extensions import TypeVar\n\n"
         f"# Derived from redis-py {redis.__version__}.\n\n"
         f'TextT = TypeVar("TextT", bound=str | bytes, default=str)\n\n{body}'
@@ -595,7 +596,7 @@ def source() -> str:
 
 def main() -> None:
     """Write the file."""
-    STUB.write_text(source())
+    STUB.write_text(formatted(source()))
 
 
 if __name__ == "__main__":

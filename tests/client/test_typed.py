@@ -33,6 +33,15 @@ def derive() -> ModuleType:
     return module
 
 
+def meaning(source: str) -> list[str]:
+    """Return what a module says, however its lines and its imports are laid out."""
+    return [
+        ast.dump(node)
+        for node in ast.parse(source).body
+        if not isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+
+
 def methods(name: str) -> set[str]:
     """Return the methods of one of the stub's classes, with those of its bases in the stub."""
     classes = {node.name: node for node in ast.parse(STUB).body if isinstance(node, ast.ClassDef)}
@@ -47,7 +56,7 @@ def test_file_is_what_the_script_derives(derive: ModuleType) -> None:
     if origin != redis.__version__:
         pytest.skip(f"the types are derived from redis-py {origin}, this is {redis.__version__}")
 
-    assert derive.source() == STUB
+    assert meaning(derive.source()) == meaning(STUB)
 
 
 @pytest.mark.parametrize(
