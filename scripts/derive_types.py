@@ -390,6 +390,14 @@ def reply_of(command: Command) -> str:
     return ast.unparse(Types(reply=True).visit(deepcopy(awaitable.slice)))
 
 
+def awaited(command: Command, reply: str) -> Function:
+    """Return the declaration of a client's command with *reply* as what it answers."""
+    if command.name in ITERATORS:
+        return signature(command, f"AsyncIterator[{reply}]")
+    declaration = vars(signature(command, reply))
+    return ast.AsyncFunctionDef(**declaration)
+
+
 def signature(command: Command, returns: str) -> ast.FunctionDef:
     """Return a command's declaration with *returns* as what it returns."""
     arguments = deepcopy(command.node.args)
@@ -433,16 +441,15 @@ def plain(default: ast.expr) -> ast.expr:
     return default if isinstance(default, ast.Constant) else ast.Constant(...)
 
 
-def declared(command: Command) -> list[ast.FunctionDef]:
+def declared(command: Command) -> list[Function]:
     """Return the declarations of a client's command, one for each kind of reply."""
-    outside = "AsyncIterator[{}]" if command.name in ITERATORS else "Coroutine[Any, Any, {}]"
-    whole = signature(command, outside.format(reply_of(command)))
+    whole = awaited(command, reply_of(command))
     if command.name not in BY_ARGUMENT:
         return [whole]
     argument, replies = BY_ARGUMENT[command.name]
     found = []
     for number, (annotation, reply) in enumerate(replies.items()):
-        one = signature(command, outside.format(reply))
+        one = awaited(command, reply)
         narrow(one.args, argument, annotation, required=number > 0)
         found.append(one)
     for each in (*found, whole):
@@ -497,7 +504,7 @@ def typed(client: type) -> dict[str, Command]:
     return {name: command for name, command in commands(client).items() if command is not None}
 
 
-def method(command: Command, nodes: list[ast.FunctionDef]) -> str:
+def method(command: Command, nodes: list[Function]) -> str:
     """Return the source of a method, with its documentation at its first declaration."""
     if command.doc:
         nodes[0].body = [ast.Expr(ast.Constant(f"{command.doc}."))]

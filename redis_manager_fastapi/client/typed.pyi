@@ -6,15 +6,7 @@ and adds nothing to it at run time; see `typed.py`.
 
 import builtins
 import datetime
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Generator,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Generic, Literal, Self, overload
 
 from redis.asyncio.cluster import TargetNodesT
@@ -61,33 +53,29 @@ TextT = TypeVar("TextT", bound=str | bytes, default=str)
 class Commands(Generic[TextT]):
     """The commands of every client."""
 
-    def acl_cat(self, category: str | None = None, **kwargs: Any) -> Coroutine[Any, Any, list[str]]:
+    async def acl_cat(self, category: str | None = None, **kwargs: Any) -> list[str]:
         """Returns a list of categories or commands within a category."""
-    def acl_deluser(self, *username: str, **kwargs: Any) -> Coroutine[Any, Any, int]:
+    async def acl_deluser(self, *username: str, **kwargs: Any) -> int:
         """Delete the ACL for the specified `username`s."""
-    def acl_dryrun(
-        self, username: str, *args: EncodableT, **kwargs: Any
-    ) -> Coroutine[Any, Any, TextT]:
+    async def acl_dryrun(self, username: str, *args: EncodableT, **kwargs: Any) -> TextT:
         """Simulate the execution of a given command by a given `username`."""
-    def acl_genpass(self, bits: int | None = None, **kwargs: Any) -> Coroutine[Any, Any, str]:
+    async def acl_genpass(self, bits: int | None = None, **kwargs: Any) -> str:
         """Generate a random password value."""
-    def acl_getuser(
-        self, username: str, **kwargs: Any
-    ) -> Coroutine[Any, Any, dict[str, Any] | None]:
+    async def acl_getuser(self, username: str, **kwargs: Any) -> dict[str, Any] | None:
         """Get the ACL details for the specified `username`."""
-    def acl_help(self, **kwargs: Any) -> Coroutine[Any, Any, list[str]]:
+    async def acl_help(self, **kwargs: Any) -> list[str]:
         """The ACL HELP command returns helpful text describing the different subcommands."""
-    def acl_list(self, **kwargs: Any) -> Coroutine[Any, Any, list[str]]:
+    async def acl_list(self, **kwargs: Any) -> list[str]:
         """Return a list of all ACLs on the server."""
-    def acl_load(self, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def acl_load(self, **kwargs: Any) -> bool:
         """Load ACL rules from the configured `aclfile`."""
-    def acl_log(self, count: int | None = None, **kwargs: Any) -> Coroutine[Any, Any, ACLLogData]:
+    async def acl_log(self, count: int | None = None, **kwargs: Any) -> ACLLogData:
         """Get ACL logs as a list."""
-    def acl_log_reset(self, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def acl_log_reset(self, **kwargs: Any) -> bool:
         """Reset ACL logs."""
-    def acl_save(self, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def acl_save(self, **kwargs: Any) -> bool:
         """Save ACL rules to the configured `aclfile`."""
-    def acl_setuser(
+    async def acl_setuser(
         self,
         username: str,
         enabled: bool = False,
@@ -104,27 +92,25 @@ class Commands(Generic[TextT]):
         reset_channels: bool = False,
         reset_passwords: bool = False,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Create or update an ACL user."""
-    def acl_users(self, **kwargs: Any) -> Coroutine[Any, Any, list[str]]:
+    async def acl_users(self, **kwargs: Any) -> list[str]:
         """Returns a list of all registered users on the server."""
-    def acl_whoami(self, **kwargs: Any) -> Coroutine[Any, Any, str]:
+    async def acl_whoami(self, **kwargs: Any) -> str:
         """Get the username for the current connection."""
-    def append(self, key: KeyT, value: EncodableT) -> Coroutine[Any, Any, int]:
+    async def append(self, key: KeyT, value: EncodableT) -> int:
         """Appends the string `value` to the value at `key`."""
-    def arcount(self, name: KeyT) -> Coroutine[Any, Any, int]:
+    async def arcount(self, name: KeyT) -> int:
         """Return the number of non-empty elements in the array stored at `name`."""
-    def ardel(self, name: KeyT, *indices: int) -> Coroutine[Any, Any, int]:
+    async def ardel(self, name: KeyT, *indices: int) -> int:
         """Delete elements at the specified `indices` in the array stored at `name`."""
-    def ardelrange(self, name: KeyT, *ranges: tuple[int, int]) -> Coroutine[Any, Any, int]:
+    async def ardelrange(self, name: KeyT, *ranges: tuple[int, int]) -> int:
         """Delete elements within one or more inclusive index ranges in the array stored at `name`."""
-    def arget(self, name: KeyT, index: int) -> Coroutine[Any, Any, TextT | None]:
+    async def arget(self, name: KeyT, index: int) -> TextT | None:
         """Return the value at `index` in the array stored at `name`."""
-    def argetrange(
-        self, name: KeyT, start: int, end: int
-    ) -> Coroutine[Any, Any, list[TextT | None]]:
+    async def argetrange(self, name: KeyT, start: int, end: int) -> list[TextT | None]:
         """Return the values in the inclusive index range [`start`, `end`] in the array stored at `name`."""
-    def argrep(
+    async def argrep(
         self,
         name: KeyT,
         start: int,
@@ -134,84 +120,80 @@ class Commands(Generic[TextT]):
         limit: int | None = None,
         withvalues: bool = False,
         nocase: bool = False,
-    ) -> Coroutine[Any, Any, list[int] | list[list[int | TextT]]]:
+    ) -> list[int] | list[list[int | TextT]]:
         """Search elements of the array stored at `name` within the inclusive index range [`start`, `end`] using one or more textual `predicates`."""
-    def arinfo(self, name: KeyT, full: bool = False) -> Coroutine[Any, Any, dict[str, int]]:
+    async def arinfo(self, name: KeyT, full: bool = False) -> dict[str, int]:
         """Return metadata about the array stored at `name` as a dictionary."""
-    def arinsert(self, name: KeyT, *values: FieldT) -> Coroutine[Any, Any, int]:
+    async def arinsert(self, name: KeyT, *values: FieldT) -> int:
         """Insert one or more `values` at consecutive indices in the array stored at `name`, beginning at the current insert cursor position."""
-    def arlastitems(
-        self, name: KeyT, count: int, rev: bool = False
-    ) -> Coroutine[Any, Any, list[TextT | None]]:
+    async def arlastitems(self, name: KeyT, count: int, rev: bool = False) -> list[TextT | None]:
         """Return up to `count` most recently inserted elements from the array stored at `name`."""
-    def arlen(self, name: KeyT) -> Coroutine[Any, Any, int]:
+    async def arlen(self, name: KeyT) -> int:
         """Return the length of the array stored at `name`, defined as the maximum set index plus one."""
-    def armget(self, name: KeyT, *indices: int) -> Coroutine[Any, Any, list[TextT | None]]:
+    async def armget(self, name: KeyT, *indices: int) -> list[TextT | None]:
         """Return the values at the specified `indices` in the array stored at `name`."""
-    def armset(self, name: KeyT, mapping: Mapping[int, FieldT]) -> Coroutine[Any, Any, int]:
+    async def armset(self, name: KeyT, mapping: Mapping[int, FieldT]) -> int:
         """Set multiple index/value pairs in the array stored at `name`."""
-    def arnext(self, name: KeyT) -> Coroutine[Any, Any, int | None]:
+    async def arnext(self, name: KeyT) -> int | None:
         """Return the next index `ARINSERT` would use for the array stored at `name`."""
-    def arop(
+    async def arop(
         self,
         name: KeyT,
         start: int,
         end: int,
         operation: ArrayAggregateOperations,
         value: EncodableT | None = None,
-    ) -> Coroutine[Any, Any, TextT | int | None]:
+    ) -> TextT | int | None:
         """Perform an aggregate `operation` on elements of the array stored at `name` in the inclusive index range [`start`, `end`]."""
-    def arring(self, name: KeyT, size: int, *values: FieldT) -> Coroutine[Any, Any, int]:
+    async def arring(self, name: KeyT, size: int, *values: FieldT) -> int:
         """Insert one or more `values` into the array stored at `name` as a fixed-size ring buffer of `size` slots."""
-    def arscan(
+    async def arscan(
         self, name: KeyT, start: int, end: int, limit: int | None = None
-    ) -> Coroutine[Any, Any, list[list[int | TextT]]]:
+    ) -> list[list[int | TextT]]:
         """Iterate populated elements of the array stored at `name` in the inclusive range [`start`, `end`] and return a list of `[index, value]` pairs in traversal order: `[[idx1, val1], [idx2, val2], ...]`."""
-    def arseek(self, name: KeyT, index: int) -> Coroutine[Any, Any, int]:
+    async def arseek(self, name: KeyT, index: int) -> int:
         """Set the insert cursor of the array stored at `name` to `index`."""
-    def arset(self, name: KeyT, index: int, *values: FieldT) -> Coroutine[Any, Any, int]:
+    async def arset(self, name: KeyT, index: int, *values: FieldT) -> int:
         """Set one or more contiguous `values` in the array stored at `name` starting at `index`."""
-    def auth(
-        self, password: str, username: str | None = None, **kwargs: Any
-    ) -> Coroutine[Any, Any, bool]:
+    async def auth(self, password: str, username: str | None = None, **kwargs: Any) -> bool:
         """Authenticates the user."""
-    def bgrewriteaof(self, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def bgrewriteaof(self, **kwargs: Any) -> bool:
         """Tell the Redis server to rewrite the AOF file from data in memory."""
-    def bgsave(self, schedule: bool = True, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def bgsave(self, schedule: bool = True, **kwargs: Any) -> bool:
         """Tell the Redis server to save its data to disk."""
-    def bitcount(
+    async def bitcount(
         self, key: KeyT, start: int | None = None, end: int | None = None, mode: str | None = None
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Returns the count of set bits in the value of `key`."""
-    def bitfield_ro(
+    async def bitfield_ro(
         self,
         key: KeyT,
         encoding: str,
         offset: BitfieldOffsetT,
         items: list[tuple[str, BitfieldOffsetT]] | None = None,
-    ) -> Coroutine[Any, Any, list[int]]:
+    ) -> list[int]:
         """Return an array of the specified bitfield values where the first value is found using `encoding` and `offset` parameters and remaining values are result of corresponding encoding/offset pairs in optional list `items` Read-only variant of the BITFIELD command."""
-    def bitop(self, operation: str, dest: KeyT, *keys: KeyT) -> Coroutine[Any, Any, int]:
+    async def bitop(self, operation: str, dest: KeyT, *keys: KeyT) -> int:
         """Perform a bitwise operation using `operation` between `keys` and store the result in `dest`."""
-    def bitpos(
+    async def bitpos(
         self,
         key: KeyT,
         bit: int,
         start: int | None = None,
         end: int | None = None,
         mode: str | None = None,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Return the position of the first bit set to 1 or 0 in a string."""
-    def blmove(
+    async def blmove(
         self,
         first_list: str,
         second_list: str,
         timeout: int,
         src: str = "LEFT",
         dest: str = "RIGHT",
-    ) -> Coroutine[Any, Any, TextT | None]:
+    ) -> TextT | None:
         """Blocking version of lmove."""
-    def blmovem(
+    async def blmovem(
         self,
         first_list: str,
         second_list: str,
@@ -221,25 +203,19 @@ class Commands(Generic[TextT]):
         count: int | None = None,
         mode: Literal["COUNT", "EXACTLY"] | None = None,
         ordering: Literal["OBO", "BULK"] | None = None,
-    ) -> Coroutine[Any, Any, list[TextT] | None]:
+    ) -> list[TextT] | None:
         """Blocking version of lmovem."""
-    def blmpop(
+    async def blmpop(
         self, timeout: float, numkeys: int, *args: str, direction: str, count: int | None = 1
-    ) -> Coroutine[Any, Any, list[TextT | list[TextT]] | None]:
+    ) -> list[TextT | list[TextT]] | None:
         """Pop `count` values (default 1) from first non-empty in the list of provided key names."""
-    def blpop(
-        self, keys: KeysT, timeout: Number | None = 0
-    ) -> Coroutine[Any, Any, tuple[TextT, TextT] | None]:
+    async def blpop(self, keys: KeysT, timeout: Number | None = 0) -> tuple[TextT, TextT] | None:
         """LPOP a value off of the first non-empty list named in `keys`."""
-    def brpop(
-        self, keys: KeysT, timeout: Number | None = 0
-    ) -> Coroutine[Any, Any, tuple[TextT, TextT] | None]:
+    async def brpop(self, keys: KeysT, timeout: Number | None = 0) -> tuple[TextT, TextT] | None:
         """RPOP a value off of the first non-empty list named in `keys`."""
-    def brpoplpush(
-        self, src: KeyT, dst: KeyT, timeout: Number | None = 0
-    ) -> Coroutine[Any, Any, TextT | None]:
+    async def brpoplpush(self, src: KeyT, dst: KeyT, timeout: Number | None = 0) -> TextT | None:
         """Pop a value off the tail of `src`, push it on the head of `dst` and then return it."""
-    def bzmpop(
+    async def bzmpop(
         self,
         timeout: float,
         numkeys: int,
@@ -247,27 +223,27 @@ class Commands(Generic[TextT]):
         min: bool | None = False,
         max: bool | None = False,
         count: int | None = 1,
-    ) -> Coroutine[Any, Any, list[TextT | list[list[Any]]] | None]:
+    ) -> list[TextT | list[list[Any]]] | None:
         """Pop `count` values (default 1) off of the first non-empty sorted set named in the `keys` list."""
-    def bzpopmax(
+    async def bzpopmax(
         self, keys: KeysT, timeout: TimeoutSecT = 0
-    ) -> Coroutine[Any, Any, tuple[TextT, TextT, float] | None]:
+    ) -> tuple[TextT, TextT, float] | None:
         """ZPOPMAX a value off of the first non-empty sorted set named in the `keys` list."""
-    def bzpopmin(
+    async def bzpopmin(
         self, keys: KeysT, timeout: TimeoutSecT = 0
-    ) -> Coroutine[Any, Any, tuple[TextT, TextT, float] | None]:
+    ) -> tuple[TextT, TextT, float] | None:
         """ZPOPMIN a value off of the first non-empty sorted set named in the `keys` list."""
-    def client_getname(self, **kwargs: Any) -> Coroutine[Any, Any, TextT | None]:
+    async def client_getname(self, **kwargs: Any) -> TextT | None:
         """Returns the current connection name."""
-    def client_getredir(self, **kwargs: Any) -> Coroutine[Any, Any, int]:
+    async def client_getredir(self, **kwargs: Any) -> int:
         """Returns the ID (an integer) of the client to whom we are redirecting tracking notifications."""
-    def client_id(self, **kwargs: Any) -> Coroutine[Any, Any, int]:
+    async def client_id(self, **kwargs: Any) -> int:
         """Returns the current connection id."""
-    def client_info(self, **kwargs: Any) -> Coroutine[Any, Any, dict[str, str | int]]:
+    async def client_info(self, **kwargs: Any) -> dict[str, str | int]:
         """Returns information and statistics about the current client connection."""
-    def client_kill(self, address: str, **kwargs: Any) -> Coroutine[Any, Any, bool | int]:
+    async def client_kill(self, address: str, **kwargs: Any) -> bool | int:
         """Disconnects the client at `address` (ip:port)."""
-    def client_kill_filter(
+    async def client_kill_filter(
         self,
         _id: str | None = None,
         _type: str | None = None,
@@ -277,29 +253,25 @@ class Commands(Generic[TextT]):
         user: str | None = None,
         maxage: int | None = None,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Disconnects client(s) using a variety of filter options."""
-    def client_list(
+    async def client_list(
         self, _type: str | None = None, client_id: list[EncodableT] = ..., **kwargs: Any
-    ) -> Coroutine[Any, Any, list[dict[str, str]]]:
+    ) -> list[dict[str, str]]:
         """Returns a list of currently connected clients."""
-    def client_no_evict(self, mode: str) -> Coroutine[Any, Any, TextT]:
+    async def client_no_evict(self, mode: str) -> TextT:
         """Sets the client eviction mode for the current connection."""
-    def client_no_touch(self, mode: str) -> Coroutine[Any, Any, TextT]:
+    async def client_no_touch(self, mode: str) -> TextT:
         """The command controls whether commands sent by the client will alter # the LRU/LFU of the keys they access."""
-    def client_pause(
-        self, timeout: int, all: bool = True, **kwargs: Any
-    ) -> Coroutine[Any, Any, bool]:
+    async def client_pause(self, timeout: int, all: bool = True, **kwargs: Any) -> bool:
         """Suspend all the Redis clients for the specified amount of time."""
-    def client_reply(
-        self, reply: Literal["ON", "OFF", "SKIP"], **kwargs: Any
-    ) -> Coroutine[Any, Any, TextT]:
+    async def client_reply(self, reply: Literal["ON", "OFF", "SKIP"], **kwargs: Any) -> TextT:
         """Enable and disable redis server replies."""
-    def client_setinfo(self, attr: str, value: str, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def client_setinfo(self, attr: str, value: str, **kwargs: Any) -> bool:
         """Sets the current connection library name or version."""
-    def client_setname(self, name: str, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def client_setname(self, name: str, **kwargs: Any) -> bool:
         """Sets the current connection name."""
-    def client_tracking(
+    async def client_tracking(
         self,
         on: bool = True,
         clientid: int | None = None,
@@ -309,90 +281,76 @@ class Commands(Generic[TextT]):
         optout: bool = False,
         noloop: bool = False,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, TextT]:
+    ) -> TextT:
         """Enables the tracking feature of the Redis server, that is used for server assisted client side caching."""
-    def client_trackinginfo(self, **kwargs: Any) -> Coroutine[Any, Any, list[Any]]:
+    async def client_trackinginfo(self, **kwargs: Any) -> list[Any]:
         """Returns the information about the current client connection's use of the server assisted client side cache."""
-    def client_unblock(
-        self, client_id: int, error: bool = False, **kwargs: Any
-    ) -> Coroutine[Any, Any, bool]:
+    async def client_unblock(self, client_id: int, error: bool = False, **kwargs: Any) -> bool:
         """Unblocks a connection by its client id."""
-    def client_unpause(self, **kwargs: Any) -> Coroutine[Any, Any, TextT]:
+    async def client_unpause(self, **kwargs: Any) -> TextT:
         """Unpause all redis clients."""
-    def command(self, **kwargs: Any) -> Coroutine[Any, Any, dict[str, dict[str, Any]]]:
+    async def command(self, **kwargs: Any) -> dict[str, dict[str, Any]]:
         """Returns dict reply of details about all Redis commands."""
-    def command_count(self, **kwargs: Any) -> Coroutine[Any, Any, int]: ...
-    def command_getkeys(self, *args: Any) -> Coroutine[Any, Any, list[str]]: ...
-    def command_getkeysandflags(
-        self, *args: str
-    ) -> Coroutine[Any, Any, list[list[TextT | list[TextT]]]]:
+    async def command_count(self, **kwargs: Any) -> int: ...
+    async def command_getkeys(self, *args: Any) -> list[str]: ...
+    async def command_getkeysandflags(self, *args: str) -> list[list[TextT | list[TextT]]]:
         """Returns array of keys from a full Redis command and their usage flags."""
-    def command_list(
+    async def command_list(
         self, module: str | None = None, category: str | None = None, pattern: str | None = None
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    ) -> list[TextT]:
         """Return an array of the server's command names."""
-    def config_get(
+    async def config_get(
         self, pattern: PatternT = "*", *args: PatternT, **kwargs: Any
-    ) -> Coroutine[Any, Any, dict[str | None, str | None]]:
+    ) -> dict[str | None, str | None]:
         """Return a dictionary of configuration based on the `pattern`."""
-    def config_resetstat(self, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def config_resetstat(self, **kwargs: Any) -> bool:
         """Reset runtime statistics."""
-    def config_rewrite(self, **kwargs: Any) -> Coroutine[Any, Any, TextT]:
+    async def config_rewrite(self, **kwargs: Any) -> TextT:
         """Rewrite config file with the minimal change to reflect running config."""
-    def config_set(
+    async def config_set(
         self, name: KeyT, value: EncodableT, *args: KeyT | EncodableT, **kwargs: Any
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Set config item `name` with `value`."""
-    def copy(
+    async def copy(
         self,
         source: str,
         destination: str,
         destination_db: str | None = None,
         replace: bool = False,
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Copy the value stored in the `source` key to the `destination` key."""
-    def dbsize(self, **kwargs: Any) -> Coroutine[Any, Any, int]:
+    async def dbsize(self, **kwargs: Any) -> int:
         """Returns the number of keys in the current database."""
-    def debug_object(
-        self, key: KeyT, **kwargs: Any
-    ) -> Coroutine[Any, Any, dict[str, str | int] | TextT]:
+    async def debug_object(self, key: KeyT, **kwargs: Any) -> dict[str, str | int] | TextT:
         """Returns version specific meta information about a given key."""
-    def decr(self, name: KeyT, amount: int = 1) -> Coroutine[Any, Any, int]:
+    async def decr(self, name: KeyT, amount: int = 1) -> int:
         """Decrements the value of `key` by `amount`."""
-    def decrby(self, name: KeyT, amount: int = 1) -> Coroutine[Any, Any, int]:
+    async def decrby(self, name: KeyT, amount: int = 1) -> int:
         """Decrements the value of `key` by `amount`."""
-    def delex(
+    async def delex(
         self,
         name: KeyT,
         ifeq: bytes | str | None = None,
         ifne: bytes | str | None = None,
         ifdeq: str | None = None,
         ifdne: str | None = None,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Conditionally removes the specified key."""
-    def digest(self, name: KeyT) -> Coroutine[Any, Any, TextT | None]:
+    async def digest(self, name: KeyT) -> TextT | None:
         """Return the digest of the value stored at the specified key."""
-    def dump(self, name: KeyT) -> Coroutine[Any, Any, bytes | None]:
+    async def dump(self, name: KeyT) -> bytes | None:
         """Return a serialized version of the value stored at the specified key."""
-    def echo(self, value: EncodableT, **kwargs: Any) -> Coroutine[Any, Any, TextT]:
+    async def echo(self, value: EncodableT, **kwargs: Any) -> TextT:
         """Echo the string back from the server."""
-    def eval(
-        self, script: str, numkeys: int, *keys_and_args: KeyT | EncodableT
-    ) -> Coroutine[Any, Any, Any]:
+    async def eval(self, script: str, numkeys: int, *keys_and_args: KeyT | EncodableT) -> Any:
         """Execute the Lua `script`, specifying the `numkeys` the script will touch and the key names and argument values in `keys_and_args`."""
-    def eval_ro(
-        self, script: str, numkeys: int, *keys_and_args: KeyT | EncodableT
-    ) -> Coroutine[Any, Any, Any]:
+    async def eval_ro(self, script: str, numkeys: int, *keys_and_args: KeyT | EncodableT) -> Any:
         """The read-only variant of the EVAL command."""
-    def evalsha(
-        self, sha: str, numkeys: int, *keys_and_args: KeyT | EncodableT
-    ) -> Coroutine[Any, Any, Any]:
+    async def evalsha(self, sha: str, numkeys: int, *keys_and_args: KeyT | EncodableT) -> Any:
         """Use the `sha` to execute a Lua script already registered via EVAL or SCRIPT LOAD."""
-    def evalsha_ro(
-        self, sha: str, numkeys: int, *keys_and_args: KeyT | EncodableT
-    ) -> Coroutine[Any, Any, Any]:
+    async def evalsha_ro(self, sha: str, numkeys: int, *keys_and_args: KeyT | EncodableT) -> Any:
         """The read-only variant of the EVALSHA command."""
-    def expire(
+    async def expire(
         self,
         name: KeyT,
         time: ExpiryT,
@@ -400,9 +358,9 @@ class Commands(Generic[TextT]):
         xx: bool = False,
         gt: bool = False,
         lt: bool = False,
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Set an expire flag on key `name` for `time` seconds with given `option`."""
-    def expireat(
+    async def expireat(
         self,
         name: KeyT,
         when: AbsExpiryT,
@@ -410,60 +368,54 @@ class Commands(Generic[TextT]):
         xx: bool = False,
         gt: bool = False,
         lt: bool = False,
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Set an expire flag on key `name` with given `option`."""
-    def expiretime(self, key: str) -> Coroutine[Any, Any, int]:
+    async def expiretime(self, key: str) -> int:
         """Returns the absolute Unix timestamp (since January 1, 1970) in seconds at which the given key will expire."""
-    def fcall(self, function: Any, numkeys: int, *keys_and_args: Any) -> Coroutine[Any, Any, Any]:
+    async def fcall(self, function: Any, numkeys: int, *keys_and_args: Any) -> Any:
         """Invoke a function."""
-    def fcall_ro(
-        self, function: Any, numkeys: int, *keys_and_args: Any
-    ) -> Coroutine[Any, Any, Any]:
+    async def fcall_ro(self, function: Any, numkeys: int, *keys_and_args: Any) -> Any:
         """This is a read-only variant of the FCALL command that cannot execute commands that modify data."""
-    def flushall(self, asynchronous: bool = False, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def flushall(self, asynchronous: bool = False, **kwargs: Any) -> bool:
         """Delete all keys in all databases on the current host."""
-    def flushdb(self, asynchronous: bool = False, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def flushdb(self, asynchronous: bool = False, **kwargs: Any) -> bool:
         """Delete all keys in the current database."""
-    def function_delete(self, library: str) -> Coroutine[Any, Any, bool]:
+    async def function_delete(self, library: str) -> bool:
         """Delete the library called `library` and all its functions."""
-    def function_dump(self) -> Coroutine[Any, Any, bytes]:
+    async def function_dump(self) -> bytes:
         """Return the serialized payload of loaded libraries."""
-    def function_flush(self, mode: str = "SYNC") -> Coroutine[Any, Any, bool]:
+    async def function_flush(self, mode: str = "SYNC") -> bool:
         """Deletes all the libraries."""
-    def function_kill(self) -> Coroutine[Any, Any, TextT]:
+    async def function_kill(self) -> TextT:
         """Kill a function that is currently executing."""
-    def function_list(
+    async def function_list(
         self, library: str | None = "*", withcode: bool | None = False
-    ) -> Coroutine[Any, Any, list[Any]]:
+    ) -> list[Any]:
         """Return information about the functions and libraries."""
-    def function_load(self, code: str, replace: bool | None = False) -> Coroutine[Any, Any, TextT]:
+    async def function_load(self, code: str, replace: bool | None = False) -> TextT:
         """Load a library to Redis."""
-    def function_restore(
-        self, payload: str, policy: str | None = "APPEND"
-    ) -> Coroutine[Any, Any, bool]:
+    async def function_restore(self, payload: str, policy: str | None = "APPEND") -> bool:
         """Restore libraries from the serialized `payload`."""
-    def function_stats(self) -> Coroutine[Any, Any, Any]:
+    async def function_stats(self) -> Any:
         """Return information about the function that's currently running and information about the available execution engines."""
-    def geoadd(
+    async def geoadd(
         self,
         name: KeyT,
         values: Sequence[EncodableT],
         nx: bool = False,
         xx: bool = False,
         ch: bool = False,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Add the specified geospatial items to the specified key identified by the `name` argument."""
-    def geodist(
+    async def geodist(
         self, name: KeyT, place1: FieldT, place2: FieldT, unit: str | None = None
-    ) -> Coroutine[Any, Any, float | None]:
+    ) -> float | None:
         """Return the distance between `place1` and `place2` members of the `name` key."""
-    def geohash(self, name: KeyT, *values: FieldT) -> Coroutine[Any, Any, list[str | None]]:
+    async def geohash(self, name: KeyT, *values: FieldT) -> list[str | None]:
         """Return the geo hash string for each item of `values` members of the specified key identified by the `name` argument."""
-    def geopos(
-        self, name: KeyT, *values: FieldT
-    ) -> Coroutine[Any, Any, list[tuple[float, float] | None]]:
+    async def geopos(self, name: KeyT, *values: FieldT) -> list[tuple[float, float] | None]:
         """Return the positions of each item of `values` as members of the specified key identified by the `name` argument."""
-    def georadius(
+    async def georadius(
         self,
         name: KeyT,
         longitude: float,
@@ -478,9 +430,9 @@ class Commands(Generic[TextT]):
         store: KeyT | None = None,
         store_dist: KeyT | None = None,
         any: bool = False,
-    ) -> Coroutine[Any, Any, list[TextT | list[TextT | float | int | GeoCoordinate]] | int]:
+    ) -> list[TextT | list[TextT | float | int | GeoCoordinate]] | int:
         """Return the members of the specified key identified by the `name` argument which are within the borders of the area specified with the `latitude` and `longitude` location and the maximum distance from the center specified by the `radius` value."""
-    def georadiusbymember(
+    async def georadiusbymember(
         self,
         name: KeyT,
         member: FieldT,
@@ -494,9 +446,9 @@ class Commands(Generic[TextT]):
         store: KeyT | None = None,
         store_dist: KeyT | None = None,
         any: bool = False,
-    ) -> Coroutine[Any, Any, list[TextT | list[TextT | float | int | GeoCoordinate]] | int]:
+    ) -> list[TextT | list[TextT | float | int | GeoCoordinate]] | int:
         """This command is exactly like `georadius` with the sole difference that instead of taking, as the center of the area to query, a longitude and latitude value, it takes the name of a member already existing inside the geospatial index represented by the sorted set."""
-    def geosearch(
+    async def geosearch(
         self,
         name: KeyT,
         member: FieldT | None = None,
@@ -512,9 +464,9 @@ class Commands(Generic[TextT]):
         withcoord: bool = False,
         withdist: bool = False,
         withhash: bool = False,
-    ) -> Coroutine[Any, Any, list[TextT | list[TextT | float | int | GeoCoordinate]]]:
+    ) -> list[TextT | list[TextT | float | int | GeoCoordinate]]:
         """Return the members of specified key identified by the `name` argument, which are within the borders of the area specified by a given shape."""
-    def geosearchstore(
+    async def geosearchstore(
         self,
         dest: KeyT,
         name: KeyT,
@@ -529,15 +481,15 @@ class Commands(Generic[TextT]):
         count: int | None = None,
         any: bool = False,
         storedist: bool = False,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """This command is like GEOSEARCH, but stores the result in `dest`."""
-    def get(self, name: KeyT) -> Coroutine[Any, Any, TextT | None]:
+    async def get(self, name: KeyT) -> TextT | None:
         """Return the value at key `name`, or None if the key doesn't exist."""
-    def getbit(self, name: KeyT, offset: int) -> Coroutine[Any, Any, int]:
+    async def getbit(self, name: KeyT, offset: int) -> int:
         """Returns an integer indicating the value of `offset` in `name`."""
-    def getdel(self, name: KeyT) -> Coroutine[Any, Any, TextT | None]:
+    async def getdel(self, name: KeyT) -> TextT | None:
         """Get the value at key `name` and delete the key."""
-    def getex(
+    async def getex(
         self,
         name: KeyT,
         ex: ExpiryT | None = None,
@@ -545,17 +497,17 @@ class Commands(Generic[TextT]):
         exat: AbsExpiryT | None = None,
         pxat: AbsExpiryT | None = None,
         persist: bool = False,
-    ) -> Coroutine[Any, Any, TextT | None]:
+    ) -> TextT | None:
         """Get the value of key and optionally set its expiration."""
-    def getrange(self, key: KeyT, start: int, end: int) -> Coroutine[Any, Any, TextT]:
+    async def getrange(self, key: KeyT, start: int, end: int) -> TextT:
         """Returns the substring of the string value stored at `key`, determined by the offsets `start` and `end` (both are inclusive)."""
-    def getset(self, name: KeyT, value: EncodableT) -> Coroutine[Any, Any, TextT | None]:
+    async def getset(self, name: KeyT, value: EncodableT) -> TextT | None:
         """Sets the value at key `name` to `value` and returns the old value at key `name` atomically."""
-    def hdel(self, name: KeyT, *keys: FieldT) -> Coroutine[Any, Any, int]:
+    async def hdel(self, name: KeyT, *keys: FieldT) -> int:
         """Delete `keys` from hash `name`."""
-    def hexists(self, name: KeyT, key: FieldT) -> Coroutine[Any, Any, bool]:
+    async def hexists(self, name: KeyT, key: FieldT) -> bool:
         """Returns a boolean indicating if `key` exists within hash `name`."""
-    def hexpire(
+    async def hexpire(
         self,
         name: KeyT,
         seconds: ExpiryT,
@@ -564,9 +516,9 @@ class Commands(Generic[TextT]):
         xx: bool = False,
         gt: bool = False,
         lt: bool = False,
-    ) -> Coroutine[Any, Any, list[int]]:
+    ) -> list[int]:
         """Sets or updates the expiration time for fields within a hash key, using relative time in seconds."""
-    def hexpireat(
+    async def hexpireat(
         self,
         name: KeyT,
         unix_time_seconds: AbsExpiryT,
@@ -575,17 +527,17 @@ class Commands(Generic[TextT]):
         xx: bool = False,
         gt: bool = False,
         lt: bool = False,
-    ) -> Coroutine[Any, Any, list[int]]:
+    ) -> list[int]:
         """Sets or updates the expiration time for fields within a hash key, using an absolute Unix timestamp in seconds."""
-    def hexpiretime(self, key: KeyT, *fields: FieldT) -> Coroutine[Any, Any, list[int]]:
+    async def hexpiretime(self, key: KeyT, *fields: FieldT) -> list[int]:
         """Returns the expiration times of hash fields as Unix timestamps in seconds."""
-    def hget(self, name: KeyT, key: FieldT) -> Coroutine[Any, Any, TextT | None]:
+    async def hget(self, name: KeyT, key: FieldT) -> TextT | None:
         """Return the value of `key` within the hash `name`."""
-    def hgetall(self, name: KeyT) -> Coroutine[Any, Any, dict[TextT, TextT]]:
+    async def hgetall(self, name: KeyT) -> dict[TextT, TextT]:
         """Return a Python dict of the hash's name/value pairs."""
-    def hgetdel(self, name: KeyT, *keys: FieldT) -> Coroutine[Any, Any, list[TextT | None]]:
+    async def hgetdel(self, name: KeyT, *keys: FieldT) -> list[TextT | None]:
         """Return the value of `key` within the hash `name` and delete the field in the hash."""
-    def hgetex(
+    async def hgetex(
         self,
         name: KeyT,
         *keys: FieldT,
@@ -594,45 +546,41 @@ class Commands(Generic[TextT]):
         exat: AbsExpiryT | None = None,
         pxat: AbsExpiryT | None = None,
         persist: bool = False,
-    ) -> Coroutine[Any, Any, list[TextT | None]]:
+    ) -> list[TextT | None]:
         """Return the values of `key` and `keys` within the hash `name` and optionally set their expiration."""
-    def himport_discard_all_internal(self) -> Coroutine[Any, Any, int]:
+    async def himport_discard_all_internal(self) -> int:
         """Send `HIMPORT DISCARDALL` (returns the number of fieldsets removed)."""
-    def himport_discard_internal(self, fieldset_name: str) -> Coroutine[Any, Any, int]:
+    async def himport_discard_internal(self, fieldset_name: str) -> int:
         """Send `HIMPORT DISCARD fieldset_name` (`1` removed, `0` not found)."""
-    def himport_prepare_internal(
-        self, fieldset_name: str, fields: Iterable[FieldT]
-    ) -> Coroutine[Any, Any, bool]:
+    async def himport_prepare_internal(self, fieldset_name: str, fields: Iterable[FieldT]) -> bool:
         """Send `HIMPORT PREPARE fieldset_name field [field ...]`."""
-    def himport_set(
+    async def himport_set(
         self, key: KeyT, fieldset_name: str, values: Iterable[EncodableT]
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Create/replace `key` as a hash using `fieldset_name`'s field list."""
-    def hincrby(self, name: KeyT, key: FieldT, amount: int = 1) -> Coroutine[Any, Any, int]:
+    async def hincrby(self, name: KeyT, key: FieldT, amount: int = 1) -> int:
         """Increment the value of `key` in hash `name` by `amount`."""
-    def hincrbyfloat(
-        self, name: KeyT, key: FieldT, amount: float = 1.0
-    ) -> Coroutine[Any, Any, float]:
+    async def hincrbyfloat(self, name: KeyT, key: FieldT, amount: float = 1.0) -> float:
         """Increment the value of `key` in hash `name` by floating `amount`."""
-    def hkeys(self, name: KeyT) -> Coroutine[Any, Any, list[TextT]]:
+    async def hkeys(self, name: KeyT) -> list[TextT]:
         """Return the list of keys within hash `name`."""
-    def hlen(self, name: KeyT) -> Coroutine[Any, Any, int]:
+    async def hlen(self, name: KeyT) -> int:
         """Return the number of elements in hash `name`."""
-    def hmget(
+    async def hmget(
         self, name: KeyT, keys: FieldT | Iterable[FieldT], *args: FieldT
-    ) -> Coroutine[Any, Any, list[TextT | None]]:
+    ) -> list[TextT | None]:
         """Returns a list of values ordered identically to `keys`."""
-    def hmset(
+    async def hmset(
         self,
         name: KeyT,
         mapping: Mapping[str, EncodableT]
         | Mapping[bytes, EncodableT]
         | Mapping[FieldT, EncodableT],
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Set key to value within hash `name` for each corresponding key and value from the `mapping` dict."""
-    def hpersist(self, name: KeyT, *fields: FieldT) -> Coroutine[Any, Any, list[int]]:
+    async def hpersist(self, name: KeyT, *fields: FieldT) -> list[int]:
         """Removes the expiration time for each specified field in a hash."""
-    def hpexpire(
+    async def hpexpire(
         self,
         name: KeyT,
         milliseconds: ExpiryT,
@@ -641,9 +589,9 @@ class Commands(Generic[TextT]):
         xx: bool = False,
         gt: bool = False,
         lt: bool = False,
-    ) -> Coroutine[Any, Any, list[int]]:
+    ) -> list[int]:
         """Sets or updates the expiration time for fields within a hash key, using relative time in milliseconds."""
-    def hpexpireat(
+    async def hpexpireat(
         self,
         name: KeyT,
         unix_time_milliseconds: AbsExpiryT,
@@ -652,37 +600,37 @@ class Commands(Generic[TextT]):
         xx: bool = False,
         gt: bool = False,
         lt: bool = False,
-    ) -> Coroutine[Any, Any, list[int]]:
+    ) -> list[int]:
         """Sets or updates the expiration time for fields within a hash key, using an absolute Unix timestamp in milliseconds."""
-    def hpexpiretime(self, key: KeyT, *fields: FieldT) -> Coroutine[Any, Any, list[int]]:
+    async def hpexpiretime(self, key: KeyT, *fields: FieldT) -> list[int]:
         """Returns the expiration times of hash fields as Unix timestamps in milliseconds."""
-    def hpttl(self, key: KeyT, *fields: FieldT) -> Coroutine[Any, Any, list[int]]:
+    async def hpttl(self, key: KeyT, *fields: FieldT) -> list[int]:
         """Returns the TTL (Time To Live) in milliseconds for each specified field within a hash key."""
     @overload
-    def hrandfield(
+    async def hrandfield(
         self, key: KeyT, count: None = None, withvalues: bool = False
-    ) -> Coroutine[Any, Any, TextT | None]:
+    ) -> TextT | None:
         """Return a random field from the hash value stored at key."""
     @overload
-    def hrandfield(
+    async def hrandfield(
         self, key: KeyT, count: int, *, withvalues: bool = False
-    ) -> Coroutine[Any, Any, list[TextT]]: ...
+    ) -> list[TextT]: ...
     @overload
-    def hrandfield(
+    async def hrandfield(
         self, key: KeyT, count: int | None = None, withvalues: bool = False
-    ) -> Coroutine[Any, Any, TextT | list[TextT] | None]: ...
+    ) -> TextT | list[TextT] | None: ...
     @overload
-    def hscan(
+    async def hscan(
         self,
         name: KeyT,
         cursor: int = 0,
         match: PatternT | None = None,
         count: int | None = None,
         no_values: Literal[False] | None = None,
-    ) -> Coroutine[Any, Any, tuple[int, dict[TextT, TextT]]]:
+    ) -> tuple[int, dict[TextT, TextT]]:
         """Incrementally return key/value slices in a hash."""
     @overload
-    def hscan(
+    async def hscan(
         self,
         name: KeyT,
         cursor: int = 0,
@@ -690,16 +638,16 @@ class Commands(Generic[TextT]):
         count: int | None = None,
         *,
         no_values: Literal[True],
-    ) -> Coroutine[Any, Any, tuple[int, list[TextT]]]: ...
+    ) -> tuple[int, list[TextT]]: ...
     @overload
-    def hscan(
+    async def hscan(
         self,
         name: KeyT,
         cursor: int = 0,
         match: PatternT | None = None,
         count: int | None = None,
         no_values: bool | None = None,
-    ) -> Coroutine[Any, Any, tuple[int, dict[TextT, TextT] | list[TextT]]]: ...
+    ) -> tuple[int, dict[TextT, TextT] | list[TextT]]: ...
     @overload
     def hscan_iter(
         self,
@@ -726,7 +674,7 @@ class Commands(Generic[TextT]):
         count: int | None = None,
         no_values: bool | None = None,
     ) -> AsyncIterator[tuple[TextT, TextT] | TextT]: ...
-    def hset(
+    async def hset(
         self,
         name: KeyT,
         key: FieldT | None = None,
@@ -736,9 +684,9 @@ class Commands(Generic[TextT]):
         | Mapping[FieldT, EncodableT]
         | None = None,
         items: Sequence[EncodableT] | None = None,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Set `key` to `value` within hash `name`, `mapping` accepts a dict of key/value pairs that will be added to hash `name`."""
-    def hsetex(
+    async def hsetex(
         self,
         name: KeyT,
         key: FieldT | None = None,
@@ -754,23 +702,23 @@ class Commands(Generic[TextT]):
         pxat: AbsExpiryT | None = None,
         data_persist_option: HashDataPersistOptions | None = None,
         keepttl: bool = False,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Set `key` to `value` within hash `name`."""
-    def hsetnx(self, name: KeyT, key: FieldT, value: EncodableT) -> Coroutine[Any, Any, int]:
+    async def hsetnx(self, name: KeyT, key: FieldT, value: EncodableT) -> int:
         """Set `key` to `value` within hash `name` if `key` does not exist."""
-    def hstrlen(self, name: KeyT, key: FieldT) -> Coroutine[Any, Any, int]:
+    async def hstrlen(self, name: KeyT, key: FieldT) -> int:
         """Return the number of bytes stored in the value of `key` within hash `name`."""
-    def httl(self, key: KeyT, *fields: FieldT) -> Coroutine[Any, Any, list[int]]:
+    async def httl(self, key: KeyT, *fields: FieldT) -> list[int]:
         """Returns the TTL (Time To Live) in seconds for each specified field within a hash key."""
-    def hvals(self, name: KeyT) -> Coroutine[Any, Any, list[TextT]]:
+    async def hvals(self, name: KeyT) -> list[TextT]:
         """Return the list of values within hash `name`."""
-    def incr(self, name: KeyT, amount: int = 1) -> Coroutine[Any, Any, int]:
+    async def incr(self, name: KeyT, amount: int = 1) -> int:
         """Increments the value of `key` by `amount`."""
-    def incrby(self, name: KeyT, amount: int = 1) -> Coroutine[Any, Any, int]:
+    async def incrby(self, name: KeyT, amount: int = 1) -> int:
         """Increments the value of `key` by `amount`."""
-    def incrbyfloat(self, name: KeyT, amount: float = 1.0) -> Coroutine[Any, Any, float]:
+    async def incrbyfloat(self, name: KeyT, amount: float = 1.0) -> float:
         """Increments the value at key `name` by floating `amount`."""
-    def increx(
+    async def increx(
         self,
         name: KeyT,
         *,
@@ -785,23 +733,21 @@ class Commands(Generic[TextT]):
         pxat: AbsExpiryT | None = None,
         persist: bool = False,
         enx: bool = False,
-    ) -> Coroutine[Any, Any, list[Number | TextT]]:
+    ) -> list[Number | TextT]:
         """Increment the numeric value at key `name` and return the new value and the actual increment."""
-    def info(
-        self, section: str | None = None, *args: str, **kwargs: Any
-    ) -> Coroutine[Any, Any, dict[str, Any]]:
+    async def info(self, section: str | None = None, *args: str, **kwargs: Any) -> dict[str, Any]:
         """Returns a dictionary containing information about the Redis server."""
-    def keys(self, pattern: PatternT = "*", **kwargs: Any) -> Coroutine[Any, Any, list[TextT]]:
+    async def keys(self, pattern: PatternT = "*", **kwargs: Any) -> list[TextT]:
         """Returns a list of keys matching `pattern`."""
-    def lastsave(self, **kwargs: Any) -> Coroutine[Any, Any, datetime.datetime]:
+    async def lastsave(self, **kwargs: Any) -> datetime.datetime:
         """Return a Python datetime object representing the last time the Redis database was saved to disk."""
-    def latency_history(self, event: str) -> Coroutine[Any, Any, list[list[int]]]:
+    async def latency_history(self, event: str) -> list[list[int]]:
         """Returns the raw data of the `event`'s latency spikes time series."""
-    def latency_latest(self) -> Coroutine[Any, Any, list[list[TextT | int]]]:
+    async def latency_latest(self) -> list[list[TextT | int]]:
         """Reports the latest latency events logged."""
-    def latency_reset(self, *events: str) -> Coroutine[Any, Any, int]:
+    async def latency_reset(self, *events: str) -> int:
         """Resets the latency spikes time series of all, or only some, events."""
-    def lcs(
+    async def lcs(
         self,
         key1: str,
         key2: str,
@@ -809,21 +755,19 @@ class Commands(Generic[TextT]):
         idx: bool | None = False,
         minmatchlen: int | None = 0,
         withmatchlen: bool | None = False,
-    ) -> Coroutine[Any, Any, TextT | int | list[Any] | dict[TextT, Any]]:
+    ) -> TextT | int | list[Any] | dict[TextT, Any]:
         """Find the longest common subsequence between `key1` and `key2`."""
-    def lindex(self, name: KeyT, index: int) -> Coroutine[Any, Any, TextT | None]:
+    async def lindex(self, name: KeyT, index: int) -> TextT | None:
         """Return the item from list `name` at position `index`."""
-    def linsert(
-        self, name: KeyT, where: str, refvalue: str, value: str
-    ) -> Coroutine[Any, Any, int]:
+    async def linsert(self, name: KeyT, where: str, refvalue: str, value: str) -> int:
         """Insert `value` in list `name` either immediately before or after [`where`] `refvalue`."""
-    def llen(self, name: KeyT) -> Coroutine[Any, Any, int]:
+    async def llen(self, name: KeyT) -> int:
         """Return the length of the list `name`."""
-    def lmove(
+    async def lmove(
         self, first_list: str, second_list: str, src: str = "LEFT", dest: str = "RIGHT"
-    ) -> Coroutine[Any, Any, TextT | None]:
+    ) -> TextT | None:
         """Atomically returns and removes the first/last element of a list, pushing it as the first/last element on the destination list."""
-    def lmovem(
+    async def lmovem(
         self,
         first_list: str,
         second_list: str,
@@ -832,35 +776,33 @@ class Commands(Generic[TextT]):
         count: int | None = None,
         mode: Literal["COUNT", "EXACTLY"] | None = None,
         ordering: Literal["OBO", "BULK"] | None = None,
-    ) -> Coroutine[Any, Any, list[TextT] | None]:
+    ) -> list[TextT] | None:
         """Atomically moves multiple elements from one end of the `first_list` to one end of the `second_list`, returning the moved elements in destination order."""
-    def lmpop(
+    async def lmpop(
         self, num_keys: int, *args: str, direction: str, count: int | None = 1
-    ) -> Coroutine[Any, Any, list[TextT | list[TextT]] | None]:
+    ) -> list[TextT | list[TextT]] | None:
         """Pop `count` values (default 1) first non-empty list key from the list of args provided key names."""
-    def lolwut(self, *version_numbers: str | float, **kwargs: Any) -> Coroutine[Any, Any, TextT]:
+    async def lolwut(self, *version_numbers: str | float, **kwargs: Any) -> TextT:
         """Get the Redis version and a piece of generative computer art."""
     @overload
-    def lpop(self, name: KeyT, count: None = None) -> Coroutine[Any, Any, TextT | None]:
+    async def lpop(self, name: KeyT, count: None = None) -> TextT | None:
         """Removes and returns the first elements of the list `name`."""
     @overload
-    def lpop(self, name: KeyT, count: int) -> Coroutine[Any, Any, list[TextT] | None]: ...
+    async def lpop(self, name: KeyT, count: int) -> list[TextT] | None: ...
     @overload
-    def lpop(
-        self, name: KeyT, count: int | None = None
-    ) -> Coroutine[Any, Any, TextT | list[TextT] | None]: ...
+    async def lpop(self, name: KeyT, count: int | None = None) -> TextT | list[TextT] | None: ...
     @overload
-    def lpos(
+    async def lpos(
         self,
         name: KeyT,
         value: str,
         rank: int | None = None,
         count: None = None,
         maxlen: int | None = None,
-    ) -> Coroutine[Any, Any, int | None]:
+    ) -> int | None:
         """Get position of `value` within the list `name`."""
     @overload
-    def lpos(
+    async def lpos(
         self,
         name: KeyT,
         value: str,
@@ -868,41 +810,41 @@ class Commands(Generic[TextT]):
         *,
         count: int,
         maxlen: int | None = None,
-    ) -> Coroutine[Any, Any, list[int]]: ...
+    ) -> list[int]: ...
     @overload
-    def lpos(
+    async def lpos(
         self,
         name: KeyT,
         value: str,
         rank: int | None = None,
         count: int | None = None,
         maxlen: int | None = None,
-    ) -> Coroutine[Any, Any, int | list[int] | None]: ...
-    def lpush(self, name: KeyT, *values: FieldT) -> Coroutine[Any, Any, int]:
+    ) -> int | list[int] | None: ...
+    async def lpush(self, name: KeyT, *values: FieldT) -> int:
         """Push `values` onto the head of the list `name`."""
-    def lpushx(self, name: KeyT, *values: FieldT) -> Coroutine[Any, Any, int]:
+    async def lpushx(self, name: KeyT, *values: FieldT) -> int:
         """Push `value` onto the head of the list `name` if `name` exists."""
-    def lrange(self, name: KeyT, start: int, end: int) -> Coroutine[Any, Any, list[TextT]]:
+    async def lrange(self, name: KeyT, start: int, end: int) -> list[TextT]:
         """Return a slice of the list `name` between position `start` and `end`."""
-    def lrem(self, name: KeyT, count: int, value: str) -> Coroutine[Any, Any, int]:
+    async def lrem(self, name: KeyT, count: int, value: str) -> int:
         """Remove the first `count` occurrences of elements equal to `value` from the list stored at `name`."""
-    def lset(self, name: KeyT, index: int, value: str) -> Coroutine[Any, Any, bool]:
+    async def lset(self, name: KeyT, index: int, value: str) -> bool:
         """Set element at `index` of list `name` to `value`."""
-    def ltrim(self, name: KeyT, start: int, end: int) -> Coroutine[Any, Any, bool]:
+    async def ltrim(self, name: KeyT, start: int, end: int) -> bool:
         """Trim the list `name`, removing all values not within the slice between `start` and `end`."""
-    def memory_malloc_stats(self, **kwargs: Any) -> Coroutine[Any, Any, TextT]:
+    async def memory_malloc_stats(self, **kwargs: Any) -> TextT:
         """Return an internal statistics report from the memory allocator."""
-    def memory_purge(self, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def memory_purge(self, **kwargs: Any) -> bool:
         """Attempts to purge dirty pages for reclamation by allocator."""
-    def memory_stats(self, **kwargs: Any) -> Coroutine[Any, Any, dict[str, Any]]:
+    async def memory_stats(self, **kwargs: Any) -> dict[str, Any]:
         """Return a dictionary of memory stats."""
-    def memory_usage(
+    async def memory_usage(
         self, key: KeyT, samples: int | None = None, **kwargs: Any
-    ) -> Coroutine[Any, Any, int | None]:
+    ) -> int | None:
         """Return the total memory usage for key, its value and associated administrative overheads."""
-    def mget(self, keys: KeysT, *args: EncodableT) -> Coroutine[Any, Any, list[TextT | None]]:
+    async def mget(self, keys: KeysT, *args: EncodableT) -> list[TextT | None]:
         """Returns a list of values ordered identically to `keys`."""
-    def migrate(
+    async def migrate(
         self,
         host: str,
         port: int,
@@ -913,23 +855,23 @@ class Commands(Generic[TextT]):
         replace: bool = False,
         auth: str | None = None,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, TextT]:
+    ) -> TextT:
         """Migrate 1 or more keys from the current Redis server to a different server specified by the `host`, `port` and `destination_db`."""
-    def module_list(self) -> Coroutine[Any, Any, list[dict[Any, Any]]]:
+    async def module_list(self) -> list[dict[Any, Any]]:
         """Returns a list of dictionaries containing the name and version of all loaded modules."""
-    def module_load(self, path: Any, *args: Any) -> Coroutine[Any, Any, bool]:
+    async def module_load(self, path: Any, *args: Any) -> bool:
         """Loads the module from `path`."""
-    def module_loadex(
+    async def module_loadex(
         self, path: str, options: list[str] | None = None, args: list[str] | None = None
-    ) -> Coroutine[Any, Any, TextT]:
+    ) -> TextT:
         """Loads a module from a dynamic library at runtime with configuration directives."""
-    def module_unload(self, name: Any) -> Coroutine[Any, Any, bool]:
+    async def module_unload(self, name: Any) -> bool:
         """Unloads the module `name`."""
-    def move(self, name: KeyT, db: int) -> Coroutine[Any, Any, bool]:
+    async def move(self, name: KeyT, db: int) -> bool:
         """Moves the key `name` to a different Redis database `db`."""
-    def mset(self, mapping: Mapping[AnyKeyT, EncodableT]) -> Coroutine[Any, Any, bool]:
+    async def mset(self, mapping: Mapping[AnyKeyT, EncodableT]) -> bool:
         """Sets key/values based on a mapping."""
-    def msetex(
+    async def msetex(
         self,
         mapping: Mapping[AnyKeyT, EncodableT],
         data_persist_option: DataPersistOptions | None = None,
@@ -938,15 +880,15 @@ class Commands(Generic[TextT]):
         exat: AbsExpiryT | None = None,
         pxat: AbsExpiryT | None = None,
         keepttl: bool = False,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Sets key/values based on the provided `mapping` items."""
-    def msetnx(self, mapping: Mapping[AnyKeyT, EncodableT]) -> Coroutine[Any, Any, bool]:
+    async def msetnx(self, mapping: Mapping[AnyKeyT, EncodableT]) -> bool:
         """Sets key/values based on a mapping if none of the keys are already set."""
-    def object(self, infotype: str, key: KeyT, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    async def object(self, infotype: str, key: KeyT, **kwargs: Any) -> Any:
         """Return the encoding, idletime, or refcount about the key."""
-    def persist(self, name: KeyT) -> Coroutine[Any, Any, bool]:
+    async def persist(self, name: KeyT) -> bool:
         """Removes an expiration on `name`."""
-    def pexpire(
+    async def pexpire(
         self,
         name: KeyT,
         time: ExpiryT,
@@ -954,9 +896,9 @@ class Commands(Generic[TextT]):
         xx: bool = False,
         gt: bool = False,
         lt: bool = False,
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Set an expire flag on key `name` for `time` milliseconds with given `option`."""
-    def pexpireat(
+    async def pexpireat(
         self,
         name: KeyT,
         when: AbsExpiryT,
@@ -964,57 +906,47 @@ class Commands(Generic[TextT]):
         xx: bool = False,
         gt: bool = False,
         lt: bool = False,
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Set an expire flag on key `name` with given `option`."""
-    def pexpiretime(self, key: str) -> Coroutine[Any, Any, int]:
+    async def pexpiretime(self, key: str) -> int:
         """Returns the absolute Unix timestamp (since January 1, 1970) in milliseconds at which the given key will expire."""
-    def pfadd(self, name: KeyT, *values: FieldT) -> Coroutine[Any, Any, int]:
+    async def pfadd(self, name: KeyT, *values: FieldT) -> int:
         """Adds the specified elements to the specified HyperLogLog."""
-    def pfcount(self, *sources: KeyT) -> Coroutine[Any, Any, int]:
+    async def pfcount(self, *sources: KeyT) -> int:
         """Return the approximated cardinality of the set observed by the HyperLogLog at key(s)."""
-    def pfmerge(self, dest: KeyT, *sources: KeyT) -> Coroutine[Any, Any, bool]:
+    async def pfmerge(self, dest: KeyT, *sources: KeyT) -> bool:
         """Merge N different HyperLogLogs into a single one."""
-    def ping(self, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def ping(self, **kwargs: Any) -> bool:
         """Ping the Redis server to test connectivity."""
-    def psetex(self, name: KeyT, time_ms: ExpiryT, value: EncodableT) -> Coroutine[Any, Any, bool]:
+    async def psetex(self, name: KeyT, time_ms: ExpiryT, value: EncodableT) -> bool:
         """Set the value of key `name` to `value` that expires in `time_ms` milliseconds."""
-    def psync(self, replicationid: str, offset: int) -> Coroutine[Any, Any, bytes]:
+    async def psync(self, replicationid: str, offset: int) -> bytes:
         """Initiates a replication stream from the master."""
-    def pttl(self, name: KeyT) -> Coroutine[Any, Any, int]:
+    async def pttl(self, name: KeyT) -> int:
         """Returns the number of milliseconds until the key `name` will expire."""
-    def publish(
-        self, channel: ChannelT, message: EncodableT, **kwargs: Any
-    ) -> Coroutine[Any, Any, int]:
+    async def publish(self, channel: ChannelT, message: EncodableT, **kwargs: Any) -> int:
         """Publish `message` on `channel`."""
-    def pubsub_channels(
-        self, pattern: PatternT = "*", **kwargs: Any
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    async def pubsub_channels(self, pattern: PatternT = "*", **kwargs: Any) -> list[TextT]:
         """Return a list of channels that have at least one subscriber."""
-    def pubsub_numpat(self, **kwargs: Any) -> Coroutine[Any, Any, int]:
+    async def pubsub_numpat(self, **kwargs: Any) -> int:
         """Returns the number of subscriptions to patterns."""
-    def pubsub_numsub(
-        self, *args: ChannelT, **kwargs: Any
-    ) -> Coroutine[Any, Any, list[tuple[TextT, int]]]:
+    async def pubsub_numsub(self, *args: ChannelT, **kwargs: Any) -> list[tuple[TextT, int]]:
         """Return a list of (channel, number of subscribers) tuples for each channel given in `*args`."""
-    def pubsub_shardchannels(
-        self, pattern: PatternT = "*", **kwargs: Any
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    async def pubsub_shardchannels(self, pattern: PatternT = "*", **kwargs: Any) -> list[TextT]:
         """Return a list of shard_channels that have at least one subscriber."""
-    def pubsub_shardnumsub(
-        self, *args: ChannelT, **kwargs: Any
-    ) -> Coroutine[Any, Any, list[tuple[TextT, int]]]:
+    async def pubsub_shardnumsub(self, *args: ChannelT, **kwargs: Any) -> list[tuple[TextT, int]]:
         """Return a list of (shard_channel, number of subscribers) tuples for each channel given in `*args`."""
-    def quit(self, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def quit(self, **kwargs: Any) -> bool:
         """Ask the server to close the connection."""
-    def randomkey(self, **kwargs: Any) -> Coroutine[Any, Any, TextT | None]:
+    async def randomkey(self, **kwargs: Any) -> TextT | None:
         """Returns the name of a random key."""
-    def rename(self, src: KeyT, dst: KeyT) -> Coroutine[Any, Any, bool]:
+    async def rename(self, src: KeyT, dst: KeyT) -> bool:
         """Rename key `src` to `dst`."""
-    def renamenx(self, src: KeyT, dst: KeyT) -> Coroutine[Any, Any, bool]:
+    async def renamenx(self, src: KeyT, dst: KeyT) -> bool:
         """Rename key `src` to `dst` if `dst` doesn't already exist."""
-    def reset(self) -> Coroutine[Any, Any, TextT]:
+    async def reset(self) -> TextT:
         """Perform a full reset on the connection's server-side context."""
-    def restore(
+    async def restore(
         self,
         name: KeyT,
         ttl: float,
@@ -1023,37 +955,35 @@ class Commands(Generic[TextT]):
         absttl: bool = False,
         idletime: int | None = None,
         frequency: int | None = None,
-    ) -> Coroutine[Any, Any, TextT]:
+    ) -> TextT:
         """Create a key using the provided serialized value, previously obtained using DUMP."""
-    def role(self) -> Coroutine[Any, Any, list[Any]]:
+    async def role(self) -> list[Any]:
         """Provide information on the role of a Redis instance in the context of replication, by returning if the instance is currently a master, slave, or sentinel."""
     @overload
-    def rpop(self, name: KeyT, count: None = None) -> Coroutine[Any, Any, TextT | None]:
+    async def rpop(self, name: KeyT, count: None = None) -> TextT | None:
         """Removes and returns the last elements of the list `name`."""
     @overload
-    def rpop(self, name: KeyT, count: int) -> Coroutine[Any, Any, list[TextT] | None]: ...
+    async def rpop(self, name: KeyT, count: int) -> list[TextT] | None: ...
     @overload
-    def rpop(
-        self, name: KeyT, count: int | None = None
-    ) -> Coroutine[Any, Any, TextT | list[TextT] | None]: ...
-    def rpoplpush(self, src: KeyT, dst: KeyT) -> Coroutine[Any, Any, TextT | None]:
+    async def rpop(self, name: KeyT, count: int | None = None) -> TextT | list[TextT] | None: ...
+    async def rpoplpush(self, src: KeyT, dst: KeyT) -> TextT | None:
         """RPOP a value off of the `src` list and atomically LPUSH it on to the `dst` list."""
-    def rpush(self, name: KeyT, *values: FieldT) -> Coroutine[Any, Any, int]:
+    async def rpush(self, name: KeyT, *values: FieldT) -> int:
         """Push `values` onto the tail of the list `name`."""
-    def rpushx(self, name: KeyT, *values: str) -> Coroutine[Any, Any, int]:
+    async def rpushx(self, name: KeyT, *values: str) -> int:
         """Push `value` onto the tail of the list `name` if `name` exists."""
-    def sadd(self, name: KeyT, *values: FieldT) -> Coroutine[Any, Any, int]:
+    async def sadd(self, name: KeyT, *values: FieldT) -> int:
         """Add `value(s)` to set `name`."""
-    def save(self, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def save(self, **kwargs: Any) -> bool:
         """Tell the Redis server to save its data to disk, blocking until the save is complete."""
-    def scan(
+    async def scan(
         self,
         cursor: int = 0,
         match: PatternT | None = None,
         count: int | None = None,
         _type: str | None = None,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, tuple[int, list[TextT]]]:
+    ) -> tuple[int, list[TextT]]:
         """Incrementally return lists of key names."""
     def scan_iter(
         self,
@@ -1063,30 +993,30 @@ class Commands(Generic[TextT]):
         **kwargs: Any,
     ) -> AsyncIterator[TextT]:
         """Make an iterator using the SCAN command so that the client doesn't need to remember the cursor position."""
-    def scard(self, name: KeyT) -> Coroutine[Any, Any, int]:
+    async def scard(self, name: KeyT) -> int:
         """Return the number of elements in set `name`."""
-    def script_exists(self, *args: str) -> Coroutine[Any, Any, list[bool]]:
+    async def script_exists(self, *args: str) -> list[bool]:
         """Check if a script exists in the script cache by specifying the SHAs of each script as `args`."""
-    def script_flush(
+    async def script_flush(
         self, sync_type: Literal["SYNC"] | Literal["ASYNC"] | None = None
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Flush all scripts from the script cache_data."""
-    def script_kill(self) -> Coroutine[Any, Any, bool]:
+    async def script_kill(self) -> bool:
         """Kill the currently executing Lua script."""
-    def script_load(self, script: ScriptTextT) -> Coroutine[Any, Any, str]:
+    async def script_load(self, script: ScriptTextT) -> str:
         """Load a Lua `script` into the script cache_data."""
-    def sdiff(self, keys: KeysT, *args: KeyT) -> Coroutine[Any, Any, builtins.set[TextT]]:
+    async def sdiff(self, keys: KeysT, *args: KeyT) -> builtins.set[TextT]:
         """Return the difference of sets specified by `keys`."""
-    def sdiffcard(
+    async def sdiffcard(
         self, numkeys: int, keys: list[str] | list[bytes] | list[KeyT], limit: int = 0
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Return the cardinality of the difference between the first set and all the successive sets specified by `keys`, without returning the difference itself."""
-    def sdiffstore(self, dest: KeyT, keys: KeysT, *args: KeyT) -> Coroutine[Any, Any, int]:
+    async def sdiffstore(self, dest: KeyT, keys: KeysT, *args: KeyT) -> int:
         """Store the difference of sets specified by `keys` into a new set named `dest`."""
-    def select(self, index: int, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def select(self, index: int, **kwargs: Any) -> bool:
         """Select the Redis logical database at index."""
     @overload
-    def set(
+    async def set(
         self,
         name: KeyT,
         value: EncodableT,
@@ -1102,10 +1032,10 @@ class Commands(Generic[TextT]):
         ifne: bytes | str | None = ...,
         ifdeq: str | None = ...,
         ifdne: str | None = ...,
-    ) -> Coroutine[Any, Any, bool | None]:
+    ) -> bool | None:
         """Set the value at key `name` to `value`."""
     @overload
-    def set(
+    async def set(
         self,
         name: KeyT,
         value: EncodableT,
@@ -1122,9 +1052,9 @@ class Commands(Generic[TextT]):
         ifne: bytes | str | None = ...,
         ifdeq: str | None = ...,
         ifdne: str | None = ...,
-    ) -> Coroutine[Any, Any, TextT | None]: ...
+    ) -> TextT | None: ...
     @overload
-    def set(
+    async def set(
         self,
         name: KeyT,
         value: EncodableT,
@@ -1140,44 +1070,40 @@ class Commands(Generic[TextT]):
         ifne: bytes | str | None = ...,
         ifdeq: str | None = ...,
         ifdne: str | None = ...,
-    ) -> Coroutine[Any, Any, bool | TextT | None]: ...
-    def setbit(self, name: KeyT, offset: int, value: int) -> Coroutine[Any, Any, int]:
+    ) -> bool | TextT | None: ...
+    async def setbit(self, name: KeyT, offset: int, value: int) -> int:
         """Flag the `offset` in `name` as `value`."""
-    def setex(self, name: KeyT, time: ExpiryT, value: EncodableT) -> Coroutine[Any, Any, bool]:
+    async def setex(self, name: KeyT, time: ExpiryT, value: EncodableT) -> bool:
         """Set the value of key `name` to `value` that expires in `time` seconds."""
-    def setnx(self, name: KeyT, value: EncodableT) -> Coroutine[Any, Any, bool]:
+    async def setnx(self, name: KeyT, value: EncodableT) -> bool:
         """Set the value of key `name` to `value` if key doesn't exist."""
-    def setrange(self, name: KeyT, offset: int, value: EncodableT) -> Coroutine[Any, Any, int]:
+    async def setrange(self, name: KeyT, offset: int, value: EncodableT) -> int:
         """Overwrite bytes in the value of `name` starting at `offset` with `value`."""
-    def sinter(self, keys: KeysT, *args: KeyT) -> Coroutine[Any, Any, builtins.set[TextT]]:
+    async def sinter(self, keys: KeysT, *args: KeyT) -> builtins.set[TextT]:
         """Return the intersection of sets specified by `keys`."""
-    def sintercard(
+    async def sintercard(
         self, numkeys: int, keys: list[str] | list[bytes] | list[KeyT], limit: int = 0
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Return the cardinality of the intersect of multiple sets specified by `keys`."""
-    def sinterstore(self, dest: KeyT, keys: KeysT, *args: KeyT) -> Coroutine[Any, Any, int]:
+    async def sinterstore(self, dest: KeyT, keys: KeysT, *args: KeyT) -> int:
         """Store the intersection of sets specified by `keys` into a new set named `dest`."""
-    def sismember(
-        self, name: KeyT, value: EncodableT
-    ) -> Coroutine[Any, Any, Literal[0] | Literal[1]]:
+    async def sismember(self, name: KeyT, value: EncodableT) -> Literal[0] | Literal[1]:
         """Return whether `value` is a member of set `name`: - 1 if the value is a member of the set."""
-    def slowlog_get(
-        self, num: int | None = None, **kwargs: Any
-    ) -> Coroutine[Any, Any, list[dict[str, Any]]]:
+    async def slowlog_get(self, num: int | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         """Get the entries from the slowlog."""
-    def slowlog_len(self, **kwargs: Any) -> Coroutine[Any, Any, int]:
+    async def slowlog_len(self, **kwargs: Any) -> int:
         """Get the number of items in the slowlog."""
-    def slowlog_reset(self, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def slowlog_reset(self, **kwargs: Any) -> bool:
         """Remove all items in the slowlog."""
-    def smembers(self, name: KeyT) -> Coroutine[Any, Any, builtins.set[TextT]]:
+    async def smembers(self, name: KeyT) -> builtins.set[TextT]:
         """Return all members of the set `name`."""
-    def smismember(
+    async def smismember(
         self, name: KeyT, values: EncodableT | Iterable[EncodableT], *args: EncodableT
-    ) -> Coroutine[Any, Any, list[Literal[0] | Literal[1]]]:
+    ) -> list[Literal[0] | Literal[1]]:
         """Return whether each value in `values` is a member of the set `name` as a list of `int` in the order of `values`: - 1 if the value is a member of the set."""
-    def smove(self, src: KeyT, dst: KeyT, value: str) -> Coroutine[Any, Any, bool]:
+    async def smove(self, src: KeyT, dst: KeyT, value: str) -> bool:
         """Move `value` from set `src` to set `dst` atomically."""
-    def sort(
+    async def sort(
         self,
         name: KeyT,
         start: int | None = None,
@@ -1188,9 +1114,9 @@ class Commands(Generic[TextT]):
         alpha: bool = False,
         store: str | None = None,
         groups: bool | None = False,
-    ) -> Coroutine[Any, Any, list[TextT] | list[tuple[TextT, ...]] | int]:
+    ) -> list[TextT] | list[tuple[TextT, ...]] | int:
         """Sort and return the list, set or sorted set at `name`."""
-    def sort_ro(
+    async def sort_ro(
         self,
         key: str,
         start: int | None = None,
@@ -1199,39 +1125,37 @@ class Commands(Generic[TextT]):
         get: list[str] | None = None,
         desc: bool = False,
         alpha: bool = False,
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    ) -> list[TextT]:
         """Returns the elements contained in the list, set or sorted set at key."""
     @overload
-    def spop(self, name: KeyT, count: None = None) -> Coroutine[Any, Any, TextT | None]:
+    async def spop(self, name: KeyT, count: None = None) -> TextT | None:
         """Remove and return a random member of set `name`."""
     @overload
-    def spop(self, name: KeyT, count: int) -> Coroutine[Any, Any, list[TextT]]: ...
+    async def spop(self, name: KeyT, count: int) -> list[TextT]: ...
     @overload
-    def spop(
-        self, name: KeyT, count: int | None = None
-    ) -> Coroutine[Any, Any, TextT | list[TextT] | None]: ...
-    def spublish(self, shard_channel: ChannelT, message: EncodableT) -> Coroutine[Any, Any, int]:
+    async def spop(self, name: KeyT, count: int | None = None) -> TextT | list[TextT] | None: ...
+    async def spublish(self, shard_channel: ChannelT, message: EncodableT) -> int:
         """Posts a message to the given shard channel."""
     @overload
-    def srandmember(self, name: KeyT, number: None = None) -> Coroutine[Any, Any, TextT | None]:
+    async def srandmember(self, name: KeyT, number: None = None) -> TextT | None:
         """If `number` is None, returns a random member of set `name`."""
     @overload
-    def srandmember(self, name: KeyT, number: int) -> Coroutine[Any, Any, list[TextT]]: ...
+    async def srandmember(self, name: KeyT, number: int) -> list[TextT]: ...
     @overload
-    def srandmember(
+    async def srandmember(
         self, name: KeyT, number: int | None = None
-    ) -> Coroutine[Any, Any, TextT | list[TextT] | None]: ...
-    def srem(self, name: KeyT, *values: FieldT) -> Coroutine[Any, Any, int]:
+    ) -> TextT | list[TextT] | None: ...
+    async def srem(self, name: KeyT, *values: FieldT) -> int:
         """Remove `values` from set `name`."""
-    def sscan(
+    async def sscan(
         self, name: KeyT, cursor: int = 0, match: PatternT | None = None, count: int | None = None
-    ) -> Coroutine[Any, Any, tuple[int, list[TextT]]]:
+    ) -> tuple[int, list[TextT]]:
         """Incrementally return lists of elements in a set."""
     def sscan_iter(
         self, name: KeyT, match: PatternT | None = None, count: int | None = None
     ) -> AsyncIterator[TextT]:
         """Make an iterator using the SSCAN command so that the client doesn't need to remember the cursor position."""
-    def stralgo(
+    async def stralgo(
         self,
         algo: Literal["LCS"],
         value1: KeyT,
@@ -1242,50 +1166,50 @@ class Commands(Generic[TextT]):
         minmatchlen: int | None = None,
         withmatchlen: bool = False,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, StralgoResponse]:
+    ) -> StralgoResponse:
         """Implements complex algorithms that operate on strings."""
-    def strlen(self, name: KeyT) -> Coroutine[Any, Any, int]:
+    async def strlen(self, name: KeyT) -> int:
         """Return the number of bytes stored in the value of `name`."""
-    def substr(self, name: KeyT, start: int, end: int = ...) -> Coroutine[Any, Any, TextT]:
+    async def substr(self, name: KeyT, start: int, end: int = ...) -> TextT:
         """Return a substring of the string at key `name`."""
-    def sunion(self, keys: KeysT, *args: KeyT) -> Coroutine[Any, Any, builtins.set[TextT]]:
+    async def sunion(self, keys: KeysT, *args: KeyT) -> builtins.set[TextT]:
         """Return the union of sets specified by `keys`."""
-    def sunioncard(
+    async def sunioncard(
         self,
         numkeys: int,
         keys: list[str] | list[bytes] | list[KeyT],
         limit: int = 0,
         approx: bool = False,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Return the cardinality of the union of multiple sets specified by `keys`, without returning the union itself."""
-    def sunionstore(self, dest: KeyT, keys: KeysT, *args: KeyT) -> Coroutine[Any, Any, int]:
+    async def sunionstore(self, dest: KeyT, keys: KeysT, *args: KeyT) -> int:
         """Store the union of sets specified by `keys` into a new set named `dest`."""
-    def sync(self) -> Coroutine[Any, Any, bytes]:
+    async def sync(self) -> bytes:
         """Initiates a replication stream from the master."""
-    def time(self, **kwargs: Any) -> Coroutine[Any, Any, tuple[int, int]]:
+    async def time(self, **kwargs: Any) -> tuple[int, int]:
         """Returns the server time as a 2-item tuple of ints: (seconds since epoch, microseconds into this second)."""
-    def ttl(self, name: KeyT) -> Coroutine[Any, Any, int]:
+    async def ttl(self, name: KeyT) -> int:
         """Returns the number of seconds until the key `name` will expire."""
-    def type(self, name: KeyT) -> Coroutine[Any, Any, TextT]:
+    async def type(self, name: KeyT) -> TextT:
         """Returns the type of key `name`."""
-    def wait(self, num_replicas: int, timeout: int, **kwargs: Any) -> Coroutine[Any, Any, int]:
+    async def wait(self, num_replicas: int, timeout: int, **kwargs: Any) -> int:
         """Redis synchronous replication That returns the number of replicas that processed the query when we finally have at least `num_replicas`, or when the `timeout` was reached."""
-    def waitaof(
+    async def waitaof(
         self, num_local: int, num_replicas: int, timeout: int, **kwargs: Any
-    ) -> Coroutine[Any, Any, list[int]]:
+    ) -> list[int]:
         """This command blocks the current client until all previous write commands by that client are acknowledged as having been fsynced to the AOF of the local Redis and/or at least the specified number of replicas."""
-    def xack(self, name: KeyT, groupname: GroupT, *ids: StreamIdT) -> Coroutine[Any, Any, int]:
+    async def xack(self, name: KeyT, groupname: GroupT, *ids: StreamIdT) -> int:
         """Acknowledges the successful processing of one or more messages."""
-    def xackdel(
+    async def xackdel(
         self,
         name: KeyT,
         groupname: GroupT,
         *ids: StreamIdT,
         ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] = "KEEPREF",
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Combines the functionality of XACK and XDEL."""
     @overload
-    def xadd(
+    async def xadd(
         self,
         name: KeyT,
         fields: dict[str, Any] | dict[bytes, Any] | dict[FieldT, Any],
@@ -1298,10 +1222,10 @@ class Commands(Generic[TextT]):
         ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
         idmpauto: str | None = None,
         idmp: tuple[str, bytes] | None = None,
-    ) -> Coroutine[Any, Any, TextT]:
+    ) -> TextT:
         """Add to a stream."""
     @overload
-    def xadd(
+    async def xadd(
         self,
         name: KeyT,
         fields: dict[str, Any] | dict[bytes, Any] | dict[FieldT, Any],
@@ -1315,9 +1239,9 @@ class Commands(Generic[TextT]):
         ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
         idmpauto: str | None = None,
         idmp: tuple[str, bytes] | None = None,
-    ) -> Coroutine[Any, Any, TextT | None]: ...
+    ) -> TextT | None: ...
     @overload
-    def xadd(
+    async def xadd(
         self,
         name: KeyT,
         fields: dict[str, Any] | dict[bytes, Any] | dict[FieldT, Any],
@@ -1330,8 +1254,8 @@ class Commands(Generic[TextT]):
         ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
         idmpauto: str | None = None,
         idmp: tuple[str, bytes] | None = None,
-    ) -> Coroutine[Any, Any, TextT | None]: ...
-    def xautoclaim(
+    ) -> TextT | None: ...
+    async def xautoclaim(
         self,
         name: KeyT,
         groupname: GroupT,
@@ -1340,14 +1264,14 @@ class Commands(Generic[TextT]):
         start_id: StreamIdT = "0-0",
         count: int | None = None,
         justid: bool = False,
-    ) -> Coroutine[Any, Any, list[Any]]:
+    ) -> list[Any]:
         """Transfers ownership of pending stream entries that match the specified criteria."""
-    def xcfgset(
+    async def xcfgset(
         self, name: KeyT, idmp_duration: int | None = None, idmp_maxsize: int | None = None
-    ) -> Coroutine[Any, Any, TextT]:
+    ) -> TextT:
         """Configure the idempotency parameters for a stream's IDMP map."""
     @overload
-    def xclaim(
+    async def xclaim(
         self,
         name: KeyT,
         groupname: GroupT,
@@ -1359,10 +1283,10 @@ class Commands(Generic[TextT]):
         retrycount: int | None = None,
         force: bool = False,
         justid: Literal[False] = False,
-    ) -> Coroutine[Any, Any, list[tuple[TextT | None, dict[TextT, TextT] | None]]]:
+    ) -> list[tuple[TextT | None, dict[TextT, TextT] | None]]:
         """Changes the ownership of a pending message."""
     @overload
-    def xclaim(
+    async def xclaim(
         self,
         name: KeyT,
         groupname: GroupT,
@@ -1375,9 +1299,9 @@ class Commands(Generic[TextT]):
         force: bool = False,
         *,
         justid: Literal[True],
-    ) -> Coroutine[Any, Any, list[TextT]]: ...
+    ) -> list[TextT]: ...
     @overload
-    def xclaim(
+    async def xclaim(
         self,
         name: KeyT,
         groupname: GroupT,
@@ -1389,52 +1313,48 @@ class Commands(Generic[TextT]):
         retrycount: int | None = None,
         force: bool = False,
         justid: bool = False,
-    ) -> Coroutine[
-        Any, Any, list[tuple[TextT | None, dict[TextT, TextT] | None]] | list[TextT]
-    ]: ...
-    def xdel(self, name: KeyT, *ids: StreamIdT) -> Coroutine[Any, Any, int]:
+    ) -> list[tuple[TextT | None, dict[TextT, TextT] | None]] | list[TextT]: ...
+    async def xdel(self, name: KeyT, *ids: StreamIdT) -> int:
         """Deletes one or more messages from a stream."""
-    def xdelex(
+    async def xdelex(
         self,
         name: KeyT,
         *ids: StreamIdT,
         ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] = "KEEPREF",
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Extended version of XDEL that provides more control over how message entries are deleted concerning consumer groups."""
-    def xgroup_create(
+    async def xgroup_create(
         self,
         name: KeyT,
         groupname: GroupT,
         id: StreamIdT = "$",
         mkstream: bool = False,
         entries_read: int | None = None,
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Create a new consumer group associated with a stream."""
-    def xgroup_createconsumer(
+    async def xgroup_createconsumer(
         self, name: KeyT, groupname: GroupT, consumername: ConsumerT
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Consumers in a consumer group are auto-created every time a new consumer name is mentioned by some command."""
-    def xgroup_delconsumer(
+    async def xgroup_delconsumer(
         self, name: KeyT, groupname: GroupT, consumername: ConsumerT
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Remove a specific consumer from a consumer group."""
-    def xgroup_destroy(self, name: KeyT, groupname: GroupT) -> Coroutine[Any, Any, bool]:
+    async def xgroup_destroy(self, name: KeyT, groupname: GroupT) -> bool:
         """Destroy a consumer group."""
-    def xgroup_setid(
+    async def xgroup_setid(
         self, name: KeyT, groupname: GroupT, id: StreamIdT, entries_read: int | None = None
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Set the consumer group last delivered ID to something else."""
-    def xinfo_consumers(
-        self, name: KeyT, groupname: GroupT
-    ) -> Coroutine[Any, Any, list[dict[str, Any]]]:
+    async def xinfo_consumers(self, name: KeyT, groupname: GroupT) -> list[dict[str, Any]]:
         """Returns general information about the consumers in the group."""
-    def xinfo_groups(self, name: KeyT) -> Coroutine[Any, Any, list[dict[str, Any]]]:
+    async def xinfo_groups(self, name: KeyT) -> list[dict[str, Any]]:
         """Returns general information about the consumer groups of the stream."""
-    def xinfo_stream(self, name: KeyT, full: bool = False) -> Coroutine[Any, Any, dict[str, Any]]:
+    async def xinfo_stream(self, name: KeyT, full: bool = False) -> dict[str, Any]:
         """Returns general information about the stream."""
-    def xlen(self, name: KeyT) -> Coroutine[Any, Any, int]:
+    async def xlen(self, name: KeyT) -> int:
         """Returns the number of elements in a given stream."""
-    def xnack(
+    async def xnack(
         self,
         name: KeyT,
         groupname: GroupT,
@@ -1442,11 +1362,11 @@ class Commands(Generic[TextT]):
         *ids: StreamIdT,
         retrycount: int | None = None,
         force: bool = False,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Negatively acknowledges one or more messages in a consumer group's Pending Entries List (PEL)."""
-    def xpending(self, name: KeyT, groupname: GroupT) -> Coroutine[Any, Any, dict[str, Any]]:
+    async def xpending(self, name: KeyT, groupname: GroupT) -> dict[str, Any]:
         """Returns information about pending messages of a group."""
-    def xpending_range(
+    async def xpending_range(
         self,
         name: KeyT,
         groupname: GroupT,
@@ -1455,22 +1375,22 @@ class Commands(Generic[TextT]):
         count: int,
         consumername: ConsumerT | None = None,
         idle: int | None = None,
-    ) -> Coroutine[Any, Any, list[dict[str, TextT | int]]]:
+    ) -> list[dict[str, TextT | int]]:
         """Returns information about pending messages, in a range."""
-    def xrange(
+    async def xrange(
         self, name: KeyT, min: StreamIdT = "-", max: StreamIdT = "+", count: int | None = None
-    ) -> Coroutine[Any, Any, list[tuple[TextT, dict[TextT, TextT]]]]:
+    ) -> list[tuple[TextT, dict[TextT, TextT]]]:
         """Read stream values within an interval."""
-    def xread(
+    async def xread(
         self,
         streams: dict[str, Any] | dict[bytes, Any] | dict[KeyT, Any],
         count: int | None = None,
         block: int | None = None,
         max_count: int | None = None,
         max_size: int | None = None,
-    ) -> Coroutine[Any, Any, list[list[Any]]]:
+    ) -> list[list[Any]]:
         """Block and monitor multiple streams for new data."""
-    def xreadgroup(
+    async def xreadgroup(
         self,
         groupname: str,
         consumername: str,
@@ -1481,13 +1401,13 @@ class Commands(Generic[TextT]):
         claim_min_idle_time: int | None = None,
         max_count: int | None = None,
         max_size: int | None = None,
-    ) -> Coroutine[Any, Any, list[list[Any]]]:
+    ) -> list[list[Any]]:
         """Read from a stream via a consumer group."""
-    def xrevrange(
+    async def xrevrange(
         self, name: KeyT, max: StreamIdT = "+", min: StreamIdT = "-", count: int | None = None
-    ) -> Coroutine[Any, Any, list[tuple[TextT, dict[TextT, TextT]]]]:
+    ) -> list[tuple[TextT, dict[TextT, TextT]]]:
         """Read stream values within an interval, in reverse order."""
-    def xtrim(
+    async def xtrim(
         self,
         name: KeyT,
         maxlen: int | None = None,
@@ -1495,10 +1415,10 @@ class Commands(Generic[TextT]):
         minid: StreamIdT | None = None,
         limit: int | None = None,
         ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Trims old messages from a stream."""
     @overload
-    def zadd(
+    async def zadd(
         self,
         name: KeyT,
         mapping: Mapping[AnyKeyT, EncodableT],
@@ -1508,10 +1428,10 @@ class Commands(Generic[TextT]):
         incr: Literal[False] = False,
         gt: bool = False,
         lt: bool = False,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Set any number of element-name, score pairs to the key `name`."""
     @overload
-    def zadd(
+    async def zadd(
         self,
         name: KeyT,
         mapping: Mapping[AnyKeyT, EncodableT],
@@ -1522,9 +1442,9 @@ class Commands(Generic[TextT]):
         incr: Literal[True],
         gt: bool = False,
         lt: bool = False,
-    ) -> Coroutine[Any, Any, float | None]: ...
+    ) -> float | None: ...
     @overload
-    def zadd(
+    async def zadd(
         self,
         name: KeyT,
         mapping: Mapping[AnyKeyT, EncodableT],
@@ -1534,77 +1454,71 @@ class Commands(Generic[TextT]):
         incr: bool = False,
         gt: bool = False,
         lt: bool = False,
-    ) -> Coroutine[Any, Any, int | float | None]: ...
-    def zcard(self, name: KeyT) -> Coroutine[Any, Any, int]:
+    ) -> int | float | None: ...
+    async def zcard(self, name: KeyT) -> int:
         """Return the number of elements in the sorted set `name`."""
-    def zcount(self, name: KeyT, min: ZScoreBoundT, max: ZScoreBoundT) -> Coroutine[Any, Any, int]:
+    async def zcount(self, name: KeyT, min: ZScoreBoundT, max: ZScoreBoundT) -> int:
         """Returns the number of elements in the sorted set at key `name` with a score between `min` and `max`."""
-    def zdiff(self, keys: KeysT, withscores: bool = False) -> Coroutine[Any, Any, list[TextT]]:
+    async def zdiff(self, keys: KeysT, withscores: bool = False) -> list[TextT]:
         """Returns the difference between the first and all successive input sorted sets provided in `keys`."""
-    def zdiffstore(self, dest: KeyT, keys: KeysT) -> Coroutine[Any, Any, int]:
+    async def zdiffstore(self, dest: KeyT, keys: KeysT) -> int:
         """Computes the difference between the first and all successive input sorted sets provided in `keys` and stores the result in `dest`."""
-    def zincrby(
-        self, name: KeyT, amount: float, value: EncodableT
-    ) -> Coroutine[Any, Any, float | None]:
+    async def zincrby(self, name: KeyT, amount: float, value: EncodableT) -> float | None:
         """Increment the score of `value` in sorted set `name` by `amount`."""
     @overload
-    def zinter(
+    async def zinter(
         self, keys: KeysT, aggregate: str | None = None, withscores: Literal[False] = False
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    ) -> list[TextT]:
         """Return the intersect of multiple sorted sets specified by `keys`."""
     @overload
-    def zinter(
+    async def zinter(
         self, keys: KeysT, aggregate: str | None = None, *, withscores: Literal[True]
-    ) -> Coroutine[Any, Any, list[tuple[TextT, float]]]: ...
+    ) -> list[tuple[TextT, float]]: ...
     @overload
-    def zinter(
+    async def zinter(
         self, keys: KeysT, aggregate: str | None = None, withscores: bool = False
-    ) -> Coroutine[Any, Any, list[TextT] | list[tuple[TextT, Any]]]: ...
-    def zintercard(self, numkeys: int, keys: list[str], limit: int = 0) -> Coroutine[Any, Any, int]:
+    ) -> list[TextT] | list[tuple[TextT, Any]]: ...
+    async def zintercard(self, numkeys: int, keys: list[str], limit: int = 0) -> int:
         """Return the cardinality of the intersect of multiple sorted sets specified by `keys`."""
-    def zinterstore(
+    async def zinterstore(
         self,
         dest: KeyT,
         keys: Sequence[KeyT] | Mapping[AnyKeyT, float],
         aggregate: str | None = None,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Intersect multiple sorted sets specified by `keys` into a new sorted set, `dest`."""
-    def zlexcount(self, name: KeyT, min: EncodableT, max: EncodableT) -> Coroutine[Any, Any, int]:
+    async def zlexcount(self, name: KeyT, min: EncodableT, max: EncodableT) -> int:
         """Return the number of items in the sorted set `name` between the lexicographical range `min` and `max`."""
-    def zmpop(
+    async def zmpop(
         self,
         num_keys: int,
         keys: list[str],
         min: bool | None = False,
         max: bool | None = False,
         count: int | None = 1,
-    ) -> Coroutine[Any, Any, list[TextT | list[list[Any]]] | None]:
+    ) -> list[TextT | list[list[Any]]] | None:
         """Pop `count` values (default 1) off of the first non-empty sorted set named in the `keys` list."""
-    def zmscore(self, key: KeyT, members: list[str]) -> Coroutine[Any, Any, list[float | None]]:
+    async def zmscore(self, key: KeyT, members: list[str]) -> list[float | None]:
         """Returns the scores associated with the specified members in the sorted set stored at key."""
-    def zpopmax(
-        self, name: KeyT, count: int | None = None
-    ) -> Coroutine[Any, Any, list[tuple[TextT, float]]]:
+    async def zpopmax(self, name: KeyT, count: int | None = None) -> list[tuple[TextT, float]]:
         """Remove and return up to `count` members with the highest scores from the sorted set `name`."""
-    def zpopmin(
-        self, name: KeyT, count: int | None = None
-    ) -> Coroutine[Any, Any, list[tuple[TextT, float]]]:
+    async def zpopmin(self, name: KeyT, count: int | None = None) -> list[tuple[TextT, float]]:
         """Remove and return up to `count` members with the lowest scores from the sorted set `name`."""
     @overload
-    def zrandmember(
+    async def zrandmember(
         self, key: KeyT, count: None = None, withscores: bool = False
-    ) -> Coroutine[Any, Any, TextT | None]:
+    ) -> TextT | None:
         """Return a random element from the sorted set value stored at key."""
     @overload
-    def zrandmember(
+    async def zrandmember(
         self, key: KeyT, count: int, *, withscores: bool = False
-    ) -> Coroutine[Any, Any, list[TextT]]: ...
+    ) -> list[TextT]: ...
     @overload
-    def zrandmember(
+    async def zrandmember(
         self, key: KeyT, count: int | None = None, withscores: bool = False
-    ) -> Coroutine[Any, Any, TextT | list[TextT] | None]: ...
+    ) -> TextT | list[TextT] | None: ...
     @overload
-    def zrange(
+    async def zrange(
         self,
         name: KeyT,
         start: EncodableT,
@@ -1616,10 +1530,10 @@ class Commands(Generic[TextT]):
         bylex: bool = False,
         offset: int | None = None,
         num: int | None = None,
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    ) -> list[TextT]:
         """Return a range of values from sorted set `name` between `start` and `end` sorted in ascending order."""
     @overload
-    def zrange(
+    async def zrange(
         self,
         name: KeyT,
         start: EncodableT,
@@ -1631,9 +1545,9 @@ class Commands(Generic[TextT]):
         bylex: bool = False,
         offset: int | None = None,
         num: int | None = None,
-    ) -> Coroutine[Any, Any, list[tuple[TextT, float]]]: ...
+    ) -> list[tuple[TextT, float]]: ...
     @overload
-    def zrange(
+    async def zrange(
         self,
         name: KeyT,
         start: EncodableT,
@@ -1645,18 +1559,18 @@ class Commands(Generic[TextT]):
         bylex: bool = False,
         offset: int | None = None,
         num: int | None = None,
-    ) -> Coroutine[Any, Any, list[TextT] | list[tuple[TextT, Any]]]: ...
-    def zrangebylex(
+    ) -> list[TextT] | list[tuple[TextT, Any]]: ...
+    async def zrangebylex(
         self,
         name: KeyT,
         min: EncodableT,
         max: EncodableT,
         start: int | None = None,
         num: int | None = None,
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    ) -> list[TextT]:
         """Return the lexicographical range of values from sorted set `name` between `min` and `max`."""
     @overload
-    def zrangebyscore(
+    async def zrangebyscore(
         self,
         name: KeyT,
         min: ZScoreBoundT,
@@ -1665,10 +1579,10 @@ class Commands(Generic[TextT]):
         num: int | None = None,
         withscores: Literal[False] = False,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    ) -> list[TextT]:
         """Return a range of values from the sorted set `name` with scores between `min` and `max`."""
     @overload
-    def zrangebyscore(
+    async def zrangebyscore(
         self,
         name: KeyT,
         min: ZScoreBoundT,
@@ -1677,9 +1591,9 @@ class Commands(Generic[TextT]):
         num: int | None = None,
         *,
         withscores: Literal[True],
-    ) -> Coroutine[Any, Any, list[tuple[TextT, float]]]: ...
+    ) -> list[tuple[TextT, float]]: ...
     @overload
-    def zrangebyscore(
+    async def zrangebyscore(
         self,
         name: KeyT,
         min: ZScoreBoundT,
@@ -1688,8 +1602,8 @@ class Commands(Generic[TextT]):
         num: int | None = None,
         withscores: bool = False,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, list[TextT] | list[tuple[TextT, Any]]]: ...
-    def zrangestore(
+    ) -> list[TextT] | list[tuple[TextT, Any]]: ...
+    async def zrangestore(
         self,
         dest: KeyT,
         name: KeyT,
@@ -1700,75 +1614,71 @@ class Commands(Generic[TextT]):
         desc: bool = False,
         offset: int | None = None,
         num: int | None = None,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Stores in `dest` the result of a range of values from sorted set `name` between `start` and `end` sorted in ascending order."""
     @overload
-    def zrank(
+    async def zrank(
         self,
         name: KeyT,
         value: EncodableT,
         withscore: Literal[False] = False,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, int | None]:
+    ) -> int | None:
         """Returns a 0-based value indicating the rank of `value` in sorted set `name`."""
     @overload
-    def zrank(
+    async def zrank(
         self, name: KeyT, value: EncodableT, withscore: Literal[True]
-    ) -> Coroutine[Any, Any, list[Any] | None]: ...
+    ) -> list[Any] | None: ...
     @overload
-    def zrank(
+    async def zrank(
         self,
         name: KeyT,
         value: EncodableT,
         withscore: bool = False,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, int | list[Any] | None]: ...
-    def zrem(self, name: KeyT, *values: FieldT) -> Coroutine[Any, Any, int]:
+    ) -> int | list[Any] | None: ...
+    async def zrem(self, name: KeyT, *values: FieldT) -> int:
         """Remove member `values` from sorted set `name`."""
-    def zremrangebylex(
-        self, name: KeyT, min: EncodableT, max: EncodableT
-    ) -> Coroutine[Any, Any, int]:
+    async def zremrangebylex(self, name: KeyT, min: EncodableT, max: EncodableT) -> int:
         """Remove all elements in the sorted set `name` between the lexicographical range specified by `min` and `max`."""
-    def zremrangebyrank(self, name: KeyT, min: int, max: int) -> Coroutine[Any, Any, int]:
+    async def zremrangebyrank(self, name: KeyT, min: int, max: int) -> int:
         """Remove all elements in the sorted set `name` with ranks between `min` and `max`."""
-    def zremrangebyscore(
-        self, name: KeyT, min: ZScoreBoundT, max: ZScoreBoundT
-    ) -> Coroutine[Any, Any, int]:
+    async def zremrangebyscore(self, name: KeyT, min: ZScoreBoundT, max: ZScoreBoundT) -> int:
         """Remove all elements in the sorted set `name` with scores between `min` and `max`."""
     @overload
-    def zrevrange(
+    async def zrevrange(
         self,
         name: KeyT,
         start: int,
         end: int,
         withscores: Literal[False] = False,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    ) -> list[TextT]:
         """Return a range of values from sorted set `name` between `start` and `end` sorted in descending order."""
     @overload
-    def zrevrange(
+    async def zrevrange(
         self, name: KeyT, start: int, end: int, withscores: Literal[True]
-    ) -> Coroutine[Any, Any, list[tuple[TextT, float]]]: ...
+    ) -> list[tuple[TextT, float]]: ...
     @overload
-    def zrevrange(
+    async def zrevrange(
         self,
         name: KeyT,
         start: int,
         end: int,
         withscores: bool = False,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, list[TextT] | list[tuple[TextT, Any]]]: ...
-    def zrevrangebylex(
+    ) -> list[TextT] | list[tuple[TextT, Any]]: ...
+    async def zrevrangebylex(
         self,
         name: KeyT,
         max: EncodableT,
         min: EncodableT,
         start: int | None = None,
         num: int | None = None,
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    ) -> list[TextT]:
         """Return the reversed lexicographical range of values from sorted set `name` between `max` and `min`."""
     @overload
-    def zrevrangebyscore(
+    async def zrevrangebyscore(
         self,
         name: KeyT,
         max: ZScoreBoundT,
@@ -1777,10 +1687,10 @@ class Commands(Generic[TextT]):
         num: int | None = None,
         withscores: Literal[False] = False,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    ) -> list[TextT]:
         """Return a range of values from the sorted set `name` with scores between `min` and `max` in descending order."""
     @overload
-    def zrevrangebyscore(
+    async def zrevrangebyscore(
         self,
         name: KeyT,
         max: ZScoreBoundT,
@@ -1789,9 +1699,9 @@ class Commands(Generic[TextT]):
         num: int | None = None,
         *,
         withscores: Literal[True],
-    ) -> Coroutine[Any, Any, list[tuple[TextT, float]]]: ...
+    ) -> list[tuple[TextT, float]]: ...
     @overload
-    def zrevrangebyscore(
+    async def zrevrangebyscore(
         self,
         name: KeyT,
         max: ZScoreBoundT,
@@ -1800,47 +1710,47 @@ class Commands(Generic[TextT]):
         num: int | None = None,
         withscores: bool = False,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, list[TextT] | list[tuple[TextT, Any]]]: ...
+    ) -> list[TextT] | list[tuple[TextT, Any]]: ...
     @overload
-    def zrevrank(
+    async def zrevrank(
         self,
         name: KeyT,
         value: EncodableT,
         withscore: Literal[False] = False,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, int | None]:
+    ) -> int | None:
         """Returns a 0-based value indicating the descending rank of `value` in sorted set `name`."""
     @overload
-    def zrevrank(
+    async def zrevrank(
         self, name: KeyT, value: EncodableT, withscore: Literal[True]
-    ) -> Coroutine[Any, Any, list[Any] | None]: ...
+    ) -> list[Any] | None: ...
     @overload
-    def zrevrank(
+    async def zrevrank(
         self,
         name: KeyT,
         value: EncodableT,
         withscore: bool = False,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, int | list[Any] | None]: ...
+    ) -> int | list[Any] | None: ...
     @overload
-    def zscan(
+    async def zscan(
         self,
         name: KeyT,
         cursor: int = 0,
         match: PatternT | None = None,
         count: int | None = None,
         score_cast_func: builtins.type[float] = ...,
-    ) -> Coroutine[Any, Any, tuple[int, list[tuple[TextT, float]]]]:
+    ) -> tuple[int, list[tuple[TextT, float]]]:
         """Incrementally return lists of elements in a sorted set."""
     @overload
-    def zscan(
+    async def zscan(
         self,
         name: KeyT,
         cursor: int = 0,
         match: PatternT | None = None,
         count: int | None = None,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, tuple[int, list[tuple[TextT, Any]]]]: ...
+    ) -> tuple[int, list[tuple[TextT, Any]]]: ...
     @overload
     def zscan_iter(
         self,
@@ -1858,45 +1768,45 @@ class Commands(Generic[TextT]):
         count: int | None = None,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
     ) -> AsyncIterator[tuple[TextT, Any]]: ...
-    def zscore(self, name: KeyT, value: EncodableT) -> Coroutine[Any, Any, float | None]:
+    async def zscore(self, name: KeyT, value: EncodableT) -> float | None:
         """Return the score of element `value` in sorted set `name`."""
     @overload
-    def zunion(
+    async def zunion(
         self,
         keys: Sequence[KeyT] | Mapping[AnyKeyT, float],
         aggregate: str | None = None,
         withscores: Literal[False] = False,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    ) -> list[TextT]:
         """Return the union of multiple sorted sets specified by `keys`."""
     @overload
-    def zunion(
+    async def zunion(
         self,
         keys: Sequence[KeyT] | Mapping[AnyKeyT, float],
         aggregate: str | None = None,
         *,
         withscores: Literal[True],
-    ) -> Coroutine[Any, Any, list[tuple[TextT, float]]]: ...
+    ) -> list[tuple[TextT, float]]: ...
     @overload
-    def zunion(
+    async def zunion(
         self,
         keys: Sequence[KeyT] | Mapping[AnyKeyT, float],
         aggregate: str | None = None,
         withscores: bool = False,
         score_cast_func: builtins.type | Callable[..., Any] = ...,
-    ) -> Coroutine[Any, Any, list[TextT] | list[tuple[TextT, Any]]]: ...
-    def zunionstore(
+    ) -> list[TextT] | list[tuple[TextT, Any]]: ...
+    async def zunionstore(
         self,
         dest: KeyT,
         keys: Sequence[KeyT] | Mapping[AnyKeyT, float],
         aggregate: str | None = None,
-    ) -> Coroutine[Any, Any, int]:
+    ) -> int:
         """Union multiple sorted sets specified by `keys` into a new sorted set, `dest`."""
 
 class RedisCommands(Commands[TextT]):
     """Those of one server's client."""
 
-    def client_tracking_off(
+    async def client_tracking_off(
         self,
         clientid: int | None = None,
         prefix: Sequence[KeyT] = ...,
@@ -1904,9 +1814,9 @@ class RedisCommands(Commands[TextT]):
         optin: bool = False,
         optout: bool = False,
         noloop: bool = False,
-    ) -> Coroutine[Any, Any, TextT]:
+    ) -> TextT:
         """Turn off the tracking mode."""
-    def client_tracking_on(
+    async def client_tracking_on(
         self,
         clientid: int | None = None,
         prefix: Sequence[KeyT] = ...,
@@ -1914,18 +1824,18 @@ class RedisCommands(Commands[TextT]):
         optin: bool = False,
         optout: bool = False,
         noloop: bool = False,
-    ) -> Coroutine[Any, Any, TextT]:
+    ) -> TextT:
         """Turn on the tracking mode."""
-    def cluster(self, cluster_arg: Any, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]: ...
-    def delete(self, *names: KeyT) -> Coroutine[Any, Any, int]:
+    async def cluster(self, cluster_arg: Any, *args: Any, **kwargs: Any) -> Any: ...
+    async def delete(self, *names: KeyT) -> int:
         """Delete one or more keys specified by `names`."""
-    def exists(self, *names: KeyT) -> Coroutine[Any, Any, int]:
+    async def exists(self, *names: KeyT) -> int:
         """Returns the number of `names` that exist."""
-    def hotkeys_get(self, **kwargs: Any) -> Coroutine[Any, Any, list[dict[TextT, Any]]]:
+    async def hotkeys_get(self, **kwargs: Any) -> list[dict[TextT, Any]]:
         """Retrieve the result of the ongoing collection session (if any), or the last collection session (if any)."""
-    def hotkeys_reset(self, **kwargs: Any) -> Coroutine[Any, Any, TextT]:
+    async def hotkeys_reset(self, **kwargs: Any) -> TextT:
         """Discard the last hotkeys collection session results (in order to save memory)."""
-    def hotkeys_start(
+    async def hotkeys_start(
         self,
         metrics: list[HotkeysMetricsTypes],
         count: int | None = None,
@@ -1933,145 +1843,125 @@ class RedisCommands(Commands[TextT]):
         sample_ratio: int | None = None,
         slots: list[int] | None = None,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, TextT]:
+    ) -> TextT:
         """Start collecting hotkeys data."""
-    def hotkeys_stop(self, **kwargs: Any) -> Coroutine[Any, Any, TextT]:
+    async def hotkeys_stop(self, **kwargs: Any) -> TextT:
         """Stop the ongoing hotkeys collection session (if any)."""
-    def readonly(self, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def readonly(self, **kwargs: Any) -> bool:
         """Enables read queries for a connection to a Redis Cluster replica node."""
-    def readwrite(self, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def readwrite(self, **kwargs: Any) -> bool:
         """Disables read queries for a connection to a Redis Cluster slave node."""
-    def replicaof(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, TextT]:
+    async def replicaof(self, *args: Any, **kwargs: Any) -> TextT:
         """Update the replication settings of a redis replica, on the fly."""
-    def sentinel_ckquorum(self, new_master_name: Any) -> Coroutine[Any, Any, bool]:
+    async def sentinel_ckquorum(self, new_master_name: Any) -> bool:
         """Check if the current Sentinel configuration is able to reach the quorum needed to failover a master, and the majority needed to authorize the failover."""
-    def sentinel_failover(self, new_master_name: Any) -> Coroutine[Any, Any, bool]:
+    async def sentinel_failover(self, new_master_name: Any) -> bool:
         """Force a failover as if the master was not reachable, and without asking for agreement to other Sentinels (however a new version of the configuration will be published so that the other Sentinels will update their configurations)."""
-    def sentinel_flushconfig(self) -> Coroutine[Any, Any, bool]:
+    async def sentinel_flushconfig(self) -> bool:
         """Force Sentinel to rewrite its configuration on disk, including the current Sentinel state."""
-    def sentinel_get_master_addr_by_name(
+    async def sentinel_get_master_addr_by_name(
         self, service_name: Any, return_responses: bool = False
-    ) -> Coroutine[Any, Any, tuple[TextT, int] | bool | None]:
+    ) -> tuple[TextT, int] | bool | None:
         """Returns a (host, port) pair for the given `service_name` when return_responses is True, otherwise returns a boolean value that indicates if the command was successful."""
-    def sentinel_master(
+    async def sentinel_master(
         self, service_name: Any, return_responses: bool = False
-    ) -> Coroutine[Any, Any, dict[str, Any] | bool]:
+    ) -> dict[str, Any] | bool:
         """Returns a dictionary containing the specified masters state, when return_responses is True, otherwise returns a boolean value that indicates if the command was successful."""
-    def sentinel_masters(self) -> Coroutine[Any, Any, SentinelMastersResponse]:
+    async def sentinel_masters(self) -> SentinelMastersResponse:
         """Returns a list of dictionaries containing each master's state."""
-    def sentinel_monitor(
-        self, name: Any, ip: Any, port: Any, quorum: Any
-    ) -> Coroutine[Any, Any, bool]:
+    async def sentinel_monitor(self, name: Any, ip: Any, port: Any, quorum: Any) -> bool:
         """Add a new master to Sentinel to be monitored."""
-    def sentinel_remove(self, name: Any) -> Coroutine[Any, Any, bool]:
+    async def sentinel_remove(self, name: Any) -> bool:
         """Remove a master from Sentinel's monitoring."""
-    def sentinel_reset(self, pattern: Any) -> Coroutine[Any, Any, bool]:
+    async def sentinel_reset(self, pattern: Any) -> bool:
         """This command will reset all the masters with matching name."""
-    def sentinel_sentinels(
+    async def sentinel_sentinels(
         self, service_name: Any, return_responses: bool = False
-    ) -> Coroutine[Any, Any, list[dict[str, Any]] | bool]:
+    ) -> list[dict[str, Any]] | bool:
         """Returns a list of sentinels for `service_name`, when return_responses is True, otherwise returns a boolean value that indicates if the command was successful."""
-    def sentinel_set(self, name: Any, option: Any, value: Any) -> Coroutine[Any, Any, bool]:
+    async def sentinel_set(self, name: Any, option: Any, value: Any) -> bool:
         """Set Sentinel monitoring parameters for a given master."""
-    def sentinel_slaves(self, service_name: Any) -> Coroutine[Any, Any, list[dict[str, Any]]]:
+    async def sentinel_slaves(self, service_name: Any) -> list[dict[str, Any]]:
         """Returns a list of slaves for `service_name`."""
-    def slaveof(
+    async def slaveof(
         self, host: str | None = None, port: int | None = None, **kwargs: Any
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Set the server to be a replicated slave of the instance identified by the `host` and `port`."""
-    def swapdb(self, first: int, second: int, **kwargs: Any) -> Coroutine[Any, Any, bool]:
+    async def swapdb(self, first: int, second: int, **kwargs: Any) -> bool:
         """Swap two databases."""
-    def touch(self, *args: KeyT) -> Coroutine[Any, Any, int]:
+    async def touch(self, *args: KeyT) -> int:
         """Alters the last access time of a key(s) `*args`."""
-    def unlink(self, *names: KeyT) -> Coroutine[Any, Any, int]:
+    async def unlink(self, *names: KeyT) -> int:
         """Unlink one or more keys specified by `names`."""
 
 class ClusterCommands(Commands[TextT]):
     """Those of a Cluster's client."""
 
-    def cluster_addslots(
-        self, target_node: TargetNodesT, *slots: EncodableT
-    ) -> Coroutine[Any, Any, bool]:
+    async def cluster_addslots(self, target_node: TargetNodesT, *slots: EncodableT) -> bool:
         """Assign new hash slots to receiving node."""
-    def cluster_addslotsrange(
-        self, target_node: TargetNodesT, *slots: EncodableT
-    ) -> Coroutine[Any, Any, bool]:
+    async def cluster_addslotsrange(self, target_node: TargetNodesT, *slots: EncodableT) -> bool:
         """Similar to the CLUSTER ADDSLOTS command."""
-    def cluster_count_failure_report(self, node_id: str) -> Coroutine[Any, Any, int]:
+    async def cluster_count_failure_report(self, node_id: str) -> int:
         """Return the number of failure reports active for a given node Sends to a random node."""
-    def cluster_countkeysinslot(self, slot_id: int) -> Coroutine[Any, Any, int]:
+    async def cluster_countkeysinslot(self, slot_id: int) -> int:
         """Return the number of local keys in the specified hash slot Send to node based on specified slot_id."""
-    def cluster_delslotsrange(self, *slots: EncodableT) -> Coroutine[Any, Any, bool]:
+    async def cluster_delslotsrange(self, *slots: EncodableT) -> bool:
         """Similar to the CLUSTER DELSLOTS command."""
-    def cluster_failover(
-        self, target_node: TargetNodesT, option: str | None = None
-    ) -> Coroutine[Any, Any, bool]:
+    async def cluster_failover(self, target_node: TargetNodesT, option: str | None = None) -> bool:
         """Forces a slave to perform a manual failover of its master Sends to specified node."""
-    def cluster_get_keys_in_slot(
-        self, slot: int, num_keys: int
-    ) -> Coroutine[Any, Any, list[TextT]]:
+    async def cluster_get_keys_in_slot(self, slot: int, num_keys: int) -> list[TextT]:
         """Returns the number of keys in the specified cluster slot."""
-    def cluster_info(
-        self, target_nodes: TargetNodesT | None = None
-    ) -> Coroutine[Any, Any, dict[str, str]]:
+    async def cluster_info(self, target_nodes: TargetNodesT | None = None) -> dict[str, str]:
         """Provides info about Redis Cluster node state."""
-    def cluster_keyslot(self, key: str) -> Coroutine[Any, Any, int]:
+    async def cluster_keyslot(self, key: str) -> int:
         """Returns the hash slot of the specified key Sends to random node in the cluster."""
-    def cluster_links(self, target_node: TargetNodesT) -> Coroutine[Any, Any, ClusterLinksResponse]:
+    async def cluster_links(self, target_node: TargetNodesT) -> ClusterLinksResponse:
         """Each node in a Redis Cluster maintains a pair of long-lived TCP link with each peer in the cluster: One for sending outbound messages towards the peer and one for receiving inbound messages from the peer."""
-    def cluster_meet(
+    async def cluster_meet(
         self, host: str, port: int, target_nodes: TargetNodesT | None = None
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Force a node cluster to handshake with another node."""
-    def cluster_myid(self, target_node: TargetNodesT) -> Coroutine[Any, Any, TextT]:
+    async def cluster_myid(self, target_node: TargetNodesT) -> TextT:
         """Returns the node's id."""
-    def cluster_myshardid(
-        self, target_nodes: TargetNodesT | None = None
-    ) -> Coroutine[Any, Any, TextT]:
+    async def cluster_myshardid(self, target_nodes: TargetNodesT | None = None) -> TextT:
         """Returns the shard ID of the node."""
-    def cluster_nodes(self) -> Coroutine[Any, Any, dict[str, ClusterNodeDetail]]:
+    async def cluster_nodes(self) -> dict[str, ClusterNodeDetail]:
         """Get Cluster config for the node."""
-    def cluster_replicas(
+    async def cluster_replicas(
         self, node_id: str, target_nodes: TargetNodesT | None = None
-    ) -> Coroutine[Any, Any, dict[str, ClusterNodeDetail]]:
+    ) -> dict[str, ClusterNodeDetail]:
         """Provides a list of replica nodes replicating from the specified primary target node."""
-    def cluster_replicate(
-        self, target_nodes: TargetNodesT, node_id: str
-    ) -> Coroutine[Any, Any, bool]:
+    async def cluster_replicate(self, target_nodes: TargetNodesT, node_id: str) -> bool:
         """Reconfigure a node as a slave of the specified master node."""
-    def cluster_reset(
+    async def cluster_reset(
         self, soft: bool = True, target_nodes: TargetNodesT | None = None
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Reset a Redis Cluster node."""
-    def cluster_save_config(
-        self, target_nodes: TargetNodesT | None = None
-    ) -> Coroutine[Any, Any, bool]:
+    async def cluster_save_config(self, target_nodes: TargetNodesT | None = None) -> bool:
         """Forces the node to save cluster state on disk."""
-    def cluster_set_config_epoch(
+    async def cluster_set_config_epoch(
         self, epoch: int, target_nodes: TargetNodesT | None = None
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Set the configuration epoch in a new node."""
-    def cluster_setslot(
+    async def cluster_setslot(
         self, target_node: TargetNodesT, node_id: str, slot_id: int, state: str
-    ) -> Coroutine[Any, Any, bool]:
+    ) -> bool:
         """Bind an hash slot to a specific node."""
-    def cluster_setslot_stable(self, slot_id: int) -> Coroutine[Any, Any, bool]:
+    async def cluster_setslot_stable(self, slot_id: int) -> bool:
         """Clears migrating / importing state from the slot."""
-    def cluster_shards(
+    async def cluster_shards(
         self, target_nodes: TargetNodesT | None = None
-    ) -> Coroutine[Any, Any, ClusterShardsResponse]:
+    ) -> ClusterShardsResponse:
         """Returns details about the shards of the cluster."""
-    def cluster_slots(
-        self, target_nodes: TargetNodesT | None = None
-    ) -> Coroutine[Any, Any, list[Any]]:
+    async def cluster_slots(self, target_nodes: TargetNodesT | None = None) -> list[Any]:
         """Get array of Cluster slot to node mappings."""
-    def delete(self, *keys: KeyT) -> Coroutine[Any, Any, int]:
+    async def delete(self, *keys: KeyT) -> int:
         """Deletes the given keys in the cluster."""
-    def exists(self, *keys: KeyT) -> Coroutine[Any, Any, int]:
+    async def exists(self, *keys: KeyT) -> int:
         """Returns the number of `names` that exist in the whole cluster."""
-    def touch(self, *keys: KeyT) -> Coroutine[Any, Any, int]:
+    async def touch(self, *keys: KeyT) -> int:
         """Updates the last access time of given keys across the cluster."""
-    def unlink(self, *keys: KeyT) -> Coroutine[Any, Any, int]:
+    async def unlink(self, *keys: KeyT) -> int:
         """Remove the specified keys in a different thread."""
 
 class QueuedCommands:

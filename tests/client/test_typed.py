@@ -47,7 +47,9 @@ def methods(name: str) -> set[str]:
     classes = {node.name: node for node in ast.parse(STUB).body if isinstance(node, ast.ClassDef)}
     node = classes[name]
     bases = {ast.unparse(base).partition("[")[0] for base in node.bases} & classes.keys()
-    own = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+    own = {
+        each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
     return own.union(*map(methods, bases))
 
 

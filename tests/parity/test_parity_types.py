@@ -1,8 +1,10 @@
 """Each reply is of the type that `client/typed.pyi` gives it."""
 
+import asyncio
 import inspect
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import redis_manager_fastapi.client.typed
+from redis_manager_fastapi import RedisManager
 
 from .conftest import Pair
 from .families import FAMILIES
@@ -91,13 +94,27 @@ def returned(owner: type, call: Call) -> Any:
 
 def reply_type(stub: dict[str, Any], call: Call, text: type) -> Any:
     """Return the type of a call's reply; None where redis-py's own annotation stands."""
-    coroutine = returned(stub["RedisCommands"], call)
-    if coroutine is None:
-        return None
-    reply = typing.get_args(coroutine)[-1]
+    reply = returned(stub["RedisCommands"], call)
     if reply is stub["TextT"]:
         return text
     return reply[text] if getattr(reply, "__parameters__", ()) else reply
+
+
+@pytest.mark.parametrize("url", ["redis://localhost", "redis+cluster://localhost"])
+def test_commands_are_coroutines(stub: dict[str, Any], url: str) -> None:
+    client = RedisManager(url).redis
+    others = []
+
+    for call in (call for family in FAMILIES.values() for call in family):
+        declared = declarations(stub["RedisCommands"], call.method)
+        if not any(map(inspect.iscoroutinefunction, declared)):
+            continue
+        with suppress(Exception):  # an argument that redis-py refuses at once
+            command = getattr(client, call.method)(*call.args, **call.kwargs)
+            others += [] if asyncio.iscoroutine(command) else [str(call)]
+            command.close()
+
+    assert not others
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name not in UNTYPED])
