@@ -54,8 +54,9 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
         """What makes values of replies, by command."""
         return self.session.callbacks
 
+    # In redis-py an attribute; this is read and set in the same way.
     @response_callbacks.setter
-    def response_callbacks(self, callbacks: Callbacks) -> None:
+    def response_callbacks(self, callbacks: Callbacks) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Replace them, on this client alone."""
         self.session = self.session.with_callbacks(callbacks, self.session.own_callbacks)
 
@@ -126,8 +127,9 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
         client.session = self.session.with_scope(scope)
         return client
 
+    # In redis-py an `async def`, for which pyright wants CPython's own class of coroutines.
     @coroutine_function
-    def execute_command(self, *args: Any, **options: Any) -> Coroutine[Any, Any, Any]:
+    def execute_command(self, *args: Any, **options: Any) -> Coroutine[Any, Any, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Execute a command and return the parsed reply; arguments are redis-py's.
 
         Raises:
@@ -189,7 +191,8 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     def pubsub(self, **kwargs: Any) -> PubSub:
         """Return redis-py's `PubSub` on a dedicated connection."""
         connections: Any = LeasedConnections(self.session, "a pub/sub")
-        return PubSub(connections, event_dispatcher=self._event_dispatcher, **kwargs)
+        dispatcher: Any = self._event_dispatcher  # redis-py annotates it by its interface here
+        return PubSub(connections, event_dispatcher=dispatcher, **kwargs)
 
     def monitor(self) -> Monitor:
         """Return redis-py's `Monitor` on a dedicated connection."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 import hiredis
-from redis.asyncio.connection import Encoder
+from redis._parsers import Encoder
 
 from redis_manager_fastapi.commands.sharing import SharedCommand
 

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from redis._parsers import AsyncCommandsParser
-from redis.asyncio.connection import Encoder
+from redis._parsers import AsyncCommandsParser, Encoder
 from redis.crc import key_slot
 
 _ENCODER = Encoder("utf-8", "strict", decode_responses=False)
