@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from redis._parsers import Encoder
 from redis.asyncio.connection import AbstractConnection, ConnectionPoolInterface
 from redis.asyncio.retry import Retry
 from redis.auth.token import TokenInterface
+from redis.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.delivery.session import Session

@@ -9,10 +9,10 @@ from math import inf
 from typing import Any, Literal, Self, overload
 
 import redis.asyncio
-from redis._parsers import Encoder
 from redis._parsers.commands import CommandPolicies, RequestPolicy
 from redis.asyncio.client import ResponseCallbackT
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.client import EMPTY_RESPONSE
