@@ -288,8 +288,8 @@ async def test_startup_waits_for_a_server_that_comes_late(redis_server: RedisSer
 
 async def test_degraded_startup_serves_at_once_and_heals(redis_server: RedisServer) -> None:
     await redis_server.kill()
-    startup, outage = {"policy": "degraded"}, {"grace": 0}
-    async with RedisManager(url=redis_server.url, startup=startup, outage=outage) as manager:
+    degraded = RedisManager(redis_server.url, startup={"policy": "degraded"}, outage={"grace": 0})
+    async with degraded as manager:
         assert not manager.is_ready
         with pytest.raises(RedisUnavailableError):
             await manager.redis.get("key")
