@@ -40,9 +40,11 @@ def page(plan: Plan, results: Results) -> str:
     """Return the Markdown page."""
     blocks = [
         "# Benchmarks",
-        f"Written by `scripts/bench` on {datetime.now(UTC):%Y-%m-%d}: Python"
-        f" {platform.python_version()}, {os.cpu_count()} CPUs ({platform.machine()}),"
-        f" {', '.join(tables.versions())}. {plan.rounds} interleaved rounds; each figure is"
+        "This page shows how many commands and requests a second the library handles, next to"
+        " other clients and a bare protocol.",
+        f"`scripts/bench` wrote this page on {datetime.now(UTC):%Y-%m-%d} with Python"
+        f" {platform.python_version()} on {os.cpu_count()} CPUs ({platform.machine()}):"
+        f" {', '.join(tables.versions())}. It ran {plan.rounds} interleaved rounds. Each figure is"
         " the median over the rounds, each ratio the median of the ratios within a round.",
         *_left_out(results),
         "## Targets",
@@ -57,17 +59,18 @@ def page(plan: Plan, results: Results) -> str:
     if results.shard_loss is not None:
         blocks += [
             "## A Cluster that loses a primary",
-            f"Three primaries with a replica each, {RATE} GETs a second on two of the shards while"
-            f" the third's primary is killed: {QUIET:g} s before, and from the kill until"
-            f" {AFTER:g} s after the third shard answers again.",
+            f"Three primaries have a replica each. Two of the shards get {RATE} GETs a second while"
+            f" the third's primary is killed. *Before* covers the {QUIET:g} s before the kill,"
+            f" *meanwhile* the time from the kill until {AFTER:g} s after the third shard answers"
+            " again.",
             tables.shard_loss_table(results.shard_loss),
         ]
     if results.large is not None:
         blocks += [
             "## Next to large values",
-            f"{CALLERS} callers ask a route for one small GET each, while another route reads 8 MB"
-            " values one after another without a pause, in the same process; the small GET's"
-            " time is taken in its route.",
+            f"{CALLERS} callers request a route that does one small GET, while another route in"
+            " the same process reads 8 MB values one after another without a pause. The time of"
+            " the small GET is taken inside its route.",
             tables.large_values_table(results.large),
         ]
     return "\n\n".join(block.strip() for block in blocks) + "\n"
@@ -76,12 +79,12 @@ def page(plan: Plan, results: Results) -> str:
 def _commands(plan: Plan, commands: list[CommandResults]) -> Iterator[str]:
     yield "## Commands"
     yield (
-        f"GET of {len(VALUE)} bytes from a server on the same machine, each client in a process of"
-        f" its own, {plan.command_seconds:g} s a round; in brackets the ratio to redis-py. redis-py"
-        " has a `ConnectionPool` with a connection for each task, and in a second row a"
-        " `BlockingConnectionPool` of 50, its default; the other clients have their defaults. The"
-        " bare protocol packs, writes once per turn of the loop and parses, nothing else: no"
-        " deadline, no bound, no healing."
+        f"Each client runs in a separate process for {plan.command_seconds:g} s a round and sends"
+        f" GET of {len(VALUE)} bytes to a server on the same machine. The ratio to redis-py is in"
+        " brackets. redis-py has two rows: one with a `ConnectionPool` that has a connection for"
+        " each task, and one with a `BlockingConnectionPool` of 50, its default. The other clients"
+        " have their default settings. The bare protocol packs, writes once per turn of the event"
+        " loop and parses; it has no deadline, no bound and no healing."
     )
     yield f"![Commands per second by number of tasks]({COMMANDS})"
     for results in commands:
@@ -94,9 +97,10 @@ def _commands(plan: Plan, commands: list[CommandResults]) -> Iterator[str]:
 def _cluster(plan: Plan, cluster: list[CommandResults]) -> Iterator[str]:
     yield "## Cluster"
     yield (
-        f"Three primaries on the same machine, {KEYS:,} random keys of {len(VALUE)} bytes, each"
-        f" client for {plan.command_seconds:g} s a round in one process on asyncio; in brackets"
-        " the ratio to redis-py's `RedisCluster`, which may have 256 connections to each node."
+        f"Three primaries run on the same machine and hold {KEYS:,} random keys of {len(VALUE)}"
+        f" bytes. Each client runs for {plan.command_seconds:g} s a round in one process on"
+        " asyncio. In brackets is the ratio to redis-py's `RedisCluster`, which may have 256"
+        " connections to each node."
     )
     for results in cluster:
         yield f"### {results.name} on a Cluster"
@@ -107,12 +111,13 @@ def _cluster(plan: Plan, cluster: list[CommandResults]) -> Iterator[str]:
 def _routes(plan: Plan, http: HTTPResults) -> Iterator[str]:
     yield "## Routes"
     yield (
-        f"FastAPI under one uvicorn worker (uvloop, httptools, no access log), wrk with"
-        f" {CONNECTIONS} connections for {plan.http_seconds} s a round. Every route answers with"
-        " the same body. Requests per second with a good answer; in brackets the share of the same"
-        " app's route without Redis. redis-py is one client over a `BlockingConnectionPool` of 50,"
-        " its default, handed out by an `async def` dependency; fastapi-redis-sdk has its defaults."
-        " The bare protocol is handed out like redis-py, and shows what the routes cost at least."
+        f"FastAPI runs under one uvicorn worker (uvloop, httptools, no access log), and wrk sends"
+        f" requests over {CONNECTIONS} connections for {plan.http_seconds} s a round. Every route"
+        " answers with the same body. The table has the requests per second with a good answer, and"
+        " in brackets their share of the same app's route without Redis. redis-py is one client"
+        " over a `BlockingConnectionPool` of 50, its default, which an `async def` dependency"
+        " returns. fastapi-redis-sdk has its default settings. The bare protocol is returned like"
+        " redis-py; it shows the least that such routes cost."
     )
     yield f"![Share of the route without Redis]({ROUTES})"
     yield tables.http_table(http)

@@ -71,7 +71,7 @@ def rates_table(results: CommandResults) -> str:
         if BARE in results.peers:
             cells.append(f"{results.ratio(peer, 64, to=BARE):.2f}")
         rows.append((results.titles[peer], *cells))
-    head = ("commands/s", *_HEAD, *(("to bare, at 64",) if BARE in results.peers else ()))
+    head = ("commands/s", *_HEAD, *(("relative to bare, at 64",) if BARE in results.peers else ()))
     return table(head, rows)
 
 
@@ -128,9 +128,9 @@ def connections_table(results: HTTPResults) -> str:
 def large_values_table(results: LargeValueResults) -> str:
     """Return the small commands' p50 with and without a reader of large values."""
     names = {
-        "quiet": "nobody",
+        "quiet": "not at all",
         "dedicated": "`with_options(dedicated=True)`",
-        "shared": "the shared connection",
+        "shared": "over the shared connection",
     }
     rows = [
         (
@@ -141,7 +141,7 @@ def large_values_table(results: LargeValueResults) -> str:
         )
         for reader in results.p50
     ]
-    return table(("8 MB values are read by", "GET p50, ms", "to quiet", "reads per second"), rows)
+    return table(("how 8 MB values are read", "GET p50, ms", "ratio", "reads per second"), rows)
 
 
 def shard_loss_table(results: ShardLossResults) -> str:

@@ -54,15 +54,15 @@ def findings(results: Results) -> Iterator[Finding]:
         yield from _about_http(results.http)
     for commands in results.cluster:
         if commands.name == "GET" and {OURS, REDIS_PY} <= set(commands.peers):
-            measure = "Cluster GET at 64 tasks, to redis-py's `RedisCluster`"
+            measure = "Cluster GET at 64 tasks, relative to redis-py's `RedisCluster`"
             yield _at_least(measure, commands.ratio(OURS, 64), 5)
     if results.shard_loss is not None:
-        measure = "GET p99 on the other shards while a primary is away, to quiet"
+        measure = "GET p99 on the other shards while a primary is away, relative to before"
         yield _at_most(measure, results.shard_loss.ratio, 2)
         failed = results.shard_loss.failed
-        yield Finding("failed commands there", "0", str(failed), failed == 0)
+        yield Finding("failed commands on those shards", "0", str(failed), failed == 0)
     if results.large is not None:
-        measure = "GET p50 while 8 MB values are read with `dedicated=True`, to quiet"
+        measure = "GET p50 while 8 MB values are read with `dedicated=True`, relative to none"
         yield _at_most(measure, results.large.ratio("dedicated"), 2)
 
 
@@ -71,19 +71,25 @@ def _about_commands(commands: CommandResults) -> Iterator[Finding]:
         return
     if REDIS_PY in commands.peers:
         yield _at_least(
-            f"GET at 64 tasks, to redis-py's pool ({commands.name})", commands.ratio(OURS, 64), 9
+            f"GET at 64 tasks, relative to redis-py's pool ({commands.name})",
+            commands.ratio(OURS, 64),
+            9,
         )
     if BARE in commands.peers:
-        measure = f"GET at 64 tasks, to a bare protocol with hiredis ({commands.name})"
+        measure = f"GET at 64 tasks, relative to a bare protocol with hiredis ({commands.name})"
         yield _at_least(measure, commands.ratio(OURS, 64, to=BARE), 0.75)
     if REDIS_PY in commands.peers:
-        measure = f"GET at 1 task, p50, to redis-py's pool ({commands.name})"
+        measure = f"GET p50 at 1 task, relative to redis-py's pool ({commands.name})"
         yield _at_most(measure, commands.ratio(OURS, 1, "p50"), 0.9)
 
 
 def _about_http(http: HTTPResults) -> Iterator[Finding]:
-    yield _at_least("route with one GET, to no Redis", http.share("ours", "one"), 0.7)
-    yield _at_least("route with ten GETs, to no Redis", http.share("ours", "ten"), 0.45)
+    yield _at_least(
+        "route with one GET, relative to a route without Redis", http.share("ours", "one"), 0.7
+    )
+    yield _at_least(
+        "route with ten GETs, relative to a route without Redis", http.share("ours", "ten"), 0.45
+    )
     failed = http.failed("ours", "one") + http.failed("ours", "ten") + http.crowd["ours"].failed
     yield Finding("failed requests", "0", str(failed), failed == 0)
     connections = http.redis_connections["ours"]

@@ -1,6 +1,6 @@
-"""`minimal.py` behind uvicorn, with a Redis to break; started by `scripts/demo`.
+"""Serve `minimal.py` with a Redis for you to break; `scripts/demo` starts it.
 
-`--sentinel` gives it a primary with two replicas and three Sentinels, `--cluster`
+`--sentinel` starts a primary with two replicas and three Sentinels, `--cluster`
 a Cluster of three primaries with a replica each.
 """
 
@@ -24,7 +24,7 @@ logger = logging.getLogger("demo")
 
 Redis = RedisServer | SentinelDeployment | ClusterDeployment
 
-DURABLE = {"appendonly": "yes", "appendfsync": "always"}  # what was counted outlives kill -9
+DURABLE = {"appendonly": "yes", "appendfsync": "always"}  # the counts survive kill -9
 
 WITH_OWN_SERVER = """
   Redis  {redis}, pid {pid}
@@ -32,7 +32,7 @@ WITH_OWN_SERVER = """
   try    curl -X POST {app}/hits/a
   watch  curl -i {app}/readyz
   break  kill -9 {pid}
-  mend   kill -USR1 {demo}     (starts Redis again, on its port)
+  fix    kill -USR1 {demo}     (starts Redis again, on the same port)
   end    Ctrl-C
 """
 WITH_SEVERAL = """
@@ -40,12 +40,12 @@ WITH_SEVERAL = """
   open   {app}/docs
   try    curl -X POST {app}/hits/a
   watch  curl -i {app}/readyz
-  break  kill -9 {pid}     (a primary: a replica of it takes over)
-  mend   kill -USR1 {demo}     (starts again whatever is down)
+  break  kill -9 {pid}     (a primary: one of its replicas takes over)
+  fix    kill -USR1 {demo}     (starts whatever is down again)
   end    Ctrl-C
 """
 WITH_GIVEN_SERVER = """
-  Redis  the one of REDIS_URL
+  Redis  the server that REDIS_URL names
   open   {app}/docs
   try    curl -X POST {app}/hits/a
   end    Ctrl-C
@@ -53,7 +53,7 @@ WITH_GIVEN_SERVER = """
 
 
 class DemoServer(uvicorn.Server):
-    """uvicorn that says where it serves, and ends on Ctrl-C and SIGTERM without passing them on."""
+    """uvicorn that prints where it serves, and ends on Ctrl-C or SIGTERM without re-raising it."""
 
     def __init__(self, redis: Redis | None) -> None:
         super().__init__(uvicorn.Config("minimal:app", timeout_graceful_shutdown=5))
@@ -81,7 +81,7 @@ class DemoServer(uvicorn.Server):
 
 
 def described(redis: SentinelDeployment | ClusterDeployment, app: str) -> str:
-    """The processes of a deployment, and what may be done to them."""
+    """Return the processes of a deployment, and what you can do to them."""
     members = "\n".join(
         f"  {name:<21}  {each.host}:{each.port}  pid {each.pid}"
         for name, each in redis.members.items()
@@ -91,7 +91,7 @@ def described(redis: SentinelDeployment | ClusterDeployment, app: str) -> str:
 
 
 def chosen() -> Redis:
-    """What the command line asks for."""
+    """Return the deployment that the command line asks for."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--sentinel", action="store_const", dest="kind", const=SentinelDeployment)
@@ -101,7 +101,7 @@ def chosen() -> Redis:
 
 
 async def restart_on_signal(redis: Redis) -> None:
-    """Start Redis again at each SIGUSR1, whatever has become of it."""
+    """Start Redis again at each SIGUSR1, whether it runs or not."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, asked.set)
     while await asked.wait():
@@ -127,7 +127,7 @@ async def main() -> None:
             os.environ["REDIS_URL"] = redis.url
             restarts = asyncio.create_task(restart_on_signal(redis))
             stack.callback(restarts.cancel)
-        # With its protocol named, asyncio sets TCP_NODELAY on what it accepts.
+        # asyncio sets TCP_NODELAY on accepted sockets only if the listener names its protocol.
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.bind(("127.0.0.1", 0))
         await DemoServer(redis).serve([listening])

@@ -2,8 +2,8 @@ from fastapi import FastAPI
 
 from redis_manager_fastapi import RedisDep, RedisManager, health_router
 
-redis = RedisManager()  # reads REDIS_*; connects when the app starts
-app = FastAPI(lifespan=redis.lifespan)
+manager = RedisManager()  # reads REDIS_*; connects when the app starts
+app = FastAPI(lifespan=manager.lifespan)
 app.include_router(health_router)
 
 

@@ -11,8 +11,8 @@ from redis_manager_fastapi import (
     health_router,
 )
 
-redis = RedisManager()
-app = FastAPI(lifespan=redis.lifespan, responses=REDIS_RESPONSES)
+manager = RedisManager()
+app = FastAPI(lifespan=manager.lifespan, responses=REDIS_RESPONSES)
 app.include_router(health_router)
 
 
@@ -21,7 +21,7 @@ async def greeting(r: RedisDep) -> str:
     try:
         name = str(await r.get("name") or "there")
     except RedisUnavailableError:
-        name = "there"  # this route can do without
+        name = "there"  # this route works without Redis
     return f"Hello {name}"
 
 
@@ -30,6 +30,6 @@ async def pay(number: str, r: RedisDep) -> dict[str, Any]:
     try:
         first = await r.set(f"paid:{number}", 1, nx=True)
     except ReplyLostError as error:
-        # It was sent and may have been executed: look before you try again.
-        raise HTTPException(409, "whether it was paid is unknown") from error
+        # The write was sent and may have happened: look before you try again.
+        raise HTTPException(409, "it is not known whether this was paid") from error
     return {"paid": number, "again": not first}

@@ -6,25 +6,25 @@ from fastapi import FastAPI
 
 from redis_manager_fastapi import RedisDep, RedisManager
 
-redis = RedisManager()
+manager = RedisManager()
 
 
 async def count_seconds() -> None:
-    """A task of the app's own, outside any request."""
+    """Count in the background, outside any request."""
     while True:
-        async with redis.client() as r:
+        async with manager.client() as r:
             await r.incr("seconds")
         await asyncio.sleep(1)
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    task = asyncio.create_task(count_seconds())  # Redis is open here, and until the end
+    task = asyncio.create_task(count_seconds())  # Redis is open from here until the end
     yield
     task.cancel()
 
 
-app = FastAPI(lifespan=redis.wrap(lifespan))
+app = FastAPI(lifespan=manager.wrap(lifespan))
 
 
 @app.get("/seconds")

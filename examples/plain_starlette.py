@@ -5,7 +5,7 @@ from starlette.routing import Route
 
 from redis_manager_fastapi import HEALTH_ROUTES, RedisManager, get_manager
 
-redis = RedisManager()
+manager = RedisManager()
 
 
 async def hit(request: Request) -> JSONResponse:
@@ -16,5 +16,5 @@ async def hit(request: Request) -> JSONResponse:
 
 app = Starlette(
     routes=[Route("/hits/{page}", hit, methods=["POST"]), *HEALTH_ROUTES],
-    lifespan=redis.lifespan,
+    lifespan=manager.lifespan,
 )

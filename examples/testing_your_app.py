@@ -1,4 +1,4 @@
-"""An app's own tests: `pytest testing_your_app.py`, with the extra `testing` installed."""
+"""Test an app against a real Redis: `pytest testing_your_app.py`, with the extra `testing`."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,8 @@ from redis_manager_fastapi import RedisDep, RedisManager
 from redis_manager_fastapi.testing import RedisServer
 
 
-def create_app(redis: RedisManager) -> FastAPI:
-    app = FastAPI(lifespan=redis.lifespan)
+def create_app(manager: RedisManager) -> FastAPI:
+    app = FastAPI(lifespan=manager.lifespan)
 
     @app.post("/hits/{page}")
     async def hit(page: str, r: RedisDep) -> dict[str, int]:
@@ -22,8 +22,8 @@ def create_app(redis: RedisManager) -> FastAPI:
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[TestClient]:
-    redis = RedisManager(url=redis_url, outage={"grace": 0})
-    with TestClient(create_app(redis)) as client:  # `with` runs the lifespan
+    manager = RedisManager(url=redis_url, outage={"grace": 0})
+    with TestClient(create_app(manager)) as client:  # `with` runs the lifespan
         yield client
 
 

@@ -2,8 +2,8 @@ from fastapi import FastAPI, WebSocket
 
 from redis_manager_fastapi import RedisDep, RedisManager
 
-redis = RedisManager()
-app = FastAPI(lifespan=redis.lifespan)
+manager = RedisManager()
+app = FastAPI(lifespan=manager.lifespan)
 
 
 @app.websocket("/votes/{poll}")

@@ -1,8 +1,9 @@
 """The connection layer between FastAPI or Starlette services and Redis."""
 
-from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from redis_manager_fastapi.client.redis import Redis
-from redis_manager_fastapi.cluster.stats import ClusterStats, NodeStats, ShardStats
 from redis_manager_fastapi.errors import (
     ClientEndedError,
     CommandTimeoutError,
@@ -23,7 +24,6 @@ from redis_manager_fastapi.observe.events import Event, ProbeFailed, StateChange
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.web.dependencies import (
-    RedisClusterDep,
     RedisConnectionDep,
     RedisDep,
     get_redis,
@@ -37,6 +37,11 @@ from redis_manager_fastapi.web.responses import (
     redis_error_handler,
 )
 from redis_manager_fastapi.web.state import get_manager
+
+if TYPE_CHECKING:
+    from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
+    from redis_manager_fastapi.cluster.stats import ClusterStats, NodeStats, ShardStats
+    from redis_manager_fastapi.web.cluster import RedisClusterDep
 
 __all__ = [  # noqa: RUF022 (grouped by who uses it)
     # the app holds
@@ -82,3 +87,21 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "ReplyLostError",
     "TooManyWaitersError",
 ]
+
+_CLUSTER = {
+    "ClusterStats": "cluster.stats",
+    "NodeStats": "cluster.stats",
+    "RedisCluster": "client.cluster.redis_cluster",
+    "RedisClusterDep": "web.cluster",
+    "ShardStats": "cluster.stats",
+}
+"""What is imported when it is first asked for: a change in redis-py's cluster client must
+not break the import of an app without a Cluster."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _CLUSTER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_CLUSTER[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,7 +1,7 @@
 """Every error that leaves the library, and nothing else.
 
 Each class refines the error that redis-py users already catch, so that an
-`except redis.ConnectionError` in other libraries goes on working.  A user's
+`except redis.ConnectionError` in other libraries keeps working.  A user's
 own mistakes (`ResponseError`, `DataError`, `WatchError`) pass untouched.
 """
 
@@ -15,7 +15,7 @@ class RedisManagerError(Exception):
 
     Attributes:
         code: A stable word for programs, sent as `code` in a 503 or 504 body.
-        instance: The name of the manager it came from.
+        instance: The name of the manager that raised it.
         maybe_executed: Whether the server may have run the command.  False is
             a promise that it did not.
     """
@@ -58,7 +58,7 @@ class RedisUnavailableError(RedisManagerError, redis.exceptions.ConnectionError)
 
 
 class ReplyLostError(RedisUnavailableError):
-    """A command was written and its reply never came; it may have run and is not sent again."""
+    """A command was sent and its reply was lost; it may have run, and is not sent again."""
 
     code = "redis_reply_lost"
 
@@ -69,13 +69,13 @@ class ReplyLostError(RedisUnavailableError):
 
 
 class PoolTimeoutError(RedisUnavailableError):
-    """No connection became free in the time the caller allowed."""
+    """No dedicated connection became free in the time the caller allowed."""
 
     code = "redis_pool_timeout"
 
 
 class TooManyWaitersError(RedisUnavailableError):
-    """As many callers as `max_waiting` allows are waiting already."""
+    """`pool.max_waiting` callers are already waiting."""
 
     code = "redis_too_many_waiters"
 

@@ -10,7 +10,7 @@ KEY_PREFIX = "redis_manager:"
 """A key for each manager, so that the states of an app's and its routers' lifespans merge."""
 
 AppLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
-"""An app's own lifespan; whether it yields a state is its own business."""
+"""An app's own lifespan; it may yield a state or nothing."""
 
 StatefulLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]
 """A lifespan that yields a state, as `lifespan=` of FastAPI and Starlette takes it."""
@@ -63,6 +63,6 @@ def wrap_lifespan(manager: Opened, lifespan: AppLifespan) -> StatefulLifespan:
 
 def _twice(name: str) -> str:
     return (
-        f"two redis managers of one app are named {name!r}; give one of them another name,"
+        f"two Redis managers of this app are named {name!r}; give one of them another name,"
         " such as RedisManager(name='cache')"
     )

@@ -13,7 +13,7 @@ from redis.asyncio.connection import Connection, parse_url
 
 from redis_manager_fastapi.testing.server import RedisServer
 
-TABLE = Path(__file__).parent.parent / "redis_manager_fastapi" / "pool" / "command_table.py"
+TABLE = Path(__file__).parent.parent / "redis_manager_fastapi" / "commands" / "table.py"
 
 REFUSED_FLAGS = {"blocking", "admin", "pubsub", "noscript"}
 

@@ -145,7 +145,7 @@ async def demo_until(text: str, output: asyncio.StreamReader) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_demo_serves_breaks_mends_and_ends(number: signal.Signals) -> None:
+async def test_demo_serves_breaks_recovers_and_ends(number: signal.Signals) -> None:
     """The commands that the demo prints do what it says, and nothing stays when it ends."""
     async with asyncio.timeout(PATIENCE):
         demo = await asyncio.create_subprocess_exec(

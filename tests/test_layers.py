@@ -17,6 +17,7 @@ LAYERS = (
     "manager",
     "lifespan",
     "client",
+    "delivery",
     "cluster",
     "supervision",
     "pool",

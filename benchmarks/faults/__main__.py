@@ -91,7 +91,7 @@ def _versions() -> str:
     ]
     python = ".".join(map(str, sys.version_info[:3]))
     runs = ", ".join(str(subject.runs) for subject in SUBJECTS.values())
-    return f"Python {python}; {', '.join(names)}; each fault made {runs} times, in that order."
+    return f"Python {python}; {', '.join(names)}; each fault was made {runs} times, in that order."
 
 
 def _table(rows: Iterable[Row], runs: int | None) -> Iterator[str]:

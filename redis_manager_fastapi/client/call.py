@@ -8,29 +8,24 @@ command itself.
 import asyncio
 import inspect
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from redis.client import NEVER_DECODE
-
-from redis_manager_fastapi.client.dedicated import execute_dedicated
-from redis_manager_fastapi.client.delivery import deliver
-from redis_manager_fastapi.client.replies import awaited, callback_of, parse, parsed, recovered
-from redis_manager_fastapi.commands.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.commands.sharing import SharedCommand
+from redis_manager_fastapi.delivery.contract import kind_of
+from redis_manager_fastapi.delivery.leased import exchange_listed, execute
+from redis_manager_fastapi.delivery.replica_reads import read
+from redis_manager_fastapi.delivery.replies import awaited, callback_of, parse, parsed, recovered
+from redis_manager_fastapi.delivery.session import Session
+from redis_manager_fastapi.delivery.shared import deliver
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Reply, Request, SingleRequest, new_request
 
-if TYPE_CHECKING:
-    from redis_manager_fastapi.client.redis import Redis
-
 F = TypeVar("F", bound=Callable[..., Any])
 
-_this_thread = threading.get_ident
 _initialize: Any = asyncio.Future.__init__
 allocate: Any = asyncio.Future.__new__
 """Make a `Call` past its constructor, whose time counts; `Redis.execute_command` fills it."""
@@ -61,25 +56,25 @@ class _Command(asyncio.Future[Any], Request):
 
     Attributes:
         args: The command and its arguments.
-        client: Whose command it is.
         command: What the table says about it.
         future: Where the value arrives; None until the command is sent.
         options: What redis-py adds to the command for its reply's callback.
         pool: Where it is sent; unset for what is too large to share a connection.
+        session: What the client's commands have in common.
         steps: What drives it as a coroutine, once something does.
         task: What carries on after an error, once there was one.
     """
 
     __slots__ = (
-        *("args", "client", "command", "options", "pool", "steps", "task"),
+        *("args", "command", "options", "pool", "session", "steps", "task"),
         *("deadline", "decode", "future", "packed", "read_only"),
     )
 
     args: tuple[Any, ...]
-    client: "Redis"
     command: SharedCommand
     options: dict[str, Any]
     pool: Pool
+    session: Session[Pool]
     steps: Any
     task: asyncio.Task[Any]
 
@@ -102,7 +97,7 @@ class _Command(asyncio.Future[Any], Request):
         if isinstance(outcome, Exception):
             self._carry_on(future, self._value(self._request(future), outcome))
             return
-        if callback_of(self.client.response_callbacks, self.args[0]) is None:
+        if callback_of(self.session.callbacks, self.args[0]) is None:
             future.set_result(outcome)
         else:
             self._parse(future, outcome)
@@ -118,8 +113,9 @@ class _Command(asyncio.Future[Any], Request):
     async def _value(self, request: SingleRequest, outcome: Any) -> Any:
         """Return the value of a reply, or what becomes of an exception by the outage contract."""
         if isinstance(outcome, Exception):
-            outcome = await recovered(self.pool, request, outcome, self.options)
-        return await parsed(self.client.response_callbacks, self.args[0], outcome, self.options)
+            kind = kind_of(self.args)
+            outcome = await recovered(self.pool, request, outcome, kind, self.options)
+        return await parsed(self.session.callbacks, self.args[0], outcome, self.options)
 
     def _parse(self, future: Reply, reply: Any) -> None:
         """Hand over what redis-py's callback makes of a reply, an exception included.
@@ -127,7 +123,7 @@ class _Command(asyncio.Future[Any], Request):
         It runs between other callers' replies, so nothing may leave it.
         """
         try:
-            value = parse(self.client.response_callbacks, self.args[0], reply, self.options)
+            value = parse(self.session.callbacks, self.args[0], reply, self.options)
             if hasattr(value, "__await__"):
                 self._carry_on(future, awaited(value))
             else:
@@ -218,26 +214,20 @@ class Call(_Command, Coroutine[Any, Any, Any]):
             ClientEndedError, RedisNotStartedError, PoolClosedError: The client is of no use here.
             redis.DataError: An argument cannot be packed.
         """
-        client, command = self.client, self.command
-        scope, options = client.scope, client.call_options
-        if scope is not None and scope.ended:
-            scope.check()
-        packed = pack(command, self.args)
-        if len(packed) > LARGE_REQUEST:
+        session, command = self.session, self.command
+        pool = session.request(self, command, self.args, self.options)
+        if pool is None:
             return None
-        self.pool = pool = client.binding.pool or client.binding.require()
-        affinity = pool.affinity
-        if _this_thread() != affinity.thread:
-            pool.check_usable()
-        self.packed = packed
-        self.deadline = affinity.clock() + options.timeout
-        self.decode = options.decode and NEVER_DECODE not in self.options
-        self.read_only = command.read_only
+        self.pool = pool
         link = pool.link
         if link is None or link.full:
             return None
         # A callback of the user's wants the caller's own context.
-        return None if self.args[0] in client.own_callbacks else link
+        if self.args[0] in session.own_callbacks or (
+            command.replicable and session.deployment.reads_replicas
+        ):
+            return None
+        return link
 
     def _becomes_future(self) -> bool:
         """Send the command and become the future of its value; return False if it has to wait."""
@@ -257,11 +247,16 @@ class Call(_Command, Coroutine[Any, Any, Any]):
 
     async def _later(self) -> Any:
         """Execute in the caller's context what has to wait, or is more than a shared command."""
-        pool = getattr(self, "pool", None)
+        session, pool = self.session, getattr(self, "pool", None)
         if pool is None:
-            return await execute_dedicated(self.client, self.args, self.options)
+            exchange = partial(exchange_listed, session)
+            return await execute(session, self.args, self.options, exchange)
         request = self._request(pool.loop.create_future())
-        return await self._value(request, await deliver(pool, request))
+        if self.command.replicable and session.deployment.reads_replicas:
+            outcome = await read(session.deployment, request)
+        else:
+            outcome = await deliver(pool, request)
+        return await self._value(request, outcome)
 
     def _started(self) -> Any:
         if getattr(self, "steps", None) is None:

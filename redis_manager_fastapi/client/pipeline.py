@@ -2,24 +2,32 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import Any, cast
 
 import redis.asyncio.client
 from redis.client import NEVER_DECODE
 from redis.exceptions import RedisError, WatchError
 
-from redis_manager_fastapi.client.dedicated import reply_deadline
-from redis_manager_fastapi.client.delivery import deliver, recover
 from redis_manager_fastapi.commands.packing import ASKING, LARGE_REQUEST, pack
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
-from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
+from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
+from redis_manager_fastapi.delivery.contract import (
+    Execution,
+    Kind,
+    kind_of,
+    kind_of_pipeline,
+    what_happened,
+)
+from redis_manager_fastapi.delivery.leased import reply_deadline
+from redis_manager_fastapi.delivery.replica_reads import READS, read
+from redis_manager_fastapi.delivery.session import Session
+from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, recover
+from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch
 from redis_manager_fastapi.topology.failures import refusal_code
-
-if TYPE_CHECKING:
-    from redis_manager_fastapi.client.redis import Redis
 
 # MULTI and EXEC share a connection only around a batch that leaves in one write.
 _BRACKETS = {name: SharedCommand((name,), read_only=True) for name in ("MULTI", "EXEC")}
@@ -40,11 +48,12 @@ class Pipeline(redis.asyncio.client.Pipeline):
     connection: Any  # a `DedicatedConnection`, or None
 
     def __init__(
-        self, client: "Redis", connections: Any, transaction: bool, shard_hint: str | None
+        self, session: Session[Pool], transaction: bool = True, shard_hint: str | None = None
     ) -> None:
-        super().__init__(connections, client.response_callbacks, transaction, shard_hint)
-        self._client = client
+        connections: Any = LeasedConnections(session, "a pipeline")
+        super().__init__(connections, session.callbacks, transaction, shard_hint)
         self.asking = False
+        self._session = session
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """Execute the queued commands and return their replies; arguments are redis-py's.
@@ -55,23 +64,23 @@ class Pipeline(redis.asyncio.client.Pipeline):
             CommandTimeoutError: The deadline passed.
             redis.WatchError: A watched key changed, or the connection was lost under WATCH.
         """
-        if self._client.scope is not None:
-            self._client.scope.check()
+        self._session.check()
+        kind = self._kind()
         try:
             share = self._may_share()
-            execute = self._execute_shared if share else self._execute_dedicated
-            replies = await execute(raise_on_error)
+            execute = self._execute_shared if share else self._execute_leased
+            replies = await execute(kind, raise_on_error)
         except RedisManagerError:
             raise
         except RedisError as error:
-            translated = self.connection_pool.translated(error)
-            if isinstance(translated, RedisManagerError):
-                # A transaction with a command that is refused runs none of them (EXECABORT).
-                translated.maybe_executed |= not self.is_transaction
-            raise translated from translated.__cause__
+            self.connection_pool.report(error)
+            execution = Execution(kind)
+            execution.after(what_happened(error))
+            seen = execution.error(error, self._session.instance)
+            raise seen from seen.__cause__
         for reply in replies:
             if isinstance(reply, RedisError):
-                self.connection_pool.translated(reply)  # a server that refuses is left all the same
+                self.connection_pool.report(reply)
         return replies
 
     async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
@@ -83,18 +92,22 @@ class Pipeline(redis.asyncio.client.Pipeline):
             redis.WatchError: The connection was lost under WATCH.
         """
         try:
-            with self.connection_pool.translating():
-                return await self._execute_at_once(args, options)
+            return await self._execute_at_once(args, options)
+        except RedisManagerError:
+            raise
         except WatchError as error:
-            if not _read_only([(args, options)]):
+            if kind_of(args) is not Kind.READ:
                 _raise_lost(error)
             raise
+        except RedisError as error:
+            translated = self.connection_pool.translated(error)
+            raise translated from translated.__cause__
 
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        deadline = self._deadline()
+        _, deadline = self._session.begin()
         await self._lease(deadline)
         try:
-            async with self._until(reply_deadline(self._client, args, deadline)):
+            async with self._until(reply_deadline(args, deadline)):
                 return await super().immediate_execute_command(*args, **options)
         except BaseException:
             if self.connection is not None and not self.watching:
@@ -108,62 +121,80 @@ class Pipeline(redis.asyncio.client.Pipeline):
         super().annotate_exception(exception, number, command)
 
     def _may_share(self) -> bool:
-        call = self._client.call_options
-        if not call.shared or self.watching or self.connection is not None or self.scripts:
+        bound = self.watching or self.connection is not None or self.scripts
+        if bound or not self._session.options.shared:
             return False
         return bool(self.command_stack) and all(
             args[0] in SHARED and NEVER_DECODE not in options
             for args, options in self.command_stack
         )
 
-    async def _execute_shared(self, raise_on_error: bool) -> list[Any]:
+    def _kind(self) -> Kind:
+        if self.watching:
+            return Kind.WATCHED
+        transaction = self.is_transaction or self.explicit_transaction
+        return kind_of_pipeline(self.command_stack, transaction=transaction)
+
+    async def _execute_shared(self, kind: Kind, raise_on_error: bool) -> list[Any]:
         stack, transaction = self.command_stack, self.is_transaction or self.explicit_transaction
-        exchange: Any = _SharedExchange(
-            self._client, self._carry, read_only=_read_only(self.command_stack), asking=self.asking
-        )
+        carry = partial(self._carry, kind)
+        exchange: Any = _SharedExchange(self._session, carry, kind, self.asking)
         # redis-py 8.1: `_execute_transaction` and `_execute_pipeline` read the replies.
         execute = self._execute_transaction if transaction else self._execute_pipeline
         try:
             return cast("list[Any]", await execute(exchange, stack, raise_on_error))
         except _TooLargeToShareError:
-            return await self._execute_dedicated(raise_on_error)
+            return await self._execute_leased(kind, raise_on_error)
         finally:
             await self.reset()
 
-    async def _carry(self, pool: Pool, request: Batch) -> Any:
+    async def _carry(self, kind: Kind, pool: Pool, request: Batch) -> Any:
         """Send a batch and return its replies."""
-        replies = await deliver(pool, request)
+        if self._may_read_replica():
+            replies = await read(self._session.deployment, request)
+        else:
+            replies = await deliver(pool, request)
         if isinstance(replies, Exception):
-            replies = await recover(pool, request, replies)
+            replies = await recover(pool, request, replies, kind)
         return replies
 
-    async def _execute_dedicated(self, raise_on_error: bool) -> list[Any]:
+    def _may_read_replica(self) -> bool:
+        if (
+            not self._session.deployment.reads_replicas
+            or self.is_transaction
+            or self.explicit_transaction
+        ):
+            return False
+        return all(args[0] in READS for args, _ in self.command_stack)
+
+    async def _execute_leased(self, kind: Kind, raise_on_error: bool) -> list[Any]:
         if not self.command_stack and not self.watching:
             return []
         queued = self.command_stack, self.scripts, self.explicit_transaction
-        deadline, again, lost = self._deadline(), _read_only(self.command_stack), False
-        while True:
-            self.command_stack, self.scripts, self.explicit_transaction = queued
-            try:
-                await self._lease(deadline)
-                async with self._until(deadline):
-                    if self.asking:
-                        await self._ask()
-                    return await super().execute(raise_on_error)
-            except ReplyLostError as error:
-                if error.maybe_executed and not again:
-                    raise
-                again, lost = again and not error.maybe_executed, lost or error.maybe_executed
-            except RedisManagerError as error:
-                # Its first time may have run, whatever became of the second.
-                error.maybe_executed = error.maybe_executed or lost
-                raise
-            except WatchError as error:
-                _raise_lost(error)
-                raise
+        (pool, deadline), execute = self._session.begin(), super().execute
 
-    def _deadline(self) -> float:
-        return self._client.binding.require().loop.time() + self._client.call_options.timeout
+        async def attempt() -> Any:
+            self.command_stack, self.scripts, self.explicit_transaction = queued
+            await self._lease(deadline)
+            async with self._until(deadline):
+                if self.asking:
+                    await self._ask()
+                try:
+                    return await execute(raise_on_error)
+                except WatchError as error:
+                    _raise_lost(error)
+                    raise
+                except RedisError as error:
+                    self.connection_pool.report(error)
+                    raise
+
+        try:
+            return cast("list[Any]", await attempt())
+        except FAILURES as failure:
+            error = failure
+        execution = Execution(kind)
+        replies = await carry_on(pool, execution, attempt, deadline, error, leased=True)
+        return cast("list[Any]", replies)
 
     async def _lease(self, deadline: float) -> None:
         """Lease the connection that redis-py's code takes, unless a WATCH did."""
@@ -179,10 +210,9 @@ class Pipeline(redis.asyncio.client.Pipeline):
             async with Deadline(deadline):
                 yield
         except TimeoutError:
-            message = "no reply before the pipeline's deadline"
-            raise CommandTimeoutError(
-                message, instance=self._client.binding.instance, maybe_executed=True
-            ) from None
+            instance, seconds = self._session.instance, self._session.options.timeout
+            message = f"a pipeline on redis {instance!r} got no reply within {seconds:g} s"
+            raise CommandTimeoutError(message, instance=instance, maybe_executed=True) from None
         finally:
             if self.connection is connection:  # given back, it may be another caller's by now
                 connection.socket_timeout = limit
@@ -194,10 +224,6 @@ class Pipeline(redis.asyncio.client.Pipeline):
         except BaseException:
             await self.reset()
             raise
-
-
-def _read_only(commands: Iterable[tuple[Any, Any]]) -> bool:
-    return all(args[0] in SHARED and SHARED[args[0]].read_only for args, _ in commands)
 
 
 def _raise_lost(error: WatchError) -> None:
@@ -219,15 +245,14 @@ class _SharedExchange:
 
     def __init__(
         self,
-        client: "Redis",
+        session: Session[Pool],
         carry: Callable[[Pool, Batch], Awaitable[Any]],
-        *,
-        read_only: bool,
+        kind: Kind,
         asking: bool,
     ) -> None:
-        self._client = client
+        self._session = session
         self._carry = carry
-        self._read_only = read_only
+        self._read_only = kind is Kind.READ_PIPELINE
         self._asking = asking
         self._expected = 0
         self._replies: list[Any] = []
@@ -244,17 +269,10 @@ class _SharedExchange:
         """Send the batch and wait for all of its replies."""
         if len(packed) > LARGE_REQUEST:
             raise _TooLargeToShareError
-        pool, call = self._client.binding.require(), self._client.call_options
-        pool.check_usable()
-        deadline = pool.loop.time() + call.timeout
-        request = Batch(
-            packed,
-            pool.loop.create_future(),
-            deadline,
-            call.decode,
-            self._read_only,
-            expected=self._expected,
-        )
+        pool, deadline = self._session.begin()
+        reply_to = pool.loop.create_future()
+        decode, read_only = self._session.options.decode, self._read_only
+        request = Batch(packed, reply_to, deadline, decode, read_only, expected=self._expected)
         replies = await self._carry(pool, request)
         self._replies = replies[:0:-1] if self._asking else replies[::-1]
 

@@ -18,7 +18,7 @@ from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.state import FINAL, PoolState
 from redis_manager_fastapi.pool.waiting import StateCondition
 from redis_manager_fastapi.settings import Address, RedisSettings
-from redis_manager_fastapi.supervision.deployment import SupervisedPool
+from redis_manager_fastapi.supervision.deployment import Deployment, Single
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
 
 # So many older views in a row, from healthy nodes, are of a Cluster that was set up anew.
@@ -258,15 +258,16 @@ class Cluster:
         self._condition.notify_all()
 
     def _make_node(self, address: Address, role: str) -> Node:
-        return Node(address, role, self._make_pool)
+        return Node(address, role, self._make_deployment)
 
-    def _make_pool(self, node: Node) -> SupervisedPool:
-        self.check_usable()
-        topology = ClusterNode(
-            self.settings, self._credentials, node.address, read_only=not node.is_primary
-        )
+    def _make_deployment(self, node: Node) -> Single:
+        def make_topology() -> ClusterNode:
+            self.check_usable()
+            replica = not node.is_primary
+            return ClusterNode(self.settings, self._credentials, node.address, read_only=replica)
+
         bus = NodeBus(self._bus, node.address, self._node_changed)
-        return SupervisedPool(topology, self.settings, bus, instance=self.instance)
+        return Single(make_topology, self.settings, bus, instance=self.instance)
 
     def _retire(self, node: Node) -> None:
         """Close a node that is not part of the map any more; what is in flight may finish."""
@@ -302,3 +303,37 @@ class Cluster:
             return True
         pools = [node.pool for node in self.map.owners]
         return self._known and all(pool and pool.state is not PoolState.STARTING for pool in pools)
+
+
+class Clustered(Deployment[Cluster]):
+    """A Cluster, which is found by the nodes of the settings.
+
+    Args:
+        settings: Of the manager.
+        credentials: The manager's provider, if it has one.
+        bus: Is told what happens.
+        instance: The manager's name.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        credentials: CredentialProvider | None,
+        bus: Bus,
+        *,
+        instance: str,
+    ) -> None:
+        super().__init__(settings, bus, instance=instance)
+        self._credentials = credentials
+
+    def start(self) -> Cluster:
+        """Begin to open, on the running event loop; return the Cluster."""
+        cluster = Cluster(self.settings, self._credentials, self._bus, instance=self.instance)
+        self.opened = cluster
+        cluster.start()
+        return cluster
+
+    async def aclose(self, drain: float) -> None:
+        """Refuse new work, let what is in flight finish for *drain* seconds, and close."""
+        if self.opened is not None:
+            await self.opened.aclose(drain)

@@ -1,5 +1,6 @@
 """One node of a Cluster, with a pool and a supervisor of its own."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from redis_manager_fastapi.observe.events import Bus, Event
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.settings import Address
-from redis_manager_fastapi.supervision.deployment import SupervisedPool
+from redis_manager_fastapi.supervision.deployment import Single
 
 
 class Node(redis.asyncio.cluster.ClusterNode):
@@ -22,17 +23,19 @@ class Node(redis.asyncio.cluster.ClusterNode):
 
     Attributes:
         address: Where it is.
+        deployment: Its pool, opened or not.
         client: What sends commands to this node alone; the client layer's to set.
     """
 
-    def __init__(self, address: Address, role: str, make_pool: Any) -> None:
+    def __init__(
+        self, address: Address, role: str, make_deployment: Callable[["Node"], Single]
+    ) -> None:
         super().__init__(address.host, address.port, role)
         # redis-py resolves "localhost" here; the Cluster's own name for the node is kept.
         self.host, self.name = address.host, get_node_name(address.host, address.port)
         self.address = address
         self.client: Any = None
-        self._make_pool = make_pool
-        self._supervised: SupervisedPool | None = None
+        self.deployment = make_deployment(self)
 
     @property
     def is_primary(self) -> bool:
@@ -42,32 +45,27 @@ class Node(redis.asyncio.cluster.ClusterNode):
     @property
     def link(self) -> MultiplexedConnection | None:
         """A shared connection that commands may go out on now."""
-        supervised = self._supervised
-        links = supervised.pool.links if supervised is not None else ()
+        pool = self.deployment.opened
+        links = pool.links if pool is not None else ()
         return min(links, key=lambda each: each.in_flight) if links else None
 
     @property
     def serving(self) -> bool:
         """Whether a command would go out now; a closed pool's does not."""
-        return self._supervised is not None and self._supervised.pool.is_serving
+        return self.deployment.is_ready
 
     def open(self) -> Pool:
         """Return the pool, which begins to open if nobody has needed it yet."""
-        if self._supervised is None:
-            supervised: SupervisedPool = self._make_pool(self)
-            self._supervised = supervised
-            supervised.start()
-        return self._supervised.pool
+        return self.deployment.opened or self.deployment.start()
 
     async def aclose(self, drain: float) -> None:
         """Close the pool, if there is one."""
-        if self._supervised is not None:
-            await self._supervised.aclose(drain)
+        await self.deployment.aclose(drain)
 
     @property
     def pool(self) -> Pool | None:
         """The pool, if anybody has needed it yet."""
-        return None if self._supervised is None else self._supervised.pool
+        return self.deployment.opened
 
 
 class NodeBus(Bus):

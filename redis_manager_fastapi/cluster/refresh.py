@@ -121,16 +121,16 @@ class TopologyRefresh:
         errors = [self._public_message(each) for each in errors]
         refusals = [each for each in errors if isinstance(each, RedisAuthError | RedisTLSError)]
         kind: type[RedisUnavailableError] = RedisUnavailableError
-        reason = str(errors[-1]) if errors else "there is none"
+        reason = str(errors[-1]) if errors else "no node is known"
         if refusals:
             kind, reason = type(refusals[0]), str(refusals[0])
-        return kind(f"no node of the cluster answers: {reason}", instance=self._instance)
+        return kind(f"no node of the cluster answered: {reason}", instance=self._instance)
 
     def _public_message(self, error: Exception) -> Exception:
         """Return what callers may be told of *error*: a server's own words name the user."""
         if isinstance(error, RedisError | OSError):
             return from_connect(error, self._instance, self._settings.timeout.connect)
-        return RedisUnavailableError(f"it answers nonsense ({type(error).__name__})")
+        return RedisUnavailableError(f"its answer makes no sense ({type(error).__name__})")
 
     async def _ask_serving(self) -> View | None:
         """Ask a few nodes to which there is a connection."""

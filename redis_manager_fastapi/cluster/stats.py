@@ -88,7 +88,7 @@ def _shard(runs: list[tuple[int, int]], nodes: list[Node]) -> ShardStats:
 
 def _reason(nodes: list[Node]) -> str:
     if not nodes:
-        return "no node has them"
+        return "no node serves them"
     pool = nodes[0].pool
     return (pool.reason if pool else "") or "connecting"
 

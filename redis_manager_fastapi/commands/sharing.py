@@ -100,6 +100,9 @@ BLOCKING: dict[str, Callable[[tuple[Any, ...]], float | None]] = {
     "WAITAOF": _last_argument_in_milliseconds,
 }
 
+SCRIPTS = frozenset({"EVAL", "EVALSHA", "FCALL"})
+"""Commands that run what the user wrote, which may have written before it fails."""
+
 # Commands that leave a session as they found it, beside the shared and the
 # blocking ones.  A connection on which anything else ran is not leased again.
 # A container stands for its subcommands; SCRIPT does not, because of SCRIPT DEBUG.

@@ -1,8 +1,8 @@
 """What happens to a pool, as values that listeners receive.
 
 Listeners are plain callables, called in the event loop in the turn in which
-the thing happened; they must not block.  An exception in one is logged and
-reaches nobody else.
+it happened; they must not block.  An exception in one is logged and reaches
+no other listener.
 """
 
 import logging
@@ -66,7 +66,7 @@ class Bus:
         self._listeners = tuple(listeners)
 
     def emit(self, event: Event) -> None:
-        """Call every listener; a failing one is logged and left out of nothing else."""
+        """Call every listener; an exception in one is logged and stops no other."""
         for listener in self._listeners:
             try:
                 listener(event)

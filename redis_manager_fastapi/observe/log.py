@@ -40,7 +40,7 @@ class LogListener:
         self._last[event.node] = (reason, now)
         if event.attempt > 1:
             logger.warning(
-                "redis %s still does not serve after %d probes: %s",
+                "redis %s is still down after %d probes: %s",
                 _who(event),
                 event.attempt,
                 reason,

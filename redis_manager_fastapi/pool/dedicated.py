@@ -132,7 +132,9 @@ class DedicatedConnection(AbortableConnection):
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """Write packed commands; a lost connection raises `ReplyLostError`."""
         if self._serving and not self.alive:
-            raise self._lost("the connection was lost before the command", maybe_executed=False)
+            raise self._lost(
+                "the connection was lost before the command was sent", maybe_executed=False
+            )
         # redis-py limits a write with `asyncio.wait_for`, which on Python 3.11 may swallow a
         # cancellation (python/cpython#86296); `asyncio.timeout` does not.
         limit, self.socket_timeout = self.socket_timeout, None
@@ -144,7 +146,7 @@ class DedicatedConnection(AbortableConnection):
         except redis_errors.ConnectionError as error:
             if not self._serving:
                 raise
-            raise self._lost("the connection broke while sending") from error
+            raise self._lost("the connection broke while the command was being sent") from error
         finally:
             self.socket_timeout = limit
 
@@ -165,7 +167,7 @@ class DedicatedConnection(AbortableConnection):
         except redis_errors.ConnectionError as error:
             if not self._serving or error.status_code is not None:
                 raise
-            raise self._lost("the connection broke before the reply") from error
+            raise self._lost("the connection broke before the reply arrived") from error
         except redis_errors.InvalidResponse as error:
             raise self._lost("the reply could not be parsed") from error
 
@@ -203,7 +205,7 @@ class DedicatedConnection(AbortableConnection):
         return ReplyLostError(message, instance=self.instance, maybe_executed=maybe_executed)
 
     def _late(self) -> CommandTimeoutError:
-        message = "no reply in time"
+        message = "no reply within the time limit"
         return CommandTimeoutError(message, instance=self.instance, maybe_executed=True)
 
 

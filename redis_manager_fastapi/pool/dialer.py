@@ -85,7 +85,7 @@ class Dialer:
         await connection.establish()
         await connection.send_command("PING")
         if await connection.read_response() not in ("PONG", b"PONG"):
-            message = "the server answered PING with something else"
+            message = "the server did not answer PING with PONG"
             raise RedisUnavailableError(message, instance=self._instance)
         await self._topology.confirm(connection)
         connection.session_starts()

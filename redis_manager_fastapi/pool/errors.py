@@ -35,15 +35,15 @@ def _kind(failure: Exception | None) -> type[RedisUnavailableError]:
 
 def too_many_waiters(instance: str, waiting: int) -> TooManyWaitersError:
     """As many callers as allowed wait already."""
-    message = f"as many callers as may wait for redis {instance!r} do already: {waiting}"
+    message = f"{waiting} callers are already waiting for redis {instance!r} (`pool.max_waiting`)"
     return TooManyWaitersError(message, instance=instance)
 
 
 def lease_ended(instance: str) -> ClientEndedError:
     """The lease of a dedicated connection has ended; its holder uses it still."""
     message = (
-        "this connection was given back when its client, request or `async with` block ended; take"
-        " a new one: `async with manager.client() as r:`"
+        "this connection was closed when its client, request or `async with` block ended; take"
+        " a new client: `async with manager.client() as r:`"
     )
     return ClientEndedError(message, instance=instance)
 
@@ -52,6 +52,6 @@ def wrong_loop(instance: str) -> RedisNotStartedError:
     """The pool belongs to another event loop, or to the process that this one was forked from."""
     message = (
         f"redis {instance!r} was opened on another event loop or in another process;"
-        " open one manager for each: `async with manager:` or its lifespan"
+        " open a separate manager in each, by its lifespan or `async with manager:`"
     )
     return RedisNotStartedError(message, instance=instance)

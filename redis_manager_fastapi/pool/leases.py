@@ -126,7 +126,7 @@ class Leases:
         self._events.lease_ended()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
-        """Take back what a holder forgot; return what it was taken for."""
+        """Release leases that were never returned; return their purposes."""
         forgotten = [lease for each in connections if (lease := self.capacity.find(each))]
         for lease in forgotten:
             self.give_back(lease.connection, reusable=False)

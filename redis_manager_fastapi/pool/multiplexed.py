@@ -261,7 +261,7 @@ class MultiplexedConnection(asyncio.Protocol):
             head.finish(reply)
         while (reply := gets(False)) is not _INCOMPLETE:
             if type(reply) is not _PUSH:
-                raise ValueError("a reply that nobody asked for")
+                raise ValueError("a reply that no command was waiting for")
         return matched
 
     def _count_places(self) -> None:
@@ -320,7 +320,7 @@ class MultiplexedConnection(asyncio.Protocol):
                 elif not request.future.done():
                     deadlines.append(request.deadline)
         if self._in_flight and self._in_flight[0].deadline <= now and self._reader.has_data():
-            self._lose("a reply did not end in time")
+            self._lose("a reply was not complete in time")
         elif deadlines:
             self._arm(min(deadlines))
         else:

@@ -180,7 +180,7 @@ class Pool:
             whole = len(self._suspended) == self.settings.pipelining.connections
             self.clear_suspicion()
             if not whole:
-                self.suspect(self.generation, Suspicion.LINK_LOST, "another was lost meanwhile")
+                self.suspect(self.generation, Suspicion.LINK_LOST, "another connection broke")
 
     def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
         """Have the supervisor ask; news about an old generation is no news."""
@@ -239,7 +239,7 @@ class Pool:
         self.suspicion = None
         for link in self.links:
             link.suspected = False
-        self._move(PoolState.READY, "the suspicion was unfounded")
+        self._move(PoolState.READY, "the server still answers")
 
     def install(self, connections: list[DedicatedConnection]) -> None:
         """Serve with a new generation; the old one drains, or is dropped if it was silent."""

@@ -1,7 +1,7 @@
 """Settings: what the environment and the constructor say, checked and resolved.
 
 Nothing here connects to anything, and nothing is cached: every
-`RedisSettings()` reads the environment anew, so that two apps in one process
+`RedisSettings()` reads the environment again, so that two apps in one process
 can differ.
 """
 

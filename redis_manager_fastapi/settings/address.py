@@ -91,5 +91,5 @@ def _node(item: Any, default_port: int) -> Address:
     if isinstance(item, str):
         return parse_address(item, default_port)
     if not (isinstance(item, (tuple, list)) and len(item) == 2):
-        raise ValueError("has a node that is neither a text nor a pair of host and port")
+        raise ValueError("has a node that is neither a string nor a pair of host and port")
     return Address(host_name(str(item[0])), port_number(str(item[1])))

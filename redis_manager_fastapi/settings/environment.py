@@ -141,7 +141,9 @@ def warn_unknown(
         if name in known or _belongs_elsewhere(name, known, groups):
             continue
         meant = nearest(name, known)
-        hint = f"the nearest one is {prefix}{meant}" if meant else "none is near it"
+        hint = (
+            f"the nearest known name is {prefix}{meant}" if meant else "it resembles no known name"
+        )
         logger.warning("%s%s is not a setting and has no effect; %s", prefix, name, hint)
 
 

@@ -35,7 +35,7 @@ class Frozen(BaseModel):
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse, but for private attributes."""
         if not name.startswith("_"):
-            raise AttributeError(f"settings do not change; give {name} when they are made")
+            raise AttributeError(f"settings cannot be changed; set {name} when you create them")
         super().__setattr__(name, value)
 
 
@@ -54,7 +54,7 @@ def _lower(value: Any) -> Any:
 def _not_bool(value: Any) -> Any:
     """Refuse a boolean, which pydantic takes for 0 or 1."""
     if isinstance(value, bool):
-        raise ValueError("is no number")  # noqa: TRY004 - pydantic collects ValueErrors
+        raise ValueError("is not a number")  # noqa: TRY004 - pydantic collects ValueErrors
     return value
 
 

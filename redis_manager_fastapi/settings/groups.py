@@ -100,8 +100,8 @@ class HealthSettings(Group):
     Attributes:
         interval: Seconds of silence after which a heartbeat is sent.
         timeout: Seconds that a heartbeat's reply may take.
-        backoff_base: Seconds of the first pause between two probes, at most.
-        backoff_cap: Seconds that no pause between two probes exceeds.
+        backoff_base: The longest first pause between two probes, in seconds.
+        backoff_cap: The longest pause between two probes, in seconds.
     """
 
     interval: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False), NotBool] = 0.5
@@ -111,7 +111,7 @@ class HealthSettings(Group):
 
 
 class OutageSettings(Group):
-    """What callers do while Redis is away, `REDIS_OUTAGE__*`.
+    """How long commands wait while Redis is away, `REDIS_OUTAGE__*`.
 
     Attributes:
         grace: Seconds after the last reply for which commands wait rather
@@ -135,7 +135,7 @@ class StartupSettings(Group):
 
 
 class ShutdownSettings(Group):
-    """How the end goes, `REDIS_SHUTDOWN__*`.
+    """How the manager closes, `REDIS_SHUTDOWN__*`.
 
     Attributes:
         drain: Seconds that running work gets before connections are cut; 0

@@ -46,19 +46,19 @@ Topology = Literal["standalone", "sentinel", "cluster"]
 class RedisSettings(Frozen, BaseSettings):
     """The settings of one Redis deployment, from `REDIS_*` and from keyword arguments.
 
-    Keyword arguments beat the environment, and groups are given as mappings:
-    `RedisSettings(host="db", pool={"max_connections": 50})`.  In the
-    environment `REDIS_URL` beats the fields beside it, and they fill what it
-    leaves open; among keyword arguments a field beats the URL.  A keyword
-    argument that says where Redis is (a host, a socket, nodes, a URL) also
-    takes the place of whatever other kind of place the environment names, and
-    a URL given so replaces `REDIS_URL` altogether.  An empty text counts as
-    not given; None says "none", also against the environment.
+    Keyword arguments take precedence over the environment, and groups are
+    mappings: `RedisSettings(host="db", pool={"max_connections": 50})`.  In the
+    environment, `REDIS_URL` takes precedence over the other variables, which
+    fill what it does not say; among keyword arguments, a field takes precedence
+    over the URL.  A keyword argument that says where Redis is (a host, a socket,
+    nodes, a URL) also replaces any other kind of place that the environment
+    names, and a URL given so replaces `REDIS_URL` altogether.  An empty string
+    counts as not given; None means "none", even if the environment has a value.
 
     After construction the plain fields hold the resolved values, whatever
     their source.  A second deployment reads its own variables:
     `RedisSettings(_env_prefix="REDIS_CACHE_")` reads `REDIS_CACHE_URL`.
-    Variables come from a `.env` file too where `_env_file` names one.
+    If `_env_file` names a `.env` file, variables are read from it too.
 
     Attributes:
         url: A Redis URL: `redis://`, `rediss://`, `unix://`,
@@ -66,7 +66,7 @@ class RedisSettings(Frozen, BaseSettings):
         host: The server's host name or IP address.
         port: The server's port.
         db: The database number.
-        unix_socket: The path of a unix socket, in place of host and port.
+        unix_socket: The path of a unix socket, instead of host and port.
         username: The ACL user; needs a password.
         password: The password.
         password_file: A file that holds the password, read again at every
@@ -80,16 +80,16 @@ class RedisSettings(Frozen, BaseSettings):
         pool: The dedicated connections.
         timeout: Time limits.
         health: Heartbeats and healing.
-        outage: What callers do while Redis is away.
+        outage: How long commands wait while Redis is away.
         startup: What happens when Redis is away at start.
-        shutdown: How the end goes.
+        shutdown: How the manager closes.
         sentinel: A deployment watched by Sentinels.
         cluster: A Redis Cluster.
 
     Raises:
-        RedisConfigError: Something is wrong.  The message has one sentence a
-            line for each mistake, with the field, its variable and the fix,
-            and never holds a password.
+        RedisConfigError: A setting is wrong.  The message has one line for
+            each mistake, with the field, its variable and the fix, and never
+            contains a password.
     """
 
     model_config = SettingsConfigDict(

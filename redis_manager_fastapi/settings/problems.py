@@ -9,21 +9,22 @@ import os
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from redis_manager_fastapi.settings.layers import PLACES, SettingError, canonical
-from redis_manager_fastapi.settings.sources import Resolution
-
-if TYPE_CHECKING:
-    from redis_manager_fastapi.settings.model import RedisSettings
-
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Protocol, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from redis_manager_fastapi.settings.fields import Takes
+from redis_manager_fastapi.settings.groups import (
+    ClusterSettings,
+    HealthSettings,
+    PipeliningSettings,
+    SentinelSettings,
+    TLSSettings,
+)
+from redis_manager_fastapi.settings.layers import PLACES, SettingError, canonical
+from redis_manager_fastapi.settings.sources import Resolution
 
 _TLS_FILES = ("tls.ca_file", "tls.cert_file", "tls.key_file")
 _TOGETHER = (
@@ -36,6 +37,50 @@ _TOGETHER = (
     ("sentinel.tls", "sentinel.nodes"),
 )
 """Pairs of which the first needs the second."""
+
+
+class Valid(Protocol):
+    """What is compared of settings whose values are valid one by one."""
+
+    @property
+    def db(self) -> int:
+        """The database."""
+        ...
+
+    @property
+    def unix_socket(self) -> str | None:
+        """The socket's path."""
+        ...
+
+    @property
+    def tls(self) -> TLSSettings:
+        """Encryption."""
+        ...
+
+    @property
+    def pipelining(self) -> PipeliningSettings:
+        """The shared connections."""
+        ...
+
+    @property
+    def health(self) -> HealthSettings:
+        """Heartbeats and probes."""
+        ...
+
+    @property
+    def sentinel(self) -> SentinelSettings:
+        """The Sentinels."""
+        ...
+
+    @property
+    def cluster(self) -> ClusterSettings:
+        """The Cluster."""
+        ...
+
+    @property
+    def topology(self) -> str:
+        """Standalone, sentinel or cluster."""
+        ...
 
 
 def contradictions(found: Resolution) -> Iterator[str]:
@@ -67,24 +112,24 @@ def _places(found: Resolution) -> Iterator[str]:
 def _credentials(found: Resolution) -> Iterator[str]:
     if found.has("password") and found.has("password_file"):
         yield (
-            f"{found.named('password_file')} is set beside {found.named('password')}; "
+            f"{found.named('password_file')} and {found.named('password')} are both set; "
             "remove one of them"
         )
     if found.has("username") and not (found.has("password") or found.has("password_file")):
         yield (
             f"{found.named('username')} is set without a password; set "
             f"{found.variable('password')} or {found.variable('password_file')} too, "
-            "and write a password alone as :password@ in a URL"
+            "or, in a URL, write a password without a user as :password@"
         )
 
 
-def limits(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
+def limits(settings: Valid, found: Resolution) -> Iterator[str]:
     """Find valid values that cannot hold together."""
     yield from _tls(settings, found)
     yield from _reads(settings, found)
     if settings.topology == "cluster" and settings.db:
         yield (
-            f"{found.named('db')} is {settings.db}, but a cluster has database 0 alone; "
+            f"{found.named('db')} is {settings.db}, but a cluster has only database 0; "
             "set it to 0 or remove it"
         )
     health = settings.health
@@ -96,7 +141,7 @@ def limits(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
         )
 
 
-def _tls(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
+def _tls(settings: Valid, found: Resolution) -> Iterator[str]:
     enabled = found.variable("tls.enabled")
     if settings.tls.enabled and settings.unix_socket:
         yield (
@@ -105,12 +150,10 @@ def _tls(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
         )
     for path in _TLS_FILES if not settings.tls.enabled else ():
         if found.has(path):
-            yield (
-                f"{found.named(path)} is set, but TLS is off; set {enabled}=true or remove the file"
-            )
+            yield f"{found.named(path)} is set, but TLS is off; set {enabled}=true or remove it"
 
 
-def _reads(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
+def _reads(settings: Valid, found: Resolution) -> Iterator[str]:
     for group, kind in (("sentinel", "watched by Sentinels"), ("cluster", "a Cluster")):
         path, reads = f"{group}.reads", getattr(settings, group).reads
         if reads == "primary" or settings.topology == group:
@@ -118,7 +161,7 @@ def _reads(settings: "RedisSettings", found: Resolution) -> Iterator[str]:
         if settings.topology == "standalone":
             fix = f"set {found.variable(f'{group}.nodes')} too, or remove it"
         else:
-            fix = f"set {canonical(found.prefix, f'{settings.topology}.reads')} in its place"
+            fix = f"set {canonical(found.prefix, f'{settings.topology}.reads')} instead"
         yield f"{found.named(path)} is {reads}, but the deployment is not {kind}; {fix}"
     if settings.sentinel.reads != "primary" and not settings.pipelining.enabled:
         yield (
@@ -138,7 +181,7 @@ def _unreadable(path: object) -> str | None:
     if not Path(path).is_file():
         return f"is {shown}, which is not a file"
     if not os.access(path, os.R_OK):
-        return f"is {shown}, which this process may not read"
+        return f"is {shown}, which this process is not allowed to read"
     return None
 
 
@@ -227,7 +270,7 @@ def _takes(info: FieldInfo) -> str:
         return f"{', '.join(first)} or {last}"
     kinds = {bool: "true or false", int: "a whole number", float: "a number of seconds"}
     accepted = (info.annotation, *get_args(info.annotation))
-    kind = next((text for kind, text in kinds.items() if kind in accepted), "a text")
+    kind = next((text for kind, text in kinds.items() if kind in accepted), "a string")
     return " ".join([kind, *_bounds(info)])
 
 

@@ -142,7 +142,7 @@ def _unknown(named: str, path: str, paths: frozenset[str], groups: frozenset[str
         group, _, name = same.rpartition(".")
         return f'{named} is not a setting; write {same}, as in {group}={{"{name}": ...}}'
     meant = nearest(path, paths)
-    hint = f"write {meant}, the nearest one" if meant else "remove it"
+    hint = f"write {meant}, the nearest known name" if meant else "remove it"
     return f"{named} is not a setting; {hint}"
 
 

@@ -41,9 +41,9 @@ _VERIFY = ("ssl_cert_reqs", "ssl_check_hostname")
 _READS = "read_from_replicas"
 _PARAMETERS = (*QUERY_PARAMETERS, *_VERIFY, _READS)
 _ELSEWHERE = {
-    "sentinel_username": "it as the setting sentinel.username",
-    "sentinel_password": "it as the setting sentinel.password",
-    "service_name": "the name at the end of the path, as in /0/mymaster",
+    "sentinel_username": "use the setting sentinel.username instead",
+    "sentinel_password": "use the setting sentinel.password instead",
+    "service_name": "write the name at the end of the path, as in /0/mymaster",
 }
 """Parameters of other clients that are written elsewhere here."""
 
@@ -179,7 +179,7 @@ def _nodes(where: str, default_port: int) -> tuple[Any, ...]:
 
 def _bad_address(mistake: ValueError) -> SettingError:
     return SettingError(
-        f"{mistake}; correct it, or percent-encode the password if it reaches there "
+        f"{mistake}; correct it, or percent-encode the password if this is a part of it "
         "('/' as %2F, '?' as %3F, '@' as %40)"
     )
 
@@ -189,7 +189,7 @@ def _database(path: str) -> list[tuple[str, Any]]:
     if not number:
         return []
     if not (number.isascii() and number.isdigit()):
-        raise SettingError("has a path that is not a database number; end it with /0, say")
+        raise SettingError("has a path that is not a database number; end it with /0, for example")
     return [("db", int(number[:9]))]
 
 
@@ -198,7 +198,9 @@ def _sentinel_path(path: str) -> list[tuple[str, Any]]:
     if len(segments) == 1 and not segments[0].isdigit():
         return [("sentinel.service", segments[0])]
     if len(segments) > 2:
-        raise SettingError("has too long a path; end it with /0/mymaster, database and service")
+        raise SettingError(
+            "has too many path segments; end it with /0/mymaster, a database and a service"
+        )
     return [*_database(segments[0] if segments else ""), *_service(segments[1:])]
 
 
@@ -229,13 +231,13 @@ def _refuse_unknown(names: list[str]) -> None:
             continue
         if "password" in names:  # the name may be what a raw & cut off from the password
             raise SettingError(
-                "has an unknown query parameter beside the password; "
+                "has an unknown query parameter as well as a password; "
                 "write an & in the password as %26, or remove the parameter"
             )
         if name in _ELSEWHERE:
-            raise SettingError(f"has the query parameter {name!r}; write {_ELSEWHERE[name]}")
+            raise SettingError(f"has the query parameter {name!r}; {_ELSEWHERE[name]}")
         meant = nearest(name, _PARAMETERS, cutoff=_ALIKE)
-        hint = f"write {meant}, the nearest one, or remove it" if meant else "remove it"
+        hint = f"write {meant}, the nearest known name, or remove it" if meant else "remove it"
         raise SettingError(f"has the unknown query parameter {name!r}; {hint}")
 
 

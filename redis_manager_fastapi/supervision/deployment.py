@@ -1,42 +1,215 @@
-"""One server's pool and what keeps it alive, opened and closed together."""
+"""A deployment: what a manager owns for its whole life, open or not."""
 
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+from redis_manager_fastapi.errors import (
+    RedisManagerError,
+    RedisNotStartedError,
+    RedisUnavailableError,
+)
 from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.supervision.supervisor import Supervisor
 from redis_manager_fastapi.topology.interface import Topology
 
 
-class SupervisedPool:
-    """A pool, its supervisor and the watch on where its primary is.
-
-    It is made on the event loop that it serves.
+class Opened(Protocol):
+    """What a pool and a Cluster have in common for those who use either.
 
     Attributes:
-        pool: The pool.
+        affinity: The event loop that it may be used on.
+        clients: Scoped clients in use.
     """
 
-    def __init__(
-        self, topology: Topology, settings: RedisSettings, bus: Bus, *, instance: str
-    ) -> None:
-        dialer = Dialer(topology, timeout=settings.timeout.connect, instance=instance)
-        self.pool = Pool(dialer, settings, bus, instance=instance)
-        self._topology = topology
-        self._supervisor = Supervisor(self.pool, bus)
+    affinity: LoopAffinity
+    clients: int
 
-    def start(self) -> None:
-        """Begin to open the pool, and keep it healed from here on."""
-        self.pool.start()
-        self._topology.start(self.pool.moved)
-        self._supervisor.start()
+    @property
+    def state(self) -> PoolState:
+        """Where it stands."""
+        ...
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether any command would go out now."""
+        ...
+
+    def check_usable(self) -> None:
+        """Raise unless it is open, or opening, on this event loop."""
+        ...
+
+    def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
+        """Release leases that were never returned; return their purposes."""
+        ...
+
+    def stats(self) -> PoolStats:
+        """Return the counters of this instant."""
+        ...
+
+    def unavailable(self) -> RedisUnavailableError:
+        """Return the error for a command that could not go out."""
+        ...
+
+    async def wait_ready(self, timeout: float) -> None:
+        """Wait until it serves, whatever grace says."""
+        ...
+
+    async def wait_settled(self) -> None:
+        """Wait until the first attempt to open has ended, well or not."""
+        ...
+
+
+P = TypeVar("P", bound=Opened)
+
+
+class Deployment(Generic[P]):
+    """One Redis deployment, which may be opened again after it was closed.
+
+    A client may be made before it opens, and outlive its closing: clients look
+    here at each command.
+
+    Attributes:
+        instance: The manager's name.
+        settings: The manager's.
+        opened: The pool, or the Cluster, that was opened last; None before.
+        reads_replicas: Whether reads may go to a replica's pool.
+    """
+
+    reads_replicas = False
+
+    def __init__(self, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
+        self.instance = instance
+        self.settings = settings
+        self.opened: P | None = None
+        self._bus = bus
+
+    def require(self) -> P:
+        """Return what is open.
+
+        Raises:
+            RedisNotStartedError: It has never been opened.
+        """
+        if self.opened is None:
+            raise not_started(self.instance)
+        return self.opened
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a command would go out now, from the known state; asks nobody."""
+        return self.opened is not None and self.opened.is_serving
+
+    def stats(self) -> PoolStats:
+        """Return the counters of this instant.
+
+        Raises:
+            RedisNotStartedError: It has never been opened.
+        """
+        return self.require().stats()
+
+    async def open(self) -> None:
+        """Open by the start-up policy, and stay healed until `aclose()`.
+
+        Raises:
+            RedisUnavailableError: Policy "fail": the first attempt failed; policy
+                "wait": none succeeded within `startup.timeout`.
+            RedisManagerError: It is open already.
+        """
+        old = self.opened
+        if old and not old.affinity.loop.is_closed() and old.state is not PoolState.CLOSED:
+            message = f"redis {self.instance!r} is already open; make one manager for each app"
+            raise RedisManagerError(message, instance=self.instance)
+        try:
+            await self._wait_started(self.start())
+        except BaseException:
+            await self.aclose(self.settings.shutdown.drain)
+            raise
+
+    def start(self) -> P:
+        """Begin to open, on the running event loop; return what is opening."""
+        raise NotImplementedError
 
     async def aclose(self, drain: float) -> None:
         """Refuse new work, let what is in flight finish for *drain* seconds, and close."""
+        raise NotImplementedError
+
+    async def _wait_started(self, opened: P) -> None:
+        startup = self.settings.startup
+        if startup.policy == "fail":
+            await opened.wait_settled()
+            if not opened.is_serving:
+                raise opened.unavailable()
+        elif startup.policy == "wait":
+            try:
+                await opened.wait_ready(startup.timeout)
+            except RedisUnavailableError as error:
+                message = f"{error} (waited {startup.timeout:g} s, policy 'wait')"
+                raise type(error)(message, instance=self.instance) from error
+
+
+class Single(Deployment[Pool]):
+    """One server, or the primary of several: a pool, its supervisor and the watch on its address.
+
+    Args:
+        make_topology: Says where the server is; a new one for each opening.
+        settings: Of the manager.
+        bus: Is told what happens.
+        instance: The manager's name.
+    """
+
+    def __init__(
+        self,
+        make_topology: Callable[[], Topology],
+        settings: RedisSettings,
+        bus: Bus,
+        *,
+        instance: str,
+    ) -> None:
+        super().__init__(settings, bus, instance=instance)
+        self._make_topology = make_topology
+        self._running: tuple[Topology, Supervisor, Pool] | None = None
+
+    def start(self) -> Pool:
+        """Begin to open, on the running event loop; return the pool."""
+        return self._start(self._make_topology(), self._bus)
+
+    async def aclose(self, drain: float) -> None:
+        """Refuse new work, let what is in flight finish for *drain* seconds, and close."""
+        running, self._running = self._running, None
+        if running is None:
+            return
+        topology, supervisor, pool = running
         try:
-            await self._topology.aclose()
-            await self._supervisor.stop()
-            await self.pool.drain(drain)
+            await topology.aclose()
+            await supervisor.stop()
+            await pool.drain(drain)
         finally:
-            self.pool.close()
-        await self.pool.wait_notified()
+            pool.close()
+        await pool.wait_notified()
+
+    def _start(self, topology: Topology, bus: Bus) -> Pool:
+        settings = self.settings
+        dialer = Dialer(topology, timeout=settings.timeout.connect, instance=self.instance)
+        self.opened = pool = Pool(dialer, settings, bus, instance=self.instance)
+        supervisor = Supervisor(pool, bus)
+        self._running = topology, supervisor, pool
+        pool.start()
+        topology.start(pool.moved)
+        supervisor.start()
+        return pool
+
+
+def not_started(instance: str) -> RedisNotStartedError:
+    """Return the error for a manager whose lifespan never ran, with the fix for app and tests."""
+    message = (
+        f"redis {instance!r} is not started: pass its lifespan to the app,"
+        " `FastAPI(lifespan=manager.lifespan)` or `manager.wrap(your_lifespan)`; in tests, run the"
+        " lifespan too, `with TestClient(app) as client:` or `async with manager:`; the lifespan of"
+        " a mounted sub-app never runs, so pass it to the outermost app"
+    )
+    return RedisNotStartedError(message, instance=instance)

@@ -1,11 +1,12 @@
-"""A pool that reads from a replica, beside the primary's.
+"""A replica that reads go to, next to the primary.
 
-The primary alone decides whether the deployment serves.  What befalls the
-replica is told at once to the reads that wait for it: they go to the primary.
+The primary alone decides whether the deployment serves.  When the replica is in
+trouble, the reads that wait for it learn that at once: they go to the primary.
 """
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import hiredis
@@ -14,9 +15,9 @@ from redis_manager_fastapi.observe.events import Bus, Event, ProbeFailed
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import new_request
-from redis_manager_fastapi.pool.state import PoolState, Suspicion
+from redis_manager_fastapi.pool.state import PoolState, PoolStats, Suspicion
 from redis_manager_fastapi.settings import RedisSettings
-from redis_manager_fastapi.supervision.deployment import SupervisedPool
+from redis_manager_fastapi.supervision.deployment import Single
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.interface import Topology
 from redis_manager_fastapi.topology.sentinel_replica import (
@@ -32,16 +33,16 @@ _ROLE = hiredis.pack_command(("ROLE",))
 _PATIENCE = 2.0
 
 
-class ReplicaPool(SupervisedPool):
-    """The pool of the one replica that this process reads from.
+class Replica(Single):
+    """The one replica that this process reads from.
 
-    Beside the supervisor's heartbeat the replica is asked for its role.  One
-    that has become a primary, or lost its own while that serves, is left for
-    another.  While the primary is away, a replica without it still serves.
+    In addition to the supervisor's heartbeat, the replica is asked for its role.
+    One that has become a primary, or lost its own while that serves, is left
+    for another.  While the primary is away, a replica without it still serves.
 
     Args:
-        primary: The primary's pool.
-        topology: Finds a replica.
+        primary: The primary's deployment.
+        make_topology: Finds a replica.
         settings: The deployment's.
         bus: Is told what happens, with the replica's address as the node.
         instance: The manager's name.
@@ -49,25 +50,27 @@ class ReplicaPool(SupervisedPool):
 
     def __init__(
         self,
-        primary: Pool,
-        topology: SentinelReplica,
+        primary: Single,
+        make_topology: Callable[[], SentinelReplica],
         settings: RedisSettings,
         bus: Bus,
         *,
         instance: str,
     ) -> None:
-        bus = _ReplicaBus(bus, topology, self._changed)
-        super().__init__(topology, _patient(settings), bus, instance=instance)
+        super().__init__(make_topology, _patient(settings), bus, instance=instance)
         self._primary = primary
-        self._replica = topology
+        self._make_replica = make_topology
+        self._replica: SentinelReplica
         self._links: tuple[MultiplexedConnection, ...] = ()
         self._watch: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    def start(self) -> Pool:
         """Begin to open the pool, keep it healed, and watch the replica's role."""
-        super().start()
-        name = f"redis-replica-{self.pool.instance}"
-        self._watch = self.pool.loop.create_task(self._watch_role(), name=name)
+        self._replica = replica = self._make_replica()
+        pool = self._start(replica, _ReplicaBus(self._bus, replica, self._changed))
+        name = f"redis-replica-{self.instance}"
+        self._watch = pool.affinity.loop.create_task(self._watch_role(pool), name=name)
+        return pool
 
     async def aclose(self, drain: float) -> None:
         """Refuse new work, let what is in flight finish for *drain* seconds, and close."""
@@ -77,68 +80,92 @@ class ReplicaPool(SupervisedPool):
         await super().aclose(drain)
 
     def _changed(self, event: Event) -> None:
-        """Choose anew after trouble; take from a silent replica what waits for it."""
+        """Choose another one after trouble; take from a silent replica what waits for it."""
+        pool = self.require()
         if not isinstance(event, ProbeFailed) and event.state == PoolState.READY.value:
-            self._links = self.pool.links
+            self._links = pool.links
             return
         self._replica.leave()
-        if self.pool.suspicion is Suspicion.SILENT:
+        if pool.suspicion is Suspicion.SILENT:
             for link in self._links:
-                link.abort("the replica is silent")
+                link.abort("the replica does not answer")
 
-    async def _watch_role(self) -> None:
-        health = self.pool.settings.health
+    async def _watch_role(self, pool: Pool) -> None:
+        health = self.settings.health
         while True:
             await asyncio.sleep(health.interval + health.timeout)
-            link = next((each for each in self.pool.links if not each.full), None)
-            if link is None or self.pool.state is not PoolState.READY:
+            link = next((each for each in pool.links if not each.full), None)
+            if link is None or pool.state is not PoolState.READY:
                 continue
             reason = await self._unfitness(link)
-            if reason and link in self.pool.links:
-                self.pool.moved(reason)
+            if reason and link in pool.links:
+                pool.moved(reason)
 
     async def _unfitness(self, link: MultiplexedConnection) -> str:
         """Return why the replica should not be read from any more; empty if nothing is wrong."""
-        loop = self.pool.loop
-        deadline = loop.time() + self.pool.settings.timeout.command
-        request = new_request(_ROLE, loop.create_future(), deadline, decode=True, read_only=True)
+        deadline = link.loop.time() + self.settings.timeout.command
+        reply_to = link.loop.create_future()
+        request = new_request(_ROLE, reply_to, deadline, decode=True, read_only=True)
         link.submit(request)
         role = await request.future
         if not isinstance(role, list):
-            return ""  # forbidden, late or lost: others tell
-        if self._primary.is_serving:
+            return ""  # forbidden, late or lost: others report that
+        if self._primary.is_ready:
             return not_a_replica(role) or disconnected(role)
         return not_a_replica(role)
 
 
-class ReplicatedPool(SupervisedPool):
-    """A primary's pool, and beside it the one that reads from a replica.
+class WithReplica(Single):
+    """A primary, and a replica that reads may go to, by `REDIS_SENTINEL__READS`.
 
     Attributes:
-        pool: The primary's.
-        replica: The replica's, with what keeps it alive.
+        replica: The replica's own deployment.
     """
+
+    reads_replicas = True
 
     def __init__(
         self,
-        topology: Topology,
-        replica: SentinelReplica,
+        make_topology: Callable[[], Topology],
+        make_replica: Callable[[], SentinelReplica],
         settings: RedisSettings,
         bus: Bus,
         *,
         instance: str,
     ) -> None:
-        super().__init__(topology, settings, bus, instance=instance)
-        self.replica = ReplicaPool(self.pool, replica, settings, bus, instance=instance)
+        super().__init__(make_topology, settings, bus, instance=instance)
+        self.replica = Replica(self, make_replica, settings, bus, instance=instance)
+        alternate = settings.sentinel.reads == "any"
+        self._replica_is_next: Iterator[bool] = itertools.cycle((True, not alternate))
 
-    def start(self) -> None:
-        """Begin to open both pools, and keep them healed from here on."""
-        super().start()
+    def start(self) -> Pool:
+        """Begin to open both pools; return the primary's."""
+        pool = super().start()
         self.replica.start()
+        return pool
 
     async def aclose(self, drain: float) -> None:
         """Close both, side by side."""
         await asyncio.gather(super().aclose(drain), self.replica.aclose(drain))
+
+    def stats(self) -> PoolStats:
+        """Return the primary's counters, and the replica's among them."""
+        return replace(super().stats(), replica=self.replica.stats())
+
+    def next_link(self) -> MultiplexedConnection | None:
+        """Return the replica's connection if the next read is for it.
+
+        While a replica is suspected, or it is the primary's turn, that is only
+        when the primary does not serve.
+        """
+        replica = self.replica.opened
+        if replica is None or not replica.links:
+            return None
+        wanted = next(self._replica_is_next) and replica.suspicion is None
+        if not wanted and self.is_ready:
+            return None
+        link = replica.link or min(replica.links, key=lambda each: each.in_flight)
+        return None if link.full else link
 
 
 class _ReplicaBus(Bus):

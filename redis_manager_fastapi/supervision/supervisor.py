@@ -146,7 +146,7 @@ class Supervisor:
         if self._logged != repr(error):
             self._logged = repr(error)
             logger.error(
-                "the supervisor of redis %r failed and goes on",
+                "the supervisor of redis %r failed; it continues",
                 self._pool.instance,
                 exc_info=error,
             )

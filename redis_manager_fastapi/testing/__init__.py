@@ -1,6 +1,6 @@
-"""What a test needs to break Redis, and to see an app live through it.
+"""What a test needs to break Redis and see an app survive it.
 
-`RedisServer` is a real server, `FaultProxy` the bad network before it; the
+`RedisServer` is a real server, `FaultProxy` a bad network in front of it; the
 fixtures `redis_server`, `redis_url`, `redis_manager` and `fault_proxy` come as
 a pytest plugin.  Install the extra `testing`.
 """

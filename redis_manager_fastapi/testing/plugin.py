@@ -2,7 +2,7 @@
 
 They come with the package's `pytest11` entry point, in pytest-asyncio's strict
 and auto modes.  Nothing heavy is imported before a test asks for a fixture.
-Each test gets a server of its own: starting one takes 40 ms, and a fresh
+Each test gets a server for itself: starting one takes 40 ms, and a fresh
 process is the only state that cannot leak.
 """
 
@@ -46,7 +46,7 @@ def _async_fixture(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @_async_fixture
 async def redis_server() -> "AsyncIterator[RedisServer]":
-    """A server of this test's own: stop it, kill it, pause it, restart it."""
+    """A server for this test alone: stop it, kill it, pause it, restart it."""
     from redis_manager_fastapi.testing.server import RedisServer
 
     async with RedisServer() as server:
@@ -61,7 +61,7 @@ def redis_url(redis_server: "RedisServer") -> str:
 
 @_async_fixture
 async def fault_proxy(redis_server: "RedisServer") -> "AsyncIterator[FaultProxy]":
-    """A proxy before `redis_server` that delays, loses and breaks what passes through it."""
+    """A proxy in front of `redis_server` that delays, loses and breaks what passes through."""
     from redis_manager_fastapi.testing.proxy import FaultProxy
 
     async with FaultProxy(redis_server.host, redis_server.port) as proxy:
@@ -72,7 +72,7 @@ async def fault_proxy(redis_server: "RedisServer") -> "AsyncIterator[FaultProxy]
 async def redis_manager(redis_url: str) -> AsyncIterator[Any]:
     """An open `RedisManager` on `redis_server`.
 
-    The environment's `REDIS_*` tune it; how another server is entered is left out.
+    The environment's `REDIS_*` tune it, except for credentials and TLS.
     """
     from redis_manager_fastapi.manager import RedisManager
 

@@ -1,4 +1,4 @@
-"""A bad network between a client and a server, in a process of its own.
+"""A bad network between a client and a server, in a separate process.
 
 What goes wrong is decided here and done in `proxy_process/`; a stalled event
 loop in the test does not stall the fault.

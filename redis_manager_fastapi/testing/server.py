@@ -166,11 +166,11 @@ class RedisServer(Lifetime):
         self._live().signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused one go on (SIGCONT)."""
+        """Let a paused server continue (SIGCONT)."""
         self._live().signal(signal.SIGCONT)
 
     def client(self, timeout: float = 10.0) -> Redis:
-        """Make a plain redis-py client, for a test's own look at the server.
+        """Make a plain redis-py client, for a test to look at the server.
 
         It sends nothing of its own accord but AUTH, never retries, and decodes.
         Close it, or use `async with`.
@@ -203,7 +203,7 @@ class RedisServer(Lifetime):
         await self.command("CONFIG SET", name, value)
 
     async def version(self) -> ServerVersion:
-        """What the program says of itself."""
+        """What the program reports about itself."""
         return server_version(self._binary)
 
     async def aclose(self) -> None:

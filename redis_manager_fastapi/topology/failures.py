@@ -168,14 +168,15 @@ def _reason(error: BaseException) -> str:
         return _public_message(code)
     status = getattr(error, "status_code", None)
     if status is not None:
-        hint = "; it may be older than RESP3: set REDIS_PROTOCOL=2" if "HELLO" in str(error) else ""
+        hint = "; it may not support RESP3: set REDIS_PROTOCOL=2" if "HELLO" in str(error) else ""
         return f"the server answered {status}: {error}{hint}"
     for link in _chain(error):
         if isinstance(link, socket.gaierror):
             return "the host name does not resolve"
         if isinstance(link, ConnectionResetError | BrokenPipeError):
             return (
-                "the server closed the connection before it answered: it ends, or is at maxclients"
+                "the server closed the connection before it answered: it is shutting down, or at"
+                " maxclients"
             )
         if isinstance(link, OSError):
             return os.strerror(link.errno).lower() if link.errno else "the connection failed"

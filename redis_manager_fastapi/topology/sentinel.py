@@ -98,14 +98,14 @@ class Sentinel:
         """Check that the server calls itself a primary, and is the one that is named by now."""
         address = Address(connection.host, connection.port)  # type: ignore[attr-defined]
         if self._known is None or self._known.address != address:
-            raise RedisUnavailableError("the Sentinels name another primary by now")
+            raise RedisUnavailableError("the Sentinels now name another primary")
         await connection.send_command("ROLE")
         try:
             role = await connection.read_response()
         except NoPermissionError:
             role = ["master"]  # the Sentinels' word has to do
         if role[0] not in ("master", b"master"):
-            raise RedisUnavailableError("the server that the Sentinels name is not a primary yet")
+            raise RedisUnavailableError("the server named by the Sentinels is not a primary yet")
         self._doubted_at = None
 
     def _target(self, address: Address) -> Target:
@@ -118,7 +118,7 @@ class Sentinel:
             try:
                 await self._listen(node)
             except Exception as error:  # whatever it was, it must not end the listening
-                logger.debug("lost the Sentinel %s: %r", node, error)
+                logger.debug("stopped listening to the Sentinel %s: %r", node, error)
                 if isinstance(error, _REFUSALS):
                     pause = _REFUSED_PAUSE
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 (spreads load)
@@ -149,11 +149,11 @@ def _nobody_knows(failures: list[Exception], settings: RedisSettings) -> RedisUn
     """Return the error for a round without an answer: what a Sentinel said tells the most."""
     said = [each for each in failures if isinstance(each, _REFUSALS)]
     cause = (said or failures or [None])[0]
-    kind, reason = RedisUnavailableError, "none of them answers"
+    kind, reason = RedisUnavailableError, "none of them answered"
     if isinstance(cause, AuthenticationError | NoPermissionError):
         kind, reason = RedisAuthError, str(from_connect(cause, "", settings.timeout.connect))
     elif isinstance(cause, ResponseError):
-        reason = f"they know no service {settings.sentinel.service!r}"
+        reason = f"they do not know the service {settings.sentinel.service!r}"
     error = kind(f"no Sentinel names a primary: {reason}")
     error.__cause__ = cause
     return error

@@ -127,7 +127,7 @@ class SentinelLink:
             await self._send(("PING",))
             message = await self._read(interval)
         if message is None:
-            raise RedisTimeoutError("the Sentinel is silent")
+            raise RedisTimeoutError("the Sentinel does not answer")
         return self._event(message)
 
     async def _send(self, *commands: tuple[str, ...]) -> None:
@@ -150,7 +150,7 @@ class SentinelLink:
         address = await self._connection.read_response()
         fields = await self._connection.read_response()
         if not address:
-            raise ResponseError(f"the Sentinel knows no service {self._service!r}")
+            raise ResponseError(f"the Sentinel does not know the service {self._service!r}")
         known = dict(zip(fields[::2], fields[1::2], strict=True))
         return Answer(int(known["config-epoch"]), Address(address[0], int(address[1])))
 

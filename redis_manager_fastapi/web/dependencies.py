@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.manager import RedisManager
@@ -52,11 +51,8 @@ async def get_redis_manager(connection: HTTPConnection) -> RedisManager:
 RedisDep = Annotated[Redis, Depends(get_redis)]
 """A route parameter's type: `async def route(r: RedisDep)`."""
 
-RedisClusterDep = Annotated[RedisCluster, Depends(get_redis)]
-"""The same with a Cluster, under the type that the client then has."""
-
 RedisConnectionDep = Annotated[Redis, Depends(get_redis_connection, scope="function")]
-"""A route parameter's type: a client pinned to a connection that nobody else uses meanwhile."""
+"""A route parameter's type: a client pinned to one connection, which no other caller uses."""
 
 
 def _exit_stack(connection: HTTPConnection) -> AsyncExitStack:
@@ -65,5 +61,5 @@ def _exit_stack(connection: HTTPConnection) -> AsyncExitStack:
         return stack
     raise RedisManagerError(
         f"get_redis found no request exit stack under scope[{EXIT_STACK_KEY!r}]: use it as a"
-        " FastAPI dependency, and in plain Starlette `async with get_manager(request).client()`"
+        " FastAPI dependency; in plain Starlette, `async with get_manager(request).client()`"
     )

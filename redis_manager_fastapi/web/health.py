@@ -11,14 +11,14 @@ from redis_manager_fastapi.web.state import get_managers
 
 
 async def livez(request: Request) -> PlainTextResponse:
-    """Say that the process runs; a restart of it would not mend Redis."""
+    """Say that the process runs; restarting it would not fix Redis."""
     return PlainTextResponse("ok")
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """Say whether commands would go out now: 200, or 503 with each state and reason.
+    """Say whether commands would be sent now: 200, or 503 with each state and reason.
 
-    A manager with `REDIS_CRITICAL=false` is shown and does not decide.
+    A manager with `REDIS_CRITICAL=false` is shown but does not change the status.
 
     Raises:
         RedisNotStartedError: The app's lifespan opened no manager.

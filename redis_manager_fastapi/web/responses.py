@@ -1,4 +1,4 @@
-"""What an HTTP or WebSocket client is told when Redis cannot serve."""
+"""What HTTP and WebSocket clients receive when Redis cannot serve."""
 
 import inspect
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ RETRY_AFTER = "1"
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """How one class of errors is told.
+    """How one class of errors is answered.
 
     Attributes:
         status: The HTTP status; 500 is left to the app's own error handling.
@@ -79,7 +79,7 @@ REDIS_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def translation(error: RedisManagerError) -> Translation:
-    """Return how *error* is told: the entry of its nearest class."""
+    """Return how *error* is answered: the entry of its nearest class."""
     found = (TRANSLATIONS[cls] for cls in type(error).__mro__ if cls in TRANSLATIONS)
     return next(found, _MISTAKE)
 
@@ -95,7 +95,7 @@ def error_response(error: RedisManagerError) -> JSONResponse:
 async def redis_error_handler(connection: HTTPConnection, error: Exception) -> Response | None:
     """Answer a request, or close a WebSocket, that met an error of this library.
 
-    A mistake in the app is raised again, so that it is logged and handled as
+    A mistake in the app is raised again, so that it is logged and handled like
     any other error of the app.
     """
     if not isinstance(error, RedisManagerError):
@@ -127,7 +127,7 @@ async def _deny(websocket: WebSocket, error: RedisManagerError, how: Translation
 
 
 async def redis_group_handler(connection: HTTPConnection, group: Exception) -> Response | None:
-    """Answer for a group, such as `asyncio.TaskGroup` raises, as for the gravest of its errors.
+    """Answer a group, as `asyncio.TaskGroup` raises it, like the gravest of its errors.
 
     That is the first of the lowest status: a mistake in the app before an outage, as it has
     to be seen, and an outage before a passed deadline, as it explains that as well.  A group
@@ -163,7 +163,7 @@ REDIS_EXCEPTION_HANDLERS: dict[Any, ExceptionHandler] = {
     **dict.fromkeys(TRANSLATIONS, cast(ExceptionHandler, redis_error_handler)),
     ExceptionGroup: cast(ExceptionHandler, redis_group_handler),
 }
-"""For `exception_handlers=` of an app whose routes use a manager without asking for it here."""
+"""For `exception_handlers=` of an app whose routes only use a global `manager.redis`."""
 
 
 class _InstalledError(Exception):
@@ -173,8 +173,8 @@ class _InstalledError(Exception):
 def install_handlers(connection: HTTPConnection) -> None:
     """Have the app that serves *connection* use these handlers where it has none of its own.
 
-    A handler of the app's for one of the classes, or for a base of it such as
-    `redis.ConnectionError`, goes first.
+    The app's own handlers take precedence, for these classes or for bases of
+    them such as `redis.ConnectionError`.
     """
     handlers = connection.scope.get(HANDLERS_KEY, ({},))[0]
     if _InstalledError in handlers:

@@ -4,10 +4,10 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from redis_manager_fastapi.client.binding import not_started
 from redis_manager_fastapi.errors import RedisNotStartedError
 from redis_manager_fastapi.lifespan import KEY_PREFIX
 from redis_manager_fastapi.manager import RedisManager
+from redis_manager_fastapi.supervision.deployment import not_started
 from redis_manager_fastapi.web.responses import install_handlers
 
 
@@ -27,8 +27,8 @@ def get_managers(connection: HTTPConnection) -> list[RedisManager]:
 def get_manager(connection: HTTPConnection, name: str = "default") -> RedisManager:
     """Return the manager of that name, in any route, sub-app or WebSocket.
 
-    From here on the errors of the library become answers of the app that
-    serves *connection*; see `redis_error_handler`.
+    From here on, the app that serves *connection* answers the library's errors;
+    see `redis_error_handler`.
 
     Raises:
         RedisNotStartedError: No lifespan opened one of that name.
@@ -43,7 +43,7 @@ def get_manager(connection: HTTPConnection, name: str = "default") -> RedisManag
 def _not_among(name: str, managers: list[RedisManager]) -> str:
     known = ", ".join(repr(manager.name) for manager in managers)
     return (
-        f"no redis manager is named {name!r}; the app's lifespan opened {known}: ask for it by"
-        " name, `get_manager(request, name)`, or give the manager another one,"
+        f"no Redis manager is named {name!r}; the app's lifespan opened {known}: ask for one of"
+        " these, `get_manager(request, name)`, or give yours this name,"
         f" `RedisManager(name={name!r})`"
     )

@@ -318,5 +318,5 @@ async def test_what_a_scope_forgot_is_closed_at_its_end(
         pubsub = client.pubsub()
         await pubsub.subscribe("news")
 
-    assert "closed what a client left open at its end: a pub/sub" in caplog.text
+    assert "block left open: a pub/sub" in caplog.text
     assert_at_rest(manager)

@@ -45,7 +45,7 @@ async def cancelled_everywhere(
 async def test_cancelled_at_each_await(
     redis_server: RedisServer, bystander: RedisServer, operation: Operation, moment: Moment
 ) -> None:
-    """Row 27: acquire, handshake, submit, read, release: on a new connection and on a used one."""
+    """Row 27: cancelled anywhere from acquire to release, on a new and on a used connection."""
     async with upheld(redis_server, bystander, extra_connects=1000) as trial:
 
         async def in_order() -> None:
@@ -67,7 +67,7 @@ async def test_cancelled_at_each_await(
 async def test_cancelled_in_the_queue(
     redis_server: RedisServer, bystander: RedisServer, moment: Moment
 ) -> None:
-    """Row 28: the next waiter is served at once, whichever await the first one is cancelled in."""
+    """Row 28: the next waiter is served at once, wherever the first one is cancelled."""
     async with upheld(redis_server, bystander, pool={"max_connections": 1}) as trial:
         pool = trial.manager.connection_pool
         for n in range(1, 12):
@@ -89,7 +89,7 @@ async def test_cancelled_in_the_queue(
 async def test_cancelled_while_it_heals(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, moment: Moment
 ) -> None:
-    """Row 27: a caller that waits out an outage may leave at any await of it."""
+    """Row 27: a caller that waits out an outage may be cancelled at any await."""
     async with upheld(redis_server, bystander, fault_proxy, extra_connects=1000) as trial:
 
         async def through_an_outage() -> None:
@@ -107,7 +107,7 @@ async def test_cancelled_while_it_heals(
 async def test_cancelled_while_opening_and_closing(
     redis_server: RedisServer, mode: dict[str, Any], moment: Moment
 ) -> None:
-    """Row 27: whether the start or the end is cut short, no task and no socket is left."""
+    """Row 27: whether opening or closing is cancelled, no task and no socket is left."""
     tasks, descriptors = asyncio.all_tasks(), open_descriptors()
 
     async def a_life() -> None:
@@ -125,7 +125,7 @@ async def test_cancelled_while_opening_and_closing(
 async def test_cancelled_while_draining(
     redis_server: RedisServer, mode: dict[str, Any], moment: Moment
 ) -> None:
-    """Row 27: an end that is cut short while it waits for work is still an end."""
+    """Row 27: closing that is cancelled while it drains still closes."""
     tasks, descriptors = asyncio.all_tasks(), open_descriptors()
     for n in range(1, 8):
         manager = RedisManager(url=redis_server.url, **QUICK, **mode)
@@ -145,7 +145,7 @@ async def test_cancelled_while_draining(
 async def test_cancelled_in_a_crowd(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], points: int
 ) -> None:
-    """Row 27: many callers, cancelled at random awaits; `scripts/soak` does 100,000."""
+    """Row 27: many callers are cancelled at random awaits; `scripts/soak` does 100,000."""
     pool = {"max_connections": 5, "acquire_timeout": 5}
     limits: dict[str, Any] = {"timeout": {"command": 10, "connect": 1}, "pool": pool}
     async with upheld(redis_server, bystander, extra_connects=5000, **mode, **limits) as trial:

@@ -16,7 +16,7 @@ KILL = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 async def test_kill_while_idle(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 23: whether one connection is killed or all of them, nobody sees an error."""
+    """Row 23: no caller sees an error, whether one connection is killed or all of them."""
     async with upheld(redis_server, bystander, **mode) as trial:
         await trial.warm(5)
         clients = await redis_server.command("CLIENT LIST")
@@ -32,7 +32,7 @@ async def test_kill_while_idle(
 async def test_kill_with_commands_in_flight(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 23: reads survive; writes that were sent are told."""
+    """Row 23: reads survive; writes that were sent are reported as lost."""
     async with upheld(redis_server, bystander, **mode) as trial:
         await trial.warm()
         async with redis_server.client() as admin:
@@ -52,7 +52,7 @@ async def test_kill_with_commands_in_flight(
 async def test_kill_in_a_loop(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
 ) -> None:
-    """Row 23: known errors only, a bounded number of connects, and all is well afterwards."""
+    """Row 23: only known errors, a bounded number of connects, and full service afterwards."""
     async with upheld(redis_server, bystander, fault_proxy, extra_connects=60, **mode) as trial:
         async with trial.traffic(100), redis_server.client() as admin:
             for _ in range(20):
@@ -65,7 +65,7 @@ async def test_kill_in_a_loop(
 async def test_pause(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
 ) -> None:
-    """Row 24: over at T_cmd; what was paused may run once, nothing is sent again."""
+    """Row 24: calls end at T_cmd; a paused command may run once, and nothing is sent again."""
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         await trial.warm()
         async with trial.traffic(100, "write", "transact"):
@@ -87,7 +87,7 @@ async def test_pause(
 async def test_pause_of_writes(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy
 ) -> None:
-    """Row 24: with pipelining off a paused write holds up no read."""
+    """Row 24: with pipelining off, a paused write does not delay a read."""
     mode: dict[str, Any] = {"pipelining": {"enabled": False}}
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         await trial.warm()

@@ -92,7 +92,7 @@ async def test_refused_credentials(
 async def test_forbidden_command(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 18: NOPERM is the command's fault; the pool serves on."""
+    """Row 18: NOPERM fails that one command; the pool keeps serving."""
     async with upheld(redis_server, bystander, **mode) as trial:
         await redis_server.command("ACL", "SETUSER", "default", "-incrby")
         for _ in range(5):
@@ -117,7 +117,7 @@ async def test_forbidden_command(
 async def test_rotation_with_an_overlap(
     bystander: RedisServer, mode: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Row 19: the file changes while both passwords are good: not one error."""
+    """Row 19: the file changes while both passwords are valid: no error at all."""
     file = tmp_path / "password"
     file.write_text("old")
     async with (
@@ -145,7 +145,7 @@ async def test_rotation_with_an_overlap(
 async def test_rotation_without_an_overlap(
     bystander: RedisServer, mode: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Row 19: the server changes first; healed within R once the file follows."""
+    """Row 19: the server changes first; recovery within R once the file follows."""
     file = tmp_path / "password"
     file.write_text("old")
     async with (
@@ -171,7 +171,7 @@ async def test_rotation_without_an_overlap(
 async def test_password_file_that_cannot_be_read(
     bystander: RedisServer, mode: dict[str, Any], tmp_path: Path, fault: str
 ) -> None:
-    """Row 20: 503 with the reason, without the file's name; healed when it is back."""
+    """Row 20: 503 with the reason but not the file's name; service returns with the file."""
     file = tmp_path / "password"
     file.write_text("secret")
     async with RedisServer(password="secret") as server:
@@ -193,7 +193,7 @@ async def test_password_file_that_cannot_be_read(
 
 @ACL
 async def test_user_who_may_not_ping(redis_server: RedisServer) -> None:
-    """Row 18: the start fails with the reason, which is not the password."""
+    """Row 18: the start fails with a reason that does not contain the password."""
     await redis_server.command("ACL", "SETUSER", "reader", "on", ">secret", "+@read", "~*")
     place = f"redis://reader:secret@{redis_server.host}:{redis_server.port}"
     manager = RedisManager(url=place, startup={"policy": "fail"})
@@ -232,7 +232,7 @@ class Provider(CredentialProvider):
 async def test_credential_provider(
     bystander: RedisServer, mode: dict[str, Any], fault: str
 ) -> None:
-    """Row 20: 503 in time; the next request is authenticated and on the right database."""
+    """Row 20: 503 within the limit; the next request is authenticated and on the right database."""
     provider = Provider()
     async with (
         RedisServer(password="secret") as server,
@@ -315,7 +315,7 @@ async def test_resolver(
 async def test_changed_address(
     redis_server: RedisServer, bystander: RedisServer, resolver: Resolver, mode: dict[str, Any]
 ) -> None:
-    """Row 21: the next generation goes to the new address."""
+    """Row 21: the next connections go to the new address."""
     url = "redis://redis.example:6379"
     async with (
         RedisServer() as successor,
@@ -360,7 +360,7 @@ async def test_tls_refusal(
 async def test_tls_rotated_file(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Row 22: another CA is trusted from the next connect on."""
+    """Row 22: a new CA file is trusted from the next connect on."""
     trusted = tmp_path / "ca.pem"
     shutil.copy(CERTIFICATES / "ca.pem", trusted)
     async with FaultProxy(

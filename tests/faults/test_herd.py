@@ -14,7 +14,7 @@ BACKOFF_CAP = 0.5
 
 
 async def test_herd(redis_server: RedisServer, fault_proxy: FaultProxy) -> None:
-    """Row 34: 8 processes, 50 waiters each: few connects a second, full service within 3 s."""
+    """Row 34: 8 processes with 50 waiters each: few connects a second, full service within 3 s."""
     herd = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.kit.herd", fault_proxy.url, str(PROCESSES), str(WAITERS)),
         stdin=PIPE,

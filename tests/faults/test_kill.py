@@ -21,7 +21,7 @@ BULK = b"x" * 60_000  # as much as shares a connection; a hundred of them fill t
 async def test_kill_while_idle(
     durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 3: 503 after grace and at once after that; after the restart not one error."""
+    """Row 3: 503 after the grace period, then at once; no error after the restart."""
     async with upheld(durable_server, bystander, **mode) as trial:
         await trial.warm()
         last_reply = trial.now
@@ -49,7 +49,7 @@ async def test_kill_while_idle(
 async def test_kill_with_commands_in_flight(
     durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 4: reads and unsent commands survive a restart within grace; sent writes are told."""
+    """Row 4: reads and unsent commands survive a short restart; sent writes count as lost."""
     async with upheld(durable_server, bystander, **mode, outage={"grace": 2.0}) as trial:
         await trial.warm()
         async with durable_server.client() as admin:
@@ -74,7 +74,7 @@ async def test_kill_with_commands_in_flight(
 async def test_kill_for_good_under_reads(
     durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 4: a read that was sent, and not again within grace, may have run all the same."""
+    """Row 4: a read that was sent but not repeated within grace may still have run."""
     async with upheld(durable_server, bystander, **mode, outage={"grace": 0.3}) as trial:
         await trial.warm()
         durable_server.pause()
@@ -94,7 +94,7 @@ async def test_kill_for_good_under_reads(
 async def test_kill_with_commands_queued(
     durable_server: RedisServer, bystander: RedisServer
 ) -> None:
-    """Row 4: what the socket did not take any more goes out after the restart, writes too."""
+    """Row 4: commands that the socket did not take go out after the restart, writes too."""
     limits: dict[str, Any] = {"outage": {"grace": 2.0}, "pipelining": {"enabled": True}}
     async with upheld(durable_server, bystander, **limits) as trial:
         durable_server.pause()

@@ -67,7 +67,7 @@ async def test_degraded_start(
     mode: dict[str, Any],
     hung: bool,
 ) -> None:
-    """Rows 1, 2: the app starts, commands fail, and it heals once Redis is there."""
+    """Rows 1, 2: the app starts, commands fail, and they succeed once Redis is there."""
     await (fault_proxy.black_hole() if hung else fault_proxy.refuse())
     startup = {"policy": "degraded"}
     async with upheld(redis_server, bystander, fault_proxy, **mode, startup=startup) as trial:
@@ -100,7 +100,7 @@ async def _open_and_ask(url: str) -> Any:
 async def test_shutdown_while_hung(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 31: waiters end at once, the end keeps to the drain limit, and no socket is left."""
+    """Row 31: waiters fail at once, closing keeps to the drain limit, and no socket is left."""
     tasks, descriptors = asyncio.all_tasks(), open_descriptors()
     manager = RedisManager(
         url=redis_server.url, **{**QUICK, **mode, "pool": {"max_connections": 1}}
@@ -159,7 +159,7 @@ async def test_use_after_the_end(redis_server: RedisServer, mode: dict[str, Any]
 
 
 async def test_use_on_another_loop(redis_server: RedisServer, mode: dict[str, Any]) -> None:
-    """Row 32: one clear error, no connect, and the right loop's callers go on."""
+    """Row 32: one clear error, no connect, and callers on the right loop continue."""
     async with RedisManager(url=redis_server.url, **mode) as manager:
         before = await connections(redis_server)
         errors: list[BaseException | None] = []
@@ -188,7 +188,7 @@ async def test_use_on_another_loop(redis_server: RedisServer, mode: dict[str, An
 async def test_use_on_another_loop_of_the_thread(
     redis_server: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 32: a manager that an earlier loop left open is no other loop's, in the same thread."""
+    """Row 32: a manager that an earlier loop left open does not work on the thread's next loop."""
 
     async def refused(manager: RedisManager) -> None:
         for call in (manager.redis.get("key"), a_batch(manager), manager.redis.blpop("key")):

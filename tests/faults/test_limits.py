@@ -16,7 +16,7 @@ from tests.kit.waiting import until
 async def test_exhausted(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 26: the pool's size is served, the queue ends at T_acq, everybody else at once."""
+    """Row 26: as many as the pool holds are served, waiters fail at T_acq, all others at once."""
     pool = {"max_connections": 2, "max_waiting": 20, "acquire_timeout": 0.3}
     async with upheld(redis_server, bystander, **mode, pool=pool) as trial:
         held = [await trial.manager.connection_pool.get_connection() for _ in range(2)]

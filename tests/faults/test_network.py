@@ -38,7 +38,7 @@ async def test_reset_at_random_bytes(
     mode: dict[str, Any],
     direction: Any,
 ) -> None:
-    """Row 9: reads survive, writes are told, and nothing but known errors escapes."""
+    """Row 9: reads survive, writes are reported as lost, and only known errors are raised."""
     random_ = random.Random(SEED)
     async with upheld(redis_server, bystander, fault_proxy, extra_connects=100, **mode) as trial:
         async with trial.traffic(200):
@@ -58,7 +58,7 @@ async def test_reset_at_random_bytes(
 async def test_half_close_while_idle(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
 ) -> None:
-    """Row 10: connections that the server ended while nobody used them cost no error."""
+    """Row 10: idle connections that the server closed cause no error."""
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         await trial.warm(5)
 
@@ -72,7 +72,7 @@ async def test_half_close_while_idle(
 async def test_half_close_with_commands_in_flight(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
 ) -> None:
-    """Row 10: the end of the stream in place of a reply: reads survive, writes are told."""
+    """Row 10: the stream ends instead of a reply: reads survive, writes are reported as lost."""
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         await trial.warm()
         await fault_proxy.delay(to_client=0.1)
@@ -87,7 +87,7 @@ async def test_half_close_with_commands_in_flight(
 
 
 async def test_drip_in_the_handshake(fault_proxy: FaultProxy, mode: dict[str, Any]) -> None:
-    """Row 11: however the bytes come, the whole connect takes T_connect at most."""
+    """Row 11: however slowly bytes arrive, the whole connect takes at most T_connect."""
     limits = {**QUICK, **mode, "startup": {"policy": "fail"}, "password": "wrong but long enough"}
     await fault_proxy.drip(direction="to_client")
     manager = RedisManager(url=fault_proxy.url, **limits)
@@ -102,7 +102,7 @@ async def test_drip_in_the_handshake(fault_proxy: FaultProxy, mode: dict[str, An
 async def test_drip_of_replies(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
 ) -> None:
-    """Row 11: a reply that trickles in ends at T_cmd, its bytes reach nobody else."""
+    """Row 11: a reply that trickles in ends at T_cmd, and its bytes reach no other caller."""
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         assert await trial.block() is None
         await fault_proxy.drip(direction="to_client")
@@ -122,7 +122,7 @@ async def test_idle_connections_cut_by_a_balancer(
     fault_proxy: FaultProxy,
     mode: dict[str, Any],
 ) -> None:
-    """Row 25: the server closes what idles for a second, a balancer resets the rest: no error."""
+    """Row 25: the server closes connections idle for 1 s, a balancer resets the rest: no error."""
     await redis_server.config_set("timeout", 1)
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         for round_ in range(3):

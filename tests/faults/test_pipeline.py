@@ -39,7 +39,7 @@ async def cut_everywhere(
 async def test_transaction_cut_at_each_byte(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
 ) -> None:
-    """Row 41: both counters are raised or neither, as callers are told; nothing is sent twice."""
+    """Row 41: both counters are raised or neither, as callers learn; nothing is sent twice."""
     settings = {**mode, **STILL}
     async with upheld(
         redis_server, bystander, fault_proxy, extra_connects=200, **settings

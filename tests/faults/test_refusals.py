@@ -42,7 +42,7 @@ async def refused_because(trial: Trial, code: str) -> None:
 async def test_maxclients(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
 ) -> None:
-    """Row 14: 503 with the reason; heals when there is room again."""
+    """Row 14: 503 with the reason; service returns when there is room again."""
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         async with redis_server.client() as admin:
             await admin.config_set("maxclients", 1)
@@ -58,7 +58,7 @@ async def test_maxclients(
 async def test_out_of_memory(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 15: the writer's own error; reads work and nothing is suspected."""
+    """Row 15: writers get the server's error, reads work, and nothing is suspected."""
     async with upheld(redis_server, bystander, **mode) as trial:
         await redis_server.config_set("maxmemory", 1)
         for _ in range(10):
@@ -75,7 +75,7 @@ async def test_out_of_memory(
 async def test_demoted_primary(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
 ) -> None:
-    """Row 16: writes are refused, connections replaced, not more often than the backoff allows."""
+    """Row 16: writes are refused; connections are replaced only as the backoff allows."""
     # Each generation opens dedicated connections of its own.
     async with upheld(redis_server, bystander, fault_proxy, extra_connects=60, **mode) as trial:
         assert await trial.write() is None
@@ -100,7 +100,7 @@ async def test_demoted_primary(
 async def test_transaction_on_a_demoted_primary(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 16: a transaction that is refused is not half of one."""
+    """Row 16: a refused transaction is refused as a whole."""
     async with upheld(redis_server, bystander, **mode) as trial:
         await redis_server.command("REPLICAOF", *NOBODY)
         error = await trial.transact()
@@ -113,7 +113,7 @@ async def test_transaction_on_a_demoted_primary(
 async def test_refusal_as_a_value(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 16: a caller who takes errors as values has a demoted server left as well."""
+    """Row 16: a demoted server is left even if the caller takes errors as values."""
     async with upheld(redis_server, bystander, **mode) as trial:
         await redis_server.command("REPLICAOF", *NOBODY)
         pipe = trial.redis.pipeline(transaction=False)
@@ -126,7 +126,7 @@ async def test_refusal_as_a_value(
 
 
 async def test_loading(bystander: RedisServer, mode: dict[str, Any]) -> None:
-    """Row 17: 503 while the data set loads, and not one error after it."""
+    """Row 17: 503 while the data set loads, and no error after that."""
     async with RedisServer(SLOW_TO_LOAD) as server:
         async with server.client(timeout=30) as admin:
             await admin.execute_command("DEBUG", "POPULATE", KEYS_TO_LOAD, "key", 500)
@@ -151,7 +151,7 @@ async def loads(server: RedisServer, bystander: RedisServer, mode: dict[str, Any
 async def test_masterdown(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 17: a replica without its primary, told not to serve stale data."""
+    """Row 17: 503 from a replica that lost its primary and must not serve stale data."""
     async with upheld(redis_server, bystander, **mode) as trial:
         await redis_server.config_set("replica-serve-stale-data", "no")
         await redis_server.command("REPLICAOF", *NOBODY)
@@ -165,7 +165,7 @@ async def test_masterdown(
 async def test_busy_script(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 17: a script that does not end; afterwards not one error."""
+    """Row 17: 503 while a script does not end, and no error after that."""
     await redis_server.config_set("lua-time-limit", 20)
     async with upheld(redis_server, bystander, **mode) as trial, redis_server.client() as admin:
         looping = asyncio.ensure_future(admin.execute_command("EVAL", "while true do end", 0))
@@ -182,7 +182,7 @@ async def test_busy_script(
 async def test_scripts_own_error_runs_it_once(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], words: str
 ) -> None:
-    """Row 17: what a script returns after it has written is no refusal of the server's."""
+    """Row 17: an error that a script returns after a write does not count as a refusal."""
     script = "redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1])"
     async with upheld(redis_server, bystander, **mode) as trial:
         with pytest.raises(RedisError) as caught:
@@ -196,7 +196,7 @@ async def test_scripts_own_error_runs_it_once(
 async def test_unblocked_by_hand(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
-    """Row 17: CLIENT UNBLOCK ends one caller's wait, and is no fail-over."""
+    """Row 17: CLIENT UNBLOCK ends one caller's wait and does not count as a fail-over."""
     async with upheld(redis_server, bystander, **mode) as trial, redis_server.client() as admin:
         waiting = asyncio.ensure_future(trial.redis.blpop(["nothing"], timeout=5))
 
@@ -216,7 +216,7 @@ async def test_unblocked_by_hand(
 async def test_pipeline_while_a_script_runs(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], transaction: bool
 ) -> None:
-    """Row 17: a pipeline that is the first to meet the script is refused as a command is."""
+    """Row 17: a pipeline that meets the script first is refused like a single command."""
     await redis_server.config_set("lua-time-limit", 20)
     health = {**QUICK["health"], "interval": 30.0}
     settings = {**mode, "health": health}

@@ -69,7 +69,7 @@ async def test_silence_under_load(
     mode: dict[str, Any],
     silence: Silence,
 ) -> None:
-    """Rows 6, 7, 8: noticed in time, then refused at once; no late reply; healed within R."""
+    """Rows 6, 7, 8: noticed in time, then calls fail at once; no late reply; recovery within R."""
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         async with trial.traffic(100):
             await asyncio.sleep(0.3)
@@ -98,7 +98,7 @@ async def test_silence_under_load(
 async def test_silence_is_known_within_one_second_by_default(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, silence: Silence
 ) -> None:
-    """Rows 6, 7: by default readiness is off within 1 s, and no caller waits beyond grace."""
+    """Rows 6, 7: by default readiness is lost within 1 s, and no caller waits beyond grace."""
     async with upheld(redis_server, bystander, fault_proxy, **DEFAULTS) as trial:
         assert await trial.read() is None
         async with silence(redis_server, fault_proxy):
@@ -115,7 +115,7 @@ async def test_silence_is_known_within_one_second_by_default(
 async def test_black_hole_for_old_connections_only(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
 ) -> None:
-    """Row 7: a path that forgot its connections, as when a firewall fails over: one replacement."""
+    """Row 7: a firewall that fails over forgets its connections: they are replaced once."""
     async with upheld(redis_server, bystander, fault_proxy, **mode) as trial:
         assert await trial.block() is None
         await fault_proxy.black_hole(new=False)
@@ -131,7 +131,7 @@ async def test_black_hole_for_old_connections_only(
 async def test_large_write_to_a_server_that_stops_reading(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], size: int
 ) -> None:
-    """Row 13: over at T_cmd, and the sockets go while the server is still stopped."""
+    """Row 13: the call ends at T_cmd; its sockets are closed while the server is still stopped."""
     async with upheld(redis_server, bystander, **mode) as trial:
         assert await trial.block() is None
         stats = trial.manager.stats()

@@ -40,7 +40,7 @@ def wire_mode(request: pytest.FixtureRequest, mode: dict[str, Any]) -> dict[str,
 async def test_broken_reply_to_a_write(
     fake_server: FakeServer, bystander: Any, wire_mode: dict[str, Any], spoilt: bytes
 ) -> None:
-    """Row 12: the write is told as lost, and whoever asks next gets the own answer."""
+    """Row 12: the write is reported as lost, and the next caller gets its own reply."""
     async with upheld(fake_server, bystander, **wire_mode) as trial:
         assert await trial.block() is None
         fake_server.replies = [spoilt]
@@ -55,7 +55,7 @@ async def test_broken_reply_to_a_write(
 async def test_broken_reply_to_a_read(
     fake_server: FakeServer, bystander: Any, wire_mode: dict[str, Any], spoilt: bytes
 ) -> None:
-    """Row 12: a read is asked again on another connection."""
+    """Row 12: a read is sent again on another connection."""
     async with upheld(fake_server, bystander, **wire_mode) as trial:
         fake_server.replies = [spoilt]
 
@@ -65,7 +65,7 @@ async def test_broken_reply_to_a_read(
 async def test_a_reply_too_many(
     fake_server: FakeServer, bystander: Any, wire_mode: dict[str, Any]
 ) -> None:
-    """Row 12: a reply that nobody asked for does not become the next caller's."""
+    """Row 12: an unexpected reply does not go to the next caller."""
     async with upheld(fake_server, bystander, **wire_mode) as trial:
         fake_server.replies = [b":1\r\n$5\r\nstray\r\n"]
 
@@ -76,7 +76,7 @@ async def test_a_reply_too_many(
 async def test_truncated_reply_and_the_end(
     fake_server: FakeServer, bystander: Any, wire_mode: dict[str, Any]
 ) -> None:
-    """Row 12: half a reply is none: the write is told as lost, the read is asked again."""
+    """Row 12: half a reply is none: the write is reported as lost, the read is sent again."""
     async with upheld(fake_server, bystander, **wire_mode) as trial:
         fake_server.hang_up = True
         fake_server.replies = [b"$11\r\nhello"]
@@ -88,7 +88,7 @@ async def test_truncated_reply_and_the_end(
 async def test_truncated_reply_and_silence(
     fake_server: FakeServer, bystander: Any, wire_mode: dict[str, Any]
 ) -> None:
-    """Row 12: the rest of a reply never comes: over at T_cmd, and the connection goes."""
+    """Row 12: the rest of a reply never comes: the call ends at T_cmd, the connection is closed."""
     async with upheld(fake_server, bystander, **wire_mode) as trial:
         fake_server.replies = [b"$100000\r\nhello"]
         error = await trial.write()

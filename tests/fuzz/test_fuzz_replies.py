@@ -59,7 +59,7 @@ class Caller:
     """One task with a client of its own kind, asking what only it can be answered."""
 
     def __init__(self, client: Redis, ledger: Ledger, choice: random.Random) -> None:
-        self._decode = client.call_options.decode
+        self._decode = client.session.options.decode
         self._client = client
         self._ledger = ledger
         self._choice = choice

@@ -24,7 +24,7 @@ PATIENT: dict[str, Any] = {
 
 def cluster_of(manager: RedisManager) -> Cluster:
     """The Cluster that the manager has open."""
-    cluster: Cluster = manager._binding.require()
+    cluster: Cluster = manager._deployment.require()
     return cluster
 
 

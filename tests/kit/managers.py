@@ -15,7 +15,7 @@ from tests.kit.waiting import until
 
 def pool_of(manager: RedisManager) -> Pool:
     """The pool that the manager has open."""
-    pool = manager._binding.require()
+    pool = manager._deployment.require()
     assert isinstance(pool, Pool)
     return pool
 

@@ -72,7 +72,7 @@ class Routes:
     """Counts, on the server, what ran at all and what ran on the shared connection."""
 
     def __init__(self, control: "redis.asyncio.Redis", pair: Pair) -> None:
-        pool = pair.manager._binding.require()
+        pool = pair.manager._deployment.require()
         host, port = pool.links[0]._transport.get_extra_info("sockname")
         self._address = f"{host}:{port}"
         self._control = control

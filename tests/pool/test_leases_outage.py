@@ -101,7 +101,7 @@ async def test_a_move_that_is_heard_while_connecting_counts(fault_proxy: FaultPr
     await fault_proxy.delay(to_client=0.1)
     manager = RedisManager(url=fault_proxy.url, startup={"policy": "degraded"})
     opening = asyncio.ensure_future(manager.open())
-    await until(lambda: manager._binding.pool is not None and manager.stats().connects == 1)
+    await until(lambda: manager._deployment.opened is not None and manager.stats().connects == 1)
     pool = pool_of(manager)
     pool.moved("another server was named")
     await opening

@@ -312,8 +312,8 @@ async def test_a_dedicated_client_can_share_again(redis_url: str) -> None:
         await alone.set("key", "value")
         await alone.with_options(dedicated=False, timeout=0.5).get("key")
 
-        assert (alone.call_options.shared, manager.stats().idle) == (False, 1)
-        assert alone.with_options(dedicated=False).call_options.shared
+        assert (alone.session.options.shared, manager.stats().idle) == (False, 1)
+        assert alone.with_options(dedicated=False).session.options.shared
 
 
 async def test_a_shorter_deadline_is_kept_behind_a_pending_flush(redis_server: RedisServer) -> None:

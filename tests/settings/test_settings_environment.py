@@ -203,7 +203,7 @@ def test_unknown_name_gets_one_warning_with_the_nearest(
     (record,) = caplog.records
     assert record.name == "redis_manager_fastapi"
     assert record.getMessage() == (
-        f"{name} is not a setting and has no effect; the nearest one is {nearest}"
+        f"{name} is not a setting and has no effect; the nearest known name is {nearest}"
     )
 
 
@@ -214,7 +214,9 @@ def test_a_name_near_to_nothing_is_still_warned_about(
 
     RedisSettings()
 
-    assert caplog.messages == ["REDIS_QQQQQQ is not a setting and has no effect; none is near it"]
+    assert caplog.messages == [
+        "REDIS_QQQQQQ is not a setting and has no effect; it resembles no known name"
+    ]
 
 
 def test_names_of_others_are_not_warned_about(

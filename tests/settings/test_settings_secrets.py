@@ -124,7 +124,7 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     file.write_text("p")
     file.chmod(0)
 
-    with pytest.raises(RedisConfigError, match="may not read"):
+    with pytest.raises(RedisConfigError, match="not allowed to read"):
         RedisSettings(password_file=file)
 
 

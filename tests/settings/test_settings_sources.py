@@ -283,7 +283,7 @@ def test_nothing_is_cached_between_two_constructions(environment: SetEnvironment
 def test_settings_are_frozen_and_hashable() -> None:
     settings = RedisSettings(password="p")
 
-    with pytest.raises(AttributeError, match="give password when they are made") as raised:
+    with pytest.raises(AttributeError, match="set password when you create them") as raised:
         settings.password = "hunter2"  # type: ignore[assignment, misc]
     assert "hunter2" not in repr(raised.value)
     with pytest.raises(AttributeError):

@@ -88,8 +88,8 @@ async def test_an_exception_inside_the_supervisor_is_logged_and_the_loop_goes_on
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with opened(redis_server.url, health={"backoff_cap": 0.05}) as manager:
-        supervised: Any = manager._supervised
-        supervisor = supervised._supervisor
+        deployment: Any = manager._deployment
+        _, supervisor, _ = deployment._running
         heal, failures = supervisor._heal, iter(range(3))
 
         async def fail_three_times() -> None:

@@ -15,7 +15,7 @@ from redis_manager_fastapi import (
     RedisManager,
     StateChanged,
 )
-from redis_manager_fastapi.client.replica_reads import READS
+from redis_manager_fastapi.delivery.replica_reads import READS
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from tests.kit.managers import opened
 from tests.kit.reading import (

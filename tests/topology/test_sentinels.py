@@ -67,7 +67,7 @@ async def test_a_start_without_sentinels_says_so(deployment: SentinelDeployment)
 async def test_an_unknown_service_says_so(deployment: SentinelDeployment) -> None:
     url = deployment.url.replace(deployment.service, "other")
 
-    with pytest.raises(RedisUnavailableError, match="they know no service 'other'"):
+    with pytest.raises(RedisUnavailableError, match="they do not know the service 'other'"):
         async with RedisManager(url=url, startup={"policy": "fail"}):
             pass
 

@@ -31,7 +31,7 @@ class KeyFinder(AsyncCommandsParser):
 
     async def get_keys(self, *args: Any) -> Any:
         """Return the keys among the arguments of a command."""
-        async with self._client.binding.require().learning:
+        async with self._client.session.opened.learning:
             if not self.commands:
                 await self.initialize()
         # redis-py 8.1 looks for a subcommand with `lower`, which numbers do not have.

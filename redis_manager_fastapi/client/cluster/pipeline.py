@@ -1,31 +1,25 @@
 """Pipelines over a Cluster: split by node, sent side by side; transactions on one slot."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis.asyncio.cluster
 from redis.asyncio.cluster import PipelineCommand, PipelineStrategy
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    RedisClusterException,
-    TryAgainError,
-)
+from redis.exceptions import RedisClusterException
 
 from redis_manager_fastapi.client.cluster.keys import slot_of
-from redis_manager_fastapi.client.cluster.router import node_left, uncovered_is_unavailable
+from redis_manager_fastapi.client.cluster.router import (
+    ClusterClient,
+    node_left,
+    uncovered_is_unavailable,
+)
 from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.commands.keys import ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED
+from redis_manager_fastapi.delivery.contract import decide, kind_of, what_happened
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
-from redis_manager_fastapi.topology.failures import from_reply, moves_on
-
-if TYPE_CHECKING:
-    from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
-
-# What a command of a pipeline may be answered with that was not executed.
-_REDIRECTS = (AskError, TryAgainError, ClusterDownError)
+from redis_manager_fastapi.topology.failures import from_reply
 
 
 class ClusterPipeline(redis.asyncio.cluster.ClusterPipeline):
@@ -36,8 +30,9 @@ class ClusterPipeline(redis.asyncio.cluster.ClusterPipeline):
     errors.
     """
 
-    def __init__(self, client: "RedisCluster", transaction: Any = None) -> None:
-        super().__init__(client, transaction)
+    def __init__(self, client: ClusterClient, transaction: Any = None) -> None:
+        super().__init__(client, transaction)  # type: ignore[arg-type]
+        self._session = client.session
         strategy: Any = OneSlotTransaction if transaction else SplitPipeline
         self._execution_strategy = strategy(self)
 
@@ -52,9 +47,7 @@ class ClusterPipeline(redis.asyncio.cluster.ClusterPipeline):
             CommandTimeoutError: The deadline passed.
             redis.WatchError: A watched key changed, or its slot moved.
         """
-        scope = self.cluster_client.scope  # type: ignore[attr-defined]
-        if scope is not None:
-            scope.check()
+        self._session.check()
         return await super().execute(raise_on_error, allow_redirections)
 
 
@@ -69,11 +62,11 @@ class SplitPipeline(PipelineStrategy):
         allow_redirections: bool = True,
     ) -> list[Any]:
         await client.initialize()
-        deadline = client.binding.require().loop.time() + client.call_options.timeout
+        cluster, deadline = client.session.begin()
         parts: dict[str, tuple[Node, list[PipelineCommand]]] = {}
         for command in stack:
             try:
-                with uncovered_is_unavailable(client.binding.require()):
+                with uncovered_is_unavailable(cluster):
                     node = await self._target(client, command)
             except RedisUnavailableError as error:
                 command.result = error
@@ -86,7 +79,7 @@ class SplitPipeline(PipelineStrategy):
             self._raise_first(stack)
         return [command.result for command in stack]
 
-    async def _target(self, client: "RedisCluster", command: PipelineCommand) -> Node:
+    async def _target(self, client: ClusterClient, command: PipelineCommand) -> Node:
         """Return the one node that *command* goes to."""
         args, targets = command.args, command.kwargs.get("target_nodes")
         listed = SHARED.get(args[0])
@@ -98,11 +91,11 @@ class SplitPipeline(PipelineStrategy):
             raise RedisClusterException(f"Too many targets for command {args}")
         node = client.nodes_manager.current(nodes[0])
         if node is None:
-            raise node_left(client.binding.instance)
+            raise node_left(client.session.instance)
         return node
 
     async def _send(
-        self, client: "RedisCluster", node: Node, commands: list[PipelineCommand]
+        self, client: ClusterClient, node: Node, commands: list[PipelineCommand]
     ) -> None:
         """Send one node's part; its commands hold what became of them."""
         pipe = client.on(node).pipeline(transaction=False)
@@ -118,13 +111,13 @@ class SplitPipeline(PipelineStrategy):
             command.result = result
 
     async def _follow(
-        self, client: "RedisCluster", stack: list[PipelineCommand], deadline: float
+        self, client: ClusterClient, stack: list[PipelineCommand], deadline: float
     ) -> None:
         """Send what was redirected, or could not go out, where it belongs, in its order."""
-        clock = client.binding.require().loop.time
+        clock = client.session.opened.loop.time
         for command in stack:
             left = deadline - clock()
-            if left <= 0 or not _may_follow(command.result):
+            if left <= 0 or not _goes_on(command):
                 continue
             hurried = client.with_options(timeout=left)
             try:
@@ -137,14 +130,15 @@ class SplitPipeline(PipelineStrategy):
             if isinstance(command.result, RedisManagerError):
                 raise command.result
             if isinstance(command.result, Exception):
-                error = from_reply(command.result, self._pipe.cluster_client.binding.instance)  # type: ignore[attr-defined]
+                error = from_reply(command.result, self._pipe.cluster_client.session.instance)  # type: ignore[attr-defined]
                 if not isinstance(error, RedisManagerError):
                     self._annotate_exception(error, command.position + 1, command.args)
                 raise error
 
 
-def _may_follow(result: Any) -> bool:
-    """Whether a command was not executed and may reach another node."""
-    if isinstance(result, RedisManagerError):
-        return isinstance(result, RedisUnavailableError) and not result.maybe_executed
-    return isinstance(result, _REDIRECTS) and moves_on(result)
+def _goes_on(command: PipelineCommand) -> bool:
+    """Whether the contract lets a command go out again: its node has repeated a read already."""
+    if not isinstance(command.result, Exception):
+        return False
+    kind, happened = kind_of(command.args), what_happened(command.result)
+    return not decide(kind, happened, sent_before=False, repeated=True, routed=True).is_final

@@ -2,19 +2,21 @@
 
 import asyncio
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis.asyncio.cluster
 from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import MovedError
 
-from redis_manager_fastapi.client.cluster.router import node_left, uncovered_is_unavailable
+from redis_manager_fastapi.client.cluster.router import (
+    ClusterClient,
+    node_left,
+    uncovered_is_unavailable,
+)
 from redis_manager_fastapi.client.pubsub import PubSub
+from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.errors import ClientEndedError, PoolClosedError
 from redis_manager_fastapi.pool.state import FINAL
-
-if TYPE_CHECKING:
-    from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 
 _SHARDED = ("SSUBSCRIBE", "SUNSUBSCRIBE", "SPUBLISH")
 _ENDED = (PoolClosedError, ClientEndedError)
@@ -28,13 +30,13 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
     hears what is published.
     """
 
-    cluster: "RedisCluster"
+    cluster: ClusterClient  # type: ignore[assignment]
     node: Any  # a `ClusterNode`, or None
     connection: Any  # a `DedicatedConnection`, or None
     connection_pool: Any  # `LeasedConnections`, or None until the node is chosen
 
-    def __init__(self, client: "RedisCluster", *args: Any, **kwargs: Any) -> None:
-        super().__init__(client, *args, **kwargs)
+    def __init__(self, client: ClusterClient, *args: Any, **kwargs: Any) -> None:
+        super().__init__(client, *args, **kwargs)  # type: ignore[arg-type]
         self._moving = asyncio.Lock()
         self._mover: asyncio.Task[Any] | None = None
         self._behind = False
@@ -45,7 +47,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
         """Send a subscription command to the node that the channel belongs to."""
         await self.cluster.initialize()
         sharded = bool(args) and str(args[0]).upper() in _SHARDED
-        with uncovered_is_unavailable(self.cluster.binding.require()):
+        with uncovered_is_unavailable(self.cluster.session.opened):
             if self.connection is None and self.connection_pool is None and not sharded:
                 self.node = self._node_for(args)
                 self.connection_pool = self._connections(self.node)
@@ -66,15 +68,15 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
     async def ssubscribe(self, *args: Any, **kwargs: Any) -> None:
         """Subscribe to shard channels; arguments are redis-py's."""
         await self.cluster.initialize()
-        with uncovered_is_unavailable(self.cluster.binding.require()):
+        with uncovered_is_unavailable(self.cluster.session.opened):
             await super().ssubscribe(*args, **kwargs)
 
     def _left_behind(self) -> bool:
         """Whether the pool has ended and the Cluster, and the client, have not."""
         if self.connection_pool is None or not self.connection_pool.has_ended:
             return False
-        cluster, scope = self.cluster.binding.require(), self.cluster.scope
-        return cluster.state not in FINAL and not (scope is not None and scope.ended)
+        session = self.cluster.session
+        return session.opened.state not in FINAL and not session.ended
 
     async def _keep_up(self) -> None:
         """Subscribe anew where the node is by now, or at another one, when its pool has ended."""
@@ -125,20 +127,19 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
         return self.node_pubsub_mapping[node.name]
 
     def _connections(self, node: ClusterNode) -> Any:
-        client = self.cluster.on(node)
-        return client.connection_pool.bound(purpose="a pub/sub", scope=self.cluster.scope)  # type: ignore[attr-defined]
+        return LeasedConnections(self.cluster.on(node).session, "a pub/sub")
 
 
 class _NodePubSub(PubSub):
     """The shard channels of one node; redis-py moves them when their slots move."""
 
-    def __init__(self, cluster: "RedisCluster", **options: Any) -> None:
+    def __init__(self, cluster: ClusterClient, **options: Any) -> None:
         super().__init__(**options)
         self._cluster = cluster
 
     async def parse_response(self, block: bool = True, timeout: float = 0) -> Any:
         """Read one message; one that says that slots have moved has the map looked at."""
-        cluster = self._cluster.binding.require()
+        cluster = self._cluster.session.opened
         if self.connection is None:  # redis-py is moving its channels: nothing can come meanwhile
             await asyncio.sleep(timeout or 0.0)
             return None

@@ -2,12 +2,11 @@
 
 import asyncio
 import random
-import threading
 from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import redis.asyncio
 from redis._parsers.commands import CommandPolicies, RequestPolicy
@@ -16,7 +15,7 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Encoder
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.client import EMPTY_RESPONSE, NEVER_DECODE
+from redis.client import EMPTY_RESPONSE
 from redis.cluster import SLOT_ID
 from redis.commands import READ_COMMANDS
 from redis.exceptions import (
@@ -27,43 +26,35 @@ from redis.exceptions import (
 )
 from redis.maint_notifications import MaintNotificationsConfig
 
-from redis_manager_fastapi.client.binding import Binding, CallOptions, ClusterBinding
 from redis_manager_fastapi.client.cluster.keys import KeyFinder, slot_of
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
 from redis_manager_fastapi.client.cluster.router import (
-    FOLLOWED,
     AutoTarget,
     Route,
     exchange,
     node_left,
-    refuse,
     uncovered_is_unavailable,
 )
 from redis_manager_fastapi.client.redis import Redis
-from redis_manager_fastapi.client.replies import parse
+from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap, UncoveredSlotError
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
-from redis_manager_fastapi.commands.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand, blocking_timeout
+from redis_manager_fastapi.delivery.contract import Kind, kind_of
+from redis_manager_fastapi.delivery.replies import parse
+from redis_manager_fastapi.delivery.session import Callbacks, Scope, Session
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.request import SingleRequest
-
-if TYPE_CHECKING:
-    from redis_manager_fastapi.client.scope import ClientScope
-
-
-_this_thread = threading.get_ident
 
 # redis-py's rules by which one node takes a command that every node could take.
 _ANY_NODE = (RequestPolicy.DEFAULT_NODE, RequestPolicy.DEFAULT_KEYLESS)
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 
 # redis-py 8.1: some of the client's attributes are slots, which `__dict__` does not show.
-_SLOTS = tuple(
-    name for name in redis.asyncio.RedisCluster.__slots__ if name not in ("nodes_manager", "_lock")
-)
+_OURS = ("_lock", "nodes_manager", "response_callbacks")
+_SLOTS = tuple(name for name in redis.asyncio.RedisCluster.__slots__ if name not in _OURS)
 
 
 class RedisCluster(redis.asyncio.RedisCluster):
@@ -75,32 +66,23 @@ class RedisCluster(redis.asyncio.RedisCluster):
     nothing and closes nothing itself: map and nodes are the manager's.
     """
 
-    def __init__(
-        self,
-        binding: ClusterBinding,
-        options: CallOptions,
-        connection_kwargs: dict[str, Any],
-        *,
-        replicas: bool = False,
-    ) -> None:
-        self.binding = binding
-        # redis-py wants a node to start from; the map comes from the binding instead.
+    def __init__(self, session: Session[Cluster]) -> None:
+        self.session = session  # redis-py's constructor asks for the map already
+        # redis-py wants a node to start from; the map comes from the deployment instead.
         super().__init__(
             startup_nodes=[ClusterNode("0.0.0.0", 0)],  # noqa: S104 (never connected to)
             retry=Retry(NoBackoff(), 0),
-            decode_responses=options.decode,
-            protocol=connection_kwargs["protocol"],
+            decode_responses=session.options.decode,
+            protocol=session.connection_kwargs["protocol"],
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
-        self.call_options = options
-        self.scope: ClientScope | None = None
         self.commands_parser = KeyFinder(self)
-        self.read_from_replicas = replicas
-        self._kwargs = connection_kwargs
+        reads = session.deployment.settings.cluster.reads
+        self.read_from_replicas = reads != "primary"
         self._initialize = False
 
     def __repr__(self) -> str:
-        return f"<RedisCluster {self.binding.instance!r} {self.call_options}>"
+        return f"<RedisCluster {self.session.instance!r} {self.session.options}>"
 
     def __del__(self, *_: Any) -> None:
         """Nothing is left open: the manager owns the connections."""
@@ -108,7 +90,7 @@ class RedisCluster(redis.asyncio.RedisCluster):
     @property  # type: ignore[override]
     def nodes_manager(self) -> SlotMap:
         """The map of slots."""
-        return self.binding.require().map
+        return self.session.opened.map
 
     @nodes_manager.setter
     def nodes_manager(self, unused: Any) -> None:
@@ -116,12 +98,22 @@ class RedisCluster(redis.asyncio.RedisCluster):
 
     async def initialize(self, *args: Any, **kwargs: Any) -> Self:
         """Wait until the map of slots is known; arguments are redis-py's, unused."""
-        cluster = self.binding.require()
-        await cluster.known(cluster.loop.time() + self.call_options.timeout)
+        cluster, deadline = self.session.begin()
+        await cluster.known(deadline)
         return self
 
     async def aclose(self) -> None:
         """Do nothing; the manager closes the connections."""
+
+    @property
+    def response_callbacks(self) -> Callbacks:
+        """What makes values of replies, by command."""
+        return self.session.callbacks
+
+    @response_callbacks.setter
+    def response_callbacks(self, callbacks: Callbacks) -> None:
+        """Replace them, on this client alone."""
+        self.session = self.session.with_callbacks(callbacks, self.session.own_callbacks)
 
     def with_options(
         self,
@@ -137,16 +129,24 @@ class RedisCluster(redis.asyncio.RedisCluster):
             timeout: Each command's deadline, in seconds.
             dedicated: `True` takes a dedicated connection for every command.
         """
-        options = self.call_options.changed(decode_responses, timeout, dedicated)
+        options = self.session.options.changed(decode_responses, timeout, dedicated)
         client = self._copy()
-        client.call_options = options
+        client.session = self.session.with_options(options)
         client.encoder = Encoder("utf-8", "strict", options.decode)
         return client
 
-    def scoped(self, scope: "ClientScope") -> Self:
+    def scoped(self, scope: Scope | None) -> Self:
         """Return a client that ends with *scope*."""
         client = self._copy()
-        client.scope = scope
+        session = self.session
+        client.session = Session(
+            session.deployment,
+            session.options,
+            session.connection_kwargs,
+            session.callbacks,
+            session.own_callbacks,
+            scope,
+        )
         return client
 
     def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis:
@@ -160,18 +160,20 @@ class RedisCluster(redis.asyncio.RedisCluster):
             PoolClosedError: The manager is draining or closed.
             RedisUnavailableError: The node is not part of the cluster any more.
         """
-        cluster = self.binding.require()
+        cluster = self.session.opened
         cluster.check_usable()
         target = cluster.map.current(node)
         if target is None:
             raise node_left(cluster.instance)
-        options = self.call_options
+        session = self.session
+        options = session.options
         if timeout is not None:
             options = replace(options, timeout=max(timeout, 0.001))
+        target.open()
         if target.client is None:
-            binding = Binding(self.binding.instance, target.open())
-            target.client = Redis(binding, options, self._kwargs)
-        client: Redis = target.client.scoped(self.scope)
+            kwargs, callbacks = session.connection_kwargs, self.response_callbacks
+            target.client = Redis(Session(target.deployment, options, kwargs, callbacks))
+        client: Redis = target.client.scoped(session.scope)
         client.response_callbacks = self.response_callbacks
         return client.with_call_options(options)
 
@@ -182,28 +184,28 @@ class RedisCluster(redis.asyncio.RedisCluster):
 
     def get_default_node(self) -> Node:
         """Return a primary for commands without a key; one that serves, if any does."""
-        owners = self.binding.require().map.owners
+        owners = self.session.opened.map.owners
         default = next((node for node in owners if node.serving), owners[0] if owners else None)
         if default is None:
-            raise self.binding.require().unavailable()
+            raise self.session.opened.unavailable()
         return default
 
     def get_random_primary_node(self) -> Node:
         """Return a random primary among those that serve."""
-        return self._any_of(self.binding.require().map.owners)
+        return self._any_of(self.session.opened.map.owners)
 
     def get_random_node(self) -> Node:
         """Return a random node among those that serve."""
-        return self._any_of(self.binding.require().map.nodes)
+        return self._any_of(self.session.opened.map.nodes)
 
     def get_node_from_key(self, key: Any, replica: bool = False) -> Any:
         """Return the node of *key*; arguments are redis-py's."""
-        with uncovered_is_unavailable(self.binding.require()):
+        with uncovered_is_unavailable(self.session.opened):
             return super().get_node_from_key(key, replica)
 
     def _any_of(self, nodes: list[Node]) -> Node:
         if not nodes:
-            raise self.binding.require().unavailable()
+            raise self.session.opened.unavailable()
         return random.choice([node for node in nodes if node.serving] or nodes)  # noqa: S311
 
     def _copy(self) -> Self:
@@ -222,10 +224,9 @@ class RedisCluster(redis.asyncio.RedisCluster):
             RedisUnavailableError: The keys' shard did not come back within grace.
             ReplyLostError: A write was sent and not answered; it may have run.
             CommandTimeoutError: The deadline passed.
-            redis.ResponseError: The command is wrong, in the server's words.
+            redis.ResponseError: The server rejected the command, for the reason in its text.
         """
-        if self.scope is not None and self.scope.ended:
-            self.scope.check()
+        self.session.check()
         command = ONE_KEY.get(args[0])
         if command is None or len(args) < 2 or "target_nodes" in options:
             return await self._execute_anywhere(args, options)
@@ -235,32 +236,22 @@ class RedisCluster(redis.asyncio.RedisCluster):
         self, slot: int, command: SharedCommand, args: tuple[Any, ...], options: dict[str, Any]
     ) -> Any:
         """Execute a listed command whose keys are all in *slot*."""
-        packed = pack(command, args)
-        call = self.call_options
-        if not call.shared or len(packed) > LARGE_REQUEST:
+        session, request = self.session, SingleRequest()
+        cluster = session.request(request, command, args, options)
+        if cluster is None or not session.options.shared:
             return await self._execute_anywhere(args, options)
-        cluster = self.binding.require()
-        affinity = cluster.affinity
-        if _this_thread() != affinity.thread:
-            cluster.check_usable()
-        request = SingleRequest()
-        request.packed = packed
-        request.future = affinity.loop.create_future()
-        request.deadline = affinity.clock() + call.timeout
-        request.decode = call.decode and NEVER_DECODE not in options
-        request.read_only = command.read_only
+        request.future = cluster.affinity.loop.create_future()
         node = cluster.map.choose(slot, read_only=command.replicable)
         link = node.link if node is not None else None
+        lost: Exception | None = None
         if link is not None and not link.full:
             link.submit(request)
             reply = await request.future
             if not isinstance(reply, Exception):
                 return parse(self.response_callbacks, args[0], reply, options)
-            lost: Exception | None = reply
-        else:
-            lost = None
+            lost = reply
         try:
-            reply = await self._recover(slot, command, request, node, lost)
+            reply = await self._recover(slot, command, args, request, node, lost)
         except ResponseError:
             if EMPTY_RESPONSE in options:
                 return options[EMPTY_RESPONSE]
@@ -271,12 +262,13 @@ class RedisCluster(redis.asyncio.RedisCluster):
         self,
         slot: int,
         command: SharedCommand,
+        args: tuple[Any, ...],
         request: SingleRequest,
         node: Node | None,
         lost: Exception | None,
     ) -> Any:
         """Bring a request to its slot that could not go out at once, or met an error there."""
-        cluster = self.binding.require()
+        cluster = self.session.opened
         cluster.check_usable()
 
         async def find() -> Node:
@@ -286,14 +278,8 @@ class RedisCluster(redis.asyncio.RedisCluster):
             request.renew()
             return await exchange(target.open(), request, asking=asking)
 
-        route = Route(cluster, slot, request.deadline, read_only=request.read_only)
-        error: Exception | None = None
-        if lost is not None and node is not None:
-            try:
-                await refuse(node.open(), request, lost)
-            except FOLLOWED as translated:
-                error = translated
-        return await route.follow(attempt, find, error, node)
+        route = Route(cluster, slot, request.deadline, kind_of(args))
+        return await route.follow(attempt, find, lost, node if lost is not None else None)
 
     async def node_of(self, slot: int, deadline: float, *, read_only: bool = False) -> Node:
         """Return the node for a command on *slot*, once the map is known.
@@ -301,7 +287,7 @@ class RedisCluster(redis.asyncio.RedisCluster):
         Raises:
             redis.SlotNotCoveredError: No node has it.
         """
-        cluster = self.binding.require()
+        cluster = self.session.opened
         await cluster.known(deadline)
         node = cluster.map.choose(slot, read_only=read_only)
         if node is None:
@@ -312,9 +298,8 @@ class RedisCluster(redis.asyncio.RedisCluster):
         """Execute a command that redis-py's rules send to one node or to several."""
         await self.initialize()
         if _goes_on_nowhere(args, options):
-            raise node_left(self.binding.instance)
-        cluster = self.binding.require()
-        deadline = cluster.loop.time() + self.call_options.timeout
+            raise node_left(self.session.instance)
+        cluster, deadline = self.session.begin()
         while True:
             try:
                 return await super().execute_command(*args, **options)
@@ -340,14 +325,15 @@ class RedisCluster(redis.asyncio.RedisCluster):
 
     async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:
         """Execute on *target_node*, or where the command's slot is by now."""
-        cluster = self.binding.require()
-        clock, timeout = cluster.loop.time, self.call_options.timeout
+        cluster = self.session.opened
+        clock, timeout = cluster.loop.time, self.session.options.timeout
         blocking = blocking_timeout(args)
         deadline = clock() + timeout + (inf if blocking == 0 else blocking or 0.0)
         command = SHARED.get(args[0])
         read_only = command is not None and command.replicable
         first = cluster.map.current(target_node)
-        route = Route(cluster, None, deadline, read_only=False)
+        # The node's own client has sent a read again already.
+        route = Route(cluster, None, deadline, Kind.WRITE)
 
         async def find() -> Node:
             nonlocal first
@@ -417,7 +403,7 @@ class RedisCluster(redis.asyncio.RedisCluster):
         """Return another node for a command whose node has left, if any other would do."""
         if isinstance(target, AutoTarget) and target.replaceable:
             return self.get_default_node()
-        raise node_left(self.binding.instance)
+        raise node_left(self.session.instance)
 
     async def _slot_if_any(self, args: tuple[Any, ...], *, named: bool) -> int | None:
         """Return the slot that a command belongs to; None when it belongs to a node.
@@ -460,7 +446,7 @@ class RedisCluster(redis.asyncio.RedisCluster):
         return ClusterPipeline(self, transaction)  # type: ignore[abstract]
 
     def pubsub(self, *args: Any, **kwargs: Any) -> ClusterPubSub:
-        """Return redis-py's `ClusterPubSub` on connections of its own; arguments are redis-py's."""
+        """Return redis-py's `ClusterPubSub` on dedicated connections; arguments are redis-py's."""
         return ClusterPubSub(self, *args, **kwargs)
 
 

@@ -8,47 +8,84 @@ again by this module, unless it only reads.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    MovedError,
-    SlotNotCoveredError,
-    TryAgainError,
-)
+from redis.asyncio.cluster import ClusterNode
+from redis.exceptions import AskError, MovedError, SlotNotCoveredError
 
-from redis_manager_fastapi.client.delivery import deliver, report_refusal
+from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.commands.packing import ASKING
+from redis_manager_fastapi.delivery.contract import Execution, Happened, Kind, Step, what_happened
+from redis_manager_fastapi.delivery.session import Session
+from redis_manager_fastapi.delivery.shared import FAILURES, deliver, leave_refusing
 from redis_manager_fastapi.errors import (
     CommandTimeoutError,
-    PoolClosedError,
     RedisManagerError,
     RedisUnavailableError,
-    ReplyLostError,
 )
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import Batch, Interrupted, Request
+from redis_manager_fastapi.pool.request import Batch, Request
 from redis_manager_fastapi.settings import Address
-from redis_manager_fastapi.topology.failures import (
-    from_reply,
-    moves_on,
-    reconnecting_helps,
-    refusal_code,
-)
+from redis_manager_fastapi.topology.failures import from_reply
 
 Attempt = Callable[[Node, bool], Awaitable[Any]]
 Find = Callable[[], Awaitable[Node]]
-
-# What a route draws its conclusions from; anything else is the user's own mistake.
-FOLLOWED = (RedisManagerError, SlotNotCoveredError, AskError, TryAgainError, ClusterDownError)
 
 # The first and the longest pause, in seconds, before a command that met TRYAGAIN, or was
 # sent round in circles, goes out again.
 _PAUSE_BASE = 0.002
 _PAUSE_CAP = 0.05
+
+
+class ClusterClient(Protocol):
+    """What pipelines, transactions and pub/sub ask of the cluster client that made them."""
+
+    session: Session[Cluster]
+    encoder: Any
+
+    @property
+    def nodes_manager(self) -> SlotMap:
+        """The map of slots."""
+        ...
+
+    async def initialize(self) -> Self:
+        """Wait until the map of slots is known."""
+        ...
+
+    def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis:
+        """Return a client of one node alone."""
+        ...
+
+    def with_options(self, *, timeout: float | None = None) -> Self:
+        """Return a client that differs in the given options."""
+        ...
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Execute a command where its keys are."""
+        ...
+
+    async def node_of(self, slot: int, deadline: float, *, read_only: bool = False) -> Node:
+        """Return the node for a command on *slot*."""
+        ...
+
+    async def slot_of_command(self, args: tuple[Any, ...]) -> int:
+        """Return the slot of a command's keys."""
+        ...
+
+    async def targets(self, args: tuple[Any, ...], given: Any) -> list[Any]:
+        """Return the nodes that a command goes to."""
+        ...
+
+    def get_default_node(self) -> Node:
+        """Return a primary for commands without a key."""
+        ...
+
+    def keyslot(self, key: Any) -> int:
+        """Return the slot of *key*."""
+        ...
 
 
 class AutoTarget(NamedTuple):
@@ -74,16 +111,14 @@ class Route:
         cluster: Where it goes.
         slot: The command's slot, if it is known.
         deadline: When its time is up, on the loop's clock.
-        read_only: Whether it may be sent again after a lost reply.
+        kind: What the command is.
     """
 
-    def __init__(
-        self, cluster: Cluster, slot: int | None, deadline: float, *, read_only: bool
-    ) -> None:
+    def __init__(self, cluster: Cluster, slot: int | None, deadline: float, kind: Kind) -> None:
         self._cluster = cluster
         self.slot = slot
         self._deadline = deadline
-        self._again = read_only
+        self._execution = Execution(kind, routed=True)
         self._node: Node | None = None
         self._asking = False
         self._redirects = 0
@@ -99,60 +134,67 @@ class Route:
         """Return what *attempt* returns once it has reached the right node.
 
         Args:
-            attempt: Sends to a node, after ASKING if told so; raises what came back.
+            attempt: Sends to a node, after ASKING if *asking*; raises what came back.
             find: Finds the node by the map as it is now.
-            error: What a first attempt, made already, raised.
+            error: What a first attempt, made already, ended with.
             sender: The node of that attempt.
         """
         self._node = sender
         while True:
             if error is not None:
-                if not moves_on(error):
-                    raise error
-                await self._learn(error, find)
+                await self._conclude(error, find)
             self._check_deadline()
             try:
                 if self._node is None:
                     self._node = await find()
                 return await attempt(self._node, self._asking)
-            except FOLLOWED as failure:
+            except (*FAILURES, SlotNotCoveredError) as failure:  # the latter is no RedisError
                 error = failure
 
-    async def _learn(self, error: Exception, find: Find) -> None:
-        """Draw the conclusion from *error*: where next, or raise it."""
+    async def _conclude(self, error: Exception, find: Find) -> None:
+        """Find out where the command goes next, or raise what the caller sees."""
         failed, self._node, self._asking = self._node, None, False
-        if isinstance(error, MovedError):
-            self._cluster.moved(error.slot_id, _address(error, failed))
-            await self._slow_down()
-        elif isinstance(error, AskError):
-            self._node = self._cluster.map.add_importing(_address(error, failed))
-            self._asking = True
-            await self._slow_down()
-        elif isinstance(error, TryAgainError):
-            await self._rest()
-        elif isinstance(error, ClusterDownError | SlotNotCoveredError):
-            await self._cluster.mended(self.slot, _reason(error), self._deadline)
-        elif isinstance(error, ReplyLostError):
-            if error.maybe_executed and not self._again:
-                raise error
-            self._again = self._again and not error.maybe_executed
-        else:
-            await self._unavailable(error, failed, find)
+        happened = what_happened(error)
+        step = self._execution.after(happened)
+        if step is Step.RAISE:
+            if isinstance(error, CommandTimeoutError):
+                self._cluster.doubt()
+            raise self._seen(error)
+        try:
+            if step is Step.REDIRECT:
+                await self._redirect(error, failed)
+            elif step is Step.WAIT_AGAIN:
+                await self._rest()
+            elif step is Step.ELSEWHERE:
+                await self._elsewhere(error, failed, find)
+            elif happened is Happened.UNSERVED:
+                reason = _reason(error.__cause__ or error)
+                await self._cluster.mended(self.slot, reason, self._deadline)
+            elif happened is Happened.REFUSED and failed is not None:
+                await leave_refusing(failed.open(), error, self._deadline)
+        except RedisManagerError as final:
+            raise self._seen(final) from final.__cause__
 
-    async def _unavailable(self, error: Exception, failed: Node | None, find: Find) -> None:
+    async def _redirect(self, error: Exception, sender: Node | None) -> None:
+        if isinstance(error, MovedError):
+            self._cluster.moved(error.slot_id, _address(error, sender))
+        elif isinstance(error, AskError):
+            self._node = self._cluster.map.add_importing(_address(error, sender))
+            self._asking = True
+        await self._slow_down()
+
+    async def _elsewhere(self, error: Exception, failed: Node | None, find: Find) -> None:
         """A node did not take the command: try another one, if the map has another by now."""
-        if isinstance(error.__cause__, ClusterDownError):
-            await self._cluster.mended(self.slot, _reason(error.__cause__), self._deadline)
-            return
         self._cluster.check_usable()
-        if type(error) not in (RedisUnavailableError, PoolClosedError, CommandTimeoutError):
-            raise error
         self._cluster.doubt()
-        if failed is None or isinstance(error, CommandTimeoutError):
-            raise error
+        if failed is None:
+            raise self._seen(error)
         self._node = await find()
         if self._node is failed:
-            raise error
+            raise self._seen(error)
+
+    def _seen(self, error: Exception) -> Exception:
+        return self._execution.error(error, self._cluster.instance)
 
     async def _slow_down(self) -> None:
         """Let the first redirects pass; a command that is sent in circles takes its time."""
@@ -166,8 +208,9 @@ class Route:
 
     def _check_deadline(self) -> None:
         if self._cluster.loop.time() >= self._deadline:
-            message = "no node took the command before its deadline"
-            raise CommandTimeoutError(message, instance=self._cluster.instance)
+            instance = self._cluster.instance
+            message = f"no node of redis {instance!r} took the command before its deadline"
+            raise self._seen(CommandTimeoutError(message, instance=instance))
 
 
 @contextmanager
@@ -205,7 +248,7 @@ async def exchange(pool: Pool, request: Request, *, asking: bool) -> Any:
     """Send *request* over a node's shared connection; return the reply or raise what came.
 
     Raises:
-        ReplyLostError: The connection was lost; `maybe_executed` tells whether it was sent.
+        Interrupted: The connection was lost.
         redis.RedisError: The server's error, redirects included.
     """
     if asking:
@@ -214,22 +257,8 @@ async def exchange(pool: Pool, request: Request, *, asking: bool) -> Any:
     if asking and isinstance(outcome, list):
         outcome = outcome[1]
     if isinstance(outcome, Exception):
-        await refuse(pool, request, outcome)
-    return outcome
-
-
-async def refuse(pool: Pool, request: Request, outcome: Exception) -> None:
-    """Raise what a request ended with; a server that does not serve is healed from first."""
-    if isinstance(outcome, Interrupted):
-        message = f"redis {pool.instance!r} took the command and its reply was lost"
-        raise ReplyLostError(message, instance=pool.instance, maybe_executed=outcome.written)
-    if reconnecting_helps(outcome):
-        await report_refusal(pool, outcome, request.deadline)
-        message = "the server did not execute the command"
-        raise ReplyLostError(message, instance=pool.instance, maybe_executed=False)
-    if refusal_code(outcome) is not None:
         raise outcome
-    raise from_reply(outcome, pool.instance)
+    return outcome
 
 
 def _after_asking(request: Request) -> Batch:

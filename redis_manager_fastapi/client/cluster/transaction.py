@@ -1,6 +1,6 @@
 """MULTI and WATCH on one slot of a Cluster."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis.asyncio.cluster import AbstractStrategy, PipelineCommand
 from redis.exceptions import (
@@ -13,12 +13,10 @@ from redis.exceptions import (
     WatchError,
 )
 
-from redis_manager_fastapi.client.cluster.router import Route
+from redis_manager_fastapi.client.cluster.router import ClusterClient, Route
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.cluster.node import Node
-
-if TYPE_CHECKING:
-    from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
+from redis_manager_fastapi.delivery.contract import Kind
 
 
 class OneSlotTransaction(AbstractStrategy):
@@ -31,7 +29,7 @@ class OneSlotTransaction(AbstractStrategy):
 
     def __init__(self, pipe: Any) -> None:
         super().__init__(pipe)
-        self._client: RedisCluster = pipe.cluster_client
+        self._client: ClusterClient = pipe.cluster_client
         self._watched: Pipeline | None = None
         self._slot: int | None = None
         self._explicit = False
@@ -53,8 +51,7 @@ class OneSlotTransaction(AbstractStrategy):
             return []
         slot = await self._common_slot(stack)
         await self._client.initialize()
-        cluster = self._client.binding.require()
-        deadline = cluster.loop.time() + self._client.call_options.timeout
+        cluster, deadline = self._client.session.begin()
 
         async def find() -> Node:
             return await self._client.node_of(slot, deadline)
@@ -64,7 +61,7 @@ class OneSlotTransaction(AbstractStrategy):
             pipe.asking = asking
             return await _execute(pipe, stack, raise_on_error)
 
-        route = Route(cluster, slot, deadline, read_only=False)
+        route = Route(cluster, slot, deadline, Kind.TRANSACTION)
         replies: list[Any] = await route.follow(attempt, find)
         return replies
 
@@ -86,15 +83,14 @@ class OneSlotTransaction(AbstractStrategy):
         if self._watched is not None:
             return await self._immediately(self._watched, *args, **options)
         await self._client.initialize()
-        cluster = self._client.binding.require()
-        deadline = cluster.loop.time() + self._client.call_options.timeout
+        cluster, deadline = self._client.session.begin()
 
         async def find() -> Node:
             return await self._client.node_of(slot, deadline)
 
         async def attempt(node: Node, asking: bool) -> Any:
             if asking:
-                raise TryAgainError("a key under migration cannot be watched")
+                raise TryAgainError("a key that is moving to another node cannot be watched")
             pipe = self._client.on(node).pipeline()
             try:
                 reply = await pipe.execute_command(*args, **options)
@@ -104,7 +100,7 @@ class OneSlotTransaction(AbstractStrategy):
             self._watched = pipe
             return reply
 
-        return await Route(cluster, slot, deadline, read_only=True).follow(attempt, find)
+        return await Route(cluster, slot, deadline, Kind.READ).follow(attempt, find)
 
     @staticmethod
     async def _immediately(pipe: Pipeline, *args: Any, **options: Any) -> Any:

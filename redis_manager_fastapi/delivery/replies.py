@@ -1,19 +1,18 @@
 """From a reply to the value that the caller sees, as redis-py makes it."""
 
-from collections.abc import MutableMapping
 from typing import Any
 
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ResponseError
 
-from redis_manager_fastapi.client.delivery import recover
+from redis_manager_fastapi.delivery.contract import Kind
+from redis_manager_fastapi.delivery.session import Callbacks
+from redis_manager_fastapi.delivery.shared import recover
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import SingleRequest
 
 # What redis-py puts among a command's options for itself: the rest is for the callback.
 _INTERNAL = (EMPTY_RESPONSE, NEVER_DECODE, "keys")
-
-Callbacks = MutableMapping[Any, Any]
 
 callback_of: Any = dict.get
 """Look a callback up, past redis-py's case-insensitive `get`, which converts each name."""
@@ -44,11 +43,11 @@ async def awaited(value: Any) -> Any:
 
 
 async def recovered(
-    pool: Pool, request: SingleRequest, outcome: Exception, options: dict[str, Any]
+    pool: Pool, request: SingleRequest, outcome: Exception, kind: Kind, options: dict[str, Any]
 ) -> Any:
     """Turn an exception into a reply, by the outage contract, or raise what the caller sees."""
     try:
-        return await recover(pool, request, outcome)
+        return await recover(pool, request, outcome, kind)
     except ResponseError:
         if EMPTY_RESPONSE in options:
             return options[EMPTY_RESPONSE]

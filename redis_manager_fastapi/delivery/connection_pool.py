@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, ConnectionPoolInterface
 from redis.asyncio.retry import Retry
@@ -10,14 +10,12 @@ from redis.auth.token import TokenInterface
 from redis.connection import Encoder
 from redis.exceptions import RedisError
 
-from redis_manager_fastapi.client.binding import Binding
+from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import FINAL, Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
-
-if TYPE_CHECKING:
-    from redis_manager_fastapi.client.scope import ClientScope
 
 
 class LeasedConnections(ConnectionPoolInterface):
@@ -25,73 +23,58 @@ class LeasedConnections(ConnectionPoolInterface):
 
     Closing or disconnecting it does nothing: the connections belong to the
     manager, and other callers use them.
+
+    Args:
+        session: Whose leases they are, and what ends them.
+        purpose: What they are taken for, in words.
     """
 
-    def __init__(
-        self,
-        binding: Binding,
-        connection_kwargs: dict[str, Any],
-        *,
-        timeout: float,
-        purpose: str = "a connection",
-        scope: "ClientScope | None" = None,
-    ) -> None:
-        self.connection_kwargs = connection_kwargs
+    def __init__(self, session: Session[Pool], purpose: str = "a connection") -> None:
+        kwargs = session.connection_kwargs
+        self.connection_kwargs = kwargs | {"decode_responses": session.options.decode}
         self.connection_class = DedicatedConnection
-        self.himport_registry = connection_kwargs["himport_registry"]
-        self._binding = binding
-        self._timeout = timeout
+        self.himport_registry = kwargs["himport_registry"]
+        self._session = session
         self._purpose = purpose
-        self._scope = scope
 
     def __repr__(self) -> str:
-        return f"<LeasedConnections of redis {self._binding.instance!r}>"
-
-    def bound(self, *, purpose: str, scope: "ClientScope | None") -> "LeasedConnections":
-        """Return the same pool, whose leases are taken for *purpose* and end with *scope*."""
-        return LeasedConnections(
-            self._binding,
-            self.connection_kwargs,
-            timeout=self._timeout,
-            purpose=purpose,
-            scope=scope,
-        )
+        return f"<LeasedConnections of redis {self._session.instance!r}>"
 
     async def get_connection(
         self, command_name: str | None = None, *keys: Any, **options: Any
     ) -> DedicatedConnection:
         """Lease a connection within the client's timeout; the arguments are redis-py's, unused."""
-        return await self.lease(self._binding.require().loop.time() + self._timeout)
+        _, deadline = self._session.begin()
+        return await self.lease(deadline)
 
-    async def lease(self, deadline: float, purpose: str = "") -> DedicatedConnection:
-        """Lease a connection by *deadline*, on the loop's clock, for *purpose*."""
-        if self._scope is not None:
-            self._scope.check()
-        pool = self._binding.require()
-        pool.check_usable()
-        connection = await pool.leases.acquire(purpose or self._purpose, deadline)
-        connection.decode = self.connection_kwargs["decode_responses"]
+    async def lease(self, deadline: float) -> DedicatedConnection:
+        """Lease a connection by *deadline*, on the loop's clock."""
+        session = self._session
+        pool, _ = session.begin()
+        connection = await pool.leases.acquire(self._purpose, deadline)
+        connection.decode = session.options.decode
         connection.himport_registry = self.himport_registry
-        if self._scope is not None:
-            if self._scope.ended:
+        if session.scope is not None:
+            if session.scope.ended:
                 pool.leases.give_back(connection, reusable=True)
-            self._scope.check()
-            self._scope.note(connection)
+                session.check()
+            session.scope.note(connection)
         return connection
 
     async def release(self, connection: AbstractConnection) -> None:
         """Give a connection back."""
         if not isinstance(connection, DedicatedConnection):
-            raise TypeError(f"{connection!r} does not come from this pool")
-        if self._scope is not None:
-            self._scope.forget(connection)
-        if self._binding.pool is not None:
-            await self._binding.pool.leases.release(connection)
+            raise TypeError(f"{connection!r} does not belong to this pool")
+        if self._session.scope is not None:
+            self._session.scope.forget(connection)
+        pool = self._session.deployment.opened
+        if pool is not None:
+            await pool.leases.release(connection)
 
     @property
     def has_ended(self) -> bool:
         """Whether the pool is draining or closed."""
-        return self._binding.require().state in FINAL
+        return self._session.opened.state in FINAL
 
     @contextmanager
     def translating(self) -> Iterator[None]:
@@ -105,12 +88,16 @@ class LeasedConnections(ConnectionPoolInterface):
             raise translated from translated.__cause__
 
     def translated(self, error: RedisError) -> Exception:
-        """Return what the caller sees of a server's error; have a server probed that refuses."""
-        pool = self._binding.require()
-        translated = from_reply(error, pool.instance)
-        if reconnecting_helps(error):
-            pool.suspect(pool.generation, Suspicion.REFUSING, str(translated))
-        return translated
+        """Report *error*; return what the caller sees of it."""
+        self.report(error)
+        return from_reply(error, self._session.instance)
+
+    def report(self, error: RedisError) -> None:
+        """Have the server probed if *error* says that it does not serve."""
+        pool = self._session.opened
+        if not isinstance(error, RedisManagerError) and reconnecting_helps(error):
+            reason = str(from_reply(error, pool.instance))
+            pool.suspect(pool.generation, Suspicion.REFUSING, reason)
 
     def get_encoder(self) -> Encoder:
         """Return an encoder that decodes as this client's replies are decoded."""
@@ -141,10 +128,10 @@ class LeasedConnections(ConnectionPoolInterface):
 
     def get_connection_count(self) -> list[tuple[int, dict[str, Any]]]:
         """Return `(count, attributes)` of idle and of used connections, for redis-py's metrics."""
-        pool = self._binding.pool
+        pool = self._session.deployment.opened
         idle, leased = (
             (pool.leases.capacity.idle, len(pool.leases.capacity.leased)) if pool else (0, 0)
         )
-        name = {"db.client.connection.pool.name": self._binding.instance}
+        name = {"db.client.connection.pool.name": self._session.instance}
         state = "db.client.connection.state"
         return [(idle, {**name, state: "idle"}), (leased, {**name, state: "used"})]

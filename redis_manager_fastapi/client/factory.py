@@ -1,0 +1,67 @@
+"""From settings to a client, and the deployment that it speaks to."""
+
+from typing import Any
+
+from redis.credentials import CredentialProvider
+from redis.himport import HImportRegistry
+
+from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.delivery.session import CallOptions, Session
+from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.supervision.deployment import Deployment, Single
+from redis_manager_fastapi.supervision.replica import WithReplica
+from redis_manager_fastapi.topology.interface import Topology
+from redis_manager_fastapi.topology.sentinel import Sentinel
+from redis_manager_fastapi.topology.sentinel_replica import SentinelReplica
+from redis_manager_fastapi.topology.standalone import Standalone
+
+
+def make_client(
+    settings: RedisSettings, credentials: CredentialProvider | None, bus: Bus, *, instance: str
+) -> Any:
+    """Return a `Redis`, or a `RedisCluster`, over a deployment that is not open yet."""
+    if settings.topology == "cluster":
+        # Imported here, so that only who uses a Cluster depends on redis-py's cluster client.
+        from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
+        from redis_manager_fastapi.cluster.cluster import Clustered
+
+        return RedisCluster(_session(Clustered(settings, credentials, bus, instance=instance)))
+    return Redis(_session(_single(settings, credentials, bus, instance)))
+
+
+def _single(
+    settings: RedisSettings, credentials: CredentialProvider | None, bus: Bus, instance: str
+) -> Single:
+    def make_topology() -> Topology:
+        kind = Sentinel if settings.topology == "sentinel" else Standalone
+        return kind(settings, credentials)
+
+    def make_replica() -> SentinelReplica:
+        return SentinelReplica(settings, credentials)
+
+    if settings.sentinel.reads == "primary":
+        return Single(make_topology, settings, bus, instance=instance)
+    return WithReplica(make_topology, make_replica, settings, bus, instance=instance)
+
+
+def _session(deployment: Deployment[Any]) -> Session[Any]:
+    settings = deployment.settings
+    options = CallOptions(
+        decode=settings.decode_responses,
+        timeout=settings.timeout.command,
+        pipelining=settings.pipelining.enabled,
+        shared=settings.pipelining.enabled,
+    )
+    # What redis-py's code looks up in a pool's `connection_kwargs`; no secrets.
+    kwargs = {
+        "host": settings.host,
+        "port": settings.port,
+        "db": settings.db,
+        "protocol": settings.protocol,
+        "legacy_responses": True,
+        "encoding": "utf-8",
+        "encoding_errors": "strict",
+        "himport_registry": HImportRegistry(),
+    }
+    return Session(deployment, options, kwargs, {})

@@ -1,0 +1,1 @@
+"""From a client's command to its reply, by the outage contract."""

@@ -1,0 +1,117 @@
+"""Carrying a command over a dedicated connection, by the contract."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from redis.client import EMPTY_RESPONSE, NEVER_DECODE
+from redis.exceptions import ResponseError
+
+from redis_manager_fastapi.commands.sharing import blocking_timeout, upper_word
+from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
+from redis_manager_fastapi.delivery.replies import parsed
+from redis_manager_fastapi.delivery.session import Session
+from redis_manager_fastapi.delivery.shared import FAILURES, carry_on
+from redis_manager_fastapi.errors import CommandTimeoutError
+from redis_manager_fastapi.pool.deadline import Deadline
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.pool import Pool
+
+Exchange = Callable[[DedicatedConnection, tuple[Any, ...], dict[str, Any]], Awaitable[Any]]
+"""Sends a command on a connection and returns the parsed reply."""
+
+
+async def execute(
+    session: Session[Pool], args: tuple[Any, ...], options: dict[str, Any], exchange: Exchange
+) -> Any:
+    """Execute one command on a connection of its own.
+
+    A blocking command gets its own timeout plus the client's as a margin.
+    """
+    pool, deadline = session.begin()
+    purpose = args[0] if isinstance(args[0], str) else "a command"
+    limit = reply_deadline(args, deadline)
+
+    async def attempt() -> Any:
+        connection = await pool.leases.acquire(purpose, deadline)
+        try:
+            # One deadline over sending and reply: redis-py's own limit for each read is off.
+            connection.socket_timeout = None
+            connection.decode = session.options.decode
+            async with Deadline(limit):
+                return await exchange(connection, args, options)
+        except TimeoutError:
+            connection.abort()
+            raise too_late(args, session, sent=True) from None
+        finally:
+            await pool.leases.release(connection)
+
+    try:
+        return await attempt()
+    except FAILURES as failure:
+        error = failure
+    return await carry_on(pool, Execution(kind_of(args)), attempt, deadline, error, leased=True)
+
+
+async def execute_pinned(
+    session: Session[Pool],
+    args: tuple[Any, ...],
+    exchange: Callable[[], Awaitable[Any]],
+    has_begun: Callable[[], bool],
+) -> Any:
+    """Execute on the connection that a client is pinned to; a lost one is not replaced.
+
+    Args:
+        session: The client's.
+        args: The command.
+        exchange: Executes it on that connection.
+        has_begun: Whether that has been sent.
+    """
+    pool, deadline = session.begin()
+
+    async def attempt() -> Any:
+        try:
+            async with Deadline(reply_deadline(args, deadline)):
+                return await exchange()
+        except TimeoutError:
+            raise too_late(args, session, sent=has_begun()) from None
+
+    try:
+        return await attempt()
+    except FAILURES as failure:
+        error = failure
+    return await carry_on(pool, Execution(Kind.WATCHED), attempt, deadline, error)
+
+
+async def exchange_listed(
+    session: Session[Pool],
+    connection: DedicatedConnection,
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+) -> Any:
+    """Send a listed command on *connection* and return the parsed reply."""
+    await connection.send_command(*args)
+    try:
+        reply = await connection.read_response(disable_decoding=NEVER_DECODE in options)
+    except ResponseError:
+        if EMPTY_RESPONSE in options:
+            return options[EMPTY_RESPONSE]
+        raise
+    return await parsed(session.callbacks, args[0], reply, options)
+
+
+def reply_deadline(args: tuple[Any, ...], deadline: float) -> float | None:
+    """Return when the reply must be there; None for a command that blocks for ever."""
+    blocking = blocking_timeout(args)
+    if blocking is None:
+        return deadline
+    if blocking == 0:
+        return None
+    return deadline + blocking
+
+
+def too_late(args: tuple[Any, ...], session: Session[Any], *, sent: bool) -> CommandTimeoutError:
+    """Return the error for a command whose reply did not come in time."""
+    name = upper_word(args[0]).partition(" ")[0]  # the rest may be arguments
+    seconds = session.options.timeout + (blocking_timeout(args) or 0.0)
+    message = f"{name} on redis {session.instance!r} got no reply within {seconds:g} s"
+    return CommandTimeoutError(message, instance=session.instance, maybe_executed=sent)

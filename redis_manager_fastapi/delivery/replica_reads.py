@@ -1,0 +1,89 @@
+"""Reads that may go to a replica.
+
+A replica's trouble is never the caller's: a read that it does not answer, or
+answers with an error, is sent to the primary within the same deadline.
+"""
+
+import asyncio
+from typing import Any, cast
+
+from redis_manager_fastapi.commands.sharing import SHARED
+from redis_manager_fastapi.delivery.shared import deliver
+from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.request import Batch, Request, SingleRequest
+from redis_manager_fastapi.pool.state import Suspicion
+from redis_manager_fastapi.supervision.deployment import Deployment
+from redis_manager_fastapi.supervision.replica import WithReplica
+from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
+
+READS = {name: command for name, command in SHARED.items() if command.replicable}
+"""The commands that a replica may answer."""
+
+# How often a read may be tried on replicas while the primary is away.
+_ATTEMPTS = 2
+
+
+async def read(deployment: Deployment[Pool], request: SingleRequest) -> Any:
+    """Send a read to the replica, if it is its turn, and to the primary when it does not answer.
+
+    While neither serves it goes to whichever serves first.  An exception is
+    returned, as the primary's outcome.
+    """
+    both = cast(WithReplica, deployment)
+    primary, replica = both.require(), both.replica.opened
+    primary.check_usable()
+    link = both.next_link()
+    for _ in range(_ATTEMPTS):
+        if link is not None:
+            link.submit(request)
+            outcome = await request.future
+            error = _trouble(request, outcome)
+            if error is None:
+                return outcome
+            _report(replica, link, error)
+            request.renew()
+        if primary.is_serving or replica is None:
+            break
+        await _either_serves(primary, replica, request.deadline)
+        link = both.next_link()
+    return await deliver(primary, request)
+
+
+def _report(replica: Pool | None, link: MultiplexedConnection, error: Exception) -> None:
+    """Have a replica probed that refuses to serve."""
+    if replica is not None and link in replica.links and reconnecting_helps(error):
+        reason = str(from_reply(error, replica.instance))
+        replica.suspect(replica.generation, Suspicion.REFUSING, reason)
+
+
+def _trouble(request: Request, outcome: Any) -> Exception | None:
+    """Return the error for which the primary is asked: any, save that the time is up."""
+    if isinstance(outcome, Exception):
+        return None if isinstance(outcome, RedisManagerError) else outcome
+    if type(request) is Batch:
+        return next((reply for reply in outcome if isinstance(reply, Exception)), None)
+    return None
+
+
+async def _either_serves(primary: Pool, replica: Pool, deadline: float) -> None:
+    """Wait until one of the pools serves, within the grace of each.
+
+    Raises:
+        RedisUnavailableError: Neither does; the error is the primary's.
+    """
+    loop = primary.loop
+    first = loop.create_task(primary.serving(deadline))
+    second = loop.create_task(replica.serving(deadline))
+    waiting = {first, second}
+    try:
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if None in [task.exception() for task in done]:
+                return
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    await first

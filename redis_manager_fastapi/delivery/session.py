@@ -1,0 +1,194 @@
+"""What all commands of one client have in common: where they go, how, and until when."""
+
+import asyncio
+import threading
+from collections.abc import MutableMapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from redis.client import NEVER_DECODE
+
+from redis_manager_fastapi.commands.packing import LARGE_REQUEST, pack
+from redis_manager_fastapi.commands.sharing import SharedCommand
+from redis_manager_fastapi.errors import ClientEndedError
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.supervision.deployment import Deployment, Opened
+
+P = TypeVar("P", bound=Opened)
+
+Callbacks = MutableMapping[Any, Any]
+
+_this_thread = threading.get_ident
+_running_loop = asyncio.get_running_loop
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """How a client's commands are carried out.
+
+    Attributes:
+        decode: Whether replies are `str` rather than `bytes`.
+        timeout: Each command's deadline, in seconds.
+        pipelining: Whether commands may share a connection at all.
+        shared: Whether this client's listed commands do.
+    """
+
+    decode: bool
+    timeout: float
+    pipelining: bool
+    shared: bool
+
+    def changed(
+        self, decode_responses: bool | None, timeout: float | None, dedicated: bool | None
+    ) -> "CallOptions":
+        """Return these options with the given ones in their place; None leaves one as it is.
+
+        Raises:
+            ValueError: *timeout* is not a number above 0.
+        """
+        if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
+            raise ValueError(f"timeout must be a number of seconds above 0, not {timeout!r}")
+        return CallOptions(
+            decode=self.decode if decode_responses is None else decode_responses,
+            timeout=self.timeout if timeout is None else timeout,
+            pipelining=self.pipelining,
+            shared=self.shared if dedicated is None else self.pipelining and not dedicated,
+        )
+
+
+class Scope:
+    """The life of a client: a request, or an `async with` block.
+
+    Attributes:
+        ended: Whether it is over.
+        leases: Connections that were leased through the client and not returned yet.
+        instance: The manager's name.
+    """
+
+    __slots__ = ("ended", "instance", "leases")
+
+    ended: bool
+    instance: str
+    leases: list[DedicatedConnection] | None
+
+    def check(self) -> None:
+        """Raise `ClientEndedError` once the scope has ended."""
+        if self.ended:
+            message = (
+                "this Redis client was used after its request or `async with` block had ended;"
+                " take a new one: `async with manager.client() as r:`"
+            )
+            raise ClientEndedError(message, instance=self.instance)
+
+    def note(self, connection: DedicatedConnection) -> None:
+        """Remember a connection that was leased through the client."""
+        if self.leases is None:
+            self.leases = []
+        self.leases.append(connection)
+
+    def forget(self, connection: DedicatedConnection) -> None:
+        """Forget a connection that was returned."""
+        if self.leases is not None and connection in self.leases:
+            self.leases.remove(connection)
+
+
+@dataclass(slots=True, repr=False, eq=False)
+class Session(Generic[P]):
+    """What a client's commands need to know of their client; it never changes.
+
+    Attributes:
+        deployment: Where they go.
+        options: How they are carried out.
+        connection_kwargs: What redis-py's code looks up in a pool; no secrets.
+        callbacks: What makes values of replies, by command; redis-py's.
+        own_callbacks: The commands whose callback the user has set.
+        scope: What ends the client; None for one that lasts.
+    """
+
+    deployment: Deployment[P]
+    options: CallOptions
+    connection_kwargs: dict[str, Any]
+    callbacks: Callbacks
+    own_callbacks: frozenset[str] = frozenset()
+    scope: Scope | None = None
+
+    def __repr__(self) -> str:
+        return f"<Session {self.instance!r} {self.options}>"
+
+    @property
+    def instance(self) -> str:
+        """The manager's name."""
+        return self.deployment.instance
+
+    @property
+    def opened(self) -> P:
+        """The pool, or the Cluster.
+
+        Raises:
+            RedisNotStartedError: The manager has never been opened.
+        """
+        return self.deployment.opened or self.deployment.require()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the client's scope is over."""
+        return self.scope is not None and self.scope.ended
+
+    def check(self) -> None:
+        """Raise `ClientEndedError` once the client's scope has ended."""
+        if self.scope is not None:
+            self.scope.check()
+
+    def begin(self) -> tuple[P, float]:
+        """Return where a command goes that begins now, and when its time is up on the loop's clock.
+
+        Raises:
+            ClientEndedError, RedisNotStartedError: The client is of no use here.
+        """
+        if self.scope is not None and self.scope.ended:
+            self.scope.check()
+        opened = self.deployment.opened or self.deployment.require()
+        affinity = opened.affinity
+        if _this_thread() != affinity.thread or _running_loop() is not affinity.loop:
+            opened.check_usable()
+        return opened, affinity.clock() + self.options.timeout
+
+    def request(
+        self,
+        request: Any,
+        command: SharedCommand,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+    ) -> P | None:
+        """Fill in *request*, a `Request`, for a listed command; its future is the caller's to set.
+
+        Return where it may be sent; None if it is too large to share a connection.
+
+        Raises:
+            ClientEndedError, RedisNotStartedError, PoolClosedError: The client is of no use here.
+            redis.DataError: An argument cannot be packed.
+        """
+        scope, deployment = self.scope, self.deployment
+        if scope is not None and scope.ended:
+            scope.check()
+        packed = pack(command, args)
+        if len(packed) > LARGE_REQUEST:
+            return None
+        opened = deployment.opened or deployment.require()
+        affinity = opened.affinity
+        if _this_thread() != affinity.thread:
+            opened.check_usable()
+        call = self.options
+        request.packed = packed
+        request.deadline = affinity.clock() + call.timeout
+        request.decode = call.decode and NEVER_DECODE not in options
+        request.read_only = command.read_only
+        return opened
+
+    def with_options(self, options: CallOptions) -> "Session[P]":
+        """Return the same session with these options."""
+        return replace(self, options=options)
+
+    def with_callbacks(self, callbacks: Callbacks, own: frozenset[str]) -> "Session[P]":
+        """Return the same session with these callbacks."""
+        return replace(self, callbacks=callbacks, own_callbacks=own)

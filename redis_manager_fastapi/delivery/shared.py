@@ -1,0 +1,136 @@
+"""Carrying a request over a shared connection, and carrying on after an error by the contract."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from redis_manager_fastapi.delivery.contract import Execution, Happened, Kind, Step, what_happened
+from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest
+from redis_manager_fastapi.pool.state import Suspicion
+from redis_manager_fastapi.topology.failures import from_reply
+
+FAILURES = (RedisError, RedisManagerError, Interrupted)
+"""What an attempt may end with; anything else is the user's own."""
+
+
+def _link_with_room(pool: Pool) -> MultiplexedConnection | None:
+    """Return the connection with the least in flight, or None when none takes a command now."""
+    links = pool.links
+    if len(links) == 1:
+        link = links[0]
+    elif links:
+        link = min(links, key=lambda each: each.in_flight)
+    else:
+        return None
+    return None if link.full else link
+
+
+async def deliver(pool: Pool, request: Request) -> Any:
+    """Send *request* when the pool serves and there is room; return the outcome."""
+    pool.check_usable()
+    link = _link_with_room(pool)
+    while link is None:
+        await pool.serving(request.deadline)
+        if pool.links and (link := _link_with_room(pool)) is None:
+            await _room(pool, request.deadline)
+            link = _link_with_room(pool)
+    link.submit(request)
+    return await request.future
+
+
+async def _room(pool: Pool, deadline: float) -> None:
+    """Wait for room on the connection with the least in flight."""
+    pool.check_crowd()
+    try:
+        async with asyncio.timeout_at(deadline):
+            await min(pool.links, key=lambda each: each.in_flight).room()
+    except TimeoutError:
+        message = f"no room for the command on redis {pool.instance!r} before its deadline"
+        raise CommandTimeoutError(message, instance=pool.instance) from None
+
+
+async def recover(pool: Pool, request: SingleRequest, outcome: Exception, kind: Kind) -> Any:
+    """Turn an exception that a request ended with into a reply, or raise what the caller sees."""
+
+    async def attempt() -> Any:
+        request.renew()
+        reply = await deliver(pool, request)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    return await carry_on(pool, Execution(kind), attempt, request.deadline, outcome)
+
+
+async def carry_on(
+    pool: Pool,
+    execution: Execution,
+    attempt: Callable[[], Awaitable[Any]],
+    deadline: float,
+    error: Exception,
+    *,
+    leased: bool = False,
+) -> Any:
+    """Make further attempts for as long as the contract allows; return what one returns.
+
+    Args:
+        pool: Where the command goes.
+        execution: What it is, and what became of it so far.
+        attempt: Executes it once.
+        deadline: When its time is up, on the loop's clock.
+        error: What the first attempt ended with.
+        leased: Whether it takes a dedicated connection.
+
+    Raises:
+        RedisManagerError: By the contract.
+        redis.RedisError: The user's own mistake, in the server's words.
+    """
+    while True:
+        happened = what_happened(error)
+        step = execution.after(happened)
+        if step is Step.HEAL_AGAIN:
+            await _heal(pool, execution, happened, error, deadline, leased=leased)
+        elif step is not Step.AGAIN:
+            seen = execution.error(error, pool.instance)
+            raise seen from seen.__cause__
+        try:
+            return await attempt()
+        except FAILURES as failure:
+            error = failure
+
+
+async def _heal(
+    pool: Pool,
+    execution: Execution,
+    happened: Happened,
+    error: Exception,
+    deadline: float,
+    *,
+    leased: bool,
+) -> None:
+    if happened is Happened.REFUSED:
+        try:
+            await leave_refusing(pool, error, deadline)
+        except RedisManagerError as final:
+            raise execution.error(final, pool.instance) from final.__cause__
+    elif leased:
+        # Idle connections may be lost as well, and not know it yet.
+        await pool.settled(pool.generation, deadline)
+
+
+async def leave_refusing(pool: Pool, error: Exception, deadline: float) -> None:
+    """Have the pool healed from a server that does not serve, and wait for the result.
+
+    Raises:
+        RedisUnavailableError: No other server was found.
+    """
+    generation = pool.generation
+    translated = from_reply(error, pool.instance)
+    pool.suspect(generation, Suspicion.REFUSING, str(translated))
+    if await pool.settled(generation, deadline):
+        raise translated

@@ -1,0 +1,275 @@
+"""The README's promise, case by case, without a server."""
+
+import itertools
+from typing import Any
+
+import pytest
+import redis.exceptions as redis_errors
+
+from redis_manager_fastapi.cluster.slot_map import UncoveredSlotError
+from redis_manager_fastapi.delivery.contract import (
+    Execution,
+    Happened,
+    Kind,
+    Step,
+    decide,
+    kind_of,
+    kind_of_pipeline,
+    what_happened,
+)
+from redis_manager_fastapi.errors import (
+    CommandTimeoutError,
+    PoolClosedError,
+    PoolTimeoutError,
+    RedisAuthError,
+    RedisManagerError,
+    RedisUnavailableError,
+    ReplyLostError,
+    TooManyWaitersError,
+)
+from redis_manager_fastapi.pool.request import Interrupted
+from redis_manager_fastapi.topology.failures import REFUSALS, from_reply
+
+AGAIN, HEAL, RAISE, ELSEWHERE = Step.AGAIN, Step.HEAL_AGAIN, Step.RAISE, Step.ELSEWHERE
+
+SINGLE = (Kind.READ, Kind.WRITE, Kind.SCRIPT, Kind.BLOCKING)
+READS = (Kind.READ, Kind.READ_PIPELINE)
+PIPELINES = (Kind.READ_PIPELINE, Kind.PIPELINE)
+WRITES = tuple(kind for kind in Kind if kind not in READS)
+MOVABLE = tuple(kind for kind in Kind if kind is not Kind.WATCHED)
+NOT_PIPELINES = tuple(kind for kind in Kind if kind not in PIPELINES)
+
+# What it is, what happened -> the first time, and after it was sent again once: the step, and
+# whether the server may have executed it.
+PROMISE: list[tuple[tuple[Kind, ...], Happened, tuple[Step, bool], tuple[Step, bool]]] = [
+    (MOVABLE, Happened.NOT_SENT, (AGAIN, False), (AGAIN, False)),
+    ((Kind.WATCHED,), Happened.NOT_SENT, (RAISE, False), (RAISE, False)),
+    (READS, Happened.LOST, (HEAL, True), (RAISE, True)),
+    (WRITES, Happened.LOST, (RAISE, True), (RAISE, True)),
+    (SINGLE, Happened.REFUSED, (HEAL, False), (RAISE, False)),
+    (PIPELINES, Happened.REFUSED, (RAISE, True), (RAISE, True)),
+    ((Kind.TRANSACTION, Kind.WATCHED), Happened.REFUSED, (RAISE, False), (RAISE, False)),
+    (tuple(Kind), Happened.EXPIRED_UNSENT, (RAISE, False), (RAISE, False)),
+    (tuple(Kind), Happened.EXPIRED, (RAISE, True), (RAISE, True)),
+    (tuple(Kind), Happened.UNAVAILABLE, (RAISE, False), (RAISE, False)),
+    (tuple(Kind), Happened.CLOSED, (RAISE, False), (RAISE, False)),
+    (tuple(Kind), Happened.CANCELLED, (RAISE, False), (RAISE, False)),
+    (PIPELINES, Happened.FAILED, (RAISE, True), (RAISE, True)),
+    (NOT_PIPELINES, Happened.FAILED, (RAISE, False), (RAISE, False)),
+    (tuple(Kind), Happened.REDIRECTED, (RAISE, False), (RAISE, False)),
+    (tuple(Kind), Happened.POSTPONED, (RAISE, False), (RAISE, False)),
+    (tuple(Kind), Happened.UNSERVED, (RAISE, False), (RAISE, False)),
+]
+CASES = [
+    (kind, happened, first, second) for kinds, happened, first, second in PROMISE for kind in kinds
+]
+
+# What differs where a Cluster's slots say where a command goes.
+ROUTED = {
+    Happened.REDIRECTED: Step.REDIRECT,
+    Happened.POSTPONED: Step.WAIT_AGAIN,
+    Happened.UNSERVED: Step.HEAL_AGAIN,
+    Happened.UNAVAILABLE: Step.ELSEWHERE,
+    Happened.CLOSED: Step.ELSEWHERE,
+}
+
+# Each word as a real server says it.
+WORDS: dict[str, Exception] = {
+    "LOADING": redis_errors.BusyLoadingError("Redis is loading the dataset in memory"),
+    "MASTERDOWN": redis_errors.MasterDownError(
+        "Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+    ),
+    "READONLY": redis_errors.ReadOnlyError("You can't write against a read only replica."),
+    "CLUSTERDOWN": redis_errors.ClusterDownError("CLUSTERDOWN The cluster is down"),
+    "BUSY": redis_errors.ResponseError(
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL."
+    ),
+    "UNBLOCKED": redis_errors.ResponseError(
+        "UNBLOCKED force unblock from blocking operation, instance state changed"
+    ),
+}
+
+
+def said(word: str) -> Exception:
+    """Return the exception that redis-py makes when a server refuses with *word*."""
+    error: Any = WORDS[word]
+    error.status_code = word
+    return WORDS[word]
+
+
+def test_every_case_is_promised_once() -> None:
+    promised = [(kind, happened) for kind, happened, _, _ in CASES]
+
+    assert sorted(promised, key=str) == sorted(itertools.product(Kind, Happened), key=str)
+
+
+@pytest.mark.parametrize(("kind", "happened", "first", "second"), CASES)
+def test_promise(
+    kind: Kind, happened: Happened, first: tuple[Step, bool], second: tuple[Step, bool]
+) -> None:
+    now = decide(kind, happened, sent_before=False, repeated=False)
+    after_refusal = decide(kind, happened, sent_before=False, repeated=True)
+
+    assert (now.step, now.maybe_executed) == first
+    assert (after_refusal.step, after_refusal.maybe_executed) == second
+
+
+@pytest.mark.parametrize(("kind", "happened"), list(itertools.product(Kind, Happened)))
+def test_what_may_have_run_once_may_have_run_for_good(kind: Kind, happened: Happened) -> None:
+    """No later answer, and no later silence, takes that back."""
+    assert decide(kind, happened, sent_before=True, repeated=True).maybe_executed
+
+
+@pytest.mark.parametrize(("kind", "happened"), list(itertools.product(MOVABLE, ROUTED)))
+def test_cluster_sends_on_what_was_not_executed(kind: Kind, happened: Happened) -> None:
+    for repeated in (False, True):
+        verdict = decide(kind, happened, sent_before=False, repeated=repeated, routed=True)
+        assert (verdict.step, verdict.maybe_executed) == (ROUTED[happened], False)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("happened", [each for each in Happened if each not in ROUTED])
+def test_cluster_promises_the_same_otherwise(kind: Kind, happened: Happened) -> None:
+    alone = decide(kind, happened, sent_before=False, repeated=False)
+    routed = decide(kind, happened, sent_before=False, repeated=False, routed=True)
+
+    assert routed == alone
+
+
+def test_node_that_refuses_twice_is_asked_for_another() -> None:
+    verdict = decide(Kind.WRITE, Happened.REFUSED, sent_before=False, repeated=True, routed=True)
+
+    assert (verdict.step, verdict.maybe_executed) == (ELSEWHERE, False)
+
+
+def test_read_is_sent_twice_at_most() -> None:
+    execution = Execution(Kind.READ)
+
+    assert execution.after(Happened.LOST) is HEAL
+    assert execution.after(Happened.NOT_SENT) is AGAIN
+    assert execution.after(Happened.LOST) is RAISE
+    assert execution.maybe_executed
+
+
+def test_refusal_and_loss_share_the_one_repetition() -> None:
+    execution = Execution(Kind.READ)
+
+    assert [execution.after(each) for each in (Happened.REFUSED, Happened.LOST)] == [HEAL, RAISE]
+
+
+def test_unsent_write_goes_out_however_often_it_was_not_sent() -> None:
+    execution = Execution(Kind.WRITE)
+
+    assert {execution.after(Happened.NOT_SENT) for _ in range(100)} == {AGAIN}
+    assert not execution.maybe_executed
+
+
+def test_error_remembers_an_earlier_attempt() -> None:
+    """A read that was lost, and then found no server, may have run."""
+    execution = Execution(Kind.READ)
+    execution.after(Happened.LOST)
+
+    error = execution.error(RedisUnavailableError("down"), "default")
+    assert isinstance(error, RedisUnavailableError)
+    assert error.maybe_executed
+
+
+def test_lost_connection_names_the_instance() -> None:
+    execution = Execution(Kind.WRITE)
+    execution.after(what_happened(Interrupted(written=True)))
+
+    error = execution.error(Interrupted(written=True), "cache")
+    assert isinstance(error, ReplyLostError)
+    assert (error.instance, error.maybe_executed) == ("cache", True)
+
+
+def test_users_own_mistake_passes_untouched() -> None:
+    mistake = redis_errors.ResponseError("WRONGTYPE Operation against a key")
+
+    assert Execution(Kind.WRITE).error(mistake, "default") is mistake
+
+
+@pytest.mark.parametrize("word", REFUSALS)
+def test_servers_words(word: str) -> None:
+    error = said(word)
+
+    refused = Happened.UNSERVED if word == "CLUSTERDOWN" else Happened.REFUSED
+    assert what_happened(error) is refused
+    assert type(from_reply(error, "default")) is RedisUnavailableError
+
+
+@pytest.mark.parametrize(
+    ("error", "happened"),
+    [
+        (Interrupted(written=False), Happened.NOT_SENT),
+        (Interrupted(written=True), Happened.LOST),
+        (ReplyLostError(maybe_executed=False), Happened.NOT_SENT),
+        (ReplyLostError(), Happened.LOST),
+        (CommandTimeoutError(), Happened.EXPIRED_UNSENT),
+        (CommandTimeoutError(maybe_executed=True), Happened.EXPIRED),
+        (PoolClosedError(), Happened.CLOSED),
+        (RedisUnavailableError(), Happened.UNAVAILABLE),
+        (RedisUnavailableError(maybe_executed=True), Happened.FAILED),
+        (PoolTimeoutError(), Happened.FAILED),
+        (TooManyWaitersError(), Happened.FAILED),
+        (RedisAuthError(), Happened.FAILED),
+        (RedisManagerError(), Happened.FAILED),
+        (redis_errors.MovedError("3999 127.0.0.1:6381"), Happened.REDIRECTED),
+        (redis_errors.AskError("3999 127.0.0.1:6381"), Happened.REDIRECTED),
+        (
+            redis_errors.TryAgainError("Multiple keys request during rehashing of slot"),
+            Happened.POSTPONED,
+        ),
+        (redis_errors.TryAgainError("a script's own words"), Happened.FAILED),
+        (redis_errors.ClusterDownError("a script's own words"), Happened.FAILED),
+        (UncoveredSlotError(7), Happened.UNSERVED),
+        (redis_errors.ResponseError("WRONGTYPE Operation against a key"), Happened.FAILED),
+        (redis_errors.WatchError("Watched variable changed."), Happened.FAILED),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), Happened.FAILED),
+    ],
+    ids=lambda value: value.name if isinstance(value, Happened) else repr(value)[:40],
+)
+def test_what_happened(error: Exception, happened: Happened) -> None:
+    assert what_happened(error) is happened
+
+
+def test_cluster_that_is_down_below_another_error_is_unserved() -> None:
+    error = from_reply(said("CLUSTERDOWN"), "default")
+
+    assert what_happened(error) is Happened.UNSERVED
+
+
+@pytest.mark.parametrize(
+    ("args", "kind"),
+    [
+        (("GET", "key"), Kind.READ),
+        (("EVAL_RO", "return 1", 0), Kind.READ),
+        (("SET", "key", "value"), Kind.WRITE),
+        (("KEYS", "*"), Kind.WRITE),
+        (("EVAL", "return 1", 0), Kind.SCRIPT),
+        (("EVALSHA", "f0", 0), Kind.SCRIPT),
+        (("FCALL", "f", 0), Kind.SCRIPT),
+        (("BLPOP", "key", 1), Kind.BLOCKING),
+        (("XREAD", "BLOCK", 0, "STREAMS", "s", "$"), Kind.BLOCKING),
+        (("XREAD", "STREAMS", "s", "0"), Kind.WRITE),
+        ((b"GET", "key"), Kind.WRITE),
+    ],
+)
+def test_kinds_of_commands(args: tuple[Any, ...], kind: Kind) -> None:
+    assert kind_of(args) is kind
+
+
+@pytest.mark.parametrize(
+    ("names", "transaction", "kind"),
+    [
+        (["GET", "HGET"], False, Kind.READ_PIPELINE),
+        (["GET", "HGET"], True, Kind.READ_PIPELINE),
+        (["GET", "SET"], False, Kind.PIPELINE),
+        (["GET", "SET"], True, Kind.TRANSACTION),
+        ([], True, Kind.READ_PIPELINE),
+    ],
+)
+def test_kinds_of_pipelines(names: list[str], transaction: bool, kind: Kind) -> None:
+    stack: list[tuple[Any, Any]] = [((name, "key"), {}) for name in names]
+
+    assert kind_of_pipeline(stack, transaction=transaction) is kind
