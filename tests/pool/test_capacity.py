@@ -1,0 +1,156 @@
+"""The places of dedicated connections: who gets one, who waits, and what is closed."""
+
+import asyncio
+
+from redis_manager_fastapi import PoolTimeoutError
+from redis_manager_fastapi.pool.capacity import OPEN, Capacity, HandOver, Waiter
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection, DedicatedTCPConnection
+
+
+def capacity(places: int = 2, max_idle: float = 0.0, max_lifetime: float = 0.0) -> Capacity:
+    return Capacity(places, max_idle, max_lifetime)
+
+
+def connection(generation: int = 1, opened_at: float = 0.0) -> DedicatedConnection:
+    made = DedicatedTCPConnection()
+    made.generation, made.opened_at = generation, opened_at
+    return made
+
+
+def queued(places: Capacity, purpose: str = "GET") -> "asyncio.Future[HandOver]":
+    future: asyncio.Future[HandOver] = asyncio.get_running_loop().create_future()
+    places.waiting.append(Waiter(future, purpose))
+    return future
+
+
+def test_one_connection_is_opened_at_a_time() -> None:
+    places = capacity(places=3)
+
+    assert places.grant("GET", 0) is OPEN
+    assert places.grant("GET", 0) is None
+    assert (places.opening, places.free) == (1, 2)
+
+
+def test_an_opened_connection_is_a_lease_with_purpose_and_time() -> None:
+    places, opened = capacity(), connection()
+    places.grant("BLPOP", 0)
+    places.opening -= 1
+    places.lend(opened, "BLPOP", 7.0)
+
+    lease = places.find(opened)
+    assert lease is not None
+    assert (lease.connection, lease.purpose, lease.since) == (opened, "BLPOP", 7.0)
+    assert places.free == 1
+
+
+def test_the_connection_used_last_is_granted_first() -> None:
+    places, old, new = capacity(), connection(), connection()
+    places.keep(old, 1.0)
+    places.keep(new, 2.0)
+
+    assert places.grant("GET", 3.0) is new
+    assert places.grant("GET", 3.0) is old
+    assert places.idle == 0
+
+
+def test_no_place_is_granted_beyond_the_limit() -> None:
+    places = capacity(places=1)
+    places.lend(connection(), "GET", 0)
+
+    assert places.grant("GET", 0) is None
+    assert places.free == 0
+
+
+def test_a_lease_is_given_back_once() -> None:
+    places, held = capacity(), connection()
+    places.lend(held, "GET", 0)
+
+    assert places.take_back(held) is not None
+    assert places.take_back(held) is None
+    assert places.free == places.places
+
+
+def test_leases_are_listed_oldest_first() -> None:
+    places = capacity(places=3)
+    for number in range(3):
+        places.lend(connection(), f"purpose {number}", number)
+
+    assert [lease.purpose for lease in places.held()] == ["purpose 0", "purpose 1", "purpose 2"]
+
+
+async def test_who_waits_is_served_in_turn() -> None:
+    places, idle = capacity(places=1), connection()
+    first, second = queued(places, "first"), queued(places, "second")
+    places.keep(idle, 0)
+
+    places.serve(0)
+    assert first.result() is idle
+    assert not second.done()
+    lease = places.take_back(idle)
+    assert lease is not None
+    assert lease.purpose == "first"
+    places.keep(idle, 0)
+    places.serve(0)
+    assert second.result() is idle
+    assert not places.crowded()
+
+
+async def test_a_waiter_that_gave_up_takes_no_place() -> None:
+    places, idle = capacity(places=1), connection()
+    gone, patient = queued(places), queued(places)
+    gone.cancel()
+    places.keep(idle, 0)
+
+    places.serve(0)
+
+    assert patient.result() is idle
+
+
+async def test_only_waiters_that_have_given_up_are_no_crowd() -> None:
+    places = capacity()
+    queued(places).cancel()
+
+    assert not places.crowded()
+
+
+async def test_a_waiter_may_be_handed_the_permission_to_open() -> None:
+    places = capacity()
+    first, second = queued(places), queued(places)
+
+    places.serve(0)
+
+    assert first.result() is OPEN
+    assert not second.done()
+
+
+async def test_a_refusal_is_an_error_of_each_waiter_s_own() -> None:
+    places = capacity()
+    futures = [queued(places) for _ in range(3)]
+
+    places.refuse(lambda: PoolTimeoutError("no"))
+
+    errors = [future.result() for future in futures]
+    assert {type(error) for error in errors} == {PoolTimeoutError}
+    assert len({id(error) for error in errors}) == 3
+    assert not places.crowded()
+
+
+def test_stale_old_and_unused_connections_are_weeded() -> None:
+    places = capacity(places=5, max_idle=10.0, max_lifetime=100.0)
+    good = connection(opened_at=950.0)
+    stale = connection(generation=0, opened_at=950.0)
+    old = connection(opened_at=900.0)
+    unused = connection(opened_at=950.0)
+    for each, since in ((good, 991.0), (stale, 995.0), (old, 995.0), (unused, 990.0)):
+        places.keep(each, since)
+
+    assert places.weed(1, 1000.0) == [stale, old, unused]
+    assert places.grant("GET", 1000.0) is good
+
+
+def test_zero_means_that_nothing_grows_old() -> None:
+    places, ancient = capacity(), connection()
+    places.keep(ancient, 0.0)
+
+    assert places.lives(ancient, 1e9)
+    assert places.weed(1, 1e9) == []

@@ -1,0 +1,227 @@
+"""What the server and the sockets say, in the words that callers see."""
+
+import errno
+import socket
+import ssl
+from typing import Any
+
+import pytest
+import redis.exceptions as redis_errors
+
+from redis_manager_fastapi import (
+    RedisAuthError,
+    RedisConfigError,
+    RedisPermissionError,
+    RedisTLSError,
+    RedisUnavailableError,
+)
+from redis_manager_fastapi.pool.dedicated import DedicatedTCPConnection
+from redis_manager_fastapi.topology.failures import (
+    REFUSALS,
+    from_connect,
+    from_reply,
+    moves_on,
+    reconnecting_helps,
+    refusal_code,
+)
+
+SENTENCES = {
+    "LOADING": "LOADING Redis is loading the dataset in memory",
+    "MASTERDOWN": "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is 'no'.",
+    "READONLY": "READONLY You can't write against a read only replica.",
+    "CLUSTERDOWN": "CLUSTERDOWN Hash slot not served",
+    "BUSY": "BUSY Redis is busy running a script. You can only call SCRIPT KILL.",
+    "UNBLOCKED": "UNBLOCKED force unblock, instance state changed (master -> replica?)",
+}
+
+# A script's own errors, and the user's, that begin with a refusal's word.
+OTHERS = [
+    "LOADING the truck",
+    "READONLY field",
+    "CLUSTERDOWN for lunch",
+    "BUSY bee",
+    "BUSYGROUP Consumer Group name already exists",
+    "BUSYKEY Target key name already exists.",
+    "UNBLOCKED client unblocked via CLIENT UNBLOCK",
+    "ERR syntax error",
+]
+
+
+def replied(line: str) -> Exception:
+    """Return what redis-py makes of a server's error line."""
+    return DedicatedTCPConnection().parse_error(line)
+
+
+def broken(error: OSError) -> redis_errors.ConnectionError:
+    """Return redis-py's error as a failed socket causes it."""
+    wrapped = redis_errors.ConnectionError("Error connecting to db.internal:6379.")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def unusable_certificate() -> ssl.SSLError:
+    with pytest.raises(ssl.SSLError) as caught:
+        ssl.create_default_context(cadata="-----BEGIN CERTIFICATE-----")
+    return caught.value
+
+
+def test_each_refusal_has_a_sentence_here() -> None:
+    assert SENTENCES.keys() == REFUSALS.keys()
+
+
+@pytest.mark.parametrize("code", SENTENCES)
+def test_a_refusal_is_known_by_word_and_sentence(code: str) -> None:
+    error = replied(SENTENCES[code])
+
+    assert refusal_code(error) == code
+    assert reconnecting_helps(error) is (code != "CLUSTERDOWN")
+
+
+@pytest.mark.parametrize("code", SENTENCES)
+def test_a_refusal_is_unavailability_and_nothing_ran(code: str) -> None:
+    error = replied(SENTENCES[code])
+    translated = from_reply(error, "x")
+
+    assert isinstance(translated, RedisUnavailableError)
+    assert (str(translated), translated.instance) == (f"{REFUSALS[code][1]} ({code})", "x")
+    assert not translated.maybe_executed
+    assert translated.__cause__ is error
+
+
+@pytest.mark.parametrize("line", OTHERS)
+def test_the_same_word_with_another_sentence_is_no_refusal(line: str) -> None:
+    assert refusal_code(replied(line)) is None
+    assert not reconnecting_helps(replied(line))
+
+
+@pytest.mark.parametrize("line", ["ERR syntax error", "WRONGTYPE wrong kind", "BUSYGROUP exists"])
+def test_the_user_s_own_mistakes_pass_untouched(line: str) -> None:
+    error = replied(line)
+
+    assert from_reply(error, "x") is error
+
+
+def test_a_script_s_own_word_may_have_written() -> None:
+    """redis-py takes any LOADING for a lost connection; here the script ran up to it."""
+    translated = from_reply(replied("LOADING the truck"), "x")
+
+    assert isinstance(translated, RedisUnavailableError)
+    assert translated.maybe_executed
+
+
+@pytest.mark.parametrize(
+    ("line", "expected", "message"),
+    [
+        ("NOPERM no permissions", RedisPermissionError, "the server's ACL forbids this command"),
+        ("NOAUTH Authentication required.", RedisAuthError, "refused the credentials (NOAUTH)"),
+        ("WRONGPASS invalid pair", RedisAuthError, "refused the credentials (WRONGPASS)"),
+    ],
+)
+def test_replies_about_rights_have_classes_of_their_own(
+    line: str, expected: type[Exception], message: str
+) -> None:
+    translated = from_reply(replied(line), "x")
+
+    assert type(translated) is expected
+    assert message in str(translated)
+
+
+@pytest.mark.parametrize(
+    ("line", "on"),
+    [
+        ("TRYAGAIN Multiple keys request during rehashing of slot", True),
+        ("TRYAGAIN later", False),
+        ("CLUSTERDOWN The cluster is down", True),
+        ("CLUSTERDOWN for lunch", False),
+        ("MOVED 1 127.0.0.1:1", True),
+    ],
+)
+def test_a_redirect_is_followed_where_the_server_made_it(line: str, on: bool) -> None:
+    assert moves_on(replied(line)) is on
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "message"),
+    [
+        (TimeoutError(), RedisUnavailableError, "no connection within 1.5 s"),
+        (redis_errors.TimeoutError("late"), RedisUnavailableError, "no connection within 1.5 s"),
+        (
+            broken(ConnectionRefusedError(errno.ECONNREFUSED, "db.internal refused")),
+            RedisUnavailableError,
+            "connection refused",
+        ),
+        (
+            broken(socket.gaierror(-2, "db.internal not known")),
+            RedisUnavailableError,
+            "the host name does not resolve",
+        ),
+        (
+            broken(ConnectionResetError(errno.ECONNRESET, "reset")),
+            RedisUnavailableError,
+            "the server closed the connection before it answered: it ends, or is at maxclients",
+        ),
+        (broken(OSError("odd")), RedisUnavailableError, "the connection failed"),
+        (redis_errors.ConnectionError("?"), RedisUnavailableError, "the connection was lost"),
+        (
+            broken(unusable_certificate()),
+            RedisTLSError,
+            "the TLS handshake failed: a certificate or key file is unusable",
+        ),
+        (
+            replied("LOADING Redis is loading the dataset in memory"),
+            RedisUnavailableError,
+            "the server is loading its data set (LOADING)",
+        ),
+        (
+            replied("NOPERM no permissions to run 'ping'"),
+            RedisPermissionError,
+            "the server's ACL forbids a command of the handshake (NOPERM)",
+        ),
+        (
+            replied("WRONGPASS invalid username-password pair"),
+            RedisAuthError,
+            "the server refused the credentials (WRONGPASS)",
+        ),
+        (
+            redis_errors.AuthenticationError("Client sent AUTH, but no password is set"),
+            RedisAuthError,
+            "the server has no password for the user, but one is set",
+        ),
+        (redis_errors.AuthenticationError("?"), RedisAuthError, "the credentials are wrong"),
+        (
+            RedisConfigError("password_file (/run/secret) cannot be read"),
+            RedisAuthError,
+            "the password file cannot be read, or is empty",
+        ),
+        (
+            KeyError("token of db.internal"),
+            RedisAuthError,
+            "the credentials could not be obtained (KeyError)",
+        ),
+    ],
+    ids=lambda value: None if isinstance(value, type | str) else repr(value)[:40],
+)
+def test_a_failed_connect_says_why_and_names_no_host(
+    error: BaseException, expected: type[Exception], message: str
+) -> None:
+    translated = from_connect(error, "x", 1.5)
+
+    assert (type(translated), str(translated)) == (expected, message)
+    assert "db.internal" not in str(translated)
+    assert translated.__cause__ is error
+    assert (translated.instance, translated.maybe_executed) == ("x", False)
+
+
+def test_an_error_of_ours_stays_as_it_is() -> None:
+    error: Any = RedisUnavailableError("no Sentinel names a primary")
+
+    assert from_connect(error, "x", 1.5) is error
+
+
+def test_a_server_without_resp3_is_told_with_the_setting_and_without_the_password() -> None:
+    error = replied("ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `secret`")
+
+    translated = from_connect(error, "x", 1.5)
+
+    assert "set REDIS_PROTOCOL=2" in str(translated)
+    assert "secret" not in f"{translated} {translated.__cause__!r}"
