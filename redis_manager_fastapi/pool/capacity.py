@@ -1,4 +1,4 @@
-"""Who has which dedicated connection: decisions only, no I/O and no task.
+"""Which caller has which dedicated connection: decisions only, no I/O and no task.
 
 Capacity is counted here and nowhere else: a place is idle, leased or opening.
 Every method looks at the count, changes it, and returns what is to be done; the
@@ -19,7 +19,7 @@ class Lease:
 
     Attributes:
         connection: The connection.
-        purpose: What it was taken for, in words, for the warning about a forgotten one.
+        purpose: What it was taken for, in words, for the warning when it is never returned.
         since: When it was taken, on the monotonic clock.
     """
 
@@ -70,7 +70,7 @@ class Capacity:
 
     @property
     def free(self) -> int:
-        """How many places nobody holds: idle ones and ones without a connection."""
+        """How many places are not taken: idle ones and ones without a connection."""
         return self.places - len(self.leased) - self.opening
 
     def grant(self, purpose: str, now: float) -> Grant | None:
@@ -106,21 +106,21 @@ class Capacity:
         self._idle.append((connection, now))
 
     def crowded(self) -> bool:
-        """Whether somebody waits already, so that a newcomer has to queue."""
+        """Whether callers are waiting already, so that a new one has to queue."""
         while self.waiting and self.waiting[0].future.done():
             self.waiting.popleft()
         return bool(self.waiting)
 
     def serve(self, now: float) -> None:
-        """Hand what is free to those who wait, first in, first out."""
+        """Hand what is free to the waiting callers, first in, first out."""
         while self.crowded():
             grant = self.grant(self.waiting[0].purpose, now)
             if grant is None:
                 return
             self.waiting.popleft().future.set_result(grant)
 
-    def refuse(self, error: Callable[[], Exception]) -> None:
-        """Fail everybody who waits, each with an exception of its own."""
+    def fail_waiting(self, error: Callable[[], Exception]) -> None:
+        """Fail every waiting caller, each with its own exception."""
         while self.crowded():
             self.waiting.popleft().future.set_result(error())
 
@@ -129,7 +129,7 @@ class Capacity:
         return not self._max_lifetime or now - connection.opened_at < self._max_lifetime
 
     def weed(self, generation: int, now: float) -> list[DedicatedConnection]:
-        """Strike out idle connections that are stale, too old or unused for too long."""
+        """Remove and return idle connections that are stale, too old or unused for too long."""
         kept: deque[tuple[DedicatedConnection, float]] = deque()
         closing = []
         for connection, since in self._idle:

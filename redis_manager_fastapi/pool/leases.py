@@ -24,7 +24,7 @@ from redis_manager_fastapi.settings import RedisSettings
 
 
 class LeaseEvents(Protocol):
-    """What leasing asks of the pool that it is part of."""
+    """What the leases need of the pool that they belong to."""
 
     generation: int
     moves: int
@@ -38,15 +38,15 @@ class LeaseEvents(Protocol):
         ...
 
     def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
-        """Tell the supervisor that something broke."""
+        """Report to the supervisor that something broke."""
         ...
 
     def lease_ended(self) -> None:
-        """A lease came back."""
+        """A lease has ended."""
         ...
 
     def check_usable(self) -> None:
-        """Raise once the pool closes."""
+        """Raise if the pool is closing."""
         ...
 
     def check_crowd(self) -> None:
@@ -92,8 +92,8 @@ class Leases:
             if not self.capacity.crowded():
                 grant = self.capacity.grant(purpose, now)
             if grant is None:
-                grant = await self._wait(purpose, max(0.0, self._patience(deadline - now)))
-            connection = await self._honour(grant, purpose, deadline)
+                grant = await self._wait(purpose, max(0.0, self._wait_limit(deadline - now)))
+            connection = await self._use(grant, purpose, deadline)
             if connection is not None:
                 return connection
 
@@ -126,47 +126,47 @@ class Leases:
         self._events.lease_ended()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
-        """Take back what a holder forgot; return what it was taken for."""
-        forgotten = [lease for each in connections if (lease := self.capacity.find(each))]
-        for lease in forgotten:
-            self.give_back(lease.connection, reusable=False)
-        return [lease.purpose for lease in forgotten]
+        """Release leases that were never returned; return their purposes."""
+        forgotten = [held for each in connections if (held := self.capacity.find(each))]
+        for held in forgotten:
+            self.give_back(held.connection, reusable=False)
+        return [held.purpose for held in forgotten]
 
     def close_stale(self, *, leased: bool) -> None:
         """Close what belongs to an old generation; with *leased*, also what callers hold."""
         self.close_all(self.capacity.weed(self._events.generation, self._loop.time()))
         if leased:
-            for lease in self.capacity.held():
-                if lease.connection.generation != self._events.generation:
-                    lease.connection.abort()
+            for held in self.capacity.held():
+                if held.connection.generation != self._events.generation:
+                    held.connection.abort()
 
     def abort_all(self) -> None:
         """Drop every connection at once; holders keep their place until they give it back."""
         self.close_all(self.capacity.weed(-1, self._loop.time()))
-        for lease in self.capacity.held():
-            lease.connection.abort()
+        for held in self.capacity.held():
+            held.connection.abort()
 
     def close(self) -> None:
         """Close every connection, held or not."""
         self.close_all(self.capacity.weed(-1, self._loop.time()))
-        self.revoke([lease.connection for lease in self.capacity.held()])
+        self.revoke([held.connection for held in self.capacity.held()])
 
     def close_all(self, connections: list[DedicatedConnection]) -> None:
-        """Close connections that are out of the capacity."""
+        """Close connections that capacity no longer counts."""
         for connection in connections:
             self._end(connection)
 
     def _end(self, connection: DedicatedConnection) -> None:
-        """Close a connection for good: who still holds it, as a pub/sub may, learns that."""
-        connection.reconnect = self._refuse
+        """Close a connection for good; a pub/sub that still holds it cannot reconnect it."""
+        connection.reconnect = self._raise_ended
         connection.abort()
 
-    async def _refuse(self, connection: DedicatedConnection) -> None:
+    async def _raise_ended(self, connection: DedicatedConnection) -> None:
         self._events.check_usable()
         raise errors.lease_ended(self._instance)
 
-    def _patience(self, left: float) -> float:
-        """Return how long to wait: for a place that is free, only its connection may be awaited."""
+    def _wait_limit(self, left: float) -> float:
+        """Return how long to wait; `acquire_timeout` counts only while no place is free."""
         has_place = len(self.capacity.waiting) < self.capacity.free
         return left if has_place else min(self._acquire_timeout, left)
 
@@ -184,7 +184,7 @@ class Leases:
             raise
 
     def _pass_on(self, waiter: Waiter) -> None:
-        """Give what a waiter was handed in the turn in which it left to the next one."""
+        """Pass on what a waiter was handed in the same turn of the loop in which it left."""
         if not waiter.future.cancel() and not waiter.future.cancelled():
             grant = waiter.future.result()
             if isinstance(grant, Open):
@@ -196,17 +196,16 @@ class Leases:
     def _no_place(self, timeout: float) -> PoolTimeoutError:
         capacity = self.capacity
         message = (
-            f"no dedicated connection became free within {timeout:.3g} s"
-            f" ({len(capacity.leased)} of {capacity.places} leased,"
-            f" {len(capacity.waiting)} waiting)"
-            f"{self._backoff.reason}"
+            f"no dedicated connection to redis {self._instance!r} became free"
+            f" within {timeout:.3g} s ({len(capacity.leased)} of {capacity.places} leased,"
+            f" {len(capacity.waiting)} waiting){self._backoff.reason}"
         )
         return PoolTimeoutError(message, instance=self._instance)
 
-    async def _honour(
+    async def _use(
         self, grant: HandOver, purpose: str, deadline: float
     ) -> DedicatedConnection | None:
-        """Turn a grant into a usable connection; None means that the caller has to ask again."""
+        """Return a usable connection; None means that the caller has to ask again."""
         if isinstance(grant, Exception):
             raise grant
         if isinstance(grant, Open):
@@ -229,8 +228,10 @@ class Leases:
             async with asyncio.timeout_at(deadline):
                 connection = await self._dial(deadline)
         except TimeoutError:
-            message = "no dedicated connection could be opened before the deadline"
-            message += self._backoff.reason
+            message = (
+                f"no dedicated connection to redis {self._instance!r} could be opened before"
+                f" the deadline{self._backoff.reason}"
+            )
             raise PoolTimeoutError(message, instance=self._instance) from None
         finally:
             self._opened(connection, purpose)
@@ -287,7 +288,7 @@ class Leases:
         await self._events.serving(self._loop.time() + self._command_timeout)
         async with self._dialer.second_connect:
             await self._check_held(connection)
-            if connection.alive:  # another task of the holder's came first
+            if connection.alive:  # another task of the holder was faster
                 return
             refusal = self._backoff.fresh(self._events.generation)
             if refusal is not None:
@@ -304,4 +305,4 @@ class Leases:
         """Drop a connection whose lease ended while it was waiting to be connected again."""
         if self.capacity.find(connection) is None:
             connection.abort()
-            await self._refuse(connection)
+            await self._raise_ended(connection)

@@ -16,7 +16,7 @@ class LinkSet:
     """The multiplexed connections of one pool.
 
     Args:
-        events: Is told what the connections see.
+        events: Hears what becomes of the connections.
         max_in_flight: How many commands each may have in flight.
 
     Attributes:
