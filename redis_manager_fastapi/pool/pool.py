@@ -5,7 +5,6 @@ what they saw, and callers wait for it; every decision is synchronous, and the
 Conditions only announce it.
 """
 
-import math
 from collections.abc import Iterable
 
 from redis_manager_fastapi.errors import RedisUnavailableError
@@ -21,7 +20,6 @@ from redis_manager_fastapi.pool.state import (
     CONSEQUENCES,
     FINAL,
     Meanwhile,
-    OldLinks,
     PoolState,
     PoolStats,
     Suspicion,
@@ -242,17 +240,12 @@ class Pool:
         down = self._state is PoolState.DOWN
         fate = fate_of_links(self.suspicion, elsewhere=elsewhere)
         keep = keeps_leases(self.suspicion, elsewhere=elsewhere, down=down)
+        heard_since = self.loop.time() - self.settings.health.interval
         self.generation += 1
-        self.link_set.replace(connections, heard_since=self._heard_since(fate))
+        self.link_set.replace(connections, fate, heard_since=heard_since)
         self.suspicion = None
         self.leases.close_stale(leased=not keep)
         self._move(PoolState.READY, "serving")
-
-    def _heard_since(self, fate: OldLinks) -> float:
-        """Return since when an old link must have been heard to finish what is in flight."""
-        if fate is OldLinks.DRAIN_IF_HEARD:
-            return self.loop.time() - self.settings.health.interval
-        return -math.inf if fate is OldLinks.DRAIN else math.inf
 
     def mark_down(self, error: Exception) -> None:
         """Fail what is in flight; what comes now waits, and fails when grace is over."""
