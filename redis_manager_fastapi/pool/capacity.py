@@ -14,8 +14,8 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 
 
 @dataclass(slots=True)
-class Lease:
-    """A dedicated connection that a caller holds.
+class Held:
+    """A place that a caller holds, with its connection.
 
     Attributes:
         connection: The connection.
@@ -57,7 +57,7 @@ class Capacity:
     def __init__(self, places: int, max_idle: float, max_lifetime: float) -> None:
         self.places = places
         self.opening = 0
-        self.leased: dict[int, Lease] = {}
+        self.leased: dict[int, Held] = {}
         self.waiting: deque[Waiter] = deque()
         self._max_idle = max_idle
         self._max_lifetime = max_lifetime
@@ -91,14 +91,14 @@ class Capacity:
 
     def lend(self, connection: DedicatedConnection, purpose: str, now: float) -> None:
         """Enter *connection* as leased."""
-        self.leased[id(connection)] = Lease(connection, purpose, now)
+        self.leased[id(connection)] = Held(connection, purpose, now)
 
-    def find(self, connection: DedicatedConnection) -> Lease | None:
-        """Return the lease on *connection*; None when nobody holds it."""
+    def find(self, connection: DedicatedConnection) -> Held | None:
+        """Return the place of *connection*; None when nobody holds it."""
         return self.leased.get(id(connection))
 
-    def take_back(self, connection: DedicatedConnection) -> Lease | None:
-        """Strike out a lease; None when there is none, as for one given back twice."""
+    def take_back(self, connection: DedicatedConnection) -> Held | None:
+        """Free the place of *connection*; None when nobody holds it, as when given back twice."""
         return self.leased.pop(id(connection), None)
 
     def keep(self, connection: DedicatedConnection, now: float) -> None:
@@ -141,6 +141,6 @@ class Capacity:
         self._idle = kept
         return closing
 
-    def held(self) -> Iterable[Lease]:
-        """The leases in force, oldest first."""
+    def held(self) -> Iterable[Held]:
+        """The places in use, oldest first."""
         return tuple(self.leased.values())

@@ -40,15 +40,15 @@ class DedicatedConnection(AbortableConnection):
             one): it is closed on release, never leased again.
     """
 
-    instance: str = "default"
     decode: bool = True
     generation: int = 0
     opened_at: float = 0.0
     reconnect: "Callable[[DedicatedConnection], Awaitable[None]] | None" = None
     tainted: bool = False
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, instance: str = "default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.instance = instance
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
         self._last_words = b""
@@ -116,6 +116,7 @@ class DedicatedConnection(AbortableConnection):
         self.tainted = False
         self._unfinished.clear()
         self._serving, self._was_lost = True, False
+        self.opened_at = asyncio.get_running_loop().time()
 
     async def resubscribe(self) -> None:
         """Have a pub/sub that holds the connection take up its channels again."""

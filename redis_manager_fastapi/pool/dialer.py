@@ -67,8 +67,8 @@ class Dialer:
             async with asyncio.timeout(self._timeout):
                 target = target or await self._topology.locate()
                 if connection is None:
-                    connection = _CLASSES[target.transport](**target.options)
-                    connection.instance = self._instance
+                    make = _CLASSES[target.transport]
+                    connection = make(instance=self._instance, **target.options)
                 connection.aim(target.options)
                 await self._shake_hands(connection)
                 self._target = target
@@ -89,7 +89,6 @@ class Dialer:
             raise RedisUnavailableError(message, instance=self._instance)
         await self._topology.confirm(connection)
         connection.session_starts()
-        connection.opened_at = asyncio.get_running_loop().time()
         await connection.resubscribe()
 
 

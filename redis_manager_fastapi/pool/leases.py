@@ -5,10 +5,13 @@ code, so a cancellation at any await finds the count in order.
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Coroutine, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Protocol
 
 from redis.exceptions import RedisError
+from redis.himport import HImportRegistry
 
 from redis_manager_fastapi.errors import (
     PoolTimeoutError,
@@ -16,7 +19,7 @@ from redis_manager_fastapi.errors import (
     RedisUnavailableError,
 )
 from redis_manager_fastapi.pool import errors
-from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Open, Waiter
+from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Held, Open, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer
 from redis_manager_fastapi.pool.state import Suspicion
@@ -54,6 +57,102 @@ class LeaseEvents(Protocol):
         ...
 
 
+class Lease:
+    """A dedicated connection that a caller holds, set up for that caller.
+
+    It is given back once: what is done to a lease that has ended does nothing,
+    whoever holds the connection by then.
+
+    Attributes:
+        connection: The connection.
+    """
+
+    __slots__ = ("_held", "_leases", "connection")
+
+    def __init__(
+        self, leases: "Leases", connection: DedicatedConnection, held: Held | None
+    ) -> None:
+        self.connection = connection
+        self._leases = leases
+        self._held = held
+
+    @property
+    def purpose(self) -> str:
+        """What it was taken for, in words."""
+        return self._held.purpose if self._held is not None else ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was given back or revoked."""
+        held = self._held
+        return held is None or self._leases.capacity.find(self.connection) is not held
+
+    async def release(self) -> None:
+        """Give the connection back; the next caller gets it unless something is left on it."""
+        if self.ended:
+            return
+        try:
+            unread = self.connection.alive and await self.connection.can_read()
+        except RedisError:
+            unread = True
+        except BaseException:
+            self.give_back(reusable=False)
+            raise
+        self.give_back(reusable=not unread)
+
+    def give_back(self, *, reusable: bool) -> None:
+        """Give the connection back at once; it is closed unless *reusable* and clean."""
+        if not self.ended:
+            self._leases.give_back(self.connection, reusable=reusable)
+
+    def set_decoding(self, decode: bool) -> None:
+        """Have replies decoded, or not, until the lease ends."""
+        if not self.ended:
+            self.connection.decode = decode
+
+    def lift_limit(self) -> None:
+        """Have redis-py set no limit for each read, until the lease ends."""
+        if not self.ended:
+            self.connection.socket_timeout = None
+
+    @contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """Within it redis-py sets no limit for each read: the caller has a deadline over all."""
+        limit = self.connection.socket_timeout
+        self.lift_limit()
+        try:
+            yield
+        finally:
+            if not self.ended:
+                self.connection.socket_timeout = limit
+
+
+class Acquisition:
+    """A lease to come: `await` it, or have `async with` release it at the end of the block."""
+
+    __slots__ = ("_acquire", "_lease")
+
+    def __init__(self, acquire: Coroutine[Any, Any, Lease]) -> None:
+        self._acquire = acquire
+        self._lease: Lease | None = None
+
+    def __await__(self) -> Generator[Any, Any, Lease]:
+        return self._acquire.__await__()
+
+    async def __aenter__(self) -> Lease:
+        self._lease = lease = await self._acquire
+        return lease
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._lease is not None:
+            await self._lease.release()
+
+
 class Leases:
     """The dedicated connections of one pool."""
 
@@ -71,19 +170,57 @@ class Leases:
         self._loop = asyncio.get_running_loop()
         self._backoff = ConnectBackoff(self._loop, settings.health.backoff_cap, self._grace)
 
-    async def acquire(self, purpose: str, deadline: float) -> DedicatedConnection:
-        """Lease a connection that serves.
+    def acquire(
+        self,
+        purpose: str,
+        deadline: float,
+        *,
+        decode: bool = True,
+        unlimited: bool = False,
+        registry: HImportRegistry | None = None,
+    ) -> Acquisition:
+        """Lease a connection that serves: `await` it, or enter it by `async with`.
 
         Args:
             purpose: What for, in words.
             deadline: On the loop's clock; waiting for a free place ends earlier,
                 after `pool.acquire_timeout`.
+            decode: Whether replies are decoded.
+            unlimited: Whether redis-py sets no limit for each read; else it is
+                `timeout.command`.
+            registry: What redis-py knows of the client's HIMPORT fieldsets.
 
         Raises:
             PoolTimeoutError: No place became free in time.
             TooManyWaitersError: `pool.max_waiting` callers wait already.
             RedisUnavailableError: The pool does not serve, or no connection could be made.
         """
+
+        async def acquire() -> Lease:
+            connection = await self._connection(purpose, deadline)
+            self._set_up(connection, decode=decode, unlimited=unlimited, registry=registry)
+            return self.of(connection)
+
+        return Acquisition(acquire())
+
+    def of(self, connection: DedicatedConnection) -> Lease:
+        """Return the lease on *connection*; one that has ended when nobody holds it."""
+        return Lease(self, connection, self.capacity.find(connection))
+
+    def _set_up(
+        self,
+        connection: DedicatedConnection,
+        *,
+        decode: bool = True,
+        unlimited: bool = False,
+        registry: HImportRegistry | None = None,
+    ) -> None:
+        """Set a connection up for its holder, or by default for nobody."""
+        connection.decode = decode
+        connection.socket_timeout = None if unlimited else self._command_timeout
+        connection.himport_registry = registry
+
+    async def _connection(self, purpose: str, deadline: float) -> DedicatedConnection:
         while True:
             await self._events.serving(deadline)
             now = self._loop.time()
@@ -97,17 +234,6 @@ class Leases:
             if connection is not None:
                 return connection
 
-    async def release(self, connection: DedicatedConnection) -> None:
-        """Give a connection back; one already given back or revoked is left alone."""
-        try:
-            unread = connection.alive and await connection.can_read()
-        except RedisError:
-            unread = True
-        except BaseException:
-            self.give_back(connection, reusable=False)
-            raise
-        self.give_back(connection, reusable=not unread)
-
     def give_back(self, connection: DedicatedConnection, *, reusable: bool) -> None:
         """End the lease at once; keep the connection only if nothing is left on it."""
         if self.capacity.take_back(connection) is None:
@@ -118,7 +244,7 @@ class Leases:
             reason = "a dedicated connection was lost"
             self._events.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
         if reusable and connection.clean and current and self.capacity.lives(connection, now):
-            connection.socket_timeout = self._command_timeout
+            self._set_up(connection)
             self.capacity.keep(connection, now)
         else:
             self._end(connection)
