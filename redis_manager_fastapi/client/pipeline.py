@@ -200,23 +200,19 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
     async def _lease(self, deadline: float) -> None:
         """Lease the connection that redis-py's code takes, unless a WATCH did."""
         if self.connection is None:
-            self.connection = await self.connection_pool.lease(deadline)
+            self.connection = (await self.connection_pool.lease(deadline)).connection
 
     @asynccontextmanager
     async def _until(self, deadline: float | None) -> AsyncIterator[None]:
         """Set one deadline over sending and replies: redis-py's own limit for each read is off."""
-        connection = self.connection
-        limit, connection.socket_timeout = connection.socket_timeout, None
         try:
-            async with Deadline(deadline):
-                yield
+            with self.connection_pool.lease_of(self.connection).unlimited():
+                async with Deadline(deadline):
+                    yield
         except TimeoutError:
             instance, seconds = self._session.instance, self._session.options.timeout
             message = f"a pipeline on redis {instance!r} got no reply within {seconds:g} s"
             raise CommandTimeoutError(message, instance=instance, maybe_executed=True) from None
-        finally:
-            if self.connection is connection:  # given back, it may be another caller's by now
-                connection.socket_timeout = limit
 
     async def _ask(self) -> None:
         try:

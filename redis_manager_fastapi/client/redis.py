@@ -173,7 +173,9 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
             # redis-py 8.1: `_single_conn_lock` keeps the replies in order; `initialize` takes it.
             async with holder._single_conn_lock:  # noqa: SLF001 (its own)
                 connection, begun = cast(DedicatedConnection, holder.connection), True
-                connection.socket_timeout, connection.decode = None, session.options.decode
+                lease = session.opened.leases.of(connection)
+                lease.lift_limit()
+                lease.set_decoding(session.options.decode)
                 return await self._exchange(connection, args, options)
 
         return await leased.execute_pinned(session, args, exchange, lambda: begun)

@@ -1,4 +1,4 @@
-"""Who has which dedicated connection: decisions only, no I/O and no task.
+"""Which caller has which dedicated connection: decisions only, no I/O and no task.
 
 Capacity is counted here and nowhere else: a place is idle, leased or opening.
 Every method looks at the count, changes it, and returns what is to be done; the
@@ -14,12 +14,12 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 
 
 @dataclass(slots=True)
-class Lease:
-    """A dedicated connection that a caller holds.
+class Held:
+    """A place that a caller holds, with its connection.
 
     Attributes:
         connection: The connection.
-        purpose: What it was taken for, in words, for the warning about a forgotten one.
+        purpose: What it was taken for, in words, for the warning when it is never returned.
         since: When it was taken, on the monotonic clock.
     """
 
@@ -57,7 +57,7 @@ class Capacity:
     def __init__(self, places: int, max_idle: float, max_lifetime: float) -> None:
         self.places = places
         self.opening = 0
-        self.leased: dict[int, Lease] = {}
+        self.leased: dict[int, Held] = {}
         self.waiting: deque[Waiter] = deque()
         self._max_idle = max_idle
         self._max_lifetime = max_lifetime
@@ -70,7 +70,7 @@ class Capacity:
 
     @property
     def free(self) -> int:
-        """How many places nobody holds: idle ones and ones without a connection."""
+        """How many places are not taken: idle ones and ones without a connection."""
         return self.places - len(self.leased) - self.opening
 
     def grant(self, purpose: str, now: float) -> Grant | None:
@@ -91,14 +91,14 @@ class Capacity:
 
     def lend(self, connection: DedicatedConnection, purpose: str, now: float) -> None:
         """Enter *connection* as leased."""
-        self.leased[id(connection)] = Lease(connection, purpose, now)
+        self.leased[id(connection)] = Held(connection, purpose, now)
 
-    def find(self, connection: DedicatedConnection) -> Lease | None:
-        """Return the lease on *connection*; None when nobody holds it."""
+    def find(self, connection: DedicatedConnection) -> Held | None:
+        """Return the place of *connection*; None when nobody holds it."""
         return self.leased.get(id(connection))
 
-    def take_back(self, connection: DedicatedConnection) -> Lease | None:
-        """Strike out a lease; None when there is none, as for one given back twice."""
+    def take_back(self, connection: DedicatedConnection) -> Held | None:
+        """Free the place of *connection*; None when nobody holds it, as when given back twice."""
         return self.leased.pop(id(connection), None)
 
     def keep(self, connection: DedicatedConnection, now: float) -> None:
@@ -106,21 +106,21 @@ class Capacity:
         self._idle.append((connection, now))
 
     def crowded(self) -> bool:
-        """Whether somebody waits already, so that a newcomer has to queue."""
+        """Whether callers are waiting already, so that a new one has to queue."""
         while self.waiting and self.waiting[0].future.done():
             self.waiting.popleft()
         return bool(self.waiting)
 
     def serve(self, now: float) -> None:
-        """Hand what is free to those who wait, first in, first out."""
+        """Hand what is free to the waiting callers, first in, first out."""
         while self.crowded():
             grant = self.grant(self.waiting[0].purpose, now)
             if grant is None:
                 return
             self.waiting.popleft().future.set_result(grant)
 
-    def refuse(self, error: Callable[[], Exception]) -> None:
-        """Fail everybody who waits, each with an exception of its own."""
+    def fail_waiting(self, error: Callable[[], Exception]) -> None:
+        """Fail every waiting caller, each with its own exception."""
         while self.crowded():
             self.waiting.popleft().future.set_result(error())
 
@@ -129,7 +129,7 @@ class Capacity:
         return not self._max_lifetime or now - connection.opened_at < self._max_lifetime
 
     def weed(self, generation: int, now: float) -> list[DedicatedConnection]:
-        """Strike out idle connections that are stale, too old or unused for too long."""
+        """Remove and return idle connections that are stale, too old or unused for too long."""
         kept: deque[tuple[DedicatedConnection, float]] = deque()
         closing = []
         for connection, since in self._idle:
@@ -141,6 +141,6 @@ class Capacity:
         self._idle = kept
         return closing
 
-    def held(self) -> Iterable[Lease]:
-        """The leases in force, oldest first."""
+    def held(self) -> Iterable[Held]:
+        """The places in use, oldest first."""
         return tuple(self.leased.values())

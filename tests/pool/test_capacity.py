@@ -127,7 +127,7 @@ async def test_a_refusal_is_an_error_of_each_waiter_s_own() -> None:
     places = capacity()
     futures = [queued(places) for _ in range(3)]
 
-    places.refuse(lambda: PoolTimeoutError("no"))
+    places.fail_waiting(lambda: PoolTimeoutError("no"))
 
     errors = [future.result() for future in futures]
     assert {type(error) for error in errors} == {PoolTimeoutError}
