@@ -27,6 +27,9 @@ _NO_OPTIONS: dict[str, Any] = {}
 class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.Redis` over the manager's pool.
 
+    In annotations `Redis` is a client whose replies are `str`, and `Redis[bytes]`
+    one whose replies are `bytes`.
+
     Ordinary commands of all callers share a connection and leave in a write or
     two per turn of the event loop; what cannot share (blocking commands, WATCH,
     pub/sub, MONITOR, `client()`) leases a dedicated connection.  The client holds
