@@ -56,7 +56,7 @@ class Pool:
         self.clients = 0
         self.suspicion: Suspicion | None = None
         self.dialer = dialer
-        self.leases = Leases(self, dialer, settings, instance=instance)
+        self.leases = Leases(self, self.link_set, dialer, settings, instance=instance)
         self._bus = bus
         self._state = PoolState.NEW
         self._reason = ""
@@ -267,16 +267,12 @@ class Pool:
             for link in draining:
                 link.retire()
             capacity, ends = self.leases.capacity, self.loop.time() + timeout
+            self.leases.when_returned = self._condition.notify_all
             await self._condition.wait_for(
                 lambda: all(link.lost for link in draining) and not capacity.leased, ends
             )
         for link in draining:
             link.abort("closed")
-
-    def lease_ended(self) -> None:
-        """A lease ended; `drain` waits for that."""
-        if self._state is PoolState.DRAINING:
-            self._condition.notify_all()
 
     def close(self) -> None:
         """Drop every connection; final."""
