@@ -253,14 +253,12 @@ class Leases:
         """End the lease at once; keep the connection only if nothing is left on it."""
         if id(connection) not in self.capacity.leased:
             return
+        self._set_up(connection)
         current = connection.generation == self._events.generation
         if connection.broken and current:
             reason = "a dedicated connection was lost"
             self._events.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
-        if reusable and current and connection.clean:
-            self._set_up(connection)
-        else:
-            reusable = False
+        reusable = reusable and current and connection.clean
         if not self.capacity.give_back(connection, self._loop.time(), reusable=reusable):
             self._end(connection)
         if self.when_returned is not None:
