@@ -8,7 +8,7 @@ handed to the next caller.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import redis.exceptions as redis_errors
@@ -20,7 +20,7 @@ from redis.asyncio.connection import (
 
 from redis_manager_fastapi.commands.sharing import leaves_session_alone, upper_word
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
-from redis_manager_fastapi.topology.abortable import AbortableConnection
+from redis_manager_fastapi.redis_py import AbortableConnection
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
@@ -54,25 +54,14 @@ class DedicatedConnection(AbortableConnection):
         self._last_words = b""
 
     @property
-    def parse_error(self) -> Callable[[str], Exception]:
-        """What makes redis-py's exception of a server's error line."""
-        # redis-py 8.1: `_parser`; tests/client/test_private_names.py fails when it goes away.
-        return cast(Callable[[str], Exception], self._parser.parse_error)
-
-    @property
     def place(self) -> tuple[object, ...]:
         """Where the server is: host and port, or the path of a unix socket."""
         return tuple(getattr(self, name, None) for name in ("host", "port", "path"))
 
     @property
-    def alive(self) -> bool:
-        """Whether a command could be written; redis-py's `is_connected` misses a reset."""
-        return self._writer is not None and not self.transport.is_closing()
-
-    @property
     def broken(self) -> bool:
         """Whether the peer, not the holder, ended the connection."""
-        return self._was_lost or (self._writer is not None and not self.alive)
+        return self._was_lost or (self.is_connected and not self.alive)
 
     @property
     def clean(self) -> bool:
@@ -92,9 +81,8 @@ class DedicatedConnection(AbortableConnection):
         """Connect and shake hands; errors are redis-py's until the session starts."""
         self.abort()
         self._serving, self._last_words = False, b""
-        # redis-py 8.1: `_connect_callbacks` are its pub/sub's; after a SUBSCRIBE nothing
-        # else could be asked.
-        callbacks, self._connect_callbacks = self._connect_callbacks, []
+        # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
+        callbacks, self.connect_callbacks = self.connect_callbacks, []
         try:
             await super().connect()
             self._read_in_pieces()
@@ -104,7 +92,7 @@ class DedicatedConnection(AbortableConnection):
                 raise self.parse_error(line) from error
             raise
         finally:
-            self._connect_callbacks = callbacks
+            self.connect_callbacks = callbacks
 
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
@@ -119,7 +107,7 @@ class DedicatedConnection(AbortableConnection):
 
     async def resubscribe(self) -> None:
         """Have a pub/sub that holds the connection take up its channels again."""
-        for reference in self._connect_callbacks:
+        for reference in self.connect_callbacks:
             callback = reference()
             if callback is not None:
                 # Those of a pub/sub are coroutines; redis-py's type has plain functions too.
@@ -182,10 +170,10 @@ class DedicatedConnection(AbortableConnection):
         return protocol.stream if isinstance(protocol, PiecewiseProtocol) else protocol
 
     def _drop(self) -> None:
-        # What the server said before it closed is the reason, when it accepts no client.  asyncio
-        # 3.11 to 3.13: after a reset `StreamReader.read` raises, but its buffer still holds it.
-        if self._writer is not None:
-            self._last_words = bytes(getattr(self._reader, "_buffer", b"")[:256])
+        # What the server said before it closed is the reason, when it accepts no client.
+        # After a reset `StreamReader.read` raises, but its buffer still holds it.
+        if self.is_connected:
+            self._last_words = self.unread[:256]
         super()._drop()
 
     def _note(self, name: Any, *, alone: bool) -> None:
