@@ -162,16 +162,6 @@ class AbortableConnection(AbstractConnection):
         """What has arrived and was not read, also after a reset."""
         return bytes(getattr(self._reader, "_buffer", b""))
 
-    @property
-    def connect_callbacks(self) -> list[Any]:
-        """Weak references to what a pub/sub wants called after each connect."""
-        return self._connect_callbacks
-
-    @connect_callbacks.setter
-    def connect_callbacks(self, callbacks: list[Any]) -> None:
-        """Replace them."""
-        self._connect_callbacks = callbacks
-
     def abort(self) -> None:
         """Drop the connection at once, with whatever is unsent."""
         self._drop()

@@ -7,11 +7,11 @@ from types import MethodType
 from typing import Any
 
 import redis
-import redis.asyncio
 import redis.asyncio.cluster as theirs
 from redis._parsers import AsyncCommandsParser as AsyncCommandsParser
 from redis._parsers.commands import CommandPolicies as CommandPolicies
 from redis._parsers.commands import RequestPolicy as RequestPolicy
+from redis.commands.cluster import AsyncClusterMultiKeyCommands
 
 from redis_manager_fastapi.redis_py import PrivateName
 
@@ -51,7 +51,7 @@ PRIVATE_NAMES = (
         "overridden: a command follows its slot by the outage contract",
     ),
     PrivateName(
-        theirs.RedisCluster,
+        AsyncClusterMultiKeyCommands,
         "_execute_pipeline_by_slot",
         _READ_IN,
         "overridden: `mget_nonatomic` and the like go out on shared connections",

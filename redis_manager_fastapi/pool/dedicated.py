@@ -82,7 +82,7 @@ class DedicatedConnection(AbortableConnection):
         self.abort()
         self._serving, self._last_words = False, b""
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
-        callbacks, self.connect_callbacks = self.connect_callbacks, []
+        callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
             await super().connect()
             self._read_in_pieces()
@@ -92,7 +92,7 @@ class DedicatedConnection(AbortableConnection):
                 raise self.parse_error(line) from error
             raise
         finally:
-            self.connect_callbacks = callbacks
+            self._connect_callbacks = callbacks
 
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
@@ -107,7 +107,7 @@ class DedicatedConnection(AbortableConnection):
 
     async def resubscribe(self) -> None:
         """Have a pub/sub that holds the connection take up its channels again."""
-        for reference in self.connect_callbacks:
+        for reference in self._connect_callbacks:
             callback = reference()
             if callback is not None:
                 # Those of a pub/sub are coroutines; redis-py's type has plain functions too.
