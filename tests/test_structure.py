@@ -35,9 +35,7 @@ def test_one_place_makes_a_request_of_a_command() -> None:
 
 
 def test_deployments_are_the_only_classes_by_topology() -> None:
-    assert structure.families() == {
-        "Deployment": ["Clustered", "Replica", "Single", "WithReplica"]
-    }
+    assert structure.families() == {"Deployment": ["Clustered", "Replica", "Single", "WithReplica"]}
 
 
 @pytest.mark.usefixtures("pipelining")
