@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from redis.credentials import CredentialProvider
 
@@ -20,7 +20,7 @@ from redis_manager_fastapi.lifespan import (
 from redis_manager_fastapi.observe.events import Bus, Listener
 from redis_manager_fastapi.observe.log import LogListener
 from redis_manager_fastapi.pool.state import PoolStats
-from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.settings import RedisSettings, SettingsArguments
 from redis_manager_fastapi.supervision.deployment import Deployment
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ class RedisManager:
     A closed manager can be opened again, on another event loop too.
 
     Args:
-        settings: The settings; read from the environment when left out.
+        settings: The settings, or a Redis URL; read from the environment when left out.
         name: Stands in logs, errors and metrics.
         credential_provider: Asked for user name and password at every connect.
         listeners: Called with each `Event` of the pool's life.
-        overrides: Fields of `RedisSettings`, such as `url=`; only without *settings*.
+        overrides: Fields of `RedisSettings`, such as `pool=`; not with a `RedisSettings`.
 
     Raises:
         RedisConfigError: A setting is wrong.
@@ -52,19 +52,15 @@ class RedisManager:
 
     def __init__(
         self,
-        settings: RedisSettings | None = None,
+        settings: RedisSettings | str | None = None,
         *,
         name: str = "default",
         credential_provider: CredentialProvider | None = None,
         listeners: Iterable[Listener] = (),
-        **overrides: Any,
+        **overrides: Unpack[SettingsArguments],
     ) -> None:
-        if settings is not None and overrides:
-            raise TypeError("pass either settings or single fields, not both")
-        if settings is not None and not isinstance(settings, RedisSettings):
-            raise TypeError("settings is not a RedisSettings; give a URL as url=...")
         self.name = name
-        self.settings = settings if settings is not None else RedisSettings(**overrides)
+        self.settings = _settings(settings, overrides)
         bus = Bus((LogListener(), *listeners))
         self._client = make_client(self.settings, credential_provider, bus, instance=name)
         self._deployment: Deployment[Any] = self._client.session.deployment
@@ -183,3 +179,19 @@ class RedisManager:
     def _check_single(self) -> None:
         if self.settings.topology == "cluster":
             raise TypeError(_NO_SINGLE_CONNECTION)
+
+
+def _settings(settings: RedisSettings | str | None, overrides: SettingsArguments) -> RedisSettings:
+    """Return the settings that a constructor's arguments mean."""
+    if isinstance(settings, RedisSettings):
+        if overrides:
+            raise TypeError("pass either settings or single fields, not both")
+        return settings
+    if settings is None:
+        return RedisSettings(**overrides)
+    if not isinstance(settings, str):
+        raise TypeError("settings is neither a RedisSettings nor a URL")
+    if "url" in overrides:
+        raise TypeError("the URL is given twice: as the first argument and as url=...")
+    together: SettingsArguments = {**overrides, "url": settings}
+    return RedisSettings(**together)

@@ -1,6 +1,7 @@
 """The documentation names every setting, every error and every link correctly."""
 
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,10 @@ def test_links_lead_somewhere(document: Path) -> None:
     targets = LINK.findall(document.read_text())
 
     assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_contract_stands_there_as_the_code_has_it() -> None:
+    """`scripts/contract` writes the tables of what is sent again."""
+    script = runpy.run_path(str(ROOT / "scripts" / "derive_contract.py"))
+
+    assert script["written"](ERRORS) == ERRORS

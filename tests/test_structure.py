@@ -1,4 +1,4 @@
-"""How easy it is to find one's way: what `scripts/structure` measures, where no Cluster is needed."""
+"""How easy it is to find one's way: what `scripts/structure` measures without a Cluster."""
 
 import importlib.util
 from pathlib import Path

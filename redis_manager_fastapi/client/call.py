@@ -219,7 +219,7 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         if pool is None:
             return None
         self.pool = pool
-        link = pool.link
+        link = pool.link_set.only
         if link is None or link.full:
             return None
         # A callback of the user's wants the caller's own context.

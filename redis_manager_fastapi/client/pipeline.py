@@ -9,6 +9,7 @@ import redis.asyncio.client
 from redis.client import NEVER_DECODE
 from redis.exceptions import RedisError, WatchError
 
+from redis_manager_fastapi.client.typed import PipelineCommands
 from redis_manager_fastapi.commands.packing import ASKING, LARGE_REQUEST, pack
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
@@ -33,7 +34,7 @@ from redis_manager_fastapi.topology.failures import refusal_code
 _BRACKETS = {name: SharedCommand((name,), read_only=True) for name in ("MULTI", "EXEC")}
 
 
-class Pipeline(redis.asyncio.client.Pipeline):
+class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.client.Pipeline` that keeps the outage contract.
 
     Whether replies may have been lost under a write decides what a caller

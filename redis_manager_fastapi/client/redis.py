@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from copy import copy
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast, overload
 
 import redis.asyncio
 from redis.asyncio.client import ResponseCallbackT
@@ -12,6 +12,7 @@ from redis.asyncio.client import ResponseCallbackT
 from redis_manager_fastapi.client.call import Call, allocate, coroutine_function
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.pubsub import Monitor, PubSub
+from redis_manager_fastapi.client.typed import RedisCommands, TextT
 from redis_manager_fastapi.commands.sharing import find_shared
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
@@ -23,7 +24,7 @@ from redis_manager_fastapi.pool.pool import Pool
 _NO_OPTIONS: dict[str, Any] = {}
 
 
-class Redis(redis.asyncio.Redis):
+class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.Redis` over the manager's pool.
 
     Ordinary commands of all callers share a connection and leave in a write or
@@ -43,7 +44,7 @@ class Redis(redis.asyncio.Redis):
         self.session = session  # redis-py's constructor sets the callbacks
         connections: Any = LeasedConnections(session)
         super().__init__(connection_pool=connections)
-        self.holder: Redis | None = None
+        self.holder: Redis[Any] | None = None
 
     def __repr__(self) -> str:
         return f"<Redis {self.session.instance!r} {self.session.options}>"
@@ -53,18 +54,51 @@ class Redis(redis.asyncio.Redis):
         """What makes values of replies, by command."""
         return self.session.callbacks
 
+    # In redis-py an attribute; this is read and set in the same way.
     @response_callbacks.setter
-    def response_callbacks(self, callbacks: Callbacks) -> None:
+    def response_callbacks(self, callbacks: Callbacks) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Replace them, on this client alone."""
         self.session = self.session.with_callbacks(callbacks, self.session.own_callbacks)
 
+    @overload
+    def with_options(
+        self,
+        *,
+        decode_responses: Literal[True],
+        timeout: float | None = None,
+        dedicated: bool | None = None,
+    ) -> "Redis[str]": ...
+    @overload
+    def with_options(
+        self,
+        *,
+        decode_responses: Literal[False],
+        timeout: float | None = None,
+        dedicated: bool | None = None,
+    ) -> "Redis[bytes]": ...
+    @overload
+    def with_options(
+        self,
+        *,
+        decode_responses: None = None,
+        timeout: float | None = None,
+        dedicated: bool | None = None,
+    ) -> Self: ...
+    @overload
+    def with_options(
+        self,
+        *,
+        decode_responses: bool,
+        timeout: float | None = None,
+        dedicated: bool | None = None,
+    ) -> "Redis[str] | Redis[bytes]": ...
     def with_options(
         self,
         *,
         decode_responses: bool | None = None,
         timeout: float | None = None,
         dedicated: bool | None = None,
-    ) -> Self:
+    ) -> Any:
         """Return a client on the same pool with the given options changed.
 
         Args:
@@ -101,8 +135,9 @@ class Redis(redis.asyncio.Redis):
         )
         return client
 
+    # In redis-py an `async def`, for which pyright wants CPython's own class of coroutines.
     @coroutine_function
-    def execute_command(self, *args: Any, **options: Any) -> Coroutine[Any, Any, Any]:
+    def execute_command(self, *args: Any, **options: Any) -> Coroutine[Any, Any, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Execute a command and return the parsed reply; arguments are redis-py's.
 
         Raises:
@@ -163,7 +198,8 @@ class Redis(redis.asyncio.Redis):
     def pubsub(self, **kwargs: Any) -> PubSub:
         """Return redis-py's `PubSub` on a dedicated connection."""
         connections: Any = LeasedConnections(self.session, "a pub/sub")
-        return PubSub(connections, event_dispatcher=self._event_dispatcher, **kwargs)
+        dispatcher: Any = self._event_dispatcher  # redis-py annotates it by its interface here
+        return PubSub(connections, event_dispatcher=dispatcher, **kwargs)
 
     def monitor(self) -> Monitor:
         """Return redis-py's `Monitor` on a dedicated connection."""
@@ -198,7 +234,7 @@ class Redis(redis.asyncio.Redis):
         if self._usage_counter == 0:
             await self.aclose()
 
-    def _pin(self, holder: "Redis | None") -> None:
+    def _pin(self, holder: "Redis[Any] | None") -> None:
         """Pin this client to the connection of *holder*, or to one of its own."""
         self.holder, self.connection = holder, None
         self.single_connection_client, self._usage_counter = True, 0

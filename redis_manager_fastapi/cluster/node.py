@@ -46,8 +46,7 @@ class Node(redis.asyncio.cluster.ClusterNode):
     def link(self) -> MultiplexedConnection | None:
         """A shared connection that commands may go out on now."""
         pool = self.deployment.opened
-        links = pool.links if pool is not None else ()
-        return min(links, key=lambda each: each.in_flight) if links else None
+        return pool.link_set.least_busy() if pool is not None else None
 
     @property
     def serving(self) -> bool:

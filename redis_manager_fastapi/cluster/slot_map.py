@@ -90,8 +90,9 @@ class SlotMap(NodesManager):
         """The slots as redis-py's own code reads them; made anew at each look."""
         return {slot: nodes for slot, nodes in enumerate(self.slots) if nodes is not None}
 
+    # In redis-py an attribute; its code that reads it is given the same.
     @slots_cache.setter
-    def slots_cache(self, slots: dict[int, list[Node]]) -> None:
+    def slots_cache(self, slots: dict[int, list[Node]]) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Ignore what redis-py's constructor sets; `apply` and `move` fill the map."""
 
     def choose(self, slot: int, *, read_only: bool = False) -> Node | None:
@@ -139,9 +140,10 @@ class SlotMap(NodesManager):
                 for index, address in enumerate(each.nodes)
             ]
             self._give(range(each.start, each.end + 1), listed)
-        self.nodes_cache = nodes
+        # A `Node` is redis-py's node, and a map may have no primary yet.
+        self.nodes_cache = nodes  # pyright: ignore[reportIncompatibleVariableOverride]
         primaries = self.primaries
-        self.default_node = primaries[0] if primaries else None
+        self.default_node = primaries[0] if primaries else None  # pyright: ignore[reportIncompatibleVariableOverride]
         for node in old.values():
             if nodes.get(node.name) is not node:
                 self._retire(node)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import hiredis
-from redis.asyncio.connection import Encoder
+from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 
 from redis_manager_fastapi.commands.sharing import SharedCommand
 

@@ -7,7 +7,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection, ConnectionPoolInterface
 from redis.asyncio.retry import Retry
 from redis.auth.token import TokenInterface
-from redis.connection import Encoder
+from redis.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.delivery.session import Session
@@ -103,7 +103,8 @@ class LeasedConnections(ConnectionPoolInterface):
         """Return an encoder that decodes as this client's replies are decoded."""
         return Encoder("utf-8", "strict", self.connection_kwargs["decode_responses"])
 
-    def get_protocol(self) -> int:
+    # redis-py's interface has no annotation here, and an empty body.
+    def get_protocol(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the RESP version."""
         return int(self.connection_kwargs["protocol"])
 

@@ -37,6 +37,7 @@ async def execute(
             # One deadline over sending and reply: redis-py's own limit for each read is off.
             connection.socket_timeout = None
             connection.decode = session.options.decode
+            connection.himport_registry = session.connection_kwargs["himport_registry"]
             async with Deadline(limit):
                 return await exchange(connection, args, options)
         except TimeoutError:

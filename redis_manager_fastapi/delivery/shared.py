@@ -8,7 +8,6 @@ from redis.exceptions import RedisError
 
 from redis_manager_fastapi.delivery.contract import Execution, Happened, Kind, Step, what_happened
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
-from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest
 from redis_manager_fastapi.pool.state import Suspicion
@@ -18,27 +17,16 @@ FAILURES = (RedisError, RedisManagerError, Interrupted)
 """What an attempt may end with; anything else is the user's own."""
 
 
-def _link_with_room(pool: Pool) -> MultiplexedConnection | None:
-    """Return the connection with the least in flight, or None when none takes a command now."""
-    links = pool.links
-    if len(links) == 1:
-        link = links[0]
-    elif links:
-        link = min(links, key=lambda each: each.in_flight)
-    else:
-        return None
-    return None if link.full else link
-
-
 async def deliver(pool: Pool, request: Request) -> Any:
     """Send *request* when the pool serves and there is room; return the outcome."""
     pool.check_usable()
-    link = _link_with_room(pool)
+    link = pool.link_set.with_room()
     while link is None:
         await pool.serving(request.deadline)
-        if pool.links and (link := _link_with_room(pool)) is None:
+        link = pool.link_set.with_room()
+        if link is None and pool.is_serving:
             await _room(pool, request.deadline)
-            link = _link_with_room(pool)
+            link = pool.link_set.with_room()
     link.submit(request)
     return await request.future
 
@@ -46,9 +34,12 @@ async def deliver(pool: Pool, request: Request) -> Any:
 async def _room(pool: Pool, deadline: float) -> None:
     """Wait for room on the connection with the least in flight."""
     pool.check_crowd()
+    link = pool.link_set.least_busy()
+    if link is None:
+        return
     try:
         async with asyncio.timeout_at(deadline):
-            await min(pool.links, key=lambda each: each.in_flight).room()
+            await link.room()
     except TimeoutError:
         message = f"no room for the command on redis {pool.instance!r} before its deadline"
         raise CommandTimeoutError(message, instance=pool.instance) from None

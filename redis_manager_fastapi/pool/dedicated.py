@@ -122,7 +122,8 @@ class DedicatedConnection(AbortableConnection):
         for reference in self._connect_callbacks:
             callback = reference()
             if callback is not None:
-                await callback(self)
+                # Those of a pub/sub are coroutines; redis-py's type has plain functions too.
+                await callback(self)  # pyright: ignore[reportGeneralTypeIssues]
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Pack one command and note what it does to the session."""

@@ -5,6 +5,7 @@ it what they saw, and callers wait for it; every decision is synchronous, and
 the Conditions only carry the news.
 """
 
+import math
 from collections.abc import Iterable
 
 from redis_manager_fastapi.errors import RedisUnavailableError
@@ -13,15 +14,21 @@ from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.leases import Leases
+from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.state import (
+    CONSEQUENCES,
     FINAL,
-    GRAVITY,
+    Meanwhile,
+    OldLinks,
     PoolState,
     PoolStats,
     Suspicion,
     check_transition,
+    fate_of_links,
+    is_graver,
+    keeps_leases,
 )
 from redis_manager_fastapi.pool.waiting import GracePeriod, StateCondition
 from redis_manager_fastapi.settings import RedisSettings
@@ -35,7 +42,8 @@ class Pool:
         affinity: The event loop that it may be used on.
         generation: How many sets of connections there have been.
         moves: How often another server was named the primary.
-        link: The only one of `links`, for the fast path; None if it is not alone.
+        link_set: The multiplexed connections.
+        leases: The dedicated connections.
         clients: Scoped clients in use.
         suspicion_changed: Where the supervisor waits: announced when a suspicion arises or grows.
     """
@@ -46,8 +54,7 @@ class Pool:
         self.affinity = LoopAffinity(instance)
         self.loop = self.affinity.loop
         self.generation = self.moves = 0
-        self.link: MultiplexedConnection | None = None
-        self.links = ()
+        self.link_set = LinkSet(self, max_in_flight=settings.pipelining.max_in_flight)
         self.clients = 0
         self.suspicion: Suspicion | None = None
         self.dialer = dialer
@@ -57,8 +64,6 @@ class Pool:
         self._reason = ""
         self._failure: Exception | None = None
         self._place: object = None
-        self._suspended: tuple[MultiplexedConnection, ...] = ()
-        self._retired: set[MultiplexedConnection] = set()
         self._grace = GracePeriod(self.loop, settings)
         self._waiting = 0
         self._condition = StateCondition(self.loop)
@@ -78,19 +83,24 @@ class Pool:
         return self._reason
 
     @property
+    def link(self) -> MultiplexedConnection | None:
+        """The only one of `links`; None if there is not exactly one."""
+        return self.link_set.only
+
+    @property
     def links(self) -> tuple[MultiplexedConnection, ...]:
         """The multiplexed connections that commands may go out on; empty while not serving."""
-        return self._links
+        return self.link_set.serving
 
-    @links.setter
-    def links(self, links: tuple[MultiplexedConnection, ...]) -> None:
-        self._links = links
-        self.link = links[0] if len(links) == 1 else None
+    @property
+    def open_links(self) -> tuple[MultiplexedConnection, ...]:
+        """Every multiplexed connection, those included that take no more commands."""
+        return self.link_set.open
 
     @property
     def is_serving(self) -> bool:
         """Whether a command would go out now."""
-        return bool(self.links)
+        return bool(self.link_set.serving)
 
     # What callers do.
 
@@ -148,8 +158,7 @@ class Pool:
 
     def waiters(self) -> int:
         """How many callers wait, for the pool to serve or for a dedicated connection."""
-        room = sum(link.waiting for link in self.links)
-        return self._waiting + room + len(self.leases.capacity.waiting)
+        return self._waiting + self.link_set.waiting + len(self.leases.capacity.waiting)
 
     def check_crowd(self) -> None:
         """Raise `TooManyWaitersError` when no further caller may wait."""
@@ -164,11 +173,8 @@ class Pool:
 
     def link_lost(self, link: MultiplexedConnection, reason: str) -> None:
         """A multiplexed connection is gone."""
-        self._retired.discard(link)
-        if link in self.links or link in self._suspended:
+        if self.link_set.discard(link):
             self._grace.reply_at(link.last_heard)
-            self.links = tuple(other for other in self.links if other is not link)
-            self._suspended = tuple(other for other in self._suspended if other is not link)
             self.suspect(self.generation, Suspicion.LINK_LOST, reason)
         elif self._state is PoolState.DRAINING:
             self._condition.notify_all()
@@ -176,25 +182,28 @@ class Pool:
     def link_heard(self, link: MultiplexedConnection) -> None:
         """A link that was suspected of silence has spoken: what is left serves again."""
         link.suspected = False
-        if self._state is PoolState.SUSPECT and link in self._suspended:
-            whole = len(self._suspended) == self.settings.pipelining.connections
+        suspended = self.link_set.suspended
+        if self._state is PoolState.SUSPECT and link in suspended:
             self.clear_suspicion()
-            if not whole:
+            if len(suspended) < self.settings.pipelining.connections:
                 self.suspect(self.generation, Suspicion.LINK_LOST, "another connection broke")
 
     def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
         """Have the supervisor ask; news about an old generation is no news."""
         if generation != self.generation or self._state not in (PoolState.READY, PoolState.SUSPECT):
             return
-        if self.suspicion is not None and GRAVITY[suspicion] <= GRAVITY[self.suspicion]:
+        if not is_graver(suspicion, self.suspicion):
             return
         self.suspicion = suspicion
-        if suspicion is Suspicion.SILENT:
-            self._suspend_links()
-        elif suspicion is Suspicion.MOVED:
-            self._leave_server()
+        last_heard, links = self.link_set.last_heard, CONSEQUENCES[suspicion].links
+        if links is not Meanwhile.SERVE:
+            self._grace.reply_at(last_heard)
+            self.link_set.suspend()
+        if links is Meanwhile.LEAVE:
+            self.link_set.leave()
+            self.leases.abort_all()
         if self._state is PoolState.READY:
-            self._grace.stop_serving(max((link.last_heard for link in self.links), default=0.0))
+            self._grace.stop_serving(last_heard)
             self._move(PoolState.SUSPECT, reason)
         self.suspicion_changed.notify_all()
 
@@ -207,19 +216,6 @@ class Pool:
             self.suspicion_changed.notify_all()
         else:
             self.suspect(self.generation, Suspicion.MOVED, reason)
-
-    def _leave_server(self) -> None:
-        self._suspend_links()
-        for link in self._suspended:
-            link.suspected = False
-            link.retire()
-        self.leases.abort_all()
-
-    def _suspend_links(self) -> None:
-        self._suspended, self.links = (*self.links, *self._suspended), ()
-        for link in self._suspended:
-            self._grace.reply_at(link.last_heard)
-            link.suspected = True
 
     # What the supervisor asks for.
 
@@ -234,45 +230,36 @@ class Pool:
 
     def clear_suspicion(self) -> None:
         """Serve on with the connections that there are."""
-        self.links = self.links or self._suspended
-        self._suspended = ()
+        self.link_set.resume()
         self.suspicion = None
-        for link in self.links:
-            link.suspected = False
         self._move(PoolState.READY, "the server still answers")
 
     def install(self, connections: list[DedicatedConnection]) -> None:
         """Serve with a new generation; the old one drains, or is dropped if it was silent."""
-        old, dropped = (*self.links, *self._suspended), self.suspicion is Suspicion.SILENT
         elsewhere, self._place = self._place != connections[0].place, connections[0].place
-        left = elsewhere or self.suspicion is Suspicion.MOVED
-        refusing = self.suspicion is Suspicion.REFUSING
-        quiet_since = self.loop.time() - self.settings.health.interval
-        bound = self.settings.pipelining.max_in_flight
+        down = self._state is PoolState.DOWN
+        fate = fate_of_links(self.suspicion, elsewhere=elsewhere)
+        keep = keeps_leases(self.suspicion, elsewhere=elsewhere, down=down)
         self.generation += 1
-        self.links = tuple(
-            MultiplexedConnection(self, each, max_in_flight=bound) for each in connections
-        )
-        self._suspended, self.suspicion = (), None
-        for link in old:
-            if dropped or (left and link.last_heard < quiet_since):
-                link.abort("replaced")
-            else:
-                self._retired.add(link)
-                link.retire()
-        self.leases.close_stale(leased=dropped or left or refusing or self._state is PoolState.DOWN)
+        self.link_set.replace(connections, heard_since=self._heard_since(fate))
+        self.suspicion = None
+        self.leases.close_stale(leased=not keep)
         self._move(PoolState.READY, "serving")
+
+    def _heard_since(self, fate: OldLinks) -> float:
+        """Return since when an old link must have been heard to finish what is in flight."""
+        if fate is OldLinks.DRAIN_IF_HEARD:
+            return self.loop.time() - self.settings.health.interval
+        return -math.inf if fate is OldLinks.DRAIN else math.inf
 
     def mark_down(self, error: Exception) -> None:
         """Fail what is in flight and refuse, after grace, what comes."""
-        links, self.links, self._suspended = (*self.links, *self._suspended), (), ()
+        self._grace.reply_at(self.link_set.last_heard)
+        self.link_set.abort(str(error))
         self.suspicion = None
         self._reason, self._failure = str(error), error
         if self._state is not PoolState.DOWN:
             self._move(PoolState.DOWN, str(error))
-        for link in links:
-            self._grace.reply_at(link.last_heard)
-            link.abort(str(error))
         self.leases.abort_all()
 
     # Closing.
@@ -280,7 +267,7 @@ class Pool:
     async def drain(self, timeout: float) -> None:
         """Refuse new work, fail who waits, and give what is in flight *timeout* seconds."""
         serving = self.is_serving
-        draining = self._leave_links()
+        draining = self.link_set.take_all()
         self._move(PoolState.DRAINING, "closing")
         self.leases.capacity.refuse(lambda: errors.closed(self.instance, self._state))
         if serving:
@@ -304,7 +291,7 @@ class Pool:
             return
         if self._state is not PoolState.DRAINING:
             self._move(PoolState.DRAINING, "closing")
-        for link in self._leave_links():
+        for link in self.link_set.take_all():
             link.abort("closed")
         self.leases.close()
         self._move(PoolState.CLOSED, "closed")
@@ -328,7 +315,7 @@ class Pool:
             generation=self.generation,
             reason=self.reason,
             links=len(self.links),
-            in_flight=sum(link.in_flight for link in self.open_links),
+            in_flight=self.link_set.in_flight,
             idle=capacity.idle,
             leased=len(capacity.leased),
             opening=capacity.opening,
@@ -336,16 +323,6 @@ class Pool:
             clients=self.clients,
             connects=self.dialer.connects,
         )
-
-    @property
-    def open_links(self) -> tuple[MultiplexedConnection, ...]:
-        """Every multiplexed connection, those included that take no more commands."""
-        return (*self.links, *self._suspended, *self._retired)
-
-    def _leave_links(self) -> tuple[MultiplexedConnection, ...]:
-        links = self.open_links
-        self.links, self._suspended, self._retired = (), (), set()
-        return links
 
     def _move(self, new: PoolState, reason: str) -> None:
         previous = self._state

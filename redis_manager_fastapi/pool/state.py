@@ -35,23 +35,101 @@ FINAL = frozenset({PoolState.DRAINING, PoolState.CLOSED})
 
 
 class Suspicion(enum.Enum):
-    """Why a pool is suspected, which decides how far healing goes."""
+    """Why a pool is suspected; `CONSEQUENCES` says what is done about it.
+
+    The gravest suspicion is at the bottom, and takes the place of a lighter one:
+
+    | suspicion  | links meanwhile | PING first | backoff | old links      | old leases |
+    | ---------- | --------------- | ---------- | ------- | -------------- | ---------- |
+    | LEASE_LOST | serve           | yes        | yes     | drain          | kept       |
+    | REFUSING   | serve           | no         | yes     | drain          | aborted    |
+    | LINK_LOST  | serve           | no         | yes     | drain          | kept       |
+    | SILENT     | suspended       | no         | yes     | aborted        | aborted    |
+    | MOVED      | retired         | no         | no      | drain if heard | aborted    |
+
+    *Links meanwhile*: the multiplexed connections that are not lost go on
+    serving; or they are suspended until any bytes come, which clears the
+    suspicion; or they are retired, and the leased connections aborted, at once.
+    *PING first*: a PING on the links decides whether a new connection is tried.
+    *Backoff*: the first attempt keeps its distance from the last.
+    *Old links* and *old leases*: what becomes of them when a new generation
+    serves.  To drain is to finish what is in flight, if heard only on a link
+    that was heard within `health.interval`; a lease that is kept ends when its
+    holder gives it back.  A server at another address counts as moved, and
+    after DOWN no lease is kept.
+    """
 
     LEASE_LOST = "a dedicated connection broke"
-    LINK_LOST = "the shared connection broke"
-    SILENT = "a heartbeat is late"
     REFUSING = "the server refuses to serve"
+    LINK_LOST = "a multiplexed connection broke"
+    SILENT = "a heartbeat was not answered"
     MOVED = "another server is the primary"
 
 
-GRAVITY: dict[Suspicion, int] = {
-    Suspicion.LEASE_LOST: 0,
-    Suspicion.REFUSING: 1,
-    Suspicion.LINK_LOST: 2,
-    Suspicion.SILENT: 3,
-    Suspicion.MOVED: 4,
+class Meanwhile(enum.Enum):
+    """What the multiplexed connections do while their server is suspected."""
+
+    SERVE = "serve"
+    SUSPEND = "suspended"
+    LEAVE = "retired"
+
+
+class OldLinks(enum.Enum):
+    """What becomes of a multiplexed connection when a new generation serves."""
+
+    DRAIN = "drain"
+    DRAIN_IF_HEARD = "drain if heard"
+    ABORT = "aborted"
+
+
+@dataclass(frozen=True, slots=True)
+class Consequences:
+    """A row of the table of suspicions.
+
+    Attributes:
+        gravity: A suspicion takes the place of one with a lower number.
+        links: What the links do meanwhile.
+        ask_first: Whether a PING on the links can clear it.
+        backoff: Whether the attempt to connect keeps its distance from the last.
+        old_links: What becomes of them when a new generation serves.
+        keep_leases: Whether holders keep the connections that they have leased.
+    """
+
+    gravity: int
+    links: Meanwhile = Meanwhile.SERVE
+    ask_first: bool = False
+    backoff: bool = True
+    old_links: OldLinks = OldLinks.DRAIN
+    keep_leases: bool = False
+
+
+CONSEQUENCES: dict[Suspicion, Consequences] = {
+    Suspicion.LEASE_LOST: Consequences(0, ask_first=True, keep_leases=True),
+    Suspicion.REFUSING: Consequences(1),
+    Suspicion.LINK_LOST: Consequences(2, keep_leases=True),
+    Suspicion.SILENT: Consequences(3, links=Meanwhile.SUSPEND, old_links=OldLinks.ABORT),
+    Suspicion.MOVED: Consequences(
+        4, links=Meanwhile.LEAVE, backoff=False, old_links=OldLinks.DRAIN_IF_HEARD
+    ),
 }
-"""Which suspicion takes the place of which: the one with the higher number."""
+
+
+def is_graver(new: Suspicion, current: Suspicion | None) -> bool:
+    """Whether *new* takes the place of *current*."""
+    return current is None or CONSEQUENCES[new].gravity > CONSEQUENCES[current].gravity
+
+
+def fate_of_links(suspicion: Suspicion | None, *, elsewhere: bool) -> OldLinks:
+    """Return what becomes of the old links; *elsewhere* is the new server's address."""
+    fate = OldLinks.DRAIN if suspicion is None else CONSEQUENCES[suspicion].old_links
+    return OldLinks.DRAIN_IF_HEARD if elsewhere and fate is OldLinks.DRAIN else fate
+
+
+def keeps_leases(suspicion: Suspicion | None, *, elsewhere: bool, down: bool) -> bool:
+    """Whether leases of the old generation are kept; *down* is where the pool stands until now."""
+    if elsewhere or down:
+        return False
+    return suspicion is None or CONSEQUENCES[suspicion].keep_leases
 
 
 def check_transition(current: PoolState, new: PoolState) -> None:

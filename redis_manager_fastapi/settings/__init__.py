@@ -6,6 +6,7 @@ can differ.
 """
 
 from redis_manager_fastapi.settings.address import Address
+from redis_manager_fastapi.settings.arguments import SettingsArguments
 from redis_manager_fastapi.settings.groups import (
     ClusterSettings,
     HealthSettings,
@@ -29,6 +30,7 @@ __all__ = [
     "PoolSettings",
     "RedisSettings",
     "SentinelSettings",
+    "SettingsArguments",
     "ShutdownSettings",
     "StartupSettings",
     "TLSSettings",

@@ -1,12 +1,13 @@
 """`RedisSettings`: the whole configuration of one manager, checked and resolved."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Unpack
 
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import DotenvType
 
 from redis_manager_fastapi.errors import RedisConfigError
+from redis_manager_fastapi.settings.arguments import SettingsArguments
 from redis_manager_fastapi.settings.environment import read_variables, warn_unknown
 from redis_manager_fastapi.settings.fields import (
     ClientName,
@@ -130,7 +131,7 @@ class RedisSettings(Frozen, BaseSettings):
         *,
         _env_prefix: str | None = None,
         _env_file: DotenvType | None = None,
-        **values: Any,
+        **values: Unpack[SettingsArguments],
     ) -> None:
         model, config = type(self), self.model_config
         prefix = config.get("env_prefix", "") if _env_prefix is None else _env_prefix

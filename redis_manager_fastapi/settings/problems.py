@@ -245,7 +245,8 @@ def _wrong(detail: ErrorDetails, path: str, info: FieldInfo, found: Resolution) 
     if SecretStr in (info.annotation, *get_args(info.annotation)):
         return "is neither a str nor a SecretStr"
     shown = _shown(path, found.layer[path].value)
-    reason = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else ""
+    context = detail.get("ctx", {})
+    reason = str(context["error"]) if detail["type"] == "value_error" else ""
     if shown and reason:
         return f"is {shown}, which {reason}"
     return reason or (f"is {shown}" if shown else "has a value of the wrong form")

@@ -164,8 +164,7 @@ class WithReplica(Single):
         wanted = next(self._replica_is_next) and replica.suspicion is None
         if not wanted and self.is_ready:
             return None
-        link = replica.link or min(replica.links, key=lambda each: each.in_flight)
-        return None if link.full else link
+        return replica.link_set.with_room()
 
 
 class _ReplicaBus(Bus):

@@ -15,7 +15,7 @@ from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, ProbeFailed
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.state import FINAL, PoolState, Suspicion
+from redis_manager_fastapi.pool.state import CONSEQUENCES, FINAL, PoolState, Suspicion
 from redis_manager_fastapi.supervision.probing import HedgedConnect, answers
 from redis_manager_fastapi.tasks import end
 
@@ -63,7 +63,8 @@ class Supervisor:
         if pool.state is PoolState.READY:
             due, changed = self._heartbeat_due(), pool.suspicion_changed
             if not await changed.wait_for(lambda: pool.state is not PoolState.READY, due):
-                await self._heartbeat()
+                # The timer may fire a step of the clock early.
+                await self._heartbeat(max(due, pool.loop.time()))
         elif pool.state is PoolState.SUSPECT:
             await self._examine()
         else:
@@ -71,15 +72,17 @@ class Supervisor:
 
     def _heartbeat_due(self) -> float:
         now = self._pool.loop.time()
-        heard = min((link.last_heard for link in self._pool.links), default=now)
-        return heard + self._health.interval
+        return min(map(self._due, self._pool.links), default=now + self._health.interval)
 
-    async def _heartbeat(self) -> None:
+    def _due(self, link: MultiplexedConnection) -> float:
+        return link.last_heard + self._health.interval
+
+    async def _heartbeat(self, now: float) -> None:
         """Ask each connection that has been silent for an interval, and close idle ones in time."""
         pool = self._pool
         pool.leases.close_stale(leased=False)
-        due, generation = pool.loop.time() - self._health.interval, pool.generation
-        quiet = [link for link in pool.links if link.last_heard <= due]
+        generation = pool.generation
+        quiet = [link for link in pool.links if self._due(link) <= now]
         answered = await self._answers(quiet)
         if any(not well and not link.lost for link, well in zip(quiet, answered, strict=True)):
             reason = f"no reply for {self._health.interval + self._health.timeout:g} s"
@@ -87,10 +90,10 @@ class Supervisor:
 
     async def _examine(self) -> None:
         """Find out whether the suspicion holds: in band where that can tell, else by a probe."""
-        pool = self._pool
-        if pool.suspicion is Suspicion.LEASE_LOST and pool.links:
+        pool, suspicion = self._pool, self._pool.suspicion
+        if suspicion is not None and CONSEQUENCES[suspicion].ask_first and pool.links:
             answered = await self._answers(pool.links)
-            if pool.state is not PoolState.SUSPECT or pool.suspicion is not Suspicion.LEASE_LOST:
+            if pool.state is not PoolState.SUSPECT or pool.suspicion is not suspicion:
                 return
             if all(answered):
                 pool.clear_suspicion()
@@ -128,10 +131,13 @@ class Supervisor:
             self._backoff.reset()
         elif self._pool.state is not PoolState.STARTING or self._backoff.attempts:
             # Counted from the start of the last attempt: one that hung has kept its distance.
-            # A new primary is worth trying at once.
             ends = self._attempts.begun_at + self._backoff.pause()
-            moved = Suspicion.MOVED
-            await self._pool.suspicion_changed.wait_for(lambda: self._pool.suspicion is moved, ends)
+            await self._pool.suspicion_changed.wait_for(self._urgent, ends)
+
+    def _urgent(self) -> bool:
+        """Whether there is something to try at once, such as a new primary."""
+        suspicion = self._pool.suspicion
+        return suspicion is not None and not CONSEQUENCES[suspicion].backoff
 
     def _failed(self, error: RedisUnavailableError) -> None:
         if self._pool.state in (PoolState.READY, *FINAL):

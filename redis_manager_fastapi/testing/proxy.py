@@ -174,22 +174,28 @@ class FaultProxy(Lifetime):
         return int(await self._ask("reset"))
 
     async def reset_at(
-        self, n: int, *, direction: Direction = "to_client", once: bool = False
+        self,
+        n: int,
+        *,
+        direction: Direction = "to_client",
+        once: bool = False,
+        new: bool = True,
     ) -> None:
         """Reset each connection as soon as *n* more bytes have passed in one direction.
 
         On a new connection the count starts with its first byte.  With 0, the
         next byte that comes is the reset's occasion, and does not pass.  With
-        *once*, only the first connection to come so far is reset.
+        *once*, only the first connection to come so far is reset; without *new*,
+        none that is made from now on.
         """
-        await self._cut(direction, n, "reset", once=once)
+        await self._cut(direction, n, "reset", once=once, new=new)
 
     async def truncate_at(self, n: int, *, once: bool = False) -> None:
         """Let *n* more bytes of reply through to each client, then end the stream in order.
 
         As if the server had died in the middle of a reply; counts as `reset_at` does.
         """
-        await self._cut("to_client", n, "eof", once=once)
+        await self._cut("to_client", n, "eof", once=once, new=True)
 
     async def black_hole(
         self,
@@ -230,8 +236,8 @@ class FaultProxy(Lifetime):
         """Send every client bytes that the server never sent; return how many clients got them."""
         return int(await self._ask("inject", data=data.hex()))
 
-    async def _cut(self, direction: Direction, after: int, ending: str, *, once: bool) -> None:
-        await self._ask("cut", direction=direction, after=after, ending=ending, once=once)
+    async def _cut(self, direction: Direction, after: int, ending: str, **which: bool) -> None:
+        await self._ask("cut", direction=direction, after=after, ending=ending, **which)
 
     async def _change(self, direction: Direction, **fields: Any) -> None:
         await self._ask("change", direction=direction, **fields)

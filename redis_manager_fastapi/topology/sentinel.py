@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from typing import Any, cast
 
 from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
@@ -101,7 +102,7 @@ class Sentinel:
             raise RedisUnavailableError("the Sentinels now name another primary")
         await connection.send_command("ROLE")
         try:
-            role = await connection.read_response()
+            role = cast("list[Any]", await connection.read_response())
         except NoPermissionError:
             role = ["master"]  # the Sentinels' word has to do
         if role[0] not in ("master", b"master"):

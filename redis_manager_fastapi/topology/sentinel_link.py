@@ -104,8 +104,7 @@ class SentinelLink:
         """
         await self._send(("SENTINEL", "REPLICAS", self._service))
         listed = [
-            dict(zip(fields[::2], fields[1::2], strict=True))
-            for fields in await self._connection.read_response()
+            dict(zip(fields[::2], fields[1::2], strict=True)) for fields in await self._reply()
         ]
         return [replica for each in listed if (replica := _replica(each)) is not None]
 
@@ -138,6 +137,9 @@ class SentinelLink:
         """Return the next message, or None when none came in time."""
         return await self._connection.read_response(timeout=timeout, disconnect_on_error=False)
 
+    async def _reply(self) -> Any:
+        return await self._connection.read_response()
+
     def _question(self) -> tuple[tuple[str, ...], ...]:
         # The first names a promoted replica before the fail-over is over; the
         # second has the epoch.
@@ -147,8 +149,7 @@ class SentinelLink:
         )
 
     async def _answer(self) -> Answer:
-        address = await self._connection.read_response()
-        fields = await self._connection.read_response()
+        address, fields = await self._reply(), await self._reply()
         if not address:
             raise ResponseError(f"the Sentinel does not know the service {self._service!r}")
         known = dict(zip(fields[::2], fields[1::2], strict=True))

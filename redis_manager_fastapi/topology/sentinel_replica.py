@@ -8,7 +8,7 @@ it is a replica and has its primary, which a Sentinel may know 10 s late.
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
@@ -64,7 +64,7 @@ class SentinelReplica:
         """Check that the server is a replica, and connected to its primary."""
         await connection.send_command("ROLE")
         try:
-            role = await connection.read_response()
+            role = cast("list[Any]", await connection.read_response())
         except NoPermissionError:
             # The Sentinel's word has to do.
             reason = "" if self._vouched_for else _DISCONNECTED

@@ -135,7 +135,7 @@ async def test_what_cannot_leave_now_is_met_when_it_is_awaited(manager: RedisMan
     async with manager.client() as ended:
         pass
     gathered = asyncio.gather(
-        manager.redis.set("key", None),  # type: ignore[arg-type]
+        manager.redis.set("key", None),  # type: ignore[call-overload]
         ended.get("key"),
         RedisManager().redis.get("key"),
         manager.redis.execute_command(),
@@ -265,7 +265,7 @@ async def test_a_command_that_is_never_awaited_is_not_sent_and_says_so(
     manager: RedisManager,
 ) -> None:
     with pytest.warns(RuntimeWarning, match="SET was never awaited, so it was not sent"):
-        manager.redis.set("key", "value")
+        manager.redis.set("key", "value")  # type: ignore[unused-coroutine]
 
     assert await manager.redis.get("key") is None
 
@@ -306,7 +306,7 @@ def test_a_loop_that_does_not_run_yet_takes_it(redis_url: str) -> None:
         manager = RedisManager(url=redis_url)
         runner.run(manager.open())
         try:
-            assert runner.run(manager.redis.set("key", "value")) is True  # type: ignore[arg-type]
+            assert runner.run(manager.redis.set("key", "value")) is True
             assert runner.get_loop().run_until_complete(manager.redis.get("key")) == "value"
         finally:
             runner.run(manager.aclose())

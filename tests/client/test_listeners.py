@@ -14,6 +14,7 @@ from redis_manager_fastapi import (
     RedisUnavailableError,
 )
 from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.settings.arguments import HealthArguments
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.servers import is_busy, needs
 from tests.kit.waiting import eventually, until
@@ -54,7 +55,7 @@ async def test_listening_while_a_script_runs_is_refused_as_a_command_is(
     redis_server: RedisServer, redis_url: str, listen: Listen
 ) -> None:
     await redis_server.config_set("lua-time-limit", 20)
-    still = {"interval": 30}
+    still: HealthArguments = {"interval": 30}
     async with RedisManager(url=redis_url, health=still) as manager, redis_server.client() as admin:
         await manager.redis.info()
         looping = asyncio.ensure_future(admin.execute_command("EVAL", "while true do end", 0))

@@ -3,10 +3,14 @@
 import pytest
 from redis.cluster import PRIMARY, REPLICA
 
+from redis_manager_fastapi import RedisSettings
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SLOTS, SlotMap, UncoveredSlotError
 from redis_manager_fastapi.cluster.view import SlotRange, View
+from redis_manager_fastapi.observe.events import Bus
 from redis_manager_fastapi.settings import Address
+from redis_manager_fastapi.supervision.deployment import Single
+from redis_manager_fastapi.topology.standalone import Standalone
 
 FIRST, SECOND, NEW = (Address("10.0.0.1", port) for port in (7001, 7002, 7003))
 REPLICA_OF_FIRST = Address("10.0.0.1", 7004)
@@ -15,6 +19,12 @@ WHOLE = (
     SlotRange(0, HALF - 1, (FIRST, REPLICA_OF_FIRST)),
     SlotRange(HALF, SLOTS - 1, (SECOND,)),
 )
+
+
+def unopened(node: Node) -> Single:
+    """A deployment that nobody opens: the map does no I/O."""
+    settings = RedisSettings(host=node.address.host)
+    return Single(lambda: Standalone(settings), settings, Bus(()), instance="default")
 
 
 class Map:
@@ -27,7 +37,7 @@ class Map:
 
     @staticmethod
     def make(address: Address, role: str) -> Node:
-        return Node(address, role, None)
+        return Node(address, role, unopened)
 
     def apply(self, *ranges: SlotRange) -> None:
         self.map.apply(View(True, 1, ranges))

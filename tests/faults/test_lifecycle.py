@@ -45,7 +45,7 @@ async def test_start_without_redis(policy: str, hung: bool) -> None:
     """Rows 1, 2: the start fails with the cause, within T_connect or after its own limit."""
     async with RedisServer() as server:
         server.pause() if hung else await server.kill()
-        startup = {"policy": policy, "timeout": 0.7}
+        startup: Any = {"policy": policy, "timeout": 0.7}
         tasks, descriptors = asyncio.all_tasks(), open_descriptors()
         manager = RedisManager(url=server.url, **QUICK, startup=startup)
         began = time.monotonic()

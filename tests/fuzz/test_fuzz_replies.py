@@ -58,7 +58,7 @@ class Ledger:
 class Caller:
     """One task with a client of its own kind, asking what only it can be answered."""
 
-    def __init__(self, client: Redis, ledger: Ledger, choice: random.Random) -> None:
+    def __init__(self, client: Redis[Any], ledger: Ledger, choice: random.Random) -> None:
         self._decode = client.session.options.decode
         self._client = client
         self._ledger = ledger

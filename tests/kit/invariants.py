@@ -75,7 +75,7 @@ class Watch:
         self._seen = stats.connects
         if self._port is not None:
             pool = pool_of(self._manager)
-            known = len(pool.links) + len(pool._suspended) + stats.idle + stats.leased
+            known = len(pool.link_set.current) + stats.idle + stats.leased
             excess = _connections_to(self._port) - known
             self.connecting = max(self.connecting, min(excess, self._excess))
             self._excess = excess

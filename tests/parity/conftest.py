@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import redis.asyncio
@@ -21,7 +21,7 @@ from tests.kit.servers import has, needs
 class Variant:
     """What both clients of a pair are set to."""
 
-    protocol: int = 2
+    protocol: Literal[2, 3] = 2
     decode: bool = True
     pipelining: bool = True
 
@@ -30,9 +30,10 @@ class Variant:
         return "-".join([*words, "shared" if self.pipelining else "dedicated"])
 
 
+PROTOCOLS: tuple[Literal[2], Literal[3]] = (2, 3)
 VARIANTS = [
     Variant(protocol, decode, pipelining)
-    for protocol in (2, 3)
+    for protocol in PROTOCOLS
     for decode in (True, False)
     for pipelining in (True, False)
 ]

@@ -124,7 +124,7 @@ async def test_a_bad_argument_takes_no_place_in_the_queue(redis_url: str) -> Non
     async with opened(redis_url) as manager:
         outcomes = await asyncio.gather(
             manager.redis.echo("one"),
-            manager.redis.set("key", None),  # type: ignore[arg-type]
+            manager.redis.set("key", None),  # type: ignore[call-overload]
             manager.redis.echo("two"),
             return_exceptions=True,
         )

@@ -307,7 +307,7 @@ def test_nodes_are_addresses_with_the_port_of_their_kind(environment: SetEnviron
 
 
 def test_nodes_may_be_texts_pairs_or_addresses() -> None:
-    nodes = ["a", ("b", 1), Address("c", 2), "[::1]:3"]
+    nodes: list[str | tuple[str, int]] = ["a", ("b", 1), Address("c", 2), "[::1]:3"]
 
     settings = RedisSettings(cluster={"nodes": nodes, "reads": "any"})
 

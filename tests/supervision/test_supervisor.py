@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -138,6 +139,36 @@ async def test_heartbeats_are_sent_only_into_silence(redis_server: RedisServer) 
     assert 1 <= quiet <= 6
 
 
+class CoarseLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock moves in steps, and which counts how often each is read."""
+
+    step = 0.1
+
+    def __init__(self) -> None:
+        self.reads: Counter[float] = Counter()
+        self.made = time.monotonic()
+        super().__init__()
+
+    def time(self) -> float:
+        now = 1000 + (time.monotonic() - self.made) // self.step * self.step
+        self.reads[now] += 1
+        return now
+
+
+def test_a_clock_that_moves_in_steps_does_not_make_the_loop_spin(redis_url: str) -> None:
+    """A heartbeat that is due when the timer fires is due when it is sent, whatever is rounded."""
+
+    async def idle() -> None:
+        async with opened(redis_url, health={"interval": 0.2}):
+            await asyncio.sleep(2)
+
+    loop = CoarseLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(idle())
+
+    assert max(loop.reads.values()) < 200
+
+
 async def test_silence_is_known_within_interval_and_timeout(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as manager:
         await manager.redis.ping()
@@ -257,8 +288,8 @@ async def test_startup_waits_for_a_server_that_comes_late(redis_server: RedisSer
 
 async def test_degraded_startup_serves_at_once_and_heals(redis_server: RedisServer) -> None:
     await redis_server.kill()
-    startup, outage = {"policy": "degraded"}, {"grace": 0}
-    async with RedisManager(url=redis_server.url, startup=startup, outage=outage) as manager:
+    degraded = RedisManager(redis_server.url, startup={"policy": "degraded"}, outage={"grace": 0})
+    async with degraded as manager:
         assert not manager.is_ready
         with pytest.raises(RedisUnavailableError):
             await manager.redis.get("key")

@@ -158,7 +158,8 @@ def test_a_redirect_is_followed_where_the_server_made_it(line: str, on: bool) ->
         (
             broken(ConnectionResetError(errno.ECONNRESET, "reset")),
             RedisUnavailableError,
-            "the server closed the connection before it answered: it ends, or is at maxclients",
+            "the server closed the connection before it answered: it is shutting down, or at"
+            " maxclients",
         ),
         (broken(OSError("odd")), RedisUnavailableError, "the connection failed"),
         (redis_errors.ConnectionError("?"), RedisUnavailableError, "the connection was lost"),

@@ -19,6 +19,7 @@ from redis_manager_fastapi import (
     get_manager,
     health_router,
 )
+from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.serving import Serve, StartError
 
@@ -145,7 +146,7 @@ def test_a_manager_used_after_its_app_has_ended_is_closed(redis_server: RedisSer
         pass
 
     with pytest.raises(PoolClosedError, match="is closed"):
-        asyncio.run(manager.redis.get("key"))  # type: ignore[arg-type]
+        asyncio.run(manager.redis.get("key"))
 
 
 @pytest.mark.parametrize("timeout", [0, -1, "5"])
@@ -154,6 +155,16 @@ def test_a_timeout_is_a_number_above_zero(timeout: Any) -> None:
         RedisManager().redis.with_options(timeout=timeout)
 
 
-def test_a_url_is_a_keyword() -> None:
-    with pytest.raises(TypeError, match="give a URL as url="):
-        RedisManager("redis://localhost")  # type: ignore[arg-type]
+def test_a_url_is_the_first_argument_or_a_keyword() -> None:
+    first = RedisManager("redis://example", pool={"max_waiting": 3})
+
+    assert first.settings == RedisManager(url="redis://example", pool={"max_waiting": 3}).settings
+
+
+def test_settings_are_given_once() -> None:
+    with pytest.raises(TypeError, match="URL is given twice"):
+        RedisManager("redis://example", url="redis://example")
+    with pytest.raises(TypeError, match="either settings or single fields"):
+        RedisManager(RedisSettings(), host="example")
+    with pytest.raises(TypeError, match="neither a RedisSettings nor a URL"):
+        RedisManager(6379)  # type: ignore[arg-type]

@@ -113,4 +113,4 @@ async def test_degraded_serves_without_redis_and_heals(serve: Serve, absent: Red
 async def test_settings_are_checked_before_anything_connects() -> None:
     """A wrong setting stops the import of the app, with the field, the variable and the fix."""
     with pytest.raises(ValueError, match=r"startup\.policy \(REDIS_STARTUP__POLICY\)"):
-        RedisManager(startup={"policy": "hope"})
+        RedisManager(startup={"policy": "hope"})  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from redis._parsers import AsyncCommandsParser
-from redis.asyncio.connection import Encoder
+from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.crc import key_slot
 
 _ENCODER = Encoder("utf-8", "strict", decode_responses=False)

@@ -14,6 +14,7 @@ from redis_manager_fastapi.client.cluster.router import (
     uncovered_is_unavailable,
 )
 from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
+from redis_manager_fastapi.client.typed import ClusterPipelineCommands
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.commands.keys import ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED
@@ -22,7 +23,7 @@ from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableErro
 from redis_manager_fastapi.topology.failures import from_reply
 
 
-class ClusterPipeline(redis.asyncio.cluster.ClusterPipeline):
+class ClusterPipeline(ClusterPipelineCommands, redis.asyncio.cluster.ClusterPipeline):  # type: ignore[misc]  # exact
     """A `redis.asyncio.cluster.ClusterPipeline` that keeps the outage contract.
 
     Each node's part leaves as one write.  A part that was lost fails alone:

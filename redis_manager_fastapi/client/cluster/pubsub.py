@@ -4,6 +4,7 @@ import asyncio
 from types import MethodType
 from typing import Any
 
+import redis.asyncio.client
 import redis.asyncio.cluster
 from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import MovedError
@@ -22,7 +23,8 @@ _SHARDED = ("SSUBSCRIBE", "SUNSUBSCRIBE", "SPUBLISH")
 _ENDED = (PoolClosedError, ClientEndedError)
 
 
-class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):
+# redis-py's own `sunsubscribe` of a Cluster takes no `target_node`, which its base has.
+class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ignore[reportIncompatibleMethodOverride]
     """A `redis.asyncio.cluster.ClusterPubSub` whose connections are leased from the nodes' pools.
 
     Sharded subscriptions follow their slots.  An ordinary one stays with its

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import replace
 from math import inf
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import redis.asyncio
 from redis._parsers.commands import CommandPolicies, RequestPolicy
 from redis.asyncio.client import ResponseCallbackT
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import Encoder
+from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.client import EMPTY_RESPONSE
@@ -37,6 +37,7 @@ from redis_manager_fastapi.client.cluster.router import (
     uncovered_is_unavailable,
 )
 from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.client.typed import ClusterCommands, TextT
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap, UncoveredSlotError
@@ -57,7 +58,7 @@ _OURS = ("_lock", "nodes_manager", "response_callbacks")
 _SLOTS = tuple(name for name in redis.asyncio.RedisCluster.__slots__ if name not in _OURS)
 
 
-class RedisCluster(redis.asyncio.RedisCluster):
+class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.RedisCluster` over the manager's Cluster.
 
     Ordinary commands of all callers share one connection per node.  Redirects,
@@ -115,13 +116,45 @@ class RedisCluster(redis.asyncio.RedisCluster):
         """Replace them, on this client alone."""
         self.session = self.session.with_callbacks(callbacks, self.session.own_callbacks)
 
+    @overload
+    def with_options(
+        self,
+        *,
+        decode_responses: Literal[True],
+        timeout: float | None = None,
+        dedicated: bool | None = None,
+    ) -> "RedisCluster[str]": ...
+    @overload
+    def with_options(
+        self,
+        *,
+        decode_responses: Literal[False],
+        timeout: float | None = None,
+        dedicated: bool | None = None,
+    ) -> "RedisCluster[bytes]": ...
+    @overload
+    def with_options(
+        self,
+        *,
+        decode_responses: None = None,
+        timeout: float | None = None,
+        dedicated: bool | None = None,
+    ) -> Self: ...
+    @overload
+    def with_options(
+        self,
+        *,
+        decode_responses: bool,
+        timeout: float | None = None,
+        dedicated: bool | None = None,
+    ) -> "RedisCluster[str] | RedisCluster[bytes]": ...
     def with_options(
         self,
         *,
         decode_responses: bool | None = None,
         timeout: float | None = None,
         dedicated: bool | None = None,
-    ) -> Self:
+    ) -> Any:
         """Return a client on the same Cluster that differs in the given options.
 
         Args:
@@ -149,7 +182,7 @@ class RedisCluster(redis.asyncio.RedisCluster):
         )
         return client
 
-    def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis:
+    def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis[TextT]:
         """Return a client of one node alone, which follows no redirect.
 
         Args:
@@ -173,7 +206,7 @@ class RedisCluster(redis.asyncio.RedisCluster):
         if target.client is None:
             kwargs, callbacks = session.connection_kwargs, self.response_callbacks
             target.client = Redis(Session(target.deployment, options, kwargs, callbacks))
-        client: Redis = target.client.scoped(session.scope)
+        client: Redis[Any] = target.client.scoped(session.scope)
         client.response_callbacks = self.response_callbacks
         return client.with_call_options(options)
 

@@ -55,7 +55,7 @@ class ClusterClient(Protocol):
         """Wait until the map of slots is known."""
         ...
 
-    def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis:
+    def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis[Any]:
         """Return a client of one node alone."""
         ...
 

@@ -89,10 +89,17 @@ class Proxy:
             flow.follow(replace(flow.rule, **fields))
 
     def cut(
-        self, direction: Direction, after: int, ending: Literal["reset", "eof"], once: bool
+        self,
+        direction: Direction,
+        after: int,
+        ending: Literal["reset", "eof"],
+        once: bool,
+        new: bool,
     ) -> None:
         """Cut each connection, or the first one, that passes this many more bytes."""
         self._arm(direction, Cut(after, ending, once))
+        if not new:
+            self.cuts[direction] = None
 
     def disarm(self, cut: Cut) -> None:
         """Forget a cut everywhere."""
