@@ -57,17 +57,7 @@ def run(
     (directory / "pytest.ini").write_text("[pytest]\nmarkers = measures\n")
     suite = SUITE.format(measuring=measuring, others=others, bad=bad)
     (directory / "test_suite.py").write_text(suite)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-n",
-        "3",
-        "--dist",
-        "worksteal",
-        "-p",
-        "no:randomly",
-    ]
+    command = [sys.executable, "-m", "pytest", "-p", "xdist", "-n", "3", "--dist", "worksteal"]
     ended = subprocess.run(
         [*command, f"--rootdir={directory}", str(directory), *arguments],
         cwd=ROOT,
