@@ -32,7 +32,7 @@ import redis.typing
 
 STUB = Path(__file__).parent.parent / "redis_manager_fastapi" / "client" / "typed.pyi"
 
-# Replies that redis-py's annotations leave wider than RESP2's are, or that they have wrong.
+# Replies whose annotation in redis-py is wrong, or wider than the reply with RESP2.
 _POPPED = "tuple[TextT, TextT] | None"
 _POPPED_SCORE = "tuple[TextT, TextT, float] | None"
 _SCORED = "list[TextT] | list[tuple[TextT, Any]]"
@@ -75,7 +75,7 @@ REPLIES = {
     "zunion": _SCORED,
 }
 
-# Replies that one argument decides: its annotations, the default's first, and the reply to each.
+# Replies that depend on one argument: its annotations, the default's first, with their replies.
 _OFF, _ON = "Literal[False]", "Literal[True]"
 _WITH_SCORES = ("withscores", {_OFF: "list[TextT]", _ON: "list[tuple[TextT, float]]"})
 _POP = ("count", {"None": "TextT | None", "int": "list[TextT] | None"})
@@ -115,10 +115,10 @@ BY_ARGUMENT = {
     "zunion": _WITH_SCORES,
 }
 
-# An argument that changes what scores are: where it is given, the reply is the widest one.
+# An argument that changes the type of scores; a call with it has the widest reply.
 _UNLESS_GIVEN = "score_cast_func"
 
-# Arguments that redis-py's annotations leave narrower than its code.
+# Arguments whose annotation in redis-py is narrower than what its code takes.
 _KEYS = {"keys": "KeysT", "args": "KeyT"}
 ARGUMENTS = {
     "sdiff": _KEYS,
@@ -132,7 +132,7 @@ ARGUMENTS = {
     "xclaim": {"message_ids": "list[Any] | tuple[StreamIdT, ...]"},
 }
 
-# What redis-py's iterators yield; it does not say.
+# What the iterators yield, which redis-py does not say.
 ITERATORS = {
     "scan_iter": "TextT",
     "sscan_iter": "TextT",
@@ -193,8 +193,10 @@ LEFT = {
 
 HEADER = '''"""Commands and their replies; written by `scripts/types`, not by hand.
 
-Each class here stands first among the bases of the class that has its commands,
-and adds nothing to it at run time; see `typed.py`.
+A client or pipeline lists one of these classes first among its bases.  At run
+time that base disappears; see `typed.py`.
+
+Replies are those with RESP2, the default; with RESP3 a few have another shape.
 """
 
 '''
@@ -202,19 +204,34 @@ and adds nothing to it at run time; see `typed.py`.
 CLIENTS = (redis.asyncio.Redis, redis.asyncio.RedisCluster)
 PIPELINES = (redis.asyncio.client.Pipeline, redis.asyncio.cluster.ClusterPipeline)
 
-# What pipelines have besides commands.  Under WATCH a command's awaited value is its reply.
+# What else a client has.  Any, because *func* may take redis-py's pipeline or ours.
+CLIENT = {
+    "transaction": """\
+async def transaction(
+    self,
+    func: Callable[[Any], Any],
+    *watches: KeyT,
+    shard_hint: str | None = None,
+    value_from_callable: bool = False,
+    watch_delay: float | None = None,
+) -> Any:
+    \"\"\"Execute what *func* queues on a pipeline, with the keys watched.\"\"\"
+""",
+}
+
+# What else a pipeline has.  Awaiting a command returns its reply under WATCH, else the pipeline.
 PIPELINE = {
     "__aenter__": "async def __aenter__(self) -> Self: ...",
     "__await__": "def __await__(self) -> Generator[Any, Any, Any]: ...",
 }
 
-# What a generic type means without its parameters.
+# What generic types without parameters mean.
 BARE = {"list": "list[Any]", "Callable": "Callable[..., Any]"}
 
-# Containers that take no other type of key or member than the one that is declared.
+# Containers whose keys or members must have exactly the declared type.
 INVARIANT = {"list", "dict", "mapping"}
 
-# Commands with the name of a builtin, which an annotation in the same class would mean.
+# Builtins that an annotation cannot name, because a command has the same name.
 SHADOWED = {"set", "type", "object"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -288,7 +305,7 @@ def module_of(name: str) -> ast.Module:
 
 
 class Types(ast.NodeTransformer):
-    """Writes `TextT` for `bytes | str`, inside of redis-py's aliases too, and `X | Y` for `Union`.
+    """Writes `TextT` for `bytes | str`, also inside redis-py's aliases, and `X | Y` for `Union`.
 
     Args:
         reply: Whether these are a reply's types; an argument's stay what they are.
@@ -348,7 +365,7 @@ class Types(ast.NodeTransformer):
 
 
 def opened(head: str, node: ast.Subscript) -> ast.expr:
-    """Return a container's type with its keys, or members, as `str` and as `bytes` besides."""
+    """Return a union of a container of `str`, one of `bytes` and the declared one."""
     first, *rest = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     if ast.unparse(first) not in {"KeyT", "FieldT", "StreamIdT"}:
         wanted = f"{head}[{ast.unparse(node.slice).strip('()')}]"
@@ -424,12 +441,12 @@ def signature(command: Command, returns: str) -> ast.FunctionDef:
 
 
 def expression(source: str) -> ast.expr:
-    """Return an annotation as it has to stand inside a class of commands."""
+    """Return an annotation for use inside a class of commands."""
     return unshadow(ast.parse(source, mode="eval").body)
 
 
 def unshadow(node: Node) -> Node:
-    """Write the builtins that have a command's name as what they are."""
+    """Qualify the builtins that share their name with a command."""
     for each in ast.walk(node):
         if isinstance(each, ast.Name) and each.id in SHADOWED:
             each.id = f"builtins.{each.id}"
@@ -437,7 +454,7 @@ def unshadow(node: Node) -> Node:
 
 
 def plain(default: ast.expr) -> ast.expr:
-    """Return a default that can be written without the code it comes from."""
+    """Return a default that needs no name of redis-py's."""
     return default if isinstance(default, ast.Constant) else ast.Constant(...)
 
 
@@ -458,42 +475,33 @@ def declared(command: Command) -> list[Function]:
 
 
 def narrow(arguments: ast.arguments, name: str, annotation: str, *, required: bool) -> None:
-    """Annotate one argument otherwise; a required one takes no default, and is named if need be."""
-    if required:
-        drop(arguments, _UNLESS_GIVEN)
+    """Give one argument another annotation.
+
+    A required one loses its default, and has to be named if an optional one
+    stands before it.
+    """
     position = next(i for i, each in enumerate(arguments.args) if each.arg == name)
     arguments.args[position].annotation = expression(annotation)
     if not required:
         return
-    first_default = len(arguments.args) - len(arguments.defaults)
-    if position == first_default:
-        # Positional still; what comes after it has to be named.
-        split = position + 1
-        defaults = arguments.defaults[1:]
-        arguments.defaults = []
-    else:
-        split = position
-        defaults = [None, *arguments.defaults[position - first_default + 1 :]]
-        arguments.defaults = arguments.defaults[: position - first_default]
-    arguments.kwonlyargs = [*arguments.args[split:], *arguments.kwonlyargs]
-    arguments.kw_defaults = [*defaults, *arguments.kw_defaults]
-    arguments.args = arguments.args[:split]
+    keep_positional(arguments, position)
+    arguments.kw_defaults[0] = None
+    if not arguments.defaults:
+        arguments.args.append(arguments.kwonlyargs.pop(0))
+        arguments.kw_defaults.pop(0)
+    names = [each.arg for each in arguments.kwonlyargs]
+    if _UNLESS_GIVEN in names:
+        index = names.index(_UNLESS_GIVEN)
+        del arguments.kwonlyargs[index], arguments.kw_defaults[index]
 
 
-def drop(arguments: ast.arguments, name: str) -> None:
-    """Leave out an argument that has a default, if there is one of that name."""
-    first_default = len(arguments.args) - len(arguments.defaults)
-    for position, each in enumerate(arguments.args):
-        if each.arg == name:
-            del arguments.args[position]
-            del arguments.defaults[position - first_default]
-            after = arguments.args[position:]
-            arguments.kwonlyargs = [*after, *arguments.kwonlyargs]
-            defaults = arguments.defaults[position - first_default :]
-            arguments.kw_defaults = [*defaults, *arguments.kw_defaults]
-            del arguments.args[position:]
-            del arguments.defaults[position - first_default :]
-            return
+def keep_positional(arguments: ast.arguments, number: int) -> None:
+    """Leave the first *number* arguments positional; the others, all optional, have to be named."""
+    defaults = len(arguments.args) - number
+    arguments.kwonlyargs = [*arguments.args[number:], *arguments.kwonlyargs]
+    arguments.kw_defaults = [*arguments.defaults[-defaults:], *arguments.kw_defaults]
+    arguments.args = arguments.args[:number]
+    arguments.defaults = arguments.defaults[:-defaults]
 
 
 # Writing.
@@ -518,7 +526,7 @@ def write(name: str, base: str, methods: dict[str, str], doc: str) -> str:
 
 
 def divided(first: dict[str, str], second: dict[str, str]) -> list[dict[str, str]]:
-    """Return what both have alike, and what each has besides."""
+    """Return what both have in common, what only the first has and what only the second has."""
     common = {name: source for name, source in first.items() if second.get(name) == source}
     own = [
         {name: source for name, source in each.items() if name not in common}
@@ -547,12 +555,23 @@ def classes() -> str:
     queued, queued_single, queued_cluster = divided(*map(pipeline_methods, PIPELINES))
     return "".join(
         [
-            write("Commands", "(Generic[TextT])", every, "The commands of every client."),
-            write("RedisCommands", "(Commands[TextT])", single, "Those of one server's client."),
-            write("ClusterCommands", "(Commands[TextT])", cluster, "Those of a Cluster's client."),
+            write("Commands", "(Generic[TextT])", CLIENT | every, "The commands of every client."),
+            write(
+                "RedisCommands", "(Commands[TextT])", single, "What only one server's client has."
+            ),
+            write(
+                "ClusterCommands", "(Commands[TextT])", cluster, "What only a Cluster's client has."
+            ),
             write("QueuedCommands", "", PIPELINE | queued, "The commands of every pipeline."),
-            write("PipelineCommands", "(QueuedCommands)", queued_single, "Those of one server's."),
-            write("ClusterPipelineCommands", "(QueuedCommands)", queued_cluster, "A Cluster's."),
+            write(
+                "PipelineCommands", "(QueuedCommands)", queued_single, "What only one server's has."
+            ),
+            write(
+                "ClusterPipelineCommands",
+                "(QueuedCommands)",
+                queued_cluster,
+                "What only a Cluster's has.",
+            ),
         ]
     )
 

@@ -26,6 +26,22 @@ async def under_watch_a_command_answers(r: Redis) -> None:
         await p.execute()
 
 
+async def move(p: Pipeline) -> None:
+    await p.watch("from")
+    p.multi()
+    p.rename("from", "to")
+
+
+async def move_in_cluster(p: ClusterPipeline) -> None:
+    p.set("{k}to", "v")
+
+
+async def transactions_take_a_function(r: Redis, cluster: RedisCluster) -> None:
+    await r.transaction(move, "from")
+    await r.transaction(lambda p: p.set("k", "v").get("k"), "k", value_from_callable=True)
+    await cluster.transaction(move_in_cluster, "{k}from")
+
+
 async def cluster_pipelines_chain(r: RedisCluster) -> None:
     async with r.pipeline() as p:
         assert_type(p, ClusterPipeline)

@@ -32,7 +32,8 @@ class Monitor(redis.asyncio.client.Monitor):
         except BaseException:
             await self._give_back()
             raise
-        self.connection.socket_timeout = None  # a quiet server is not a late one
+        # A quiet server is not a late one.
+        self.connection_pool.lease_of(self.connection).lift_limit()
         return self
 
     async def _give_back(self) -> None:

@@ -27,6 +27,9 @@ _NO_OPTIONS: dict[str, Any] = {}
 class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.Redis` over the manager's pool.
 
+    In annotations `Redis` is a client whose replies are `str`, and `Redis[bytes]`
+    one whose replies are `bytes`.
+
     Ordinary commands of all callers share a connection and leave in a write or
     two per turn of the event loop; what cannot share (blocking commands, WATCH,
     pub/sub, MONITOR, `client()`) leases a dedicated connection.  The client holds
@@ -173,7 +176,9 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
             # redis-py 8.1: `_single_conn_lock` keeps the replies in order; `initialize` takes it.
             async with holder._single_conn_lock:  # noqa: SLF001 (its own)
                 connection, begun = cast(DedicatedConnection, holder.connection), True
-                connection.socket_timeout, connection.decode = None, session.options.decode
+                lease = session.opened.leases.of(connection)
+                lease.lift_limit()
+                lease.set_decoding(session.options.decode)
                 return await self._exchange(connection, args, options)
 
         return await leased.execute_pinned(session, args, exchange, lambda: begun)

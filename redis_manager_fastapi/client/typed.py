@@ -1,8 +1,8 @@
-"""What the typed commands of `typed.pyi` are at run time: nothing.
+"""What the classes of `typed.pyi` are at run time: bases that disappear.
 
-`class Redis(RedisCommands[TextT], redis.asyncio.Redis)` shows type checkers each
-command's exact reply.  At run time the first base disappears, and what is left
-is that `Redis[bytes]` may be written in annotations.
+Type checkers read in `class Redis(RedisCommands[TextT], redis.asyncio.Redis)` each
+command's exact reply.  At run time the class has redis-py's base alone, and
+`Redis[bytes]` works in annotations.
 """
 
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ TextT = TypeVar("TextT", bound=str | bytes)
 
 
 class _TypesOnly:
-    """Stands among a class's bases, and adds nothing to the class."""
+    """A base that adds nothing to the class that lists it, except its type parameters."""
 
     def __init__(self, *parameters: Any) -> None:
         self.__parameters__ = parameters  # typing's name: what the class may be subscripted with

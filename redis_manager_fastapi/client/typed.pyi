@@ -1,7 +1,9 @@
 """Commands and their replies; written by `scripts/types`, not by hand.
 
-Each class here stands first among the bases of the class that has its commands,
-and adds nothing to it at run time; see `typed.py`.
+A client or pipeline lists one of these classes first among its bases.  At run
+time that base disappears; see `typed.py`.
+
+Replies are those with RESP2, the default; with RESP3 a few have another shape.
 """
 
 import builtins
@@ -53,6 +55,15 @@ TextT = TypeVar("TextT", bound=str | bytes, default=str)
 class Commands(Generic[TextT]):
     """The commands of every client."""
 
+    async def transaction(
+        self,
+        func: Callable[[Any], Any],
+        *watches: KeyT,
+        shard_hint: str | None = None,
+        value_from_callable: bool = False,
+        watch_delay: float | None = None,
+    ) -> Any:
+        """Execute what *func* queues on a pipeline, with the keys watched."""
     async def acl_cat(self, category: str | None = None, **kwargs: Any) -> list[str]:
         """Returns a list of categories or commands within a category."""
     async def acl_deluser(self, *username: str, **kwargs: Any) -> int:
@@ -1804,7 +1815,7 @@ class Commands(Generic[TextT]):
         """Union multiple sorted sets specified by `keys` into a new sorted set, `dest`."""
 
 class RedisCommands(Commands[TextT]):
-    """Those of one server's client."""
+    """What only one server's client has."""
 
     async def client_tracking_off(
         self,
@@ -1895,7 +1906,7 @@ class RedisCommands(Commands[TextT]):
         """Unlink one or more keys specified by `names`."""
 
 class ClusterCommands(Commands[TextT]):
-    """Those of a Cluster's client."""
+    """What only a Cluster's client has."""
 
     async def cluster_addslots(self, target_node: TargetNodesT, *slots: EncodableT) -> bool:
         """Assign new hash slots to receiving node."""
@@ -2882,7 +2893,7 @@ class QueuedCommands:
     ) -> Self: ...
 
 class PipelineCommands(QueuedCommands):
-    """Those of one server's."""
+    """What only one server's has."""
 
     def bgrewriteaof(self, **kwargs: Any) -> Self: ...
     def bgsave(self, schedule: bool = True, **kwargs: Any) -> Self: ...
@@ -3022,7 +3033,7 @@ class PipelineCommands(QueuedCommands):
     def unlink(self, *names: KeyT) -> Self: ...
 
 class ClusterPipelineCommands(QueuedCommands):
-    """A Cluster's."""
+    """What only a Cluster's has."""
 
     def cluster_addslots(self, target_node: TargetNodesT, *slots: EncodableT) -> Self: ...
     def cluster_addslotsrange(self, target_node: TargetNodesT, *slots: EncodableT) -> Self: ...

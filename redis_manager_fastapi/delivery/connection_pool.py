@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.leases import Lease
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import FINAL, Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
@@ -45,21 +46,33 @@ class LeasedConnections(ConnectionPoolInterface):
     ) -> DedicatedConnection:
         """Lease a connection within the client's timeout; the arguments are redis-py's, unused."""
         _, deadline = self._session.begin()
-        return await self.lease(deadline)
+        lease = await self.lease(deadline)
+        return lease.connection
 
-    async def lease(self, deadline: float) -> DedicatedConnection:
-        """Lease a connection by *deadline*, on the loop's clock."""
+    async def lease(self, deadline: float, *, unlimited: bool = False) -> Lease:
+        """Lease a connection by *deadline*, on the loop's clock.
+
+        *unlimited* is for callers with a deadline over all: redis-py then limits no read.
+        """
         session = self._session
         pool, _ = session.begin()
-        connection = await pool.leases.acquire(self._purpose, deadline)
-        connection.decode = session.options.decode
-        connection.himport_registry = self.himport_registry
+        lease = await pool.leases.acquire(
+            self._purpose,
+            deadline,
+            decode=session.options.decode,
+            unlimited=unlimited,
+            registry=self.himport_registry,
+        )
         if session.scope is not None:
             if session.scope.ended:
-                pool.leases.give_back(connection, reusable=True)
+                lease.give_back(reusable=True)
                 session.check()
-            session.scope.note(connection)
-        return connection
+            session.scope.note(lease.connection)
+        return lease
+
+    def lease_of(self, connection: DedicatedConnection) -> Lease:
+        """Return the lease on a connection that redis-py's code holds."""
+        return self._session.opened.leases.of(connection)
 
     async def release(self, connection: AbstractConnection) -> None:
         """Give a connection back."""
@@ -69,7 +82,7 @@ class LeasedConnections(ConnectionPoolInterface):
             self._session.scope.forget(connection)
         pool = self._session.deployment.opened
         if pool is not None:
-            await pool.leases.release(connection)
+            await pool.leases.of(connection).release()
 
     @property
     def has_ended(self) -> bool:

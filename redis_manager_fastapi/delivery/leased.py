@@ -32,19 +32,19 @@ async def execute(
     limit = reply_deadline(args, deadline)
 
     async def attempt() -> Any:
-        connection = await pool.leases.acquire(purpose, deadline)
-        try:
-            # One deadline over sending and reply: redis-py's own limit for each read is off.
-            connection.socket_timeout = None
-            connection.decode = session.options.decode
-            connection.himport_registry = session.connection_kwargs["himport_registry"]
-            async with Deadline(limit):
-                return await exchange(connection, args, options)
-        except TimeoutError:
-            connection.abort()
-            raise too_late(args, session, sent=True) from None
-        finally:
-            await pool.leases.release(connection)
+        async with pool.leases.acquire(
+            purpose,
+            deadline,
+            decode=session.options.decode,
+            unlimited=True,  # one deadline over sending and reply instead
+            registry=session.connection_kwargs["himport_registry"],
+        ) as lease:
+            try:
+                async with Deadline(limit):
+                    return await exchange(lease.connection, args, options)
+            except TimeoutError:
+                lease.connection.abort()
+                raise too_late(args, session, sent=True) from None
 
     try:
         return await attempt()

@@ -1,4 +1,4 @@
-"""Who has which dedicated connection: decisions only, no I/O and no task.
+"""Which caller has which dedicated connection: decisions only, no I/O and no task.
 
 Capacity is counted here and nowhere else: a place is idle, leased or opening.
 Every method looks at the count, changes it, and returns what is to be done; the
@@ -14,18 +14,20 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 
 
 @dataclass(slots=True)
-class Lease:
-    """A dedicated connection that a caller holds.
+class Held:
+    """A place that a caller holds, with its connection.
 
     Attributes:
         connection: The connection.
-        purpose: What it was taken for, in words, for the warning about a forgotten one.
+        purpose: What it was taken for, in words, for the warning when it is never returned.
         since: When it was taken, on the monotonic clock.
+        returned: Whether the caller has given it back.
     """
 
     connection: DedicatedConnection
     purpose: str
     since: float
+    returned: bool = False
 
 
 @dataclass(slots=True)
@@ -41,7 +43,7 @@ class Open:
 
 
 OPEN = Open()
-Grant = DedicatedConnection | Open
+Grant = Held | Open
 HandOver = Grant | Exception
 
 
@@ -57,7 +59,7 @@ class Capacity:
     def __init__(self, places: int, max_idle: float, max_lifetime: float) -> None:
         self.places = places
         self.opening = 0
-        self.leased: dict[int, Lease] = {}
+        self.leased: dict[int, Held] = {}
         self.waiting: deque[Waiter] = deque()
         self._max_idle = max_idle
         self._max_lifetime = max_lifetime
@@ -70,8 +72,15 @@ class Capacity:
 
     @property
     def free(self) -> int:
-        """How many places nobody holds: idle ones and ones without a connection."""
+        """How many places are not taken: idle ones and ones without a connection."""
         return self.places - len(self.leased) - self.opening
+
+    def take(
+        self, purpose: str, generation: int, now: float
+    ) -> tuple[Grant | None, list[DedicatedConnection]]:
+        """Take a place if nobody is waiting; return it with the idle connections to close."""
+        closing = self.weed(generation, now)
+        return (None if self.crowded() else self.grant(purpose, now)), closing
 
     def grant(self, purpose: str, now: float) -> Grant | None:
         """Take a place: the connection used last, else permission to open one, else nothing.
@@ -81,46 +90,60 @@ class Capacity:
         by as many as there are callers.
         """
         if self._idle:
-            connection = self._idle.pop()[0]
-            self.lend(connection, purpose, now)
-            return connection
+            return self.lend(self._idle.pop()[0], purpose, now)
         if self.opening == 0 and len(self.leased) < self.places:
             self.opening += 1
             return OPEN
         return None
 
-    def lend(self, connection: DedicatedConnection, purpose: str, now: float) -> None:
+    def lend(self, connection: DedicatedConnection, purpose: str, now: float) -> Held:
         """Enter *connection* as leased."""
-        self.leased[id(connection)] = Lease(connection, purpose, now)
+        held = self.leased[id(connection)] = Held(connection, purpose, now)
+        return held
 
-    def find(self, connection: DedicatedConnection) -> Lease | None:
-        """Return the lease on *connection*; None when nobody holds it."""
+    def find(self, connection: DedicatedConnection) -> Held | None:
+        """Return the place of *connection*; None when nobody holds it."""
         return self.leased.get(id(connection))
 
-    def take_back(self, connection: DedicatedConnection) -> Lease | None:
-        """Strike out a lease; None when there is none, as for one given back twice."""
-        return self.leased.pop(id(connection), None)
+    def take_back(self, connection: DedicatedConnection) -> Held | None:
+        """Free the place of *connection*; None when nobody holds it, as when given back twice."""
+        held = self.leased.pop(id(connection), None)
+        if held is not None:
+            held.returned = True
+        return held
+
+    def give_back(self, connection: DedicatedConnection, now: float, *, reusable: bool) -> bool:
+        """Free the place of *connection*; return whether it was kept, being young enough.
+
+        What is free goes to the waiting callers.
+        """
+        self.take_back(connection)
+        kept = reusable and self.lives(connection, now)
+        if kept:
+            self.keep(connection, now)
+        self.serve(now)
+        return kept
 
     def keep(self, connection: DedicatedConnection, now: float) -> None:
         """Put a connection that nobody holds among the idle ones."""
         self._idle.append((connection, now))
 
     def crowded(self) -> bool:
-        """Whether somebody waits already, so that a newcomer has to queue."""
+        """Whether callers are waiting already, so that a new one has to queue."""
         while self.waiting and self.waiting[0].future.done():
             self.waiting.popleft()
         return bool(self.waiting)
 
     def serve(self, now: float) -> None:
-        """Hand what is free to those who wait, first in, first out."""
+        """Hand what is free to the waiting callers, first in, first out."""
         while self.crowded():
             grant = self.grant(self.waiting[0].purpose, now)
             if grant is None:
                 return
             self.waiting.popleft().future.set_result(grant)
 
-    def refuse(self, error: Callable[[], Exception]) -> None:
-        """Fail everybody who waits, each with an exception of its own."""
+    def fail_waiting(self, error: Callable[[], Exception]) -> None:
+        """Fail every waiting caller, each with its own exception."""
         while self.crowded():
             self.waiting.popleft().future.set_result(error())
 
@@ -129,7 +152,7 @@ class Capacity:
         return not self._max_lifetime or now - connection.opened_at < self._max_lifetime
 
     def weed(self, generation: int, now: float) -> list[DedicatedConnection]:
-        """Strike out idle connections that are stale, too old or unused for too long."""
+        """Remove and return idle connections that are stale, too old or unused for too long."""
         kept: deque[tuple[DedicatedConnection, float]] = deque()
         closing = []
         for connection, since in self._idle:
@@ -141,6 +164,6 @@ class Capacity:
         self._idle = kept
         return closing
 
-    def held(self) -> Iterable[Lease]:
-        """The leases in force, oldest first."""
+    def held(self) -> Iterable[Held]:
+        """The places in use, oldest first."""
         return tuple(self.leased.values())

@@ -13,7 +13,7 @@ STALL = 0.05
 
 
 class Deadline:
-    """`asyncio.timeout_at`, with a moment's reprieve after a stall.
+    """`asyncio.timeout_at` that waits a moment longer after a stall.
 
     Args:
         when: On the loop's clock; None is never.

@@ -18,7 +18,7 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
 )
 
-from redis_manager_fastapi.commands.sharing import leaves_session_alone, upper_word
+from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone, upper_word
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.topology.abortable import AbortableConnection
 
@@ -35,20 +35,20 @@ class DedicatedConnection(AbortableConnection):
         generation: The pool's generation when it was made.
         opened_at: When it was made, on the monotonic clock.
         reconnect: What `connect()` does once the connection has served: redis-py's
-            pub/sub connects again by itself, and must wait for the pool like everybody.
+            pub/sub connects again by itself, and must wait for the pool like any caller.
         tainted: A command changed the session (SELECT, SUBSCRIBE, an unknown
             one): it is closed on release, never leased again.
     """
 
-    instance: str = "default"
     decode: bool = True
     generation: int = 0
     opened_at: float = 0.0
     reconnect: "Callable[[DedicatedConnection], Awaitable[None]] | None" = None
     tainted: bool = False
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, instance: str = "default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.instance = instance
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
         self._last_words = b""
@@ -60,14 +60,14 @@ class DedicatedConnection(AbortableConnection):
         return cast(Callable[[str], Exception], self._parser.parse_error)
 
     @property
-    def place(self) -> tuple[object, ...]:
+    def address(self) -> tuple[object, ...]:
         """Where the server is: host and port, or the path of a unix socket."""
         return tuple(getattr(self, name, None) for name in ("host", "port", "path"))
 
     @property
     def alive(self) -> bool:
         """Whether a command could be written; redis-py's `is_connected` misses a reset."""
-        return self._writer is not None and not self.transport.is_closing()
+        return self._writer is not None and not self._writer.transport.is_closing()
 
     @property
     def broken(self) -> bool:
@@ -112,10 +112,11 @@ class DedicatedConnection(AbortableConnection):
             setattr(self, name, options[name])
 
     def session_starts(self) -> None:
-        """Forget the handshake: state and lost replies count from here on."""
+        """The handshake is over: from here on state and lost replies are noted."""
         self.tainted = False
         self._unfinished.clear()
         self._serving, self._was_lost = True, False
+        self.opened_at = asyncio.get_running_loop().time()
 
     async def resubscribe(self) -> None:
         """Have a pub/sub that holds the connection take up its channels again."""
@@ -133,9 +134,7 @@ class DedicatedConnection(AbortableConnection):
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """Write packed commands; a lost connection raises `ReplyLostError`."""
         if self._serving and not self.alive:
-            raise self._lost(
-                "the connection was lost before the command was sent", maybe_executed=False
-            )
+            raise self._lost("was lost before the command was sent", maybe_executed=False)
         # redis-py limits a write with `asyncio.wait_for`, which on Python 3.11 may swallow a
         # cancellation (python/cpython#86296); `asyncio.timeout` does not.
         limit, self.socket_timeout = self.socket_timeout, None
@@ -147,7 +146,7 @@ class DedicatedConnection(AbortableConnection):
         except redis_errors.ConnectionError as error:
             if not self._serving:
                 raise
-            raise self._lost("the connection broke while the command was being sent") from error
+            raise self._lost("was lost while the command was being sent") from error
         finally:
             self.socket_timeout = limit
 
@@ -168,9 +167,9 @@ class DedicatedConnection(AbortableConnection):
         except redis_errors.ConnectionError as error:
             if not self._serving or error.status_code is not None:
                 raise
-            raise self._lost("the connection broke before the reply arrived") from error
+            raise self._lost("was lost before the reply came") from error
         except redis_errors.InvalidResponse as error:
-            raise self._lost("the reply could not be parsed") from error
+            raise self._lost("sent a reply that could not be parsed") from error
 
     def _read_in_pieces(self) -> None:
         stream = self.transport.get_protocol()
@@ -190,23 +189,24 @@ class DedicatedConnection(AbortableConnection):
 
     def _note(self, name: Any, *, alone: bool) -> None:
         """Note a command; with arguments that it does not take, a closer closes nothing."""
-        word = upper_word(name)
+        word = name.upper() if type(name) is str else upper_word(name)
         if word in _OPENERS:
             self._unfinished.add(word)
         elif word == "UNWATCH" and alone:
             self._unfinished.discard("WATCH")
         elif word in _CLOSERS and alone and "MULTI" in self._unfinished:
             self._unfinished.clear()
-        elif not leaves_session_alone(word):
+        elif word not in LEAVE_SESSION and not leaves_session_alone(word):
             self.tainted = True
 
-    def _lost(self, message: str, *, maybe_executed: bool = True) -> ReplyLostError:
+    def _lost(self, what: str, *, maybe_executed: bool = True) -> ReplyLostError:
         self._was_lost = True
         self.abort()
+        message = f"the connection to redis {self.instance!r} {what}"
         return ReplyLostError(message, instance=self.instance, maybe_executed=maybe_executed)
 
     def _late(self) -> CommandTimeoutError:
-        message = "no reply within the time limit"
+        message = f"redis {self.instance!r} sent no reply in time"
         return CommandTimeoutError(message, instance=self.instance, maybe_executed=True)
 
 

@@ -27,9 +27,9 @@ class Dialer:
     """Opens connections to where the topology points.
 
     Attributes:
-        connects: HedgedConnect made, successful or not.
-        second_connect: Held by whoever connects beside the supervisor's first attempt, so
-            that two connects are in flight at most.
+        connects: Connection attempts made, successful or not.
+        second_connect: Held during every attempt but the supervisor's first, so that two
+            are in flight at most.
     """
 
     def __init__(self, topology: Topology, *, timeout: float, instance: str) -> None:
@@ -53,7 +53,7 @@ class Dialer:
         return await self._attempt(None, self._target)
 
     def forget(self) -> None:
-        """Find the server anew at the next connect: another one may be the primary."""
+        """Ask the topology again at the next connect: another server may be the primary."""
         self._target = None
 
     async def revive(self, connection: DedicatedConnection) -> None:
@@ -67,8 +67,8 @@ class Dialer:
             async with asyncio.timeout(self._timeout):
                 target = target or await self._topology.locate()
                 if connection is None:
-                    connection = _CLASSES[target.transport](**target.options)
-                    connection.instance = self._instance
+                    make = _CLASSES[target.transport]
+                    connection = make(instance=self._instance, **target.options)
                 connection.aim(target.options)
                 await self._shake_hands(connection)
                 self._target = target
@@ -85,11 +85,10 @@ class Dialer:
         await connection.establish()
         await connection.send_command("PING")
         if await connection.read_response() not in ("PONG", b"PONG"):
-            message = "the server did not answer PING with PONG"
+            message = f"redis {self._instance!r} did not answer PING with PONG"
             raise RedisUnavailableError(message, instance=self._instance)
         await self._topology.confirm(connection)
         connection.session_starts()
-        connection.opened_at = asyncio.get_running_loop().time()
         await connection.resubscribe()
 
 
@@ -104,8 +103,8 @@ class Refusal:
     """A connection that could not be made.
 
     Attributes:
-        since: When the first attempt in a row failed.
-        until: Nobody tries again before.
+        since: When the first of the attempts that failed in succession did.
+        until: The earliest time to try again.
         generation: The pool's generation then.
         error: What the last attempt raised.
     """
@@ -129,12 +128,12 @@ class Refusal:
 
 
 class ConnectBackoff:
-    """The last refusal, until a connection is made.
+    """The last failure to connect, until a connection is made.
 
     Args:
         loop: Whose clock it is.
-        pause: Seconds for which nobody tries again.
-        grace: Seconds after which a further refusal is not one of the same row.
+        pause: Seconds before the next attempt.
+        grace: Seconds after which a further failure counts as the first again.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pause: float, grace: float) -> None:
@@ -149,7 +148,7 @@ class ConnectBackoff:
         return f": {self._last.error}" if self._last is not None else ""
 
     def fresh(self, generation: int) -> Refusal | None:
-        """Return the last refusal while it is fresh: no connect for each caller."""
+        """Return the last failure while it is fresh, so that not every caller connects."""
         last = self._last
         if last is None or last.generation != generation or self._loop.time() >= last.until:
             return None

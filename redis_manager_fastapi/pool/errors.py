@@ -1,4 +1,4 @@
-"""The errors for commands that a pool does not take, in one voice."""
+"""The errors for commands that a pool does not take."""
 
 from redis_manager_fastapi.errors import (
     ClientEndedError,
@@ -21,7 +21,7 @@ def closed(instance: str, state: PoolState) -> PoolClosedError:
 def unavailable(
     failure: Exception | None, instance: str, state: PoolState, reason: str
 ) -> RedisUnavailableError:
-    """The pool did not serve within grace; *failure* is what the last probe met."""
+    """The pool did not serve within grace; *failure* is what the last probe raised."""
     message = f"redis {instance!r} is {state.value}" + (f": {reason}" if reason else "")
     error = _kind(failure)(message, instance=instance)
     error.__cause__ = failure and (failure.__cause__ or failure)
@@ -34,16 +34,16 @@ def _kind(failure: Exception | None) -> type[RedisUnavailableError]:
 
 
 def too_many_waiters(instance: str, waiting: int) -> TooManyWaitersError:
-    """As many callers as allowed wait already."""
+    """As many callers as `pool.max_waiting` allows are waiting."""
     message = f"{waiting} callers are already waiting for redis {instance!r} (`pool.max_waiting`)"
     return TooManyWaitersError(message, instance=instance)
 
 
 def lease_ended(instance: str) -> ClientEndedError:
-    """The lease of a dedicated connection has ended; its holder uses it still."""
+    """A dedicated connection was used after its lease had ended."""
     message = (
-        "this connection was closed when its client, request or `async with` block ended; take"
-        " a new client: `async with manager.client() as r:`"
+        f"this connection to redis {instance!r} was released when its client, request or"
+        " `async with` block ended; take a new one: `async with manager.client() as r:`"
     )
     return ClientEndedError(message, instance=instance)
 

@@ -5,10 +5,13 @@ code, so a cancellation at any await finds the count in order.
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Protocol
 
 from redis.exceptions import RedisError
+from redis.himport import HImportRegistry
 
 from redis_manager_fastapi.errors import (
     PoolTimeoutError,
@@ -16,15 +19,16 @@ from redis_manager_fastapi.errors import (
     RedisUnavailableError,
 )
 from redis_manager_fastapi.pool import errors
-from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Open, Waiter
+from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Held, Open, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer
+from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.settings import RedisSettings
 
 
 class LeaseEvents(Protocol):
-    """What leasing asks of the pool that it is part of."""
+    """What the leases need of the pool that they belong to."""
 
     generation: int
     moves: int
@@ -38,15 +42,11 @@ class LeaseEvents(Protocol):
         ...
 
     def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
-        """Tell the supervisor that something broke."""
-        ...
-
-    def lease_ended(self) -> None:
-        """A lease came back."""
+        """Report to the supervisor that something broke."""
         ...
 
     def check_usable(self) -> None:
-        """Raise once the pool closes."""
+        """Raise if the pool is closing."""
         ...
 
     def check_crowd(self) -> None:
@@ -54,13 +54,126 @@ class LeaseEvents(Protocol):
         ...
 
 
+class Lease:
+    """A dedicated connection that a caller holds, set up for that caller.
+
+    It is given back once: what is done to a lease that has ended does nothing,
+    whoever holds the connection by then.
+
+    Attributes:
+        connection: The connection.
+    """
+
+    __slots__ = ("_held", "_leases", "connection")
+
+    def __init__(self, leases: "Leases", held: Held) -> None:
+        self.connection = held.connection
+        self._leases = leases
+        self._held = held
+
+    @property
+    def purpose(self) -> str:
+        """What it was taken for, in words."""
+        return self._held.purpose
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was given back or revoked."""
+        return self._held.returned
+
+    async def release(self) -> None:
+        """Give the connection back; the next caller gets it unless something is left on it."""
+        if self.ended:
+            return
+        try:
+            unread = self.connection.alive and await self.connection.can_read()
+        except RedisError:
+            unread = True
+        except BaseException:
+            self.give_back(reusable=False)
+            raise
+        self.give_back(reusable=not unread)
+
+    def give_back(self, *, reusable: bool) -> None:
+        """Give the connection back at once; it is closed unless *reusable* and clean."""
+        if not self.ended:
+            self._leases.give_back(self.connection, reusable=reusable)
+
+    def set_decoding(self, decode: bool) -> None:
+        """Have replies decoded, or not, until the lease ends."""
+        if not self.ended:
+            self.connection.decode = decode
+
+    def lift_limit(self) -> None:
+        """Have redis-py set no limit for each read, until the lease ends."""
+        if not self.ended:
+            self.connection.socket_timeout = None
+
+    @contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """Within it redis-py sets no limit for each read: the caller has a deadline over all."""
+        limit = self.connection.socket_timeout
+        self.lift_limit()
+        try:
+            yield
+        finally:
+            if not self.ended:
+                self.connection.socket_timeout = limit
+
+
+class Acquisition:
+    """A lease to come: `await` it, or have `async with` release it at the end of the block."""
+
+    __slots__ = ("_acquire", "_lease")
+
+    def __init__(self, acquire: Coroutine[Any, Any, Lease]) -> None:
+        self._acquire = acquire
+        self._lease: Lease | None = None
+
+    def __await__(self) -> Generator[Any, Any, Lease]:
+        return self._acquire.__await__()
+
+    async def __aenter__(self) -> Lease:
+        self._lease = lease = await self._acquire
+        return lease
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._lease is not None:
+            await self._lease.release()
+
+
 class Leases:
-    """The dedicated connections of one pool."""
+    """The dedicated connections of one pool.
+
+    Args:
+        events: The pool.
+        links: Its multiplexed connections: leases serve when they do.
+        dialer: Makes connections.
+        settings: Of the manager.
+        instance: The manager's name.
+
+    Attributes:
+        capacity: Who has which place.
+        when_returned: Called when a lease has ended; set while the pool drains.
+    """
 
     def __init__(
-        self, events: LeaseEvents, dialer: Dialer, settings: RedisSettings, *, instance: str
+        self,
+        events: LeaseEvents,
+        links: LinkSet,
+        dialer: Dialer,
+        settings: RedisSettings,
+        *,
+        instance: str,
     ) -> None:
         pool = settings.pool
+        self.when_returned: Callable[[], None] | None = None
+        self._links = links
         self.capacity = Capacity(pool.max_connections, pool.max_idle, pool.max_lifetime)
         self._events = events
         self._dialer = dialer
@@ -71,102 +184,130 @@ class Leases:
         self._loop = asyncio.get_running_loop()
         self._backoff = ConnectBackoff(self._loop, settings.health.backoff_cap, self._grace)
 
-    async def acquire(self, purpose: str, deadline: float) -> DedicatedConnection:
-        """Lease a connection that serves.
+    def acquire(
+        self,
+        purpose: str,
+        deadline: float,
+        *,
+        decode: bool = True,
+        unlimited: bool = False,
+        registry: HImportRegistry | None = None,
+    ) -> Acquisition:
+        """Lease a connection that serves: `await` it, or enter it by `async with`.
 
         Args:
             purpose: What for, in words.
             deadline: On the loop's clock; waiting for a free place ends earlier,
                 after `pool.acquire_timeout`.
+            decode: Whether replies are decoded.
+            unlimited: Whether redis-py sets no limit for each read; else it is
+                `timeout.command`.
+            registry: What redis-py knows of the client's HIMPORT fieldsets.
 
         Raises:
             PoolTimeoutError: No place became free in time.
             TooManyWaitersError: `pool.max_waiting` callers wait already.
             RedisUnavailableError: The pool does not serve, or no connection could be made.
         """
-        while True:
-            await self._events.serving(deadline)
-            now = self._loop.time()
-            self.close_all(self.capacity.weed(self._events.generation, now))
-            grant: HandOver | None = None
-            if not self.capacity.crowded():
-                grant = self.capacity.grant(purpose, now)
-            if grant is None:
-                grant = await self._wait(purpose, max(0.0, self._patience(deadline - now)))
-            connection = await self._honour(grant, purpose, deadline)
-            if connection is not None:
-                return connection
 
-    async def release(self, connection: DedicatedConnection) -> None:
-        """Give a connection back; one already given back or revoked is left alone."""
-        try:
-            unread = connection.alive and await connection.can_read()
-        except RedisError:
-            unread = True
-        except BaseException:
-            self.give_back(connection, reusable=False)
-            raise
-        self.give_back(connection, reusable=not unread)
+        async def acquire() -> Lease:
+            held = await self._take(purpose, deadline)
+            self._set_up(held.connection, decode=decode, unlimited=unlimited, registry=registry)
+            return Lease(self, held)
+
+        return Acquisition(acquire())
+
+    def of(self, connection: DedicatedConnection) -> Lease:
+        """Return the lease on *connection*; one that has ended when nobody holds it."""
+        held = self.capacity.find(connection)
+        return Lease(self, held or Held(connection, "", 0.0, returned=True))
+
+    def _set_up(
+        self,
+        connection: DedicatedConnection,
+        *,
+        decode: bool = True,
+        unlimited: bool = False,
+        registry: HImportRegistry | None = None,
+    ) -> None:
+        """Set a connection up for its holder, or by default for nobody."""
+        connection.decode = decode
+        connection.socket_timeout = None if unlimited else self._command_timeout
+        connection.himport_registry = registry
+
+    async def _take(self, purpose: str, deadline: float) -> Held:
+        while True:
+            if not self._links.serving:
+                await self._events.serving(deadline)
+            now = self._loop.time()
+            grant: HandOver | None
+            grant, closing = self.capacity.take(purpose, self._events.generation, now)
+            self.close_all(closing)
+            if grant is None:
+                grant = await self._wait(purpose, max(0.0, self._wait_limit(deadline - now)))
+            held = await self._use(grant, purpose, deadline)
+            if held is not None:
+                return held
 
     def give_back(self, connection: DedicatedConnection, *, reusable: bool) -> None:
         """End the lease at once; keep the connection only if nothing is left on it."""
-        if self.capacity.take_back(connection) is None:
+        if id(connection) not in self.capacity.leased:
             return
-        now = self._loop.time()
         current = connection.generation == self._events.generation
         if connection.broken and current:
             reason = "a dedicated connection was lost"
             self._events.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
-        if reusable and connection.clean and current and self.capacity.lives(connection, now):
-            connection.socket_timeout = self._command_timeout
-            self.capacity.keep(connection, now)
+        if reusable and current and connection.clean:
+            self._set_up(connection)
         else:
+            reusable = False
+        if not self.capacity.give_back(connection, self._loop.time(), reusable=reusable):
             self._end(connection)
-        self.capacity.serve(now)
-        self._events.lease_ended()
+        if self.when_returned is not None:
+            self.when_returned()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Release leases that were never returned; return their purposes."""
-        forgotten = [lease for each in connections if (lease := self.capacity.find(each))]
-        for lease in forgotten:
-            self.give_back(lease.connection, reusable=False)
-        return [lease.purpose for lease in forgotten]
+        forgotten = [held for each in connections if (held := self.capacity.find(each))]
+        for held in forgotten:
+            self.give_back(held.connection, reusable=False)
+        return [held.purpose for held in forgotten]
 
     def close_stale(self, *, leased: bool) -> None:
         """Close what belongs to an old generation; with *leased*, also what callers hold."""
         self.close_all(self.capacity.weed(self._events.generation, self._loop.time()))
         if leased:
-            for lease in self.capacity.held():
-                if lease.connection.generation != self._events.generation:
-                    lease.connection.abort()
+            for held in self.capacity.held():
+                if held.connection.generation != self._events.generation:
+                    held.connection.abort()
 
     def abort_all(self) -> None:
         """Drop every connection at once; holders keep their place until they give it back."""
         self.close_all(self.capacity.weed(-1, self._loop.time()))
-        for lease in self.capacity.held():
-            lease.connection.abort()
+        for held in self.capacity.held():
+            held.connection.abort()
 
     def close(self) -> None:
         """Close every connection, held or not."""
         self.close_all(self.capacity.weed(-1, self._loop.time()))
-        self.revoke([lease.connection for lease in self.capacity.held()])
+        self.revoke([held.connection for held in self.capacity.held()])
 
     def close_all(self, connections: list[DedicatedConnection]) -> None:
-        """Close connections that are out of the capacity."""
+        """Close connections that capacity no longer counts."""
         for connection in connections:
             self._end(connection)
 
     def _end(self, connection: DedicatedConnection) -> None:
-        """Close a connection for good: who still holds it, as a pub/sub may, learns that."""
-        connection.reconnect = self._refuse
+        """Close a connection for good; a pub/sub that still holds it cannot reconnect it."""
+        connection.reconnect = self._raise_ended
         connection.abort()
 
-    async def _refuse(self, connection: DedicatedConnection) -> None:
+    async def _raise_ended(self, connection: DedicatedConnection) -> None:
         self._events.check_usable()
         raise errors.lease_ended(self._instance)
 
-    def _patience(self, left: float) -> float:
-        """Return how long to wait: for a place that is free, only its connection may be awaited."""
+    def _wait_limit(self, left: float) -> float:
+        """Return how long to wait; `acquire_timeout` counts only while no place is free."""
         has_place = len(self.capacity.waiting) < self.capacity.free
         return left if has_place else min(self._acquire_timeout, left)
 
@@ -184,57 +325,57 @@ class Leases:
             raise
 
     def _pass_on(self, waiter: Waiter) -> None:
-        """Give what a waiter was handed in the turn in which it left to the next one."""
+        """Pass on what a waiter was handed in the same turn of the loop in which it left."""
         if not waiter.future.cancel() and not waiter.future.cancelled():
             grant = waiter.future.result()
             if isinstance(grant, Open):
                 self.capacity.opening -= 1
-            elif isinstance(grant, DedicatedConnection):
-                self.give_back(grant, reusable=True)
+            elif isinstance(grant, Held):
+                self.give_back(grant.connection, reusable=True)
         self.capacity.serve(self._loop.time())
 
     def _no_place(self, timeout: float) -> PoolTimeoutError:
         capacity = self.capacity
         message = (
-            f"no dedicated connection became free within {timeout:.3g} s"
-            f" ({len(capacity.leased)} of {capacity.places} leased,"
-            f" {len(capacity.waiting)} waiting)"
-            f"{self._backoff.reason}"
+            f"no dedicated connection to redis {self._instance!r} became free"
+            f" within {timeout:.3g} s ({len(capacity.leased)} of {capacity.places} leased,"
+            f" {len(capacity.waiting)} waiting){self._backoff.reason}"
         )
         return PoolTimeoutError(message, instance=self._instance)
 
-    async def _honour(
-        self, grant: HandOver, purpose: str, deadline: float
-    ) -> DedicatedConnection | None:
-        """Turn a grant into a usable connection; None means that the caller has to ask again."""
+    async def _use(self, grant: HandOver, purpose: str, deadline: float) -> Held | None:
+        """Return a place with a usable connection; None means that the caller has to ask again."""
         if isinstance(grant, Exception):
             raise grant
         if isinstance(grant, Open):
             return await self._open(purpose, deadline)
+        connection = grant.connection
         try:
-            usable = grant.alive and not await grant.can_read()
+            usable = connection.alive and not await connection.can_read()
         except RedisError:
             usable = False
         except BaseException:
-            self.give_back(grant, reusable=False)
+            self.give_back(connection, reusable=False)
             raise
         if usable:
             return grant
-        self.give_back(grant, reusable=False)
+        self.give_back(connection, reusable=False)
         return None
 
-    async def _open(self, purpose: str, deadline: float) -> DedicatedConnection | None:
+    async def _open(self, purpose: str, deadline: float) -> Held | None:
         connection = None
         try:
             async with asyncio.timeout_at(deadline):
                 connection = await self._dial(deadline)
         except TimeoutError:
-            message = "no dedicated connection could be opened before the deadline"
-            message += self._backoff.reason
+            message = (
+                f"no dedicated connection to redis {self._instance!r} could be opened before"
+                f" the deadline{self._backoff.reason}"
+            )
             raise PoolTimeoutError(message, instance=self._instance) from None
         finally:
-            self._opened(connection, purpose)
-        return connection
+            held = self._opened(connection, purpose)
+        return held
 
     async def _dial(self, deadline: float) -> DedicatedConnection | None:
         """Connect, again after a pause while grace lasts; None when the pool has moved on."""
@@ -273,21 +414,22 @@ class Leases:
             raise
         return connection
 
-    def _opened(self, connection: DedicatedConnection | None, purpose: str) -> None:
+    def _opened(self, connection: DedicatedConnection | None, purpose: str) -> Held | None:
         """Settle the place that an attempt to open had taken."""
-        now = self._loop.time()
+        now, held = self._loop.time(), None
         self.capacity.opening -= 1
         if connection is not None:
             self._backoff.forget()
-            self.capacity.lend(connection, purpose, now)
+            held = self.capacity.lend(connection, purpose, now)
         self.capacity.serve(now)
+        return held
 
     async def _reconnect(self, connection: DedicatedConnection) -> None:
         """Connect a leased connection again, for redis-py's pub/sub; one at a time."""
         await self._events.serving(self._loop.time() + self._command_timeout)
         async with self._dialer.second_connect:
             await self._check_held(connection)
-            if connection.alive:  # another task of the holder's came first
+            if connection.alive:  # another task of the holder was faster
                 return
             refusal = self._backoff.fresh(self._events.generation)
             if refusal is not None:
@@ -304,4 +446,4 @@ class Leases:
         """Drop a connection whose lease ended while it was waiting to be connected again."""
         if self.capacity.find(connection) is None:
             connection.abort()
-            await self._refuse(connection)
+            await self._raise_ended(connection)

@@ -10,13 +10,14 @@ from collections.abc import Iterable
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.multiplexed import LinkEvents, MultiplexedConnection
+from redis_manager_fastapi.pool.state import OldLinks
 
 
 class LinkSet:
     """The multiplexed connections of one pool.
 
     Args:
-        events: Is told what the connections see.
+        events: Hears what becomes of the connections.
         max_in_flight: How many commands each may have in flight.
 
     Attributes:
@@ -93,8 +94,10 @@ class LinkSet:
             link.suspected = False
             link.retire()
 
-    def replace(self, connections: Iterable[DedicatedConnection], *, heard_since: float) -> None:
-        """Serve with new links; an old one not heard since then is dropped, and others retire."""
+    def replace(
+        self, connections: Iterable[DedicatedConnection], fate: OldLinks, *, heard_since: float
+    ) -> None:
+        """Serve with new links, and have the old ones meet their *fate*."""
         old = self.current
         self._serve(
             MultiplexedConnection(self._events, each, max_in_flight=self._max_in_flight)
@@ -102,11 +105,12 @@ class LinkSet:
         )
         self.suspended = ()
         for link in old:
-            if link.last_heard < heard_since:
-                link.abort("replaced")
-            else:
+            heard = fate is OldLinks.DRAIN or link.last_heard >= heard_since
+            if heard and fate is not OldLinks.ABORT:
                 self._retired.add(link)
                 link.retire()
+            else:
+                link.abort("replaced")
 
     def discard(self, link: MultiplexedConnection) -> bool:
         """Strike out a link that was lost; return whether it was of the present generation."""

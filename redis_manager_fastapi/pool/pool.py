@@ -1,11 +1,10 @@
-"""The pool: one deployment's connections, the state they are in, and who waits for it.
+"""The pool: one server's connections, their state, and the callers that wait for it.
 
-Only the pool changes its state.  The supervisor asks it to, connections tell
-it what they saw, and callers wait for it; every decision is synchronous, and
-the Conditions only carry the news.
+Only the pool changes its state.  The supervisor asks it to, connections report
+what they saw, and callers wait for it; every decision is synchronous, and the
+Conditions only announce it.
 """
 
-import math
 from collections.abc import Iterable
 
 from redis_manager_fastapi.errors import RedisUnavailableError
@@ -21,7 +20,6 @@ from redis_manager_fastapi.pool.state import (
     CONSEQUENCES,
     FINAL,
     Meanwhile,
-    OldLinks,
     PoolState,
     PoolStats,
     Suspicion,
@@ -35,7 +33,7 @@ from redis_manager_fastapi.settings import RedisSettings
 
 
 class Pool:
-    """The connections to one deployment.
+    """The connections to one server.
 
     Attributes:
         instance: The manager's name.
@@ -45,7 +43,7 @@ class Pool:
         link_set: The multiplexed connections.
         leases: The dedicated connections.
         clients: Scoped clients in use.
-        suspicion_changed: Where the supervisor waits: announced when a suspicion arises or grows.
+        suspicion_changed: Announced when a suspicion arises or grows; the supervisor waits on it.
     """
 
     def __init__(self, dialer: Dialer, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
@@ -58,12 +56,12 @@ class Pool:
         self.clients = 0
         self.suspicion: Suspicion | None = None
         self.dialer = dialer
-        self.leases = Leases(self, dialer, settings, instance=instance)
+        self.leases = Leases(self, self.link_set, dialer, settings, instance=instance)
         self._bus = bus
         self._state = PoolState.NEW
         self._reason = ""
         self._failure: Exception | None = None
-        self._place: object = None
+        self._address: object = None
         self._grace = GracePeriod(self.loop, settings)
         self._waiting = 0
         self._condition = StateCondition(self.loop)
@@ -169,7 +167,7 @@ class Pool:
         """Return the error for a command that could not go out."""
         return errors.unavailable(self._failure, self.instance, self._state, self._reason)
 
-    # What connections tell.
+    # What connections report.
 
     def link_lost(self, link: MultiplexedConnection, reason: str) -> None:
         """A multiplexed connection is gone."""
@@ -180,7 +178,7 @@ class Pool:
             self._condition.notify_all()
 
     def link_heard(self, link: MultiplexedConnection) -> None:
-        """A link that was suspected of silence has spoken: what is left serves again."""
+        """Bytes came over a suspended link: the links that are left serve again."""
         link.suspected = False
         suspended = self.link_set.suspended
         if self._state is PoolState.SUSPECT and link in suspended:
@@ -189,7 +187,7 @@ class Pool:
                 self.suspect(self.generation, Suspicion.LINK_LOST, "another connection broke")
 
     def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
-        """Have the supervisor ask; news about an old generation is no news."""
+        """Have the supervisor find out; a report about an old generation is ignored."""
         if generation != self.generation or self._state not in (PoolState.READY, PoolState.SUSPECT):
             return
         if not is_graver(suspicion, self.suspicion):
@@ -229,31 +227,26 @@ class Pool:
         await self._condition.wait_for(lambda: self._state is not PoolState.STARTING, None)
 
     def clear_suspicion(self) -> None:
-        """Serve on with the connections that there are."""
+        """Go on serving with the connections that there are."""
         self.link_set.resume()
         self.suspicion = None
         self._move(PoolState.READY, "the server still answers")
 
     def install(self, connections: list[DedicatedConnection]) -> None:
-        """Serve with a new generation; the old one drains, or is dropped if it was silent."""
-        elsewhere, self._place = self._place != connections[0].place, connections[0].place
+        """Serve with a new generation; `Suspicion` says what becomes of the old one."""
+        elsewhere, self._address = self._address != connections[0].address, connections[0].address
         down = self._state is PoolState.DOWN
         fate = fate_of_links(self.suspicion, elsewhere=elsewhere)
         keep = keeps_leases(self.suspicion, elsewhere=elsewhere, down=down)
+        heard_since = self.loop.time() - self.settings.health.interval
         self.generation += 1
-        self.link_set.replace(connections, heard_since=self._heard_since(fate))
+        self.link_set.replace(connections, fate, heard_since=heard_since)
         self.suspicion = None
         self.leases.close_stale(leased=not keep)
         self._move(PoolState.READY, "serving")
 
-    def _heard_since(self, fate: OldLinks) -> float:
-        """Return since when an old link must have been heard to finish what is in flight."""
-        if fate is OldLinks.DRAIN_IF_HEARD:
-            return self.loop.time() - self.settings.health.interval
-        return -math.inf if fate is OldLinks.DRAIN else math.inf
-
     def mark_down(self, error: Exception) -> None:
-        """Fail what is in flight and refuse, after grace, what comes."""
+        """Fail what is in flight; what comes now waits, and fails when grace is over."""
         self._grace.reply_at(self.link_set.last_heard)
         self.link_set.abort(str(error))
         self.suspicion = None
@@ -265,25 +258,21 @@ class Pool:
     # Closing.
 
     async def drain(self, timeout: float) -> None:
-        """Refuse new work, fail who waits, and give what is in flight *timeout* seconds."""
+        """Take no more commands, fail waiting callers, and give the others *timeout* seconds."""
         serving = self.is_serving
         draining = self.link_set.take_all()
         self._move(PoolState.DRAINING, "closing")
-        self.leases.capacity.refuse(lambda: errors.closed(self.instance, self._state))
+        self.leases.capacity.fail_waiting(lambda: errors.closed(self.instance, self._state))
         if serving:
             for link in draining:
                 link.retire()
             capacity, ends = self.leases.capacity, self.loop.time() + timeout
+            self.leases.when_returned = self._condition.notify_all
             await self._condition.wait_for(
                 lambda: all(link.lost for link in draining) and not capacity.leased, ends
             )
         for link in draining:
             link.abort("closed")
-
-    def lease_ended(self) -> None:
-        """A dedicated connection came back; the one who drains waits for it."""
-        if self._state is PoolState.DRAINING:
-            self._condition.notify_all()
 
     def close(self) -> None:
         """Drop every connection; final."""
@@ -297,12 +286,12 @@ class Pool:
         self._move(PoolState.CLOSED, "closed")
 
     async def wait_notified(self) -> None:
-        """Wait until everybody has been told the last news."""
+        """Wait until the last change of state has reached every waiting task."""
         await self._condition.settle()
         await self.suspicion_changed.settle()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
-        """Take back what a holder forgot; return what it was taken for."""
+        """Release leases that were never returned; return their purposes."""
         return self.leases.revoke(connections)
 
     def stats(self) -> PoolStats:

@@ -40,7 +40,7 @@ class Request:
     read_only: bool
 
     def finish(self, outcome: Any) -> None:
-        """Hand over a reply, or an exception as a value; too late for a caller that left."""
+        """Hand over a reply, or an exception as a value; a caller that has left gets nothing."""
         if not self.future.done():
             self.future.set_result(outcome)
 
@@ -50,7 +50,9 @@ class Request:
 
     def expire(self, instance: str, *, written: bool) -> None:
         """Tell the caller that its time is up."""
-        message = "no reply before the command's deadline"
+        message = f"redis {instance!r} sent no reply before the command's deadline"
+        if not written:
+            message = f"the command could not be sent to redis {instance!r} before its deadline"
         self.finish(CommandTimeoutError(message, instance=instance, maybe_executed=written))
 
 

@@ -7,7 +7,7 @@ from redis_manager_fastapi.settings import RedisSettings
 
 
 class StateCondition:
-    """Wakes whoever waits for a predicate over the pool's state, and nobody else."""
+    """Wakes the tasks that wait for a predicate over the pool's state once it holds."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -15,7 +15,7 @@ class StateCondition:
         self._announcements: set[asyncio.Task[None]] = set()
 
     def notify_all(self) -> None:
-        """Have everybody who waits look at the state again."""
+        """Have every waiting task look at the state again."""
         task = self._loop.create_task(self._notify())
         self._announcements.add(task)
         task.add_done_callback(self._announcements.discard)
@@ -33,7 +33,7 @@ class StateCondition:
         return True
 
     async def settle(self) -> None:
-        """Wait until the announcements made so far have reached everybody."""
+        """Wait until every `notify_all` so far has reached the waiting tasks."""
         while self._announcements:
             await asyncio.wait(self._announcements)
 

@@ -1,4 +1,4 @@
-"""Connecting anew: one attempt and, while it hangs, a second one beside it.
+"""Connecting again: one attempt and, while it hangs, a second one in parallel.
 
 What hung in a partition hangs on when the partition is over (a lost SYN is
 sent again after a second, RFC 6298), so a fresh attempt finds a healed server
@@ -45,7 +45,7 @@ class HedgedConnect:
             while not (ended := await self._first_ended(attempts)):
                 if self._second_allowed(attempts):
                     await _drop(attempts[1:])
-                    attempts[1:] = [self._begin(self._attempt_beside())]
+                    attempts[1:] = [self._begin(self._second_attempt())]
             attempts.remove(ended)
             return ended.result()
         finally:
@@ -56,21 +56,21 @@ class HedgedConnect:
         return self._pool.loop.create_task(attempt)
 
     def _second_allowed(self, attempts: list[Attempt]) -> bool:
-        """Not while opening, when nothing is to be healed; nor beside a lease's own connect."""
+        """Not while opening, when nothing is broken, nor while a lease is being connected."""
         if self._pool.state is PoolState.STARTING:
             return False
         return len(attempts) > 1 or not self._pool.dialer.second_connect.locked()
 
     async def _first_ended(self, attempts: list[Attempt]) -> Attempt | None:
-        """Wait a while; return an attempt that has ended, a good one first."""
+        """Wait a while; return an attempt that has ended, preferably a successful one."""
         # From a quarter to three quarters of the cap, so that attempts follow each other
         # within the cap, and those of many processes do not meet.
-        patience = self._random.uniform(0.25, 0.75) * self._pool.settings.health.backoff_cap
-        await asyncio.wait(attempts, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        pause = self._random.uniform(0.25, 0.75) * self._pool.settings.health.backoff_cap
+        await asyncio.wait(attempts, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         ended = [attempt for attempt in attempts if attempt.done()]
         return min(ended, key=lambda attempt: attempt.exception() is not None, default=None)
 
-    async def _attempt_beside(self) -> list[DedicatedConnection]:
+    async def _second_attempt(self) -> list[DedicatedConnection]:
         async with self._pool.dialer.second_connect:
             return await self._attempt()
 

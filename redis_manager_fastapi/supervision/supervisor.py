@@ -1,9 +1,9 @@
 """The task that keeps one pool alive.
 
-It sleeps until the pool is suspected or a heartbeat is due, asks, and has the
-pool go down, serve on or start a new generation.  It is the only one who
-probes, so however many callers meet an outage, the server meets one attempt at
-a time.
+It sleeps until the pool is suspected or a heartbeat is due.  Then it probes the
+server, and the pool goes on serving, goes down or starts a new generation.
+Nothing else probes, so the server sees one attempt at a time however many
+callers meet an outage.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class Supervisor:
         self._logged: str | None = None
 
     def start(self) -> None:
-        """Begin, in a task of its own."""
+        """Start the task."""
         name = f"redis-supervisor-{self._pool.instance}"
         self._task = self._pool.loop.create_task(self._run(), name=name)
 
@@ -89,7 +89,7 @@ class Supervisor:
             pool.suspect(generation, Suspicion.SILENT, reason)
 
     async def _examine(self) -> None:
-        """Find out whether the suspicion holds: in band where that can tell, else by a probe."""
+        """Find out whether the suspicion holds: by a PING on the links if that can tell."""
         pool, suspicion = self._pool, self._pool.suspicion
         if suspicion is not None and CONSEQUENCES[suspicion].ask_first and pool.links:
             answered = await self._answers(pool.links)
@@ -148,7 +148,7 @@ class Supervisor:
         self._bus.emit(ProbeFailed(self._pool.instance, error, self._backoff.attempts))
 
     def _log_once(self, error: Exception) -> None:
-        """Log a fault of the supervisor itself, not again while it repeats."""
+        """Log an exception of the supervisor itself, once while it repeats."""
         if self._logged != repr(error):
             self._logged = repr(error)
             logger.error(

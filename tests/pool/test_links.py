@@ -1,7 +1,6 @@
 """The set of a pool's multiplexed connections, on a real server."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.request import new_request
+from redis_manager_fastapi.pool.state import OldLinks
 from tests.kit.managers import opened, pool_of
 from tests.kit.waiting import until
 
@@ -37,7 +37,7 @@ async def link_set(url: str, count: int = 2) -> AsyncIterator[LinkSet]:
         events = Heard()
         events.links = links = LinkSet(events, max_in_flight=2)
         dialer = pool_of(manager).dialer
-        links.replace([await dialer.dial() for _ in range(count)], heard_since=-math.inf)
+        links.replace([await dialer.dial() for _ in range(count)], OldLinks.DRAIN, heard_since=0)
         yield links
         for link in links.take_all():
             link.abort("the test is over")
@@ -97,15 +97,26 @@ async def test_a_link_that_is_left_finishes_and_is_not_brought_back(redis_url: s
         assert (links.current, busy.lost) == ((), True)
 
 
-@pytest.mark.parametrize("heard", [True, False])
-async def test_an_old_link_finishes_if_it_was_heard_lately(redis_url: str, heard: bool) -> None:
+@pytest.mark.parametrize(
+    ("fate", "quiet", "drains"),
+    [
+        (OldLinks.DRAIN, 1, True),
+        (OldLinks.DRAIN_IF_HEARD, 0, True),
+        (OldLinks.DRAIN_IF_HEARD, 1, False),
+        (OldLinks.ABORT, 0, False),
+    ],
+)
+async def test_an_old_link_meets_its_fate(
+    redis_url: str, fate: OldLinks, quiet: int, drains: bool
+) -> None:
+    """It finishes what is in flight, or is aborted, or the one or the other if it was heard."""
     async with link_set(redis_url, 1) as links:
         (old,) = links.serving
         reply = ask(old)
-        links.replace([], heard_since=old.last_heard + (0 if heard else 1))
+        links.replace([], fate, heard_since=old.last_heard + quiet)
 
-        assert (old.lost, len(links.open)) == (not heard, int(heard))
-        if heard:
+        assert (old.lost, len(links.open)) == (not drains, int(drains))
+        if drains:
             assert await reply == "PONG"
         await until(lambda: not links.open)
 

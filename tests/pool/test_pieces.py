@@ -30,7 +30,8 @@ class Recorder:
 async def test_a_large_reply_takes_a_bounded_part_of_each_turn(redis_url: str) -> None:
     async with opened(redis_url) as manager:
         await manager.redis.set("large", "x" * LARGE)
-        connection = await pool_of(manager).leases.acquire("a test", float("inf"))
+        lease = await pool_of(manager).leases.acquire("a test", float("inf"))
+        connection = lease.connection
         protocol: Any = connection.transport.get_protocol()
         recorder = protocol.stream = Recorder(protocol.stream)
         await connection.send_command("GET", "large")
@@ -40,7 +41,7 @@ async def test_a_large_reply_takes_a_bounded_part_of_each_turn(redis_url: str) -
         assert sum(recorder.sizes) > LARGE
         assert max(recorder.sizes) == PIECE
         protocol.stream = protocol.stream._stream
-        await pool_of(manager).leases.release(connection)
+        await lease.release()
 
 
 async def test_replies_that_come_together_stay_apart(redis_url: str) -> None:
