@@ -2,7 +2,8 @@
 
 The value goes straight to whoever awaits the call: neither a coroutine nor, in
 `asyncio.gather`, a task stands between them, which costs as much as the
-command itself.
+command itself.  To everyone else a call is a coroutine: it behaves as one, and
+looking at it does not send it.
 """
 
 import asyncio
@@ -11,8 +12,18 @@ import sys
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
-from typing import Any, TypeVar
+from types import CodeType, CoroutineType, FrameType
+from typing import Any, NoReturn, TypeVar
 
+from pydantic_core import SchemaSerializer, core_schema
+
+from redis_manager_fastapi.client.call_future import (
+    ISFUTURE,
+    CallFuture,
+    asked_by_asyncio,
+    change_type,
+    initialize,
+)
 from redis_manager_fastapi.commands.sharing import SharedCommand
 from redis_manager_fastapi.delivery.contract import kind_of
 from redis_manager_fastapi.delivery.leased import exchange_listed, execute
@@ -26,7 +37,7 @@ from redis_manager_fastapi.pool.request import Reply, Request, SingleRequest, ne
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_initialize: Any = asyncio.Future.__init__
+_calling_frame = sys._getframe  # noqa: SLF001 (documented; `inspect.currentframe` shows no caller)
 allocate: Any = asyncio.Future.__new__
 """Make a `Call` past its constructor, whose time counts; `Redis.execute_command` fills it."""
 
@@ -35,9 +46,11 @@ def coroutine_function(function: F) -> F:
     """Mark a function that returns a `Call` as what it is to its callers: a coroutine function."""
     if sys.version_info >= (3, 12):
         return inspect.markcoroutinefunction(function)
-    # What `asyncio.iscoroutinefunction` of CPython 3.11 looks for; `inspect` has no mark there.
+    # CPython 3.11.7: `inspect` reads this flag.  The interpreter makes a coroutine by an
+    # instruction, which this code does not contain, so it runs as the function that it is.
+    code = function.__code__
     marked: Any = function
-    marked._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine")  # noqa: SLF001, B009
+    marked.__code__ = code.replace(co_flags=code.co_flags | inspect.CO_COROUTINE)
     return function
 
 
@@ -58,15 +71,16 @@ class _Command(asyncio.Future[Any], Request):
         args: The command and its arguments.
         command: What the table says about it.
         future: Where the value arrives; None until the command is sent.
+        label: The name that was set on it as a future; unset before.
         options: What redis-py adds to the command for its reply's callback.
         pool: Where it is sent; unset for what is too large to share a connection.
         session: What the client's commands have in common.
-        steps: What drives it as a coroutine, once something does.
+        steps: What drives it as a coroutine; unset for one that leaves at once and is awaited.
         task: What carries on after an error, once there was one.
     """
 
     __slots__ = (
-        *("args", "command", "options", "pool", "session", "steps", "task"),
+        *("args", "command", "label", "options", "pool", "session", "steps", "task"),
         *("deadline", "decode", "future", "packed", "read_only"),
     )
 
@@ -85,9 +99,13 @@ class _Command(asyncio.Future[Any], Request):
         return name
 
     def __repr__(self) -> str:
-        future = self.future
-        state = "not awaited" if future is None else "done" if future.done() else "in flight"
+        state = "not awaited" if self.future is None else "in flight" if self._waits() else "done"
         return f"<{type(self).__name__} {self.__name__} {state}>"
+
+    def _waits(self) -> bool:
+        """Return whether the value of a started command has still to come."""
+        steps = getattr(self, "steps", None)
+        return not self.future.done() or getattr(steps, "cr_frame", None) is not None
 
     def finish(self, outcome: Any) -> None:
         """Hand the value over, or carry on after an error; too late for a caller that left."""
@@ -141,7 +159,7 @@ class _Command(asyncio.Future[Any], Request):
         future.add_done_callback(lambda _: task.cancel())
 
 
-class CommandFuture(_Command):
+class CommandFuture(CallFuture, _Command):
     """A command that somebody has asked whether it is a future, and that is one since."""
 
     __slots__ = ()
@@ -157,15 +175,35 @@ class CommandFuture(_Command):
 class Call(_Command, Coroutine[Any, Any, Any]):
     """A command that was called; it is sent when it is awaited, as redis-py's coroutine would be.
 
-    Where a coroutine is expected, as by `asyncio.create_task`, it is one.  Functions
-    that take futures as well (`asyncio.gather`, `wait_for`, `shield`, `ensure_future`)
-    ask whether it is one: it becomes one then and is sent, if it can leave at once.
-    If it cannot, they make a task of it.
+    Where a coroutine is expected, as by `asyncio.create_task`, it is one, and shows
+    what a coroutine shows.  Functions that take futures as well (`asyncio.gather`,
+    `wait_for`, `shield`, `ensure_future`) ask whether it is one: it becomes one then
+    and is sent, if it can leave at once.  If it cannot, they make a task of it.
     """
 
     __slots__ = ()
 
-    __iter__ = None  # type: ignore[assignment]  # so that a forgotten `await` is a TypeError
+    @property  # type: ignore[misc]  # it cannot be set
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """A coroutine's class; only when `asyncio.isfuture` asks, the call becomes a future.
+
+        `dir` reads this too, so debuggers and `inspect.getmembers` find a coroutine's names.
+        """
+        future: Any = self.future
+        if future is not None or _calling_frame(1).f_code is not ISFUTURE:
+            return CoroutineType
+        try:
+            link = self._prepare()
+            if link is None:
+                return CoroutineType
+            initialize(self, loop=link.loop)
+            self.future = self
+            link.submit(self)
+        except Exception:  # whoever awaits the call meets it again
+            self.future = None  # type: ignore[assignment]
+            return CoroutineType
+        change_type(self, CommandFuture)  # for `asyncio.wait`, what is a coroutine is no future
+        return CommandFuture
 
     def __del__(self) -> None:
         if self.future is None:
@@ -182,7 +220,8 @@ class Call(_Command, Coroutine[Any, Any, Any]):
             raise
         if link is None:
             self.future = _NOTHING
-            return self._later().__await__()
+            self.steps = later = self._later()
+            return later.__await__()
         self.future = future = link.loop.create_future()
         link.submit(self)
         return future.__await__()
@@ -202,10 +241,81 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         if getattr(self, "steps", None) is not None:
             self.steps.close()
 
+    def _without_value(self, *_: Any) -> NoReturn:
+        """Say that the `await` is missing, where code uses the call as if it were the reply."""
+        if self.future is None:
+            raise TypeError(f"{self.__name__} was not awaited, so it has no reply yet")
+        raise TypeError(f"the reply to {self.__name__} is what `await` returned, not {self!r}")
+
+    __contains__ = __getitem__ = __iter__ = __len__ = _without_value
+
+    def __bool__(self) -> bool:
+        # Tools that show tasks ask this of a started call, and asyncio also before its start.
+        if self.future is None and not asked_by_asyncio(_calling_frame(1)):
+            self._without_value()
+        return True
+
+    # pydantic-core 2.50 uses this for a type that it does not know.  FastAPI serializes with it
+    # what a route returned, and the error would otherwise not name the command.
+    __pydantic_serializer__ = SchemaSerializer(
+        core_schema.any_schema(
+            serialization=core_schema.plain_serializer_function_ser_schema(_without_value)
+        )
+    )
+
+    # The attributes of a coroutine.  A command that leaves at once runs no Python code while it
+    # waits, so its frame is the first one of a command that has to wait.
+
+    cr_origin = None
+
     @property
-    def _asyncio_future_blocking(self) -> Any:  # type: ignore[override]
-        """What `asyncio.isfuture` asks for; None says no."""
-        return False if self.future is None and self._becomes_future() else None
+    def cr_await(self) -> Any:
+        """What it waits for; None before its start and after its end."""
+        return self._show("cr_await", self.future if self._is_suspended() else None)
+
+    @property
+    def cr_code(self) -> CodeType:
+        """The code of a command that has to wait."""
+        return Call._later.__code__
+
+    @property
+    def cr_frame(self) -> FrameType | None:
+        """Where it stands; None after its end."""
+        if self.future is not None and not self._waits():
+            return None
+        frame: FrameType | None = self._show("cr_frame", None)
+        return frame or _first_frame(self._later())
+
+    @property
+    def cr_running(self) -> bool:
+        """Whether its Python code is running now."""
+        return bool(self._show("cr_running", False))
+
+    @property
+    def cr_suspended(self) -> bool:
+        """Whether it has started and waits for its reply."""
+        return bool(self._show("cr_suspended", self._is_suspended()))
+
+    def _show(self, name: str, otherwise: Any) -> Any:
+        """Return the attribute of the coroutine that waits in its place, if there is one."""
+        return getattr(getattr(self, "steps", None), name, otherwise)
+
+    def _is_suspended(self) -> bool:
+        return self.future is not None and self._waits()
+
+    # For code that recognizes a future by its type (`isinstance`) and not by `isfuture`.
+
+    def add_done_callback(self, fn: Any, /, *, context: Any = None) -> None:
+        """Become a future, and call *fn* when it is done."""
+        self._become().add_done_callback(fn, context=context)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Become a future that is cancelled."""
+        return self._become().cancel(msg)
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Become a future, and return its loop."""
+        return self._become().get_loop()
 
     def _prepare(self) -> MultiplexedConnection | None:
         """Make a request of the command; return the connection that takes it as it is, now.
@@ -229,21 +339,23 @@ class Call(_Command, Coroutine[Any, Any, Any]):
             return None
         return link
 
-    def _becomes_future(self) -> bool:
-        """Send the command and become the future of its value; return False if it has to wait."""
-        try:
-            link = self._prepare()
-            if link is None:
-                return False
-            _initialize(self, loop=link.loop)
-            self.future = self
-            link.submit(self)
-        except Exception:  # whoever awaits the call meets it again
-            self.future = None  # type: ignore[assignment]
-            return False
-        # For `asyncio.wait`, what is a coroutine is no future.
-        self.__class__ = CommandFuture  # type: ignore[assignment]
-        return True
+    def _become(self) -> asyncio.Future[Any]:
+        """Become a future whose value comes from a task."""
+        if self.future is not None:
+            raise RuntimeError(f"cannot reuse already awaited {self!r}")
+        initialize(self, loop=asyncio.get_running_loop())
+        work = self._twin()
+        self.future = self
+        change_type(self, CommandFuture)
+        self._carry_on(self, work)
+        return self
+
+    def _twin(self) -> "Call":
+        """Return a second call of the same command."""
+        twin: Call = allocate(Call)
+        twin.args, twin.session, twin.command = self.args, self.session, self.command
+        twin.future, twin.options = None, self.options  # type: ignore[assignment]
+        return twin
 
     async def _later(self) -> Any:
         """Execute in the caller's context what has to wait, or is more than a shared command."""
@@ -260,7 +372,9 @@ class Call(_Command, Coroutine[Any, Any, Any]):
 
     def _started(self) -> Any:
         if getattr(self, "steps", None) is None:
-            self.steps = self.__await__()
+            steps = self.__await__()
+            if getattr(self, "steps", None) is None:  # else it has to wait
+                self.steps = steps
         return self.steps
 
     def _forgo(self) -> None:
@@ -272,6 +386,13 @@ class Call(_Command, Coroutine[Any, Any, Any]):
 def _nothing() -> Generator[None, None, None]:
     """Stand in for a call that is ended before its start."""
     yield
+
+
+def _first_frame(coroutine: Coroutine[Any, Any, Any]) -> FrameType:
+    """Return the frame of a coroutine that never runs."""
+    frame: FrameType = coroutine.cr_frame  # type: ignore[attr-defined]
+    coroutine.close()
+    return frame
 
 
 def _hand_over(future: Reply, task: asyncio.Task[Any]) -> None:

@@ -1,7 +1,7 @@
 """Pipelines: redis-py's, sent as one contiguous write when every command may share."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, cast
 
@@ -108,12 +108,14 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         _, deadline = self._session.begin()
         await self._lease(deadline)
         try:
-            async with self._until(reply_deadline(args, deadline)):
+            async with Deadline(reply_deadline(args, deadline)):
                 return await super().immediate_execute_command(*args, **options)
-        except BaseException:
+        except BaseException as error:
             if self.connection is not None and not self.watching:
                 connection, self.connection = self.connection, None
                 await self.connection_pool.release(connection)
+            if isinstance(error, TimeoutError):
+                raise self._late() from None
             raise
 
     def annotate_exception(self, exception: Any, number: int, command: Iterable[object]) -> None:
@@ -177,17 +179,19 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         async def attempt() -> Any:
             self.command_stack, self.scripts, self.explicit_transaction = queued
             await self._lease(deadline)
-            async with self._until(deadline):
-                if self.asking:
-                    await self._ask()
-                try:
+            try:
+                async with Deadline(deadline):
+                    if self.asking:
+                        await self._ask()
                     return await execute(raise_on_error)
-                except WatchError as error:
-                    _raise_lost(error)
-                    raise
-                except RedisError as error:
-                    self.connection_pool.report(error)
-                    raise
+            except TimeoutError:
+                raise self._late() from None
+            except WatchError as error:
+                _raise_lost(error)
+                raise
+            except RedisError as error:
+                self.connection_pool.report(error)
+                raise
 
         try:
             return cast("list[Any]", await attempt())
@@ -200,19 +204,28 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
     async def _lease(self, deadline: float) -> None:
         """Lease the connection that redis-py's code takes, unless a WATCH did."""
         if self.connection is None:
-            self.connection = (await self.connection_pool.lease(deadline)).connection
+            lease = await self.connection_pool.lease(deadline, unlimited=True)
+            self.connection = lease.connection
 
-    @asynccontextmanager
-    async def _until(self, deadline: float | None) -> AsyncIterator[None]:
-        """Set one deadline over sending and replies: redis-py's own limit for each read is off."""
+    async def reset(self) -> None:  # type: ignore[override]  # redis-py's RESET is a command
+        """Give up everything queued and watched, and return the connection.
+
+        Raises:
+            CommandTimeoutError: A server did not answer UNWATCH; the connection was dropped.
+        """
+        if not (self.watching and self.connection):
+            await super().reset()
+            return
         try:
-            with self.connection_pool.lease_of(self.connection).unlimited():
-                async with Deadline(deadline):
-                    yield
+            async with asyncio.timeout(self._session.options.timeout):
+                await super().reset()
         except TimeoutError:
-            instance, seconds = self._session.instance, self._session.options.timeout
-            message = f"a pipeline on redis {instance!r} got no reply within {seconds:g} s"
-            raise CommandTimeoutError(message, instance=instance, maybe_executed=True) from None
+            raise self._late() from None
+
+    def _late(self) -> CommandTimeoutError:
+        instance, seconds = self._session.instance, self._session.options.timeout
+        message = f"a pipeline on redis {instance!r} got no reply within {seconds:g} s"
+        return CommandTimeoutError(message, instance=instance, maybe_executed=True)
 
     async def _ask(self) -> None:
         try:

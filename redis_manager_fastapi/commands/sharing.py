@@ -116,11 +116,13 @@ NEUTRAL = frozenset({
 # fmt: on
 
 
+LEAVE_SESSION = frozenset({*SHARED, *BLOCKING, *NEUTRAL})
+"""Names of commands that change nothing about the connection."""
+
+
 def leaves_session_alone(name: str) -> bool:
     """Return whether the upper-case command *name* changes nothing about the connection."""
-    if name in SHARED or name in BLOCKING or name in NEUTRAL:
-        return True
-    return name.partition(" ")[0] in NEUTRAL
+    return name in LEAVE_SESSION or name.partition(" ")[0] in NEUTRAL
 
 
 def blocking_timeout(args: tuple[Any, ...]) -> float | None:

@@ -49,14 +49,18 @@ class LeasedConnections(ConnectionPoolInterface):
         lease = await self.lease(deadline)
         return lease.connection
 
-    async def lease(self, deadline: float) -> Lease:
-        """Lease a connection by *deadline*, on the loop's clock."""
+    async def lease(self, deadline: float, *, unlimited: bool = False) -> Lease:
+        """Lease a connection by *deadline*, on the loop's clock.
+
+        *unlimited* is for callers with a deadline over all: redis-py then limits no read.
+        """
         session = self._session
         pool, _ = session.begin()
         lease = await pool.leases.acquire(
             self._purpose,
             deadline,
             decode=session.options.decode,
+            unlimited=unlimited,
             registry=self.himport_registry,
         )
         if session.scope is not None:

@@ -21,11 +21,13 @@ class Held:
         connection: The connection.
         purpose: What it was taken for, in words, for the warning when it is never returned.
         since: When it was taken, on the monotonic clock.
+        returned: Whether the caller has given it back.
     """
 
     connection: DedicatedConnection
     purpose: str
     since: float
+    returned: bool = False
 
 
 @dataclass(slots=True)
@@ -41,7 +43,7 @@ class Open:
 
 
 OPEN = Open()
-Grant = DedicatedConnection | Open
+Grant = Held | Open
 HandOver = Grant | Exception
 
 
@@ -73,6 +75,13 @@ class Capacity:
         """How many places are not taken: idle ones and ones without a connection."""
         return self.places - len(self.leased) - self.opening
 
+    def take(
+        self, purpose: str, generation: int, now: float
+    ) -> tuple[Grant | None, list[DedicatedConnection]]:
+        """Take a place if nobody is waiting; return it with the idle connections to close."""
+        closing = self.weed(generation, now)
+        return (None if self.crowded() else self.grant(purpose, now)), closing
+
     def grant(self, purpose: str, now: float) -> Grant | None:
         """Take a place: the connection used last, else permission to open one, else nothing.
 
@@ -81,17 +90,16 @@ class Capacity:
         by as many as there are callers.
         """
         if self._idle:
-            connection = self._idle.pop()[0]
-            self.lend(connection, purpose, now)
-            return connection
+            return self.lend(self._idle.pop()[0], purpose, now)
         if self.opening == 0 and len(self.leased) < self.places:
             self.opening += 1
             return OPEN
         return None
 
-    def lend(self, connection: DedicatedConnection, purpose: str, now: float) -> None:
+    def lend(self, connection: DedicatedConnection, purpose: str, now: float) -> Held:
         """Enter *connection* as leased."""
-        self.leased[id(connection)] = Held(connection, purpose, now)
+        held = self.leased[id(connection)] = Held(connection, purpose, now)
+        return held
 
     def find(self, connection: DedicatedConnection) -> Held | None:
         """Return the place of *connection*; None when nobody holds it."""
@@ -99,7 +107,22 @@ class Capacity:
 
     def take_back(self, connection: DedicatedConnection) -> Held | None:
         """Free the place of *connection*; None when nobody holds it, as when given back twice."""
-        return self.leased.pop(id(connection), None)
+        held = self.leased.pop(id(connection), None)
+        if held is not None:
+            held.returned = True
+        return held
+
+    def give_back(self, connection: DedicatedConnection, now: float, *, reusable: bool) -> bool:
+        """Free the place of *connection*; return whether it was kept, being young enough.
+
+        What is free goes to the waiting callers.
+        """
+        self.take_back(connection)
+        kept = reusable and self.lives(connection, now)
+        if kept:
+            self.keep(connection, now)
+        self.serve(now)
+        return kept
 
     def keep(self, connection: DedicatedConnection, now: float) -> None:
         """Put a connection that nobody holds among the idle ones."""

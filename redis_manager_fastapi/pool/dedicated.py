@@ -18,7 +18,7 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
 )
 
-from redis_manager_fastapi.commands.sharing import leaves_session_alone, upper_word
+from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone, upper_word
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.topology.abortable import AbortableConnection
 
@@ -67,7 +67,7 @@ class DedicatedConnection(AbortableConnection):
     @property
     def alive(self) -> bool:
         """Whether a command could be written; redis-py's `is_connected` misses a reset."""
-        return self._writer is not None and not self.transport.is_closing()
+        return self._writer is not None and not self._writer.transport.is_closing()
 
     @property
     def broken(self) -> bool:
@@ -189,14 +189,14 @@ class DedicatedConnection(AbortableConnection):
 
     def _note(self, name: Any, *, alone: bool) -> None:
         """Note a command; with arguments that it does not take, a closer closes nothing."""
-        word = upper_word(name)
+        word = name.upper() if type(name) is str else upper_word(name)
         if word in _OPENERS:
             self._unfinished.add(word)
         elif word == "UNWATCH" and alone:
             self._unfinished.discard("WATCH")
         elif word in _CLOSERS and alone and "MULTI" in self._unfinished:
             self._unfinished.clear()
-        elif not leaves_session_alone(word):
+        elif word not in LEAVE_SESSION and not leaves_session_alone(word):
             self.tainted = True
 
     def _lost(self, what: str, *, maybe_executed: bool = True) -> ReplyLostError:

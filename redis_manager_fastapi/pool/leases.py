@@ -5,7 +5,7 @@ code, so a cancellation at any await finds the count in order.
 """
 
 import asyncio
-from collections.abc import Coroutine, Generator, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Held, Open, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer
+from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.settings import RedisSettings
 
@@ -42,10 +43,6 @@ class LeaseEvents(Protocol):
 
     def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
         """Report to the supervisor that something broke."""
-        ...
-
-    def lease_ended(self) -> None:
-        """A lease has ended."""
         ...
 
     def check_usable(self) -> None:
@@ -69,23 +66,20 @@ class Lease:
 
     __slots__ = ("_held", "_leases", "connection")
 
-    def __init__(
-        self, leases: "Leases", connection: DedicatedConnection, held: Held | None
-    ) -> None:
-        self.connection = connection
+    def __init__(self, leases: "Leases", held: Held) -> None:
+        self.connection = held.connection
         self._leases = leases
         self._held = held
 
     @property
     def purpose(self) -> str:
         """What it was taken for, in words."""
-        return self._held.purpose if self._held is not None else ""
+        return self._held.purpose
 
     @property
     def ended(self) -> bool:
         """Whether it was given back or revoked."""
-        held = self._held
-        return held is None or self._leases.capacity.find(self.connection) is not held
+        return self._held.returned
 
     async def release(self) -> None:
         """Give the connection back; the next caller gets it unless something is left on it."""
@@ -154,12 +148,32 @@ class Acquisition:
 
 
 class Leases:
-    """The dedicated connections of one pool."""
+    """The dedicated connections of one pool.
+
+    Args:
+        events: The pool.
+        links: Its multiplexed connections: leases serve when they do.
+        dialer: Makes connections.
+        settings: Of the manager.
+        instance: The manager's name.
+
+    Attributes:
+        capacity: Who has which place.
+        when_returned: Called when a lease has ended; set while the pool drains.
+    """
 
     def __init__(
-        self, events: LeaseEvents, dialer: Dialer, settings: RedisSettings, *, instance: str
+        self,
+        events: LeaseEvents,
+        links: LinkSet,
+        dialer: Dialer,
+        settings: RedisSettings,
+        *,
+        instance: str,
     ) -> None:
         pool = settings.pool
+        self.when_returned: Callable[[], None] | None = None
+        self._links = links
         self.capacity = Capacity(pool.max_connections, pool.max_idle, pool.max_lifetime)
         self._events = events
         self._dialer = dialer
@@ -197,15 +211,16 @@ class Leases:
         """
 
         async def acquire() -> Lease:
-            connection = await self._connection(purpose, deadline)
-            self._set_up(connection, decode=decode, unlimited=unlimited, registry=registry)
-            return self.of(connection)
+            held = await self._take(purpose, deadline)
+            self._set_up(held.connection, decode=decode, unlimited=unlimited, registry=registry)
+            return Lease(self, held)
 
         return Acquisition(acquire())
 
     def of(self, connection: DedicatedConnection) -> Lease:
         """Return the lease on *connection*; one that has ended when nobody holds it."""
-        return Lease(self, connection, self.capacity.find(connection))
+        held = self.capacity.find(connection)
+        return Lease(self, held or Held(connection, "", 0.0, returned=True))
 
     def _set_up(
         self,
@@ -220,36 +235,34 @@ class Leases:
         connection.socket_timeout = None if unlimited else self._command_timeout
         connection.himport_registry = registry
 
-    async def _connection(self, purpose: str, deadline: float) -> DedicatedConnection:
+    async def _take(self, purpose: str, deadline: float) -> Held:
         while True:
-            await self._events.serving(deadline)
+            if not self._links.serving:
+                await self._events.serving(deadline)
             now = self._loop.time()
-            self.close_all(self.capacity.weed(self._events.generation, now))
-            grant: HandOver | None = None
-            if not self.capacity.crowded():
-                grant = self.capacity.grant(purpose, now)
+            grant: HandOver | None
+            grant, closing = self.capacity.take(purpose, self._events.generation, now)
+            self.close_all(closing)
             if grant is None:
                 grant = await self._wait(purpose, max(0.0, self._wait_limit(deadline - now)))
-            connection = await self._use(grant, purpose, deadline)
-            if connection is not None:
-                return connection
+            held = await self._use(grant, purpose, deadline)
+            if held is not None:
+                return held
 
     def give_back(self, connection: DedicatedConnection, *, reusable: bool) -> None:
         """End the lease at once; keep the connection only if nothing is left on it."""
-        if self.capacity.take_back(connection) is None:
+        if id(connection) not in self.capacity.leased:
             return
-        now = self._loop.time()
+        self._set_up(connection)
         current = connection.generation == self._events.generation
         if connection.broken and current:
             reason = "a dedicated connection was lost"
             self._events.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
-        if reusable and connection.clean and current and self.capacity.lives(connection, now):
-            self._set_up(connection)
-            self.capacity.keep(connection, now)
-        else:
+        reusable = reusable and current and connection.clean
+        if not self.capacity.give_back(connection, self._loop.time(), reusable=reusable):
             self._end(connection)
-        self.capacity.serve(now)
-        self._events.lease_ended()
+        if self.when_returned is not None:
+            self.when_returned()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Release leases that were never returned; return their purposes."""
@@ -315,8 +328,8 @@ class Leases:
             grant = waiter.future.result()
             if isinstance(grant, Open):
                 self.capacity.opening -= 1
-            elif isinstance(grant, DedicatedConnection):
-                self.give_back(grant, reusable=True)
+            elif isinstance(grant, Held):
+                self.give_back(grant.connection, reusable=True)
         self.capacity.serve(self._loop.time())
 
     def _no_place(self, timeout: float) -> PoolTimeoutError:
@@ -328,27 +341,26 @@ class Leases:
         )
         return PoolTimeoutError(message, instance=self._instance)
 
-    async def _use(
-        self, grant: HandOver, purpose: str, deadline: float
-    ) -> DedicatedConnection | None:
-        """Return a usable connection; None means that the caller has to ask again."""
+    async def _use(self, grant: HandOver, purpose: str, deadline: float) -> Held | None:
+        """Return a place with a usable connection; None means that the caller has to ask again."""
         if isinstance(grant, Exception):
             raise grant
         if isinstance(grant, Open):
             return await self._open(purpose, deadline)
+        connection = grant.connection
         try:
-            usable = grant.alive and not await grant.can_read()
+            usable = connection.alive and not await connection.can_read()
         except RedisError:
             usable = False
         except BaseException:
-            self.give_back(grant, reusable=False)
+            self.give_back(connection, reusable=False)
             raise
         if usable:
             return grant
-        self.give_back(grant, reusable=False)
+        self.give_back(connection, reusable=False)
         return None
 
-    async def _open(self, purpose: str, deadline: float) -> DedicatedConnection | None:
+    async def _open(self, purpose: str, deadline: float) -> Held | None:
         connection = None
         try:
             async with asyncio.timeout_at(deadline):
@@ -360,8 +372,8 @@ class Leases:
             )
             raise PoolTimeoutError(message, instance=self._instance) from None
         finally:
-            self._opened(connection, purpose)
-        return connection
+            held = self._opened(connection, purpose)
+        return held
 
     async def _dial(self, deadline: float) -> DedicatedConnection | None:
         """Connect, again after a pause while grace lasts; None when the pool has moved on."""
@@ -400,14 +412,15 @@ class Leases:
             raise
         return connection
 
-    def _opened(self, connection: DedicatedConnection | None, purpose: str) -> None:
+    def _opened(self, connection: DedicatedConnection | None, purpose: str) -> Held | None:
         """Settle the place that an attempt to open had taken."""
-        now = self._loop.time()
+        now, held = self._loop.time(), None
         self.capacity.opening -= 1
         if connection is not None:
             self._backoff.forget()
-            self.capacity.lend(connection, purpose, now)
+            held = self.capacity.lend(connection, purpose, now)
         self.capacity.serve(now)
+        return held
 
     async def _reconnect(self, connection: DedicatedConnection) -> None:
         """Connect a leased connection again, for redis-py's pub/sub; one at a time."""

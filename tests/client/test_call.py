@@ -4,7 +4,6 @@ import asyncio
 import contextvars
 import gc
 import inspect
-import sys
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -21,7 +20,7 @@ from redis_manager_fastapi import (
     RedisNotStartedError,
     ReplyLostError,
 )
-from redis_manager_fastapi.client.call import Call, CommandFuture
+from redis_manager_fastapi.client.call import CommandFuture
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.kit.managers import opened, pool_of
 from tests.kit.waiting import until
@@ -280,15 +279,6 @@ async def test_a_command_that_is_not_listed_is_redis_pys_own_coroutine(
     assert len(await call)
 
 
-async def test_a_forgotten_await_is_named(manager: RedisManager) -> None:
-    call: Any = manager.redis.smembers("key")
-    with pytest.raises(TypeError, match="'Call' object is not iterable"):
-        list(call)
-    assert repr(call) == "<Call SMEMBERS not awaited>"
-    assert await call == set()
-    assert repr(call) == "<Call SMEMBERS done>"
-
-
 @pytest.mark.parametrize("command", ["get", "client_id"])
 async def test_it_is_awaited_once(manager: RedisManager, command: str) -> None:
     call = manager.redis.get("key") if command == "get" else manager.redis.client_id()
@@ -336,17 +326,6 @@ async def test_another_loop_is_refused_by_either_way(manager: RedisManager) -> N
 
     refused = await asyncio.to_thread(ask)
     assert [type(error) for error in refused] == [RedisNotStartedError] * 2
-
-
-async def test_it_counts_as_a_coroutine_function(manager: RedisManager) -> None:
-    """Starlette's background tasks, and whoever asks `asyncio`, would else call it in a thread."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        assert asyncio.iscoroutinefunction(manager.redis.execute_command)
-    call: Any = manager.redis.execute_command("PING")
-    assert asyncio.iscoroutine(call)
-    assert inspect.isawaitable(call)
-    assert await call
 
 
 # What goes wrong on the way.
@@ -558,11 +537,3 @@ async def test_callbacks_may_wait_and_fail(manager: RedisManager, gathered: bool
     assert type(outcomes[2]) is ZeroDivisionError
     assert outcomes[3] == 0
     assert pool_of(manager).generation == 1
-
-
-def test_what_is_taken_from_asyncio_is_there() -> None:
-    """CPython 3.11 to 3.13: `asyncio.isfuture` is documented to ask for the attribute."""
-    assert isinstance(inspect.getattr_static(Call, "_asyncio_future_blocking"), property)
-    assert hasattr(asyncio.Future, "_asyncio_future_blocking")
-    if sys.version_info < (3, 12):
-        assert hasattr(asyncio.coroutines, "_is_coroutine")

@@ -3,7 +3,7 @@
 import asyncio
 
 from redis_manager_fastapi import PoolTimeoutError
-from redis_manager_fastapi.pool.capacity import OPEN, Capacity, HandOver, Waiter
+from redis_manager_fastapi.pool.capacity import OPEN, Capacity, HandOver, Held, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection, DedicatedTCPConnection
 
 
@@ -21,6 +21,12 @@ def queued(places: Capacity, purpose: str = "GET") -> "asyncio.Future[HandOver]"
     future: asyncio.Future[HandOver] = asyncio.get_running_loop().create_future()
     places.waiting.append(Waiter(future, purpose))
     return future
+
+
+def connection_of(grant: HandOver | None) -> DedicatedConnection:
+    """The connection of a place that was granted."""
+    assert isinstance(grant, Held)
+    return grant.connection
 
 
 def test_one_connection_is_opened_at_a_time() -> None:
@@ -48,8 +54,8 @@ def test_the_connection_used_last_is_granted_first() -> None:
     places.keep(old, 1.0)
     places.keep(new, 2.0)
 
-    assert places.grant("GET", 3.0) is new
-    assert places.grant("GET", 3.0) is old
+    assert connection_of(places.grant("GET", 3.0)) is new
+    assert connection_of(places.grant("GET", 3.0)) is old
     assert places.idle == 0
 
 
@@ -84,14 +90,14 @@ async def test_who_waits_is_served_in_turn() -> None:
     places.keep(idle, 0)
 
     places.serve(0)
-    assert first.result() is idle
+    assert connection_of(first.result()) is idle
     assert not second.done()
     lease = places.take_back(idle)
     assert lease is not None
     assert lease.purpose == "first"
     places.keep(idle, 0)
     places.serve(0)
-    assert second.result() is idle
+    assert connection_of(second.result()) is idle
     assert not places.crowded()
 
 
@@ -103,7 +109,7 @@ async def test_a_waiter_that_gave_up_takes_no_place() -> None:
 
     places.serve(0)
 
-    assert patient.result() is idle
+    assert connection_of(patient.result()) is idle
 
 
 async def test_only_waiters_that_have_given_up_are_no_crowd() -> None:
@@ -145,7 +151,7 @@ def test_stale_old_and_unused_connections_are_weeded() -> None:
         places.keep(each, since)
 
     assert places.weed(1, 1000.0) == [stale, old, unused]
-    assert places.grant("GET", 1000.0) is good
+    assert connection_of(places.grant("GET", 1000.0)) is good
 
 
 def test_zero_means_that_nothing_grows_old() -> None:
