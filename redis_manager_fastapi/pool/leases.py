@@ -5,8 +5,7 @@ code, so a cancellation at any await finds the count in order.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -108,17 +107,6 @@ class Lease:
         """Have redis-py set no limit for each read, until the lease ends."""
         if not self.ended:
             self.connection.socket_timeout = None
-
-    @contextmanager
-    def unlimited(self) -> Iterator[None]:
-        """Within it redis-py sets no limit for each read: the caller has a deadline over all."""
-        limit = self.connection.socket_timeout
-        self.lift_limit()
-        try:
-            yield
-        finally:
-            if not self.ended:
-                self.connection.socket_timeout = limit
 
 
 class Acquisition:

@@ -77,19 +77,9 @@ class Pool:
         return self._reason
 
     @property
-    def link(self) -> MultiplexedConnection | None:
-        """The only one of `links`; None if there is not exactly one."""
-        return self.link_set.only
-
-    @property
     def links(self) -> tuple[MultiplexedConnection, ...]:
         """The multiplexed connections that commands may go out on; empty while not serving."""
         return self.link_set.serving
-
-    @property
-    def open_links(self) -> tuple[MultiplexedConnection, ...]:
-        """Every multiplexed connection, those included that take no more commands."""
-        return self.link_set.open
 
     @property
     def is_serving(self) -> bool:
