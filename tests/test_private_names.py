@@ -8,6 +8,8 @@ import ast
 import asyncio
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -20,7 +22,7 @@ from redis_manager_fastapi.redis_py import PrivateName
 from tests.kit.private_names import Module, Touch, imported, title, touched
 
 PACKAGE = Path(__file__).parent.parent / "redis_manager_fastapi"
-ROOMS = {redis_py.__name__, cluster_redis_py.__name__}
+TABLES = {redis_py.__name__, cluster_redis_py.__name__}
 ROWS = redis_py.PRIVATE_NAMES + cluster_redis_py.PRIVATE_NAMES
 
 
@@ -79,7 +81,14 @@ def test_no_name_is_listed_twice() -> None:
 def test_private_modules_are_imported_in_one_place() -> None:
     importing = {module.name for module in MODULES if imported(module)}
 
-    assert importing <= ROOMS
+    assert importing <= TABLES
+
+
+def test_names_of_the_cluster_client_are_needed_by_a_cluster_alone() -> None:
+    question = "import sys, redis_manager_fastapi; print(*sys.modules)"
+
+    output = subprocess.check_output([sys.executable, "-c", question], text=True)
+    assert TABLES & set(output.split()) == {redis_py.__name__}
 
 
 @pytest.mark.parametrize(
