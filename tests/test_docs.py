@@ -165,3 +165,25 @@ def test_picture_of_objects_shows_classes_that_exist() -> None:
 
     assert len(shown) > 20
     assert [name for name in shown if name not in classes] == []
+
+
+OTHERS = {
+    *("wait_for", "shield", "ensure_future", "TypedDict"),
+    *("Lock", "NodesManager", "Reader", "redis.asyncio.Redis", "redis.ConnectionError"),
+    *("Attributes", "RuntimeWarning", "TypeError", "app.state", "readonly", "write"),
+}
+"""What the page on architecture names that no file of ours defines."""
+
+
+def test_architecture_names_what_exists() -> None:
+    quoted = set(re.findall(r"`(\w[\w./]*)`", ARCHITECTURE)) - {"redis_manager_fastapi/redis_py.py"}
+    paths = {name for name in quoted if "/" in name or name.endswith((".md", ".py"))}
+    folders = (PACKAGE, ROOT / "tests", ROOT / "scripts")
+    sources = [path for folder in folders for path in folder.rglob("*.py")]
+    known = {name for path in sources for name in names(str(path))}
+
+    assert [
+        each for each in paths if not ((ROOT / each).exists() or (PACKAGE / each).exists())
+    ] == []
+    words = {name for name in quoted - paths if not name.startswith(("REDIS_", "asyncio."))}
+    assert [word for word in words - OTHERS if not set(word.split(".")) <= known] == []
