@@ -5,7 +5,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from redis_manager_fastapi.testing import RedisServer
+from tests.kit.scheduling import (
+    pytest_collection_finish,
+    pytest_configure_node,
+    pytest_xdist_make_scheduler,
+)
 from tests.kit.servers import PROMPT
+
+__all__ = ["pytest_collection_finish", "pytest_configure_node", "pytest_xdist_make_scheduler"]
 
 
 @pytest.fixture

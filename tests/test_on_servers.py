@@ -56,7 +56,7 @@ def test_outcomes_are_counted_and_skips_named(
 ) -> None:
     monkeypatch.setattr(on_servers, "find", find_one)
 
-    code = on_servers.main([suite(tmp_path, well=well)])
+    code = on_servers.main([suite(tmp_path, well=well), "-n0"])
     told = capsys.readouterr().out
 
     assert code == (0 if well else 1)
@@ -72,7 +72,7 @@ def test_a_run_that_breaks_off_is_a_failure(
 ) -> None:
     monkeypatch.setattr(on_servers, "find", find_one)
 
-    assert on_servers.main([str(tmp_path / "nothing.py")]) == 1
+    assert on_servers.main([str(tmp_path / "nothing.py"), "-n0"]) == 1
     assert f"see {tmp_path / 'servers-redis-1.log'}" in capsys.readouterr().out
 
 

@@ -242,7 +242,8 @@ class Leases:
             now = self._loop.time()
             grant: HandOver | None
             grant, closing = self.capacity.take(purpose, self._events.generation, now)
-            self.close_all(closing)
+            if closing:
+                self.close_all(closing)
             if grant is None:
                 grant = await self._wait(purpose, max(0.0, self._wait_limit(deadline - now)))
             held = await self._use(grant, purpose, deadline)

@@ -17,7 +17,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi import ClientEndedError, RedisManager
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import assert_at_rest, node_at, opened
+from tests.kit.clusters import PATIENT, assert_at_rest, node_at, opened
 from tests.kit.servers import needs
 
 MIXED = [f"key:{number}" for number in range(30)]
@@ -34,6 +34,7 @@ async def manager(
     shared: ClusterDeployment, request: pytest.FixtureRequest
 ) -> AsyncIterator[RedisManager]:
     settings: dict[str, Any] = {
+        **PATIENT,
         "pipelining": {"enabled": request.param != "dedicated"},
         "protocol": 3 if request.param == "RESP3" else 2,
     }

@@ -56,6 +56,7 @@ async def test_a_killed_primary_costs_its_shard_no_read_within_grace_and_the_oth
         assert stats_of(manager).serving
 
 
+@pytest.mark.measures
 async def test_a_killed_primary_s_shard_serves_again_within_a_second_of_the_election(
     deployment: ClusterDeployment,
 ) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from redis_manager_fastapi import ReplyLostError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.kit.invariants import upheld
@@ -49,6 +51,7 @@ async def test_kill_with_commands_in_flight(
         assert {type(e) for e in await asyncio.gather(*writes)} == {ReplyLostError}
 
 
+@pytest.mark.measures
 async def test_kill_in_a_loop(
     redis_server: RedisServer, bystander: RedisServer, fault_proxy: FaultProxy, mode: dict[str, Any]
 ) -> None:

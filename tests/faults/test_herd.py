@@ -6,6 +6,8 @@ import sys
 import time
 from asyncio.subprocess import PIPE
 
+import pytest
+
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 
 PROCESSES = 8
@@ -13,6 +15,7 @@ WAITERS = 50
 BACKOFF_CAP = 0.5
 
 
+@pytest.mark.measures
 async def test_herd(redis_server: RedisServer, fault_proxy: FaultProxy) -> None:
     """Row 34: 8 processes with 50 waiters each: few connects a second, full service within 3 s."""
     herd = await asyncio.create_subprocess_exec(

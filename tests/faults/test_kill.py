@@ -18,6 +18,7 @@ AT_ONCE = 0.005
 BULK = b"x" * 60_000  # as much as shares a connection; a hundred of them fill the socket
 
 
+@pytest.mark.measures
 async def test_kill_while_idle(
     durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:

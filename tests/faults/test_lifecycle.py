@@ -39,6 +39,7 @@ async def a_batch(manager: RedisManager) -> list[Any]:
 # Rows 1 and 2.
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("hung", [False, True], ids=["1-down", "2-hung"])
 @pytest.mark.parametrize("policy", ["fail", "wait"])
 async def test_start_without_redis(policy: str, hung: bool) -> None:
@@ -97,6 +98,7 @@ async def _open_and_ask(url: str) -> Any:
 # Row 31.
 
 
+@pytest.mark.measures
 async def test_shutdown_while_hung(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:

@@ -86,6 +86,7 @@ async def test_half_close_with_commands_in_flight(
         assert set(trial.errors("write")) == {"ReplyLostError"}
 
 
+@pytest.mark.measures
 async def test_drip_in_the_handshake(fault_proxy: FaultProxy, mode: dict[str, Any]) -> None:
     """Row 11: however slowly bytes arrive, the whole connect takes at most T_connect."""
     limits = {**QUICK, **mode, "startup": {"policy": "fail"}, "password": "wrong but long enough"}

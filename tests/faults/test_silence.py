@@ -61,6 +61,7 @@ SILENCES = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.measures
 @SILENCES
 async def test_silence_under_load(
     redis_server: RedisServer,

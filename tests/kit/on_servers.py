@@ -17,6 +17,7 @@ from redis_manager_fastapi.testing.binary import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / ".venvs"
+PARALLEL = ("-n", "4", "--dist", "worksteal", "-p", "no:cacheprovider")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def run(server: str, program: str, arguments: list[str]) -> Outcome:
     """Run the tests on one server."""
     log, report = LOGS / f"servers-{server}.log", LOGS / f"servers-{server}.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    command = [sys.executable, "-m", "pytest", *PARALLEL, f"--junitxml={report}"]
     with log.open("w") as output:
         ended = subprocess.run(
             [*command, *arguments],

@@ -1,4 +1,7 @@
-"""Two equal servers for the run, and a client of each kind for every test."""
+"""Two equal servers for each module, and a client of each kind for every test.
+
+A module asks both servers the same, or they are not equal any more: ROLE and MEMORY STATS tell.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -57,12 +60,12 @@ def _server() -> Iterator[RedisServer]:
     asyncio.run(server.aclose())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def our_server() -> Iterator[RedisServer]:
     yield from _server()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def plain_server() -> Iterator[RedisServer]:
     yield from _server()
 

@@ -169,6 +169,7 @@ def test_a_clock_that_moves_in_steps_does_not_make_the_loop_spin(redis_url: str)
     assert max(loop.reads.values()) < 200
 
 
+@pytest.mark.measures
 async def test_silence_is_known_within_interval_and_timeout(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as manager:
         await manager.redis.ping()

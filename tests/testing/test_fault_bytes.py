@@ -108,6 +108,7 @@ class TestBlackHole:
 
 
 class TestSlowness:
+    @pytest.mark.measures
     async def test_delay_postpones_without_slowing_down(self, fault_proxy: FaultProxy) -> None:
         async with wire(fault_proxy.port) as client:
             assert await client.ask(b"PING") == PONG

@@ -105,6 +105,7 @@ async def test_a_killed_replica_s_reads_go_to_another_replica(
         assert await calls(spare) == before + len(KEYS)
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("settings", [REPLICA, ANY])
 async def test_frozen_replicas_hold_a_read_for_no_longer_than_the_detection(
     settings: dict[str, Any],

@@ -62,6 +62,7 @@ async def test_with_grace_above_the_election_a_kill_costs_no_read(
         await assert_counted_at_most_once(manager.redis, outcomes)
 
 
+@pytest.mark.measures
 async def test_after_a_kill_callers_fail_only_until_the_election_plus_one_second(
     deployment: SentinelDeployment,
 ) -> None:

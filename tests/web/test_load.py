@@ -14,6 +14,8 @@ import pytest
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.kit.serving import ROOT, environment, server_process
 
+pytestmark = pytest.mark.measures
+
 RATE = 150
 GRACE = 2.0
 AT_ONCE = 0.005

@@ -59,6 +59,7 @@ async def test_kill_and_restart(serve: Serve, redis_url: str, redis_server: Redi
     assert [response.json() for response in up] == list(range(1, 51))
 
 
+@pytest.mark.measures
 async def test_known_outage_is_answered_at_once(
     serve: Serve, redis_url: str, redis_server: RedisServer
 ) -> None:

@@ -59,6 +59,7 @@ async def test_drain_lets_running_work_finish(
     assert manager.stats().state.value == "closed"
 
 
+@pytest.mark.measures
 async def test_drain_is_bounded(serve: Serve, redis_url: str) -> None:
     """Work that does not finish within `shutdown.drain` is cut off, and its caller is told."""
     manager = RedisManager(url=redis_url, shutdown={"drain": 0.3})
@@ -91,6 +92,7 @@ async def arrived(http: httpx.AsyncClient, count: int) -> bool:
     return int((await http.get("/clients")).text) == count
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("signals", [1, 2])
 async def test_sigterm_while_redis_hangs(
     redis_url: str, redis_server: RedisServer, signals: int
@@ -118,6 +120,7 @@ async def test_sigterm_while_redis_hangs(
     await clients_fall_to(0, redis_server)
 
 
+@pytest.mark.measures
 async def test_sigterm_while_redis_is_down(redis_url: str, redis_server: RedisServer) -> None:
     """Nothing waits for a server that is known to be away."""
     async with service(redis_url) as (server, http):
@@ -134,6 +137,7 @@ async def test_sigterm_while_redis_is_down(redis_url: str, redis_server: RedisSe
     assert "Traceback" not in server.log
 
 
+@pytest.mark.measures
 async def test_endless_command_ends_with_uvicorn_s_own_limit(
     redis_url: str, redis_server: RedisServer
 ) -> None:

@@ -42,6 +42,7 @@ def app_with(manager: RedisManager) -> FastAPI:
     return app
 
 
+@pytest.mark.measures
 async def test_fail_stops_the_start_at_once(
     serve: Serve, absent: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -57,6 +58,7 @@ async def test_fail_stops_the_start_at_once(
     assert manager.stats().connects == 1
 
 
+@pytest.mark.measures
 async def test_wait_gives_up_at_its_limit(
     serve: Serve, absent: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,6 @@ from math import inf
 from typing import Any, Literal, Self, overload
 
 import redis.asyncio
-from redis._parsers.commands import CommandPolicies, RequestPolicy
 from redis.asyncio.client import ResponseCallbackT
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
@@ -40,6 +39,7 @@ from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.typed import ClusterCommands, TextT
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.cluster.redis_py import CommandPolicies, RequestPolicy
 from redis_manager_fastapi.cluster.slot_map import SlotMap, UncoveredSlotError
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand, blocking_timeout
@@ -54,7 +54,7 @@ from redis_manager_fastapi.pool.request import SingleRequest
 _ANY_NODE = (RequestPolicy.DEFAULT_NODE, RequestPolicy.DEFAULT_KEYLESS)
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 
-# redis-py 8.1: some of the client's attributes are slots, which `__dict__` does not show.
+# Some of the client's attributes are slots, which `__dict__` does not show.
 _OURS = ("_lock", "nodes_manager", "response_callbacks")
 _SLOTS = tuple(name for name in redis.asyncio.RedisCluster.__slots__ if name not in _OURS)
 
