@@ -50,9 +50,9 @@ class Request:
 
     def expire(self, instance: str, *, written: bool) -> None:
         """Tell the caller that its time is up."""
-        message = f"redis {instance!r} sent no reply before the command's deadline"
-        if not written:
-            message = f"the command could not be sent to redis {instance!r} before its deadline"
+        name = self.packed[:64].split(b"\r\n", 3)[2].decode(errors="replace")
+        what = "got no reply before its deadline" if written else "could not be sent in time"
+        message = f"{name} on redis {instance!r} {what}"
         self.finish(CommandTimeoutError(message, instance=instance, maybe_executed=written))
 
 

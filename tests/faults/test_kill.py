@@ -112,6 +112,7 @@ async def test_kill_with_commands_queued(
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.measures
 async def test_restart_under_load(
     durable_server: RedisServer, bystander: RedisServer, mode: dict[str, Any]
 ) -> None:
