@@ -59,6 +59,7 @@ def _session(deployment: Deployment[Any]) -> Session[Any]:
         "port": settings.port,
         "db": settings.db,
         "protocol": settings.protocol,
+        "decode_responses": settings.decode_responses,
         "legacy_responses": True,
         "encoding": "utf-8",
         "encoding_errors": "strict",

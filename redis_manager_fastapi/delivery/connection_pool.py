@@ -31,10 +31,9 @@ class LeasedConnections(ConnectionPoolInterface):
     """
 
     def __init__(self, session: Session[Pool], purpose: str = "a connection") -> None:
-        kwargs = session.connection_kwargs
-        self.connection_kwargs = kwargs | {"decode_responses": session.options.decode}
+        self.connection_kwargs = session.connection_kwargs
         self.connection_class = DedicatedConnection
-        self.himport_registry = kwargs["himport_registry"]
+        self.himport_registry = session.connection_kwargs["himport_registry"]
         self._session = session
         self._purpose = purpose
 

@@ -213,7 +213,11 @@ def kind_of(args: tuple[Any, ...]) -> Kind:
 
 def kind_of_pipeline(stack: Iterable[tuple[Any, Any]], *, transaction: bool) -> Kind:
     """Return what the commands of *stack*, with their options, are together."""
-    if all(kind_of(args) is Kind.READ for args, _ in stack):
+    for args, _ in stack:
+        command = SHARED.get(args[0])
+        if command is None or not command.read_only:
+            break
+    else:
         return Kind.READ_PIPELINE
     return Kind.TRANSACTION if transaction else Kind.PIPELINE
 

@@ -187,7 +187,8 @@ class Session(Generic[P]):
 
     def with_options(self, options: CallOptions) -> "Session[P]":
         """Return the same session with these options."""
-        return replace(self, options=options)
+        kwargs = self.connection_kwargs | {"decode_responses": options.decode}
+        return replace(self, options=options, connection_kwargs=kwargs)
 
     def with_callbacks(self, callbacks: Callbacks, own: frozenset[str]) -> "Session[P]":
         """Return the same session with these callbacks."""
