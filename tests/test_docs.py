@@ -1,7 +1,12 @@
 """The documentation names every setting, every error and every link correctly."""
 
+import ast
+import inspect
 import re
 import runpy
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,7 @@ import pytest
 
 import redis_manager_fastapi
 from redis_manager_fastapi import RedisManagerError, RedisSettings
+from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.settings.aliases import KNOWN_ALIASES, QUERY_PARAMETERS
 from redis_manager_fastapi.settings.layers import canonical
 from redis_manager_fastapi.settings.sources import setting_paths
@@ -17,7 +23,12 @@ from redis_manager_fastapi.web.responses import RETRY_AFTER, TRANSLATIONS
 ROOT = Path(__file__).parent.parent
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 ERRORS = (ROOT / "docs" / "errors.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+PACKAGE = ROOT / "redis_manager_fastapi"
 ROW = re.compile(r"^\| `(REDIS_\w+)` \| ([^|]*?) ?\|", re.MULTILINE)
+MAPPED = re.compile(r"^\| `([\w/]+\.py)` \|", re.MULTILINE)
+WORD = re.compile(r"^\| `(\w+)` \| .* \| `([\w/]+\.py)` \|$", re.MULTILINE)
+STEP = re.compile(r"^([\w/]+\.py)? +([\w.]+)(?:  .*)?$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)\)")
 
 
@@ -93,3 +104,87 @@ def test_contract_stands_there_as_the_code_has_it() -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "derive_contract.py"))
 
     assert script["written"](ERRORS) == ERRORS
+
+
+@cache
+def names(module: str) -> frozenset[str]:
+    """Return what a module of the package defines: classes, functions, methods, attributes."""
+    return frozenset(defined(ast.parse((PACKAGE / module).read_text()), ""))
+
+
+def defined(tree: ast.AST, prefix: str) -> Iterator[str]:
+    """Yield each name below *tree*; what is inside a class also with the class before it."""
+    for node in ast.iter_child_nodes(tree):
+        inner = prefix
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from {node.name, prefix + node.name}
+            inner = f"{node.name}." if isinstance(node, ast.ClassDef) else prefix
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+        yield from defined(node, inner)
+
+
+def test_architecture_has_every_module_on_its_map() -> None:
+    paths = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")}
+    modules = {str(path) for path in paths if path.name != "__init__.py" or path.parent == Path()}
+
+    assert Counter(MAPPED.findall(ARCHITECTURE)) == Counter(modules)
+
+
+def test_architecture_defines_words_that_the_code_has() -> None:
+    words = WORD.findall(ARCHITECTURE)
+
+    assert len(words) > 50
+    assert [(word, module) for word, module in words if word not in names(module)] == []
+
+
+def test_architecture_follows_flows_through_functions_that_exist() -> None:
+    flows = re.findall(r"^```\n(.*?)^```$", ARCHITECTURE, re.MULTILINE | re.DOTALL)
+    steps, module = [], ""
+    for flow in flows:
+        for file, function in STEP.findall(flow):
+            module = file or module
+            steps.append((module, function))
+
+    assert len(flows) == 4
+    assert len(steps) == sum(len(flow.split("\n")) - flow.count("\n\n") - 1 for flow in flows)
+    assert [step for step in steps if step[1] not in names(step[0])] == []
+
+
+def test_architecture_has_the_suspicions_of_the_code() -> None:
+    """`tests/pool/test_state.py` compares the docstring with `CONSEQUENCES`."""
+    documented = inspect.getdoc(Suspicion) or ""
+    table = [line for line in documented.splitlines() if line.startswith("|")]
+
+    assert "\n".join(table) in ARCHITECTURE
+
+
+def test_picture_of_objects_shows_classes_that_exist() -> None:
+    picture = (ROOT / "docs" / "objects.svg").read_text()
+    shown = re.findall(r'<text x="\d+" y="\d+">([A-Z]\w+)</text>', picture)
+    classes = {name for path in PACKAGE.rglob("*.py") for name in names(str(path))}
+
+    assert len(shown) > 20
+    assert [name for name in shown if name not in classes] == []
+
+
+OTHERS = {
+    *("wait_for", "shield", "ensure_future", "TypedDict"),
+    *("Lock", "NodesManager", "Reader", "redis.asyncio.Redis", "redis.ConnectionError"),
+    *("Attributes", "RuntimeWarning", "TypeError", "app.state", "readonly", "write"),
+}
+"""What the page on architecture names that no file of ours defines."""
+
+
+def test_architecture_names_what_exists() -> None:
+    quoted = set(re.findall(r"`(\w[\w./]*)`", ARCHITECTURE))
+    paths = {name for name in quoted if "/" in name or name.endswith((".md", ".py"))}
+    folders = (PACKAGE, ROOT / "tests", ROOT / "scripts")
+    sources = [path for folder in folders for path in folder.rglob("*.py")]
+    known = {name for path in sources for name in names(str(path))}
+
+    assert [
+        each for each in paths if not ((ROOT / each).exists() or (PACKAGE / each).exists())
+    ] == []
+    words = {name for name in quoted - paths if not name.startswith(("REDIS_", "asyncio."))}
+    assert [word for word in words - OTHERS if not set(word.split(".")) <= known] == []

@@ -24,6 +24,7 @@ LAYERS = (
     "commands",
     "topology",
     "observe",
+    "redis_py",
     "settings",
     "errors",
     "tasks",

@@ -112,10 +112,11 @@ class Cluster:
             TooManyWaitersError: `pool.max_waiting` callers wait already.
             PoolClosedError: The Cluster is draining or closed.
         """
+        if self._known and self._phase not in FINAL:
+            return
         self.check_usable()
-        if not self._known:
-            grace = self._opened + self.settings.outage.grace
-            await self._wait(lambda: self._known, deadline, grace)
+        grace = self._opened + self.settings.outage.grace
+        await self._wait(lambda: self._known, deadline, grace)
 
     async def mended(self, slot: int | None, reason: str, deadline: float) -> None:
         """Wait for a refresh of the map after *slot* was refused.

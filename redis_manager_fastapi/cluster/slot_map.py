@@ -151,7 +151,7 @@ class SlotMap(NodesManager):
     def move(self, slot: int, address: Address) -> Node:
         """Enter that *slot* has moved to the node at *address*; return that node."""
         node = self.find(address)
-        if node is not None and not node.is_primary:
+        if node is not None and node.server_type != PRIMARY:
             promoted = self._make_node(address, PRIMARY)
             self._replace(node, promoted)
             node = promoted

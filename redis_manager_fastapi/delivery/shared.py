@@ -19,7 +19,6 @@ FAILURES = (RedisError, RedisManagerError, Interrupted)
 
 async def deliver(pool: Pool, request: Request) -> Any:
     """Send *request* when the pool serves and there is room; return the outcome."""
-    pool.check_usable()
     link = pool.link_set.with_room()
     while link is None:
         await pool.serving(request.deadline)

@@ -8,7 +8,7 @@ handed to the next caller.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import redis.exceptions as redis_errors
@@ -20,7 +20,7 @@ from redis.asyncio.connection import (
 
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone, upper_word
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
-from redis_manager_fastapi.topology.abortable import AbortableConnection
+from redis_manager_fastapi.redis_py import AbortableConnection
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
@@ -51,13 +51,6 @@ class DedicatedConnection(AbortableConnection):
         self.instance = instance
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
-        self._last_words = b""
-
-    @property
-    def parse_error(self) -> Callable[[str], Exception]:
-        """What makes redis-py's exception of a server's error line."""
-        # redis-py 8.1: `_parser`; tests/client/test_private_names.py fails when it goes away.
-        return cast(Callable[[str], Exception], self._parser.parse_error)
 
     @property
     def address(self) -> tuple[object, ...]:
@@ -72,7 +65,7 @@ class DedicatedConnection(AbortableConnection):
     @property
     def broken(self) -> bool:
         """Whether the peer, not the holder, ended the connection."""
-        return self._was_lost or (self._writer is not None and not self.alive)
+        return self._was_lost or (self.is_connected and not self.alive)
 
     @property
     def clean(self) -> bool:
@@ -91,16 +84,15 @@ class DedicatedConnection(AbortableConnection):
     async def establish(self) -> None:
         """Connect and shake hands; errors are redis-py's until the session starts."""
         self.abort()
-        self._serving, self._last_words = False, b""
-        # redis-py 8.1: `_connect_callbacks` are its pub/sub's; after a SUBSCRIBE nothing
-        # else could be asked.
+        self._serving, self.last_words = False, b""
+        # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
             await super().connect()
             self._read_in_pieces()
         except redis_errors.ConnectionError as error:
-            if self._last_words.startswith(b"-"):
-                line = self._last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
+            if self.last_words.startswith(b"-"):
+                line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
                 raise self.parse_error(line) from error
             raise
         finally:
@@ -127,8 +119,9 @@ class DedicatedConnection(AbortableConnection):
                 await callback(self)  # pyright: ignore[reportGeneralTypeIssues]
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        """Pack one command and note what it does to the session."""
-        self._note(args[0], alone=len(args) == 1)
+        """Pack one command and, once the session has started, note what it does to it."""
+        if self._serving:
+            self._note(args[0], alone=len(args) == 1)
         return super().pack_command(*map(_as_bytes, args))
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
@@ -175,17 +168,6 @@ class DedicatedConnection(AbortableConnection):
         stream = self.transport.get_protocol()
         if isinstance(stream, asyncio.StreamReaderProtocol):
             self.transport.set_protocol(PiecewiseProtocol(stream))
-
-    def _stream(self) -> object:
-        protocol = super()._stream()
-        return protocol.stream if isinstance(protocol, PiecewiseProtocol) else protocol
-
-    def _drop(self) -> None:
-        # What the server said before it closed is the reason, when it accepts no client.  asyncio
-        # 3.11 to 3.13: after a reset `StreamReader.read` raises, but its buffer still holds it.
-        if self._writer is not None:
-            self._last_words = bytes(getattr(self._reader, "_buffer", b"")[:256])
-        super()._drop()
 
     def _note(self, name: Any, *, alone: bool) -> None:
         """Note a command; with arguments that it does not take, a closer closes nothing."""

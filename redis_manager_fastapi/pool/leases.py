@@ -5,8 +5,7 @@ code, so a cancellation at any await finds the count in order.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -108,17 +107,6 @@ class Lease:
         """Have redis-py set no limit for each read, until the lease ends."""
         if not self.ended:
             self.connection.socket_timeout = None
-
-    @contextmanager
-    def unlimited(self) -> Iterator[None]:
-        """Within it redis-py sets no limit for each read: the caller has a deadline over all."""
-        limit = self.connection.socket_timeout
-        self.lift_limit()
-        try:
-            yield
-        finally:
-            if not self.ended:
-                self.connection.socket_timeout = limit
 
 
 class Acquisition:
@@ -242,7 +230,8 @@ class Leases:
             now = self._loop.time()
             grant: HandOver | None
             grant, closing = self.capacity.take(purpose, self._events.generation, now)
-            self.close_all(closing)
+            if closing:
+                self.close_all(closing)
             if grant is None:
                 grant = await self._wait(purpose, max(0.0, self._wait_limit(deadline - now)))
             held = await self._use(grant, purpose, deadline)
@@ -253,14 +242,12 @@ class Leases:
         """End the lease at once; keep the connection only if nothing is left on it."""
         if id(connection) not in self.capacity.leased:
             return
+        self._set_up(connection)
         current = connection.generation == self._events.generation
         if connection.broken and current:
             reason = "a dedicated connection was lost"
             self._events.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
-        if reusable and current and connection.clean:
-            self._set_up(connection)
-        else:
-            reusable = False
+        reusable = reusable and current and connection.clean
         if not self.capacity.give_back(connection, self._loop.time(), reusable=reusable):
             self._end(connection)
         if self.when_returned is not None:

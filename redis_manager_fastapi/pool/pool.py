@@ -37,6 +37,7 @@ class Pool:
 
     Attributes:
         instance: The manager's name.
+        state: Where the pool stands; only the pool itself changes it.
         affinity: The event loop that it may be used on.
         generation: How many sets of connections there have been.
         moves: How often another server was named the primary.
@@ -58,7 +59,7 @@ class Pool:
         self.dialer = dialer
         self.leases = Leases(self, self.link_set, dialer, settings, instance=instance)
         self._bus = bus
-        self._state = PoolState.NEW
+        self.state = PoolState.NEW
         self._reason = ""
         self._failure: Exception | None = None
         self._address: object = None
@@ -68,12 +69,7 @@ class Pool:
         self.suspicion_changed = StateCondition(self.loop)
 
     def __repr__(self) -> str:
-        return f"<Pool {self.instance!r} {self._state.value} generation={self.generation}>"
-
-    @property
-    def state(self) -> PoolState:
-        """Where the pool stands."""
-        return self._state
+        return f"<Pool {self.instance!r} {self.state.value} generation={self.generation}>"
 
     @property
     def reason(self) -> str:
@@ -81,19 +77,9 @@ class Pool:
         return self._reason
 
     @property
-    def link(self) -> MultiplexedConnection | None:
-        """The only one of `links`; None if there is not exactly one."""
-        return self.link_set.only
-
-    @property
     def links(self) -> tuple[MultiplexedConnection, ...]:
         """The multiplexed connections that commands may go out on; empty while not serving."""
         return self.link_set.serving
-
-    @property
-    def open_links(self) -> tuple[MultiplexedConnection, ...]:
-        """Every multiplexed connection, those included that take no more commands."""
-        return self.link_set.open
 
     @property
     def is_serving(self) -> bool:
@@ -141,17 +127,17 @@ class Pool:
 
     async def settled(self, generation: int, deadline: float) -> bool:
         """Wait until a suspicion is resolved; return whether *generation* serves on."""
-        await self._condition.wait_for(lambda: self._state is not PoolState.SUSPECT, deadline)
-        alive = self._state in (PoolState.READY, PoolState.SUSPECT)
+        await self._condition.wait_for(lambda: self.state is not PoolState.SUSPECT, deadline)
+        alive = self.state in (PoolState.READY, PoolState.SUSPECT)
         return alive and self.generation == generation
 
     def _decided(self) -> bool:
-        return bool(self.links) or self._state in FINAL
+        return bool(self.links) or self.state in FINAL
 
     def check_usable(self) -> None:
         """Raise unless the pool is open, or opening, on this event loop."""
-        if self._state in FINAL:
-            raise errors.closed(self.instance, self._state)
+        if self.state in FINAL:
+            raise errors.closed(self.instance, self.state)
         self.affinity.check()
 
     def waiters(self) -> int:
@@ -165,7 +151,7 @@ class Pool:
 
     def unavailable(self) -> RedisUnavailableError:
         """Return the error for a command that could not go out."""
-        return errors.unavailable(self._failure, self.instance, self._state, self._reason)
+        return errors.unavailable(self._failure, self.instance, self.state, self._reason)
 
     # What connections report.
 
@@ -174,21 +160,21 @@ class Pool:
         if self.link_set.discard(link):
             self._grace.reply_at(link.last_heard)
             self.suspect(self.generation, Suspicion.LINK_LOST, reason)
-        elif self._state is PoolState.DRAINING:
+        elif self.state is PoolState.DRAINING:
             self._condition.notify_all()
 
     def link_heard(self, link: MultiplexedConnection) -> None:
         """Bytes came over a suspended link: the links that are left serve again."""
         link.suspected = False
         suspended = self.link_set.suspended
-        if self._state is PoolState.SUSPECT and link in suspended:
+        if self.state is PoolState.SUSPECT and link in suspended:
             self.clear_suspicion()
             if len(suspended) < self.settings.pipelining.connections:
                 self.suspect(self.generation, Suspicion.LINK_LOST, "another connection broke")
 
     def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
         """Have the supervisor find out; a report about an old generation is ignored."""
-        if generation != self.generation or self._state not in (PoolState.READY, PoolState.SUSPECT):
+        if generation != self.generation or self.state not in (PoolState.READY, PoolState.SUSPECT):
             return
         if not is_graver(suspicion, self.suspicion):
             return
@@ -200,7 +186,7 @@ class Pool:
         if links is Meanwhile.LEAVE:
             self.link_set.leave()
             self.leases.abort_all()
-        if self._state is PoolState.READY:
+        if self.state is PoolState.READY:
             self._grace.stop_serving(last_heard)
             self._move(PoolState.SUSPECT, reason)
         self.suspicion_changed.notify_all()
@@ -209,7 +195,7 @@ class Pool:
         """Another server is the primary now: send nothing more to this one, and go there."""
         self.moves += 1
         self.dialer.forget()
-        if self._state is PoolState.DOWN:
+        if self.state is PoolState.DOWN:
             self.suspicion = Suspicion.MOVED
             self.suspicion_changed.notify_all()
         else:
@@ -224,7 +210,7 @@ class Pool:
 
     async def wait_settled(self) -> None:
         """Wait until the first probe has ended, well or not."""
-        await self._condition.wait_for(lambda: self._state is not PoolState.STARTING, None)
+        await self._condition.wait_for(lambda: self.state is not PoolState.STARTING, None)
 
     def clear_suspicion(self) -> None:
         """Go on serving with the connections that there are."""
@@ -235,7 +221,7 @@ class Pool:
     def install(self, connections: list[DedicatedConnection]) -> None:
         """Serve with a new generation; `Suspicion` says what becomes of the old one."""
         elsewhere, self._address = self._address != connections[0].address, connections[0].address
-        down = self._state is PoolState.DOWN
+        down = self.state is PoolState.DOWN
         fate = fate_of_links(self.suspicion, elsewhere=elsewhere)
         keep = keeps_leases(self.suspicion, elsewhere=elsewhere, down=down)
         heard_since = self.loop.time() - self.settings.health.interval
@@ -251,7 +237,7 @@ class Pool:
         self.link_set.abort(str(error))
         self.suspicion = None
         self._reason, self._failure = str(error), error
-        if self._state is not PoolState.DOWN:
+        if self.state is not PoolState.DOWN:
             self._move(PoolState.DOWN, str(error))
         self.leases.abort_all()
 
@@ -262,7 +248,7 @@ class Pool:
         serving = self.is_serving
         draining = self.link_set.take_all()
         self._move(PoolState.DRAINING, "closing")
-        self.leases.capacity.fail_waiting(lambda: errors.closed(self.instance, self._state))
+        self.leases.capacity.fail_waiting(lambda: errors.closed(self.instance, self.state))
         if serving:
             for link in draining:
                 link.retire()
@@ -276,9 +262,9 @@ class Pool:
 
     def close(self) -> None:
         """Drop every connection; final."""
-        if self._state is PoolState.CLOSED:
+        if self.state is PoolState.CLOSED:
             return
-        if self._state is not PoolState.DRAINING:
+        if self.state is not PoolState.DRAINING:
             self._move(PoolState.DRAINING, "closing")
         for link in self.link_set.take_all():
             link.abort("closed")
@@ -314,9 +300,9 @@ class Pool:
         )
 
     def _move(self, new: PoolState, reason: str) -> None:
-        previous = self._state
+        previous = self.state
         check_transition(previous, new)
-        self._state = new
+        self.state = new
         self._reason = "" if new is PoolState.READY else reason
         if new is PoolState.READY:
             self._failure = None

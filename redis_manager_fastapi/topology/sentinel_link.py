@@ -15,9 +15,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.tasks import end
-from redis_manager_fastapi.topology.abortable import AbortableConnection
 from redis_manager_fastapi.topology.options import tls_options
 
 EVENT = "+switch-master"

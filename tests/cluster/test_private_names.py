@@ -1,12 +1,20 @@
-"""redis-py's private names that the cluster client stands on; read in redis-py 8.1."""
+"""redis-py's private names that the cluster client stands on, and how they behave."""
 
 import inspect
 
+import pytest
 import redis.asyncio.cluster as theirs
-from redis._parsers import AsyncCommandsParser
 from redis.asyncio.connection import AbstractConnection
 
 from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
+from redis_manager_fastapi.cluster.redis_py import PRIVATE_NAMES, AsyncCommandsParser
+from redis_manager_fastapi.redis_py import PrivateName
+from tests.kit.private_names import exists, title
+
+
+@pytest.mark.parametrize("row", PRIVATE_NAMES, ids=title)
+def test_private_name_exists(row: PrivateName) -> None:
+    assert exists(row), f"{title(row)} is gone: {row.reason} ({row.read_in})"
 
 
 def test_redis_py_still_calls_what_is_overridden() -> None:
@@ -27,7 +35,9 @@ def test_redis_py_still_calls_what_is_overridden() -> None:
 
 def test_the_attributes_that_a_copy_takes_over_are_slots() -> None:
     assert RedisCluster.__mro__[1] is theirs.RedisCluster
-    assert {"nodes_manager", "_initialize", "encoder"} <= set(theirs.RedisCluster.__slots__)
+    assert {"nodes_manager", "_initialize", "_lock", "encoder"} <= set(
+        theirs.RedisCluster.__slots__
+    )
 
 
 def test_pipelines_pubsub_and_the_map_have_their_seams() -> None:
@@ -39,7 +49,6 @@ def test_pipelines_pubsub_and_the_map_have_their_seams() -> None:
         "allow_redirections",
     ]
     assert "self._get_node_pubsub(node)" in inspect.getsource(theirs.ClusterPubSub.ssubscribe)
-    assert hasattr(theirs.ClusterPubSub, "_resubscribe_shard_channels")
     assert "_event_dispatcher" in theirs.NodesManager.__slots__
     assert "self.node" in inspect.getsource(AsyncCommandsParser)
     assert "_connect_callbacks" in inspect.getsource(AbstractConnection.connect_check_health)

@@ -64,9 +64,8 @@ async def test_a_lease_is_set_up_once_and_reset_once(redis_url: str) -> None:
         lambda held: held.give_back(reusable=False),
         lambda held: held.set_decoding(False),
         lambda held: held.lift_limit(),
-        lambda held: held.unlimited().__enter__(),
     ],
-    ids=["give back", "decoding", "limit", "unlimited"],
+    ids=["give back", "decoding", "limit"],
 )
 async def test_an_ended_lease_does_nothing_to_the_next_holder(
     redis_url: str, act: Callable[[Lease], None]
@@ -84,30 +83,16 @@ async def test_an_ended_lease_does_nothing_to_the_next_holder(
             assert await ask(held.connection, "ECHO", "mine") == "mine"
 
 
-async def test_an_unlimited_stretch_outlasts_the_limit(redis_server: RedisServer) -> None:
-    settings: dict[str, Any] = {"timeout": {"command": 0.1}}
-    async with opened(redis_server.url, **settings) as manager, lease(manager) as held:
-        connection = held.connection
-        with held.unlimited():
-            await connection.send_command(*BLOCKS)
-            assert await connection.read_response() is None
+async def test_a_limit_is_lifted_until_the_lease_ends(redis_server: RedisServer) -> None:
+    settings: dict[str, Any] = {"timeout": {"command": 0.1}, "pool": ONE}
+    async with opened(redis_server.url, **settings) as manager:
+        async with lease(manager) as held:
+            held.lift_limit()
+            assert await ask(held.connection, *BLOCKS) is None
 
-        await connection.send_command(*BLOCKS)
-        with pytest.raises(CommandTimeoutError):
-            await connection.read_response()
-
-
-async def test_a_stretch_that_outlives_its_lease_leaves_the_next_holder_its_limit(
-    redis_url: str,
-) -> None:
-    async with opened(redis_url, pool=ONE) as manager:
-        ended = await lease(manager, decode=False)
-        with ended.unlimited():
-            await ended.release()
-            held = await lease(manager, unlimited=True)
-
-        assert held.connection.socket_timeout is None
-        await held.release()
+        async with lease(manager) as held:
+            with pytest.raises(CommandTimeoutError):
+                await ask(held.connection, *BLOCKS)
 
 
 async def test_a_revoked_lease_has_ended(redis_url: str) -> None:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from redis._parsers import AsyncCommandsParser
 from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.crc import key_slot
+
+from redis_manager_fastapi.cluster.redis_py import AsyncCommandsParser
 
 _ENCODER = Encoder("utf-8", "strict", decode_responses=False)
 

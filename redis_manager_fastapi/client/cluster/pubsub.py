@@ -1,7 +1,6 @@
 """Pub/sub over a Cluster, sharded and not, on dedicated connections of the nodes."""
 
 import asyncio
-from types import MethodType
 from typing import Any
 
 import redis.asyncio.client
@@ -15,6 +14,7 @@ from redis_manager_fastapi.client.cluster.router import (
     uncovered_is_unavailable,
 )
 from redis_manager_fastapi.client.pubsub import PubSub
+from redis_manager_fastapi.cluster.redis_py import resubscribe_by_slot
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.errors import ClientEndedError, PoolClosedError
 from redis_manager_fastapi.pool.state import FINAL
@@ -122,9 +122,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
                 push_handler_func=self.push_handler_func,
                 event_dispatcher=self._event_dispatcher,
             )
-            # redis-py 8.1: one SSUBSCRIBE per slot, because a node has many.
-            theirs = redis.asyncio.cluster.ClusterPubSub._resubscribe_shard_channels  # noqa: SLF001
-            pubsub._resubscribe_shard_channels = MethodType(theirs, pubsub)  # type: ignore[method-assign]  # noqa: SLF001
+            resubscribe_by_slot(pubsub)
             self.node_pubsub_mapping[node.name] = pubsub
         return self.node_pubsub_mapping[node.name]
 

@@ -9,7 +9,6 @@ from math import inf
 from typing import Any, Literal, Self, overload
 
 import redis.asyncio
-from redis._parsers.commands import CommandPolicies, RequestPolicy
 from redis.asyncio.client import ResponseCallbackT
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
@@ -32,7 +31,7 @@ from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
 from redis_manager_fastapi.client.cluster.router import (
     AutoTarget,
     Route,
-    exchange,
+    after_asking,
     node_left,
     uncovered_is_unavailable,
 )
@@ -40,12 +39,14 @@ from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.typed import ClusterCommands, TextT
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.cluster.redis_py import CommandPolicies, RequestPolicy
 from redis_manager_fastapi.cluster.slot_map import SlotMap, UncoveredSlotError
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand, blocking_timeout
-from redis_manager_fastapi.delivery.contract import Kind, kind_of
+from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
 from redis_manager_fastapi.delivery.replies import parse
 from redis_manager_fastapi.delivery.session import Callbacks, Scope, Session
+from redis_manager_fastapi.delivery.shared import deliver
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.request import SingleRequest
 
@@ -53,7 +54,7 @@ from redis_manager_fastapi.pool.request import SingleRequest
 _ANY_NODE = (RequestPolicy.DEFAULT_NODE, RequestPolicy.DEFAULT_KEYLESS)
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 
-# redis-py 8.1: some of the client's attributes are slots, which `__dict__` does not show.
+# Some of the client's attributes are slots, which `__dict__` does not show.
 _OURS = ("_lock", "nodes_manager", "response_callbacks")
 _SLOTS = tuple(name for name in redis.asyncio.RedisCluster.__slots__ if name not in _OURS)
 
@@ -259,7 +260,6 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             CommandTimeoutError: The deadline passed.
             redis.ResponseError: The server rejected the command, for the reason in its text.
         """
-        self.session.check()
         command = ONE_KEY.get(args[0])
         if command is None or len(args) < 2 or "target_nodes" in options:
             return await self._execute_anywhere(args, options)
@@ -275,24 +275,26 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             return await self._execute_anywhere(args, options)
         request.future = cluster.affinity.loop.create_future()
         node = cluster.map.choose(slot, read_only=command.replicable)
-        link = node.link if node is not None else None
+        pool = node.deployment.opened if node is not None else None
+        link = (pool.link_set.only or pool.link_set.least_busy()) if pool is not None else None
         lost: Exception | None = None
         if link is not None and not link.full:
             link.submit(request)
             reply = await request.future
             if not isinstance(reply, Exception):
-                return parse(self.response_callbacks, args[0], reply, options)
+                return parse(session.callbacks, args[0], reply, options)
             lost = reply
         try:
-            reply = await self._recover(slot, command, args, request, node, lost)
+            reply = await self._recover(cluster, slot, command, args, request, node, lost)
         except ResponseError:
             if EMPTY_RESPONSE in options:
                 return options[EMPTY_RESPONSE]
             raise
-        return parse(self.response_callbacks, args[0], reply, options)
+        return parse(session.callbacks, args[0], reply, options)
 
     async def _recover(
         self,
+        cluster: Cluster,
         slot: int,
         command: SharedCommand,
         args: tuple[Any, ...],
@@ -301,17 +303,22 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         lost: Exception | None,
     ) -> Any:
         """Bring a request to its slot that could not go out at once, or met an error there."""
-        cluster = self.session.opened
-        cluster.check_usable()
+        execution = Execution(kind_of(args), routed=True)
 
         async def find() -> Node:
             return await self.node_of(slot, request.deadline, read_only=command.replicable)
 
         async def attempt(target: Node, asking: bool) -> Any:
             request.renew()
-            return await exchange(target.open(), request, asking=asking)
+            sent = after_asking(request) if asking else request
+            outcome = await deliver(target.deployment.opened or target.open(), sent)
+            if asking and isinstance(outcome, list):
+                outcome = outcome[1]
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
 
-        route = Route(cluster, slot, request.deadline, kind_of(args))
+        route = Route(cluster, slot, request.deadline, execution)
         return await route.follow(attempt, find, lost, node if lost is not None else None)
 
     async def node_of(self, slot: int, deadline: float, *, read_only: bool = False) -> Node:
@@ -366,7 +373,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         read_only = command is not None and command.replicable
         first = cluster.map.current(target_node)
         # The node's own client has sent a read again already.
-        route = Route(cluster, None, deadline, Kind.WRITE)
+        route = Route(cluster, None, deadline, Execution(Kind.WRITE, routed=True))
 
         async def find() -> Node:
             nonlocal first

@@ -18,15 +18,14 @@ from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.commands.packing import ASKING
-from redis_manager_fastapi.delivery.contract import Execution, Happened, Kind, Step, what_happened
+from redis_manager_fastapi.delivery.contract import Execution, Happened, Step, what_happened
 from redis_manager_fastapi.delivery.session import Session
-from redis_manager_fastapi.delivery.shared import FAILURES, deliver, leave_refusing
+from redis_manager_fastapi.delivery.shared import FAILURES, leave_refusing
 from redis_manager_fastapi.errors import (
     CommandTimeoutError,
     RedisManagerError,
     RedisUnavailableError,
 )
-from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch, Request
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.topology.failures import from_reply
@@ -111,14 +110,16 @@ class Route:
         cluster: Where it goes.
         slot: The command's slot, if it is known.
         deadline: When its time is up, on the loop's clock.
-        kind: What the command is.
+        execution: What the command is, and what became of it so far.
     """
 
-    def __init__(self, cluster: Cluster, slot: int | None, deadline: float, kind: Kind) -> None:
+    def __init__(
+        self, cluster: Cluster, slot: int | None, deadline: float, execution: Execution
+    ) -> None:
         self._cluster = cluster
         self.slot = slot
         self._deadline = deadline
-        self._execution = Execution(kind, routed=True)
+        self._execution = execution
         self._node: Node | None = None
         self._asking = False
         self._redirects = 0
@@ -244,24 +245,7 @@ def _reason(error: BaseException) -> str:
     return str(from_reply(error, "")) if isinstance(error, Exception) else ""
 
 
-async def exchange(pool: Pool, request: Request, *, asking: bool) -> Any:
-    """Send *request* over a node's shared connection; return the reply or raise what came.
-
-    Raises:
-        Interrupted: The connection was lost.
-        redis.RedisError: The server's error, redirects included.
-    """
-    if asking:
-        request = _after_asking(request)
-    outcome = await deliver(pool, request)
-    if asking and isinstance(outcome, list):
-        outcome = outcome[1]
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
-
-
-def _after_asking(request: Request) -> Batch:
+def after_asking(request: Request) -> Batch:
     """Return *request* with ASKING ahead of it, in the same write."""
     packed, reply = ASKING + request.packed, request.future
     return Batch(packed, reply, request.deadline, request.decode, request.read_only, expected=2)

@@ -16,7 +16,7 @@ from redis.exceptions import (
 from redis_manager_fastapi.client.cluster.router import ClusterClient, Route
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.cluster.node import Node
-from redis_manager_fastapi.delivery.contract import Kind
+from redis_manager_fastapi.delivery.contract import Execution, Kind
 
 
 class OneSlotTransaction(AbstractStrategy):
@@ -61,7 +61,7 @@ class OneSlotTransaction(AbstractStrategy):
             pipe.asking = asking
             return await _execute(pipe, stack, raise_on_error)
 
-        route = Route(cluster, slot, deadline, Kind.TRANSACTION)
+        route = Route(cluster, slot, deadline, Execution(Kind.TRANSACTION, routed=True))
         replies: list[Any] = await route.follow(attempt, find)
         return replies
 
@@ -100,7 +100,8 @@ class OneSlotTransaction(AbstractStrategy):
             self._watched = pipe
             return reply
 
-        return await Route(cluster, slot, deadline, Kind.READ).follow(attempt, find)
+        execution = Execution(Kind.READ, routed=True)
+        return await Route(cluster, slot, deadline, execution).follow(attempt, find)
 
     @staticmethod
     async def _immediately(pipe: Pipeline, *args: Any, **options: Any) -> Any:

@@ -1,0 +1,136 @@
+"""What redis-py's cluster client keeps private and this package touches, as a table.
+
+Only a Cluster imports it.  Private modules are imported here and nowhere else.
+"""
+
+from types import MethodType
+from typing import Any
+
+import redis
+import redis.asyncio.cluster as theirs
+from redis._parsers import AsyncCommandsParser as AsyncCommandsParser
+from redis._parsers.commands import CommandPolicies as CommandPolicies
+from redis._parsers.commands import RequestPolicy as RequestPolicy
+from redis.commands.cluster import AsyncClusterMultiKeyCommands
+
+from redis_manager_fastapi.redis_py import PrivateName
+
+_READ_IN = "redis-py 8.1"
+
+PRIVATE_NAMES = (
+    PrivateName(
+        redis,
+        "_parsers",
+        _READ_IN,
+        "has the finder of keys and the policies by which nodes are picked",
+    ),
+    # The client.
+    PrivateName(
+        theirs.RedisCluster,
+        "_initialize",
+        _READ_IN,
+        "is off: the map comes from the deployment, not from redis-py's first command",
+    ),
+    PrivateName(theirs.RedisCluster, "_lock", _READ_IN, "the one slot that a copy has no use for"),
+    PrivateName(
+        theirs.RedisCluster,
+        "_determine_nodes",
+        _READ_IN,
+        "overridden: a node that the caller did not name may be replaced by another",
+    ),
+    PrivateName(
+        theirs.RedisCluster,
+        "_determine_slot",
+        _READ_IN,
+        "overridden: the keys of listed commands are known without asking a node",
+    ),
+    PrivateName(
+        theirs.RedisCluster,
+        "_execute_command",
+        _READ_IN,
+        "overridden: a command follows its slot by the outage contract",
+    ),
+    PrivateName(
+        AsyncClusterMultiKeyCommands,
+        "_execute_pipeline_by_slot",
+        _READ_IN,
+        "overridden: `mget_nonatomic` and the like go out on shared connections",
+    ),
+    PrivateName(
+        theirs.RedisCluster,
+        "_command_flags_mapping",
+        _READ_IN,
+        "says which commands any node can take",
+    ),
+    PrivateName(
+        theirs.RedisCluster,
+        "_is_node_flag",
+        _READ_IN,
+        "tells `target_nodes` that is a flag from one that is nodes",
+    ),
+    PrivateName(
+        theirs.RedisCluster,
+        "_parse_target_nodes",
+        _READ_IN,
+        "makes a list of the nodes in `target_nodes`",
+    ),
+    # Pipelines.
+    PrivateName(
+        theirs.ClusterPipeline,
+        "_execution_strategy",
+        _READ_IN,
+        "replaced: what splits a pipeline by node, or carries out its transaction",
+    ),
+    PrivateName(
+        theirs.AbstractStrategy, "_pipe", _READ_IN, "knows the client, and with it the instance"
+    ),
+    PrivateName(
+        theirs.AbstractStrategy,
+        "_command_queue",
+        _READ_IN,
+        "holds the commands of a transaction until it is executed",
+    ),
+    PrivateName(
+        theirs.AbstractStrategy,
+        "_annotate_exception",
+        _READ_IN,
+        "names the command in its error",
+    ),
+    PrivateName(
+        theirs.PipelineStrategy,
+        "_execute",
+        _READ_IN,
+        "overridden: the parts of a pipeline leave side by side, each in one write",
+    ),
+    # Pub/sub and the map.
+    PrivateName(
+        theirs.ClusterPubSub,
+        "_get_node_pubsub",
+        _READ_IN,
+        "overridden: a node's shard channels use a leased connection",
+    ),
+    PrivateName(
+        theirs.ClusterPubSub,
+        "_resubscribe_shard_channels",
+        _READ_IN,
+        "sends one SSUBSCRIBE per slot, because a node has many",
+    ),
+    PrivateName(
+        theirs.ClusterPubSub,
+        "_event_dispatcher",
+        _READ_IN,
+        "a node's pub/sub takes the Cluster's",
+    ),
+    PrivateName(
+        theirs.NodesManager,
+        "_event_dispatcher",
+        _READ_IN,
+        "tells redis-py's sharded pub/sub that slots have moved",
+    ),
+)
+
+
+def resubscribe_by_slot(pubsub: Any) -> None:
+    """Have the pub/sub of one node send one SSUBSCRIBE per slot, because a node has many."""
+    by_slot = theirs.ClusterPubSub._resubscribe_shard_channels  # noqa: SLF001
+    pubsub._resubscribe_shard_channels = MethodType(by_slot, pubsub)  # noqa: SLF001

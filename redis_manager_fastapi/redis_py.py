@@ -1,0 +1,189 @@
+"""What others keep private and this package touches, as a table, and the classes that touch it.
+
+`PRIVATE_NAMES` lists every private name of redis-py and asyncio; those of redis-py's cluster
+client are in `cluster/redis_py.py`, which only a Cluster imports.  A private name that stands
+in neither table fails a test, and so does a row whose name is gone.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, cast
+
+import redis.asyncio
+import redis.asyncio.client
+from redis.asyncio.connection import AbstractConnection
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateName:
+    """A private name of another project that this package touches.
+
+    Attributes:
+        owner: The class or the module that has it.
+        name: The name.
+        read_in: The version whose source was read.
+        reason: Why it is touched.
+    """
+
+    owner: type | ModuleType
+    name: str
+    read_in: str
+    reason: str
+
+
+_REDIS_PY = "redis-py 8.1"
+_CPYTHON = "CPython 3.11 to 3.13"
+
+PRIVATE_NAMES = (
+    # Connections.
+    PrivateName(
+        AbstractConnection,
+        "_writer",
+        _REDIS_PY,
+        "its transport is taken over by the shared connection, and aborted on closing",
+    ),
+    PrivateName(
+        AbstractConnection,
+        "_reader",
+        _REDIS_PY,
+        "what the server said before it closed is in its buffer",
+    ),
+    PrivateName(
+        AbstractConnection,
+        "_close",
+        _REDIS_PY,
+        "forgets the stream of an aborted connection without waiting",
+    ),
+    PrivateName(
+        AbstractConnection, "_parser", _REDIS_PY, "makes the exception of a server's error line"
+    ),
+    PrivateName(
+        AbstractConnection,
+        "_connect_callbacks",
+        _REDIS_PY,
+        "those of a pub/sub wait until the pool has checked the new connection",
+    ),
+    # The client.
+    PrivateName(
+        redis.asyncio.Redis,
+        "_send_command_parse_response",
+        _REDIS_PY,
+        "carries a command on a leased connection, and prepares HIMPORT's fieldsets",
+    ),
+    PrivateName(
+        redis.asyncio.Redis,
+        "_single_conn_lock",
+        _REDIS_PY,
+        "keeps the replies of a pinned connection in order; each pinned client has a new one",
+    ),
+    PrivateName(
+        redis.asyncio.Redis,
+        "_usage_lock",
+        _REDIS_PY,
+        "guards the counter of a pinned client, which has a new one",
+    ),
+    PrivateName(
+        redis.asyncio.Redis,
+        "_usage_counter",
+        _REDIS_PY,
+        "is lowered without an await, so that a cancelled exit returns the connection",
+    ),
+    PrivateName(
+        redis.asyncio.Redis, "_event_dispatcher", _REDIS_PY, "a pub/sub takes the client's"
+    ),
+    # Pipelines.
+    PrivateName(
+        redis.asyncio.client.Pipeline,
+        "_execute_transaction",
+        _REDIS_PY,
+        "reads the replies of a shared pipeline with MULTI",
+    ),
+    PrivateName(
+        redis.asyncio.client.Pipeline,
+        "_execute_pipeline",
+        _REDIS_PY,
+        "reads the replies of a shared pipeline without MULTI",
+    ),
+    # asyncio.
+    PrivateName(
+        asyncio.StreamReader,
+        "_buffer",
+        _CPYTHON,
+        "still holds what came before a reset, after which `read` raises",
+    ),
+    PrivateName(
+        asyncio.StreamReaderProtocol,
+        "_get_close_waiter",
+        _CPYTHON,
+        "the exception that a reset leaves in it is retrieved, or asyncio would report it",
+    ),
+    PrivateName(
+        sys,
+        "_getframe",
+        _CPYTHON,
+        "a call becomes a future only when `asyncio.isfuture` is what looks at it",
+    ),
+)
+
+
+class AbortableConnection(AbstractConnection):
+    """A redis-py connection whose every closing drops the socket at once.
+
+    Closing politely would wait until the peer has read what is unsent.
+
+    Attributes:
+        last_words: What the server had sent, and nobody had read, when it was dropped.
+    """
+
+    last_words = b""
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The socket's transport; only while the connection is connected."""
+        if self._writer is None:
+            raise RuntimeError("the connection is not connected")
+        return cast(asyncio.Transport, self._writer.transport)
+
+    @property
+    def parse_error(self) -> Callable[[str], Exception]:
+        """What makes redis-py's exception of a server's error line."""
+        return cast(Callable[[str], Exception], self._parser.parse_error)
+
+    @property
+    def unread(self) -> bytes:
+        """What has arrived and was not read, also after a reset."""
+        return bytes(getattr(self._reader, "_buffer", b""))
+
+    def abort(self) -> None:
+        """Drop the connection at once, with whatever is unsent."""
+        self._drop()
+        self._close()
+
+    async def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        """Drop the connection at once; arguments are redis-py's and make no difference."""
+        self._drop()
+        kwargs["nowait"] = True
+        await super().disconnect(**kwargs)
+
+    def _drop(self) -> None:
+        if self._writer is None:
+            return
+        # What the server said before it closed is the reason, when it accepts no client.
+        self.last_words = self.unread[:256]
+        transport = self._writer.transport
+        protocol = transport.get_protocol()
+        stream = getattr(protocol, "stream", protocol)
+        transport.abort()
+        # A reset leaves an exception for `wait_closed()`, which nobody awaits after an abort;
+        # unseen, it would be reported when it is collected.
+        if isinstance(stream, asyncio.StreamReaderProtocol):
+            waiter = stream._get_close_waiter(self._writer)  # type: ignore[attr-defined]  # noqa: SLF001
+            waiter.add_done_callback(_see)
+
+
+def _see(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.cancelled():
+        waiter.exception()
