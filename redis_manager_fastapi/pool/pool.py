@@ -19,6 +19,7 @@ from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.state import (
     CONSEQUENCES,
     FINAL,
+    REFUSING,
     Meanwhile,
     PoolState,
     PoolStats,
@@ -38,6 +39,7 @@ class Pool:
     Attributes:
         instance: The manager's name.
         state: Where the pool stands; only the pool itself changes it.
+        refusing: Whether that is where a new command fails at once, or soon.
         affinity: The event loop that it may be used on.
         generation: How many sets of connections there have been.
         moves: How often another server was named the primary.
@@ -59,7 +61,7 @@ class Pool:
         self.dialer = dialer
         self.leases = Leases(self, self.link_set, dialer, settings, instance=instance)
         self._bus = bus
-        self.state = PoolState.NEW
+        self.state, self.refusing = PoolState.NEW, False
         self._reason = ""
         self._failure: Exception | None = None
         self._address: object = None
@@ -302,7 +304,7 @@ class Pool:
     def _move(self, new: PoolState, reason: str) -> None:
         previous = self.state
         check_transition(previous, new)
-        self.state = new
+        self.state, self.refusing = new, new in REFUSING
         self._reason = "" if new is PoolState.READY else reason
         if new is PoolState.READY:
             self._failure = None

@@ -20,6 +20,7 @@ from redis_manager_fastapi.commands.keys import ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.delivery.contract import decide, kind_of, what_happened
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.topology.failures import from_reply
 
 
@@ -37,6 +38,7 @@ class ClusterPipeline(ClusterPipelineCommands, redis.asyncio.cluster.ClusterPipe
         strategy: Any = OneSlotTransaction if transaction else SplitPipeline
         self._execution_strategy = strategy(self)
 
+    @paced
     async def execute(
         self, raise_on_error: bool = True, allow_redirections: bool = True
     ) -> list[Any]:
@@ -63,7 +65,7 @@ class SplitPipeline(PipelineStrategy):
         allow_redirections: bool = True,
     ) -> list[Any]:
         await client.initialize()
-        cluster, deadline = client.session.begin()
+        cluster, deadline = await client.session.admit()
         parts: dict[str, tuple[Node, list[PipelineCommand]]] = {}
         for command in stack:
             try:

@@ -48,6 +48,7 @@ from redis_manager_fastapi.delivery.replies import parse
 from redis_manager_fastapi.delivery.session import Callbacks, Scope, Session
 from redis_manager_fastapi.delivery.shared import deliver
 from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.request import SingleRequest
 
 # redis-py's rules by which one node takes a command that every node could take.
@@ -100,7 +101,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
 
     async def initialize(self, *args: Any, **kwargs: Any) -> Self:
         """Wait until the map of slots is known; arguments are redis-py's, unused."""
-        cluster, deadline = self.session.begin()
+        cluster, deadline = await self.session.admit()
         await cluster.known(deadline)
         return self
 
@@ -172,15 +173,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
     def scoped(self, scope: Scope | None) -> Self:
         """Return a client that ends with *scope*."""
         client = self._copy()
-        session = self.session
-        client.session = Session(
-            session.deployment,
-            session.options,
-            session.connection_kwargs,
-            session.callbacks,
-            session.own_callbacks,
-            scope,
-        )
+        client.session = replace(self.session, scope=scope)
         return client
 
     def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis[TextT]:
@@ -251,6 +244,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         copy.commands_parser = self.commands_parser
         return copy
 
+    @paced
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command where its keys are; arguments are redis-py's.
 
@@ -339,7 +333,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         await self.initialize()
         if _goes_on_nowhere(args, options):
             raise node_left(self.session.instance)
-        cluster, deadline = self.session.begin()
+        cluster, deadline = await self.session.admit()
         while True:
             try:
                 return await super().execute_command(*args, **options)
