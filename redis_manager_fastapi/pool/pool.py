@@ -32,6 +32,10 @@ from redis_manager_fastapi.pool.state import (
 from redis_manager_fastapi.pool.waiting import GracePeriod, StateCondition
 from redis_manager_fastapi.settings import RedisSettings
 
+# Of callers whose grace ends together so many are told at a time, and so far apart (seconds):
+# thousands of errors in one turn would hold up the event loop.
+_TOGETHER, _APART = 64, 0.001
+
 
 class Pool:
     """The connections to one server.
@@ -68,6 +72,7 @@ class Pool:
         self._grace = GracePeriod(self.loop, settings)
         self._waiting = 0
         self._condition = StateCondition(self.loop)
+        self._decision = StateCondition(self.loop)
         self.suspicion_changed = StateCondition(self.loop)
 
     def __repr__(self) -> str:
@@ -102,13 +107,14 @@ class Pool:
         if self.links:
             return
         self.check_usable()
-        limit = min(deadline, self._grace.deadline)
-        if limit <= self.loop.time():
+        grace = self._grace.deadline
+        if min(deadline, grace) <= self.loop.time():
             raise self.unavailable()
         self.check_crowd()
+        limit = min(deadline, grace + self._waiting // _TOGETHER * _APART)
         self._waiting += 1
         try:
-            in_time = await self._condition.wait_for(self._decided, limit)
+            in_time = await self._decision.wait_for(self._decided, limit)
         finally:
             self._waiting -= 1
         self.check_usable()
@@ -122,7 +128,7 @@ class Pool:
             RedisUnavailableError: It still does not after *timeout* seconds.
             PoolClosedError: It was closed meanwhile.
         """
-        in_time = await self._condition.wait_for(self._decided, self.loop.time() + timeout)
+        in_time = await self._decision.wait_for(self._decided, self.loop.time() + timeout)
         self.check_usable()
         if not in_time:
             raise self.unavailable()
@@ -276,6 +282,7 @@ class Pool:
     async def wait_notified(self) -> None:
         """Wait until the last change of state has reached every waiting task."""
         await self._condition.settle()
+        await self._decision.settle()
         await self.suspicion_changed.settle()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
@@ -313,3 +320,5 @@ class Pool:
             StateChanged(self.instance, previous.value, new.value, self.generation, reason, outage)
         )
         self._condition.notify_all()
+        if self._decided():
+            self._decision.notify_all()
