@@ -320,5 +320,5 @@ class Pool:
             StateChanged(self.instance, previous.value, new.value, self.generation, reason, outage)
         )
         self._condition.notify_all()
-        if self._decided():
+        if self.link_set.serving or new in FINAL:
             self._decision.notify_all()
