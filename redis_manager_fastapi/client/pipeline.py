@@ -198,7 +198,10 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             self.connection_pool.report(error)
             execution = Execution(Kind.TRANSACTION)
             execution.after(Happened.PARTLY)
-            seen = execution.error(own_words(error), self._session.instance)
+            # That MULTI was refused says more than that EXEC had none.
+            first = heard.outcomes[0]
+            reason = first if isinstance(first, RedisError) else error
+            seen = execution.error(own_words(reason), self._session.instance)
             raise seen from seen.__cause__
         return cast("list[Any]", replies)
 
