@@ -29,7 +29,7 @@ from redis_manager_fastapi.pool.state import (
     is_graver,
     keeps_leases,
 )
-from redis_manager_fastapi.pool.waiting import GracePeriod, StateCondition
+from redis_manager_fastapi.pool.waiting import GracePeriod, Spell, StateCondition
 from redis_manager_fastapi.settings import RedisSettings
 
 # Of callers whose grace ends together so many are told at a time, and so far apart (seconds):
@@ -50,6 +50,7 @@ class Pool:
         link_set: The multiplexed connections.
         leases: The dedicated connections.
         clients: Scoped clients in use.
+        short_of_replicas: Since when the server refuses writes for want of replicas.
         suspicion_changed: Announced when a suspicion arises or grows; the supervisor waits on it.
     """
 
@@ -70,6 +71,7 @@ class Pool:
         self._failure: Exception | None = None
         self._address: object = None
         self._grace = GracePeriod(self.loop, settings)
+        self.short_of_replicas = Spell(self.loop, settings.outage.grace)
         self._waiting = 0
         self._condition = StateCondition(self.loop)
         self._decision = StateCondition(self.loop)

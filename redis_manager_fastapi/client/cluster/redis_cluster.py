@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from copy import copy
 from dataclasses import replace
 from math import inf
@@ -18,6 +19,7 @@ from redis.client import EMPTY_RESPONSE
 from redis.cluster import SLOT_ID
 from redis.commands import READ_COMMANDS
 from redis.exceptions import (
+    AskError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -30,6 +32,7 @@ from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
 from redis_manager_fastapi.client.cluster.router import (
     AutoTarget,
+    Parts,
     Route,
     after_asking,
     node_left,
@@ -54,6 +57,10 @@ from redis_manager_fastapi.pool.request import SingleRequest
 # redis-py's rules by which one node takes a command that every node could take.
 _ANY_NODE = (RequestPolicy.DEFAULT_NODE, RequestPolicy.DEFAULT_KEYLESS)
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
+_ANY_SCRIPT = frozenset({*_SCRIPTS, "EVALSHA_RO", "EVAL_RO"})
+
+# The parts of the command that is under way; redis-py makes a task of each.
+_PARTS: ContextVar[Parts] = ContextVar("parts")
 
 # Some of the client's attributes are slots, which `__dict__` does not show.
 _OURS = ("_lock", "nodes_manager", "response_callbacks")
@@ -67,7 +74,12 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
     fail-overs and moved slots are followed within each command's deadline; the
     outage contract is the same as with one server, shard by shard.  It opens
     nothing and closes nothing itself: map and nodes are the manager's.
+
+    Attributes:
+        answered: Whether what it executes was sent before, and answered by a redirect.
     """
+
+    answered = False
 
     def __init__(self, session: Session[Cluster]) -> None:
         self.session = session  # redis-py's constructor asks for the map already
@@ -335,10 +347,16 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             raise node_left(self.session.instance)
         cluster, deadline = await self.session.admit()
         while True:
+            parts = Parts()
+            above = _PARTS.set(parts)
             try:
                 return await super().execute_command(*args, **options)
             except SlotNotCoveredError as error:
                 await cluster.mended(getattr(error, "slot", None), str(error), deadline)
+            except RedisManagerError as error:
+                raise parts.told(error, kind_of(args)) from error.__cause__
+            finally:
+                _PARTS.reset(above)
 
     async def _determine_nodes(
         self,
@@ -359,6 +377,12 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
 
     async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:
         """Execute on *target_node*, or where the command's slot is by now."""
+        part = self._execute_on(target_node, args, options)
+        return await _PARTS.get().note(part, kind_of(args))
+
+    async def _execute_on(
+        self, target_node: Any, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
         cluster = self.session.opened
         clock, timeout = cluster.loop.time, self.session.options.timeout
         blocking = blocking_timeout(args)
@@ -367,7 +391,9 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         read_only = command is not None and command.replicable
         first = cluster.map.current(target_node)
         # The node's own client has sent a read again already.
-        route = Route(cluster, None, deadline, Execution(Kind.WRITE, routed=True))
+        kind = Kind.SCRIPT if args[0] in _ANY_SCRIPT else Kind.WRITE
+        execution = Execution(kind, routed=True, answered=self.answered)
+        route = Route(cluster, None, deadline, execution)
 
         async def find() -> Node:
             nonlocal first
@@ -384,11 +410,17 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             # A blocking command's own time is added to its client's, anew at each node.
             left = timeout if blocking is not None else deadline - clock()
             client = self.on(node, timeout=left)
-            if not asking:
-                return await client.execute_command(*args, **options)
-            async with client.client() as pinned:
-                await pinned.execute_command("ASKING")
-                return await pinned.execute_command(*args, **options)
+            try:
+                if not asking:
+                    return await client.execute_command(*args, **options)
+                async with client.client() as pinned:
+                    await pinned.execute_command("ASKING")
+                    return await pinned.execute_command(*args, **options)
+            except AskError:
+                if route.slot is None:
+                    named = not isinstance(target_node, AutoTarget)
+                    route.slot = await self._slot_if_any(args, named=named)
+                raise
 
         return await route.follow(attempt, find)
 
@@ -467,8 +499,12 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             self.execute_on_slot(slot, SHARED[command], (command, *args), {})
             for slot, args in slots_to_args.items()
         ]
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        parts, kind = Parts(), kind_of((command,))
+        noted = [parts.note(call, kind) for call in calls]
+        outcomes = await asyncio.gather(*noted, return_exceptions=True)
         for outcome in outcomes:
+            if isinstance(outcome, RedisManagerError):
+                raise parts.told(outcome, kind) from outcome.__cause__
             if isinstance(outcome, BaseException):
                 raise outcome
         return outcomes
