@@ -159,7 +159,7 @@ class TopologyRefresh:
 
     def _dialer(self, address: Address) -> Dialer:
         self.connects += 1
-        topology = ClusterNode(self._settings, self._credentials, address, to_serve=False)
+        topology = ClusterNode(self._settings, self._credentials, address)
         timeout = self._settings.timeout.connect
         return Dialer(topology, timeout=timeout, instance=self._instance)
 
