@@ -61,6 +61,16 @@ class Node(redis.asyncio.cluster.ClusterNode):
         """Close the pool, if there is one."""
         await self.deployment.aclose(drain)
 
+    def acquire_connection(self) -> Any:
+        """Refuse: redis-py's own connections know neither the manager's TLS nor its credentials.
+
+        Whatever redis-py's node can send, `execute_command` among it, begins here.
+        """
+        raise TypeError(
+            "a node of the map has no connections of its own; use a client of it:"
+            " `manager.cluster.on(node)`"
+        )
+
     @property
     def pool(self) -> Pool | None:
         """The pool, if anybody has needed it yet."""
