@@ -92,14 +92,13 @@ class Cluster:
         if self.is_serving:
             return PoolState.READY
         pools = [pool for node in self.map.owners if (pool := node.pool)]
-        failed = not (self.map.covered and self._healthy)
-        down = failed or any(pool.state is PoolState.DOWN for pool in pools)
+        down = self._has_failed or any(pool.state is PoolState.DOWN for pool in pools)
         return PoolState.DOWN if down or self._refused else PoolState.SUSPECT
 
     @property
     def is_serving(self) -> bool:
         """Whether a command on any slot would go out now."""
-        return self.is_connected and self.map.covered and self._healthy and not self._refused
+        return self.is_connected and not self._has_failed and not self._refused
 
     @property
     def is_connected(self) -> bool:
@@ -207,8 +206,8 @@ class Cluster:
             clients=self.clients,
             waiting=self._waiting,
         )
-        failed = self._known and not (self._healthy or stats.reason)
-        return replace(stats, reason=_FAILED) if failed else stats
+        told = stats.reason or not (self._known and self._has_failed)
+        return stats if told else replace(stats, reason=_FAILED)
 
     # Opening and closing.
 
@@ -280,7 +279,13 @@ class Cluster:
         def make_topology() -> ClusterNode:
             self.check_usable()
             replica = not node.is_primary
-            return ClusterNode(self.settings, self._credentials, node.address, read_only=replica)
+            return ClusterNode(
+                self.settings,
+                self._credentials,
+                node.address,
+                read_only=replica,
+                on_state=node.hear,
+            )
 
         bus = NodeBus(self._bus, node.address, self._node_changed)
         return Single(make_topology, self.settings, bus, instance=self.instance)
@@ -310,6 +315,12 @@ class Cluster:
         if in_time:
             return
         raise self.unavailable()
+
+    @property
+    def _has_failed(self) -> bool:
+        """Whether commands are refused, by what is known: by all nodes, or by one of them."""
+        healthy = self._healthy and all(node.is_up for node in self.map.owners)
+        return not (healthy and self.map.covered)
 
     async def _wait_until(self, predicate: Callable[[], bool], timeout: float) -> None:
         """Wait for it whatever grace says, and however many wait."""

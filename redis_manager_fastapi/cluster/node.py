@@ -25,6 +25,8 @@ class Node(redis.asyncio.cluster.ClusterNode):
         address: Where it is.
         deployment: Its pool, opened or not.
         client: What sends commands to this node alone; the client layer's to set.
+        is_up: Whether it thinks that the Cluster is up, as far as it was asked; one that
+            has just come back does not, and refuses commands, before it has heard of the others.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Node(redis.asyncio.cluster.ClusterNode):
         self.host, self.name = address.host, get_node_name(address.host, address.port)
         self.address = address
         self.client: Any = None
+        self.is_up = True
         self.deployment = make_deployment(self)
 
     @property
@@ -52,6 +55,10 @@ class Node(redis.asyncio.cluster.ClusterNode):
     def serving(self) -> bool:
         """Whether a command would go out now; a closed pool's does not."""
         return self.deployment.is_ready
+
+    def hear(self, is_up: bool) -> None:
+        """Take what the node says of its Cluster."""
+        self.is_up = is_up
 
     def open(self) -> Pool:
         """Return the pool, which begins to open if nobody has needed it yet."""
