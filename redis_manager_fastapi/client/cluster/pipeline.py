@@ -99,11 +99,11 @@ class SplitPipeline(PipelineStrategy):
         listed = SHARED.get(args[0])
         if not targets and args[0] in ONE_KEY and len(args) > 1:
             read_only = listed is not None and listed.replicable
-            return client.nodes_manager.get_node_from_slot(slot_of(args[1]), read_only)
+            return client.session.opened.map.get_node_from_slot(slot_of(args[1]), read_only)
         nodes: Any = await client.targets(args, targets)
         if len(nodes) > 1:
             raise RedisClusterException(f"Too many targets for command {args}")
-        node = client.nodes_manager.current(nodes[0])
+        node = client.session.opened.map.current(nodes[0])
         if node is None:
             raise node_left(client.session.instance)
         return node
