@@ -148,10 +148,16 @@ def _strip_arguments(error: BaseException) -> None:
             link.args = (str(link).partition(_ARGUMENTS)[0],)
 
 
+def shown_code(code: str) -> str:
+    """Return an error's code for callers; what does not look like one may be a host or a user."""
+    return code if re.fullmatch("[A-Z]{2,16}", code) else "an error"
+
+
 def _auth_message(error: BaseException) -> str:
     if any(words in str(error) for words in _NO_PASSWORD):
         return "the server has no password for the user, but one is set"
     code = getattr(error, "status_code", None)
+    code = code and shown_code(code)
     return f"the server refused the credentials ({code})" if code else "the credentials are wrong"
 
 
@@ -169,7 +175,7 @@ def _reason(error: BaseException) -> str:
     status = getattr(error, "status_code", None)
     if status is not None:
         hint = "; it may not support RESP3: set REDIS_PROTOCOL=2" if "HELLO" in str(error) else ""
-        return f"the server answered {status}: {error}{hint}"
+        return f"the server answered {shown_code(status)}{hint}"
     for link in _chain(error):
         if isinstance(link, socket.gaierror):
             return "the host name does not resolve"
