@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 
 import redis.exceptions as redis_errors
 from redis.asyncio.connection import (
-    Connection,
     SSLConnection,
     UnixDomainSocketConnection,
 )
@@ -22,6 +21,7 @@ from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.topology.credentials import HidingHandshake
+from redis_manager_fastapi.topology.racing import RacingConnection
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
@@ -204,11 +204,11 @@ def _as_bytes(value: Any) -> Any:
     return value
 
 
-class DedicatedTCPConnection(DedicatedConnection, Connection):
+class DedicatedTCPConnection(DedicatedConnection, RacingConnection):
     """A dedicated connection over TCP."""
 
 
-class DedicatedTLSConnection(DedicatedConnection, SSLConnection):
+class DedicatedTLSConnection(DedicatedConnection, RacingConnection, SSLConnection):
     """A dedicated connection over TLS."""
 
 

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import Any, Self
 
-from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
@@ -24,6 +24,7 @@ from redis_manager_fastapi.topology.credentials import (
     SentinelCredentials,
 )
 from redis_manager_fastapi.topology.options import tls_options
+from redis_manager_fastapi.topology.racing import RacingConnection
 
 EVENT = "+switch-master"
 
@@ -61,11 +62,11 @@ class Replica:
     vouched_for: bool
 
 
-class _Plain(HidingHandshake, AbortableConnection, Connection):
+class _Plain(HidingHandshake, AbortableConnection, RacingConnection):
     """A connection to a Sentinel over TCP."""
 
 
-class _Encrypted(HidingHandshake, AbortableConnection, SSLConnection):
+class _Encrypted(HidingHandshake, AbortableConnection, RacingConnection, SSLConnection):
     """A connection to a Sentinel over TLS."""
 
 
