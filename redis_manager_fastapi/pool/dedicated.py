@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 
 import redis.exceptions as redis_errors
 from redis.asyncio.connection import (
-    Connection,
     SSLConnection,
     UnixDomainSocketConnection,
 )
@@ -21,13 +20,15 @@ from redis.asyncio.connection import (
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone, upper_word
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.redis_py import AbortableConnection
+from redis_manager_fastapi.topology.credentials import HidingHandshake
 from redis_manager_fastapi.topology.failures import word_at_the_door
+from redis_manager_fastapi.topology.racing import RacingConnection
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
 
 
-class DedicatedConnection(AbortableConnection):
+class DedicatedConnection(HidingHandshake, AbortableConnection):
     """A redis-py connection that one caller holds at a time.
 
     Attributes:
@@ -87,6 +88,7 @@ class DedicatedConnection(AbortableConnection):
         """Connect and shake hands; errors are redis-py's until the session starts."""
         self.abort()
         self._serving, self.last_words, self._refusal = False, b"", None
+        self.hides = True
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
@@ -96,11 +98,14 @@ class DedicatedConnection(AbortableConnection):
             if self._refusal is not None:
                 raise self._refusal from error
             if self.last_words.startswith(b"-"):
-                line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
-                raise self.parse_error(line) from error
+                raise self._last_error() from error
             raise
         finally:
             self._connect_callbacks = callbacks
+
+    def _last_error(self) -> Exception:
+        line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
+        return self.parse_error(line)
 
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
@@ -111,7 +116,7 @@ class DedicatedConnection(AbortableConnection):
         """The handshake is over: from here on state and lost replies are noted."""
         self.tainted = False
         self._unfinished.clear()
-        self._serving, self._was_lost = True, False
+        self._serving, self._was_lost, self.hides = True, False, False
         self.opened_at = asyncio.get_running_loop().time()
 
     async def resubscribe(self) -> None:
@@ -218,11 +223,11 @@ def _as_bytes(value: Any) -> Any:
     return value
 
 
-class DedicatedTCPConnection(DedicatedConnection, Connection):
+class DedicatedTCPConnection(DedicatedConnection, RacingConnection):
     """A dedicated connection over TCP."""
 
 
-class DedicatedTLSConnection(DedicatedConnection, SSLConnection):
+class DedicatedTLSConnection(DedicatedConnection, RacingConnection, SSLConnection):
     """A dedicated connection over TLS."""
 
 

@@ -18,6 +18,7 @@ from redis_manager_fastapi.pool.dedicated import (
     DedicatedTLSConnection,
     DedicatedUnixConnection,
 )
+from redis_manager_fastapi.topology.credentials import credentials_of
 from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
 
@@ -88,6 +89,8 @@ class Dialer:
                 connection.abort()
             if _cancelled(error) or not isinstance(error, Exception | asyncio.CancelledError):
                 raise
+            if target is not None and (credentials := credentials_of(target.options)):
+                credentials.clean(error)
             raise from_connect(error, self._instance, self._timeout) from error
         return connection
 
