@@ -21,7 +21,6 @@ from redis.asyncio.connection import (
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone, upper_word
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.redis_py import AbortableConnection
-from redis_manager_fastapi.topology.failures import word_at_the_door
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
@@ -92,15 +91,21 @@ class DedicatedConnection(AbortableConnection):
         try:
             await super().connect()
             self._read_in_pieces()
-        except (redis_errors.ConnectionError, OSError) as error:
-            if self._refusal is not None:
-                raise self._refusal from error
-            if self.last_words.startswith(b"-"):
-                line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
-                raise self.parse_error(line) from error
-            raise
         finally:
             self._connect_callbacks = callbacks
+
+    def said_before(self, error: BaseException) -> BaseException:
+        """Return what the server said before it hung up on the handshake, or *error*."""
+        if self._serving or not isinstance(error, redis_errors.ConnectionError | OSError):
+            return error
+        words = self.last_words or self.unread[:256]
+        if self._refusal is None and words.startswith(b"-"):
+            line = words[1:].partition(b"\r\n")[0].decode(errors="replace")
+            self._refusal = self.parse_error(line)
+        if self._refusal is None or getattr(error, "status_code", None) is not None:
+            return error
+        self._refusal.__cause__ = error
+        return self._refusal
 
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
@@ -166,8 +171,8 @@ class DedicatedConnection(AbortableConnection):
                 raise
             raise self._lost("was lost before the reply came") from error
         except redis_errors.ResponseError as error:
-            # redis-py passes over some errors of the handshake; then the server hangs up.
-            if not self._serving and word_at_the_door(error) is not None:
+            # redis-py passes over some of the handshake's; the server may hang up after one.
+            if not self._serving and "unknown" not in str(error).lower():
                 self._refusal = error
             raise
         except UnicodeDecodeError:  # the holder's own: the reply is there, and was read

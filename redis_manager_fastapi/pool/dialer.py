@@ -84,11 +84,14 @@ class Dialer:
                 await self._shake_hands(connection)
                 self._target = target
         except BaseException as error:
+            reason = error
             if connection is not None:
+                reason = connection.said_before(error)
                 connection.abort()
             if _cancelled(error) or not isinstance(error, Exception | asyncio.CancelledError):
                 raise
-            raise from_connect(error, self._instance, self._timeout) from error
+            tls = isinstance(connection, DedicatedTLSConnection)
+            raise from_connect(reason, self._instance, self._timeout, tls=tls) from reason
         return connection
 
     def _share_context(self, connection: DedicatedTLSConnection) -> None:
