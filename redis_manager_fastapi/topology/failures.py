@@ -162,11 +162,9 @@ def reconnecting_helps(error: BaseException) -> bool:
     return meaning_of(error) is Meaning.AWAY
 
 
-def serves(answer: object) -> bool:
-    """Return whether a server that answers PING like that serves: one that cannot save reads."""
-    if isinstance(answer, Exception):
-        return refusal_code(answer) == "MISCONF"
-    return answer in ("PONG", b"PONG")
+def serves(error: Exception) -> bool:
+    """Return whether a server that answers PING with *error* serves: one that cannot save reads."""
+    return refusal_code(error) == "MISCONF"
 
 
 def moves_on(error: BaseException) -> bool:
