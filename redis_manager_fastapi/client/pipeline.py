@@ -28,6 +28,7 @@ from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, recover
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
 from redis_manager_fastapi.pool.deadline import Deadline
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch
 from redis_manager_fastapi.topology.failures import own_words, refusal_code
@@ -67,13 +68,14 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             CommandTimeoutError: The deadline passed.
             redis.WatchError: A watched key changed, or the connection was lost under WATCH.
         """
-        self._session.check()
+        await self._session.admit()
         kind = self._kind()
         try:
             share = self._may_share()
             execute = self._execute_shared if share else self._execute_leased
             replies = await execute(kind, raise_on_error)
         except RedisManagerError:
+            await turnstile().refused()
             raise
         except RedisError as error:
             self.connection_pool.report(error)
@@ -97,6 +99,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         try:
             return await self._execute_at_once(args, options)
         except RedisManagerError:
+            await turnstile().refused()
             raise
         except WatchError as error:
             if kind_of(args) is not Kind.READ:
@@ -107,7 +110,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             raise translated from translated.__cause__
 
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        _, deadline = self._session.begin()
+        _, deadline = await self._session.admit()
         await self._lease(deadline)
         try:
             async with Deadline(reply_deadline(args, deadline)):
@@ -221,7 +224,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         if not self.command_stack and not self.watching:
             return []
         queued = self.command_stack, self.scripts, self.explicit_transaction
-        (pool, deadline), execute = self._session.begin(), super().execute
+        (pool, deadline), execute = await self._session.admit(), super().execute
 
         async def attempt() -> Any:
             self.command_stack, self.scripts, self.explicit_transaction = queued
@@ -339,7 +342,7 @@ class _SharedExchange:
         """Send the batch and wait for all of its replies."""
         if len(packed) > LARGE_REQUEST:
             raise _TooLargeToShareError
-        pool, deadline = self._session.begin()
+        pool, deadline = await self._session.admit()
         reply_to = pool.loop.create_future()
         decode, read_only = self._session.options.decode, self._read_only
         request = Batch(packed, reply_to, deadline, decode, read_only, expected=self._expected)

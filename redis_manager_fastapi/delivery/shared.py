@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from redis_manager_fastapi.delivery.contract import Execution, Happened, Kind, Step, what_happened
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest
 from redis_manager_fastapi.pool.state import Suspicion
@@ -89,6 +90,8 @@ async def carry_on(
             pass
         elif step is not Step.AGAIN:
             seen = execution.error(error, pool.instance)
+            if isinstance(seen, RedisManagerError):
+                await turnstile().refused()
             raise seen from seen.__cause__
         try:
             reply = await attempt()

@@ -28,6 +28,7 @@ from redis_manager_fastapi.delivery.contract import (
     what_happened,
 )
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
+from redis_manager_fastapi.pool.pacing import paced
 
 
 class ClusterPipeline(ClusterPipelineCommands, redis.asyncio.cluster.ClusterPipeline):  # type: ignore[misc]  # exact
@@ -44,6 +45,7 @@ class ClusterPipeline(ClusterPipelineCommands, redis.asyncio.cluster.ClusterPipe
         strategy: Any = OneSlotTransaction if transaction else SplitPipeline
         self._execution_strategy = strategy(self)
 
+    @paced
     async def execute(
         self, raise_on_error: bool = True, allow_redirections: bool = True
     ) -> list[Any]:
@@ -70,7 +72,7 @@ class SplitPipeline(PipelineStrategy):
         allow_redirections: bool = True,
     ) -> list[Any]:
         await client.initialize()
-        cluster, deadline = client.session.begin()
+        cluster, deadline = await client.session.admit()
         parts: dict[str, tuple[Node, list[PipelineCommand]]] = {}
         for command in stack:
             try:
@@ -97,11 +99,11 @@ class SplitPipeline(PipelineStrategy):
         listed = SHARED.get(args[0])
         if not targets and args[0] in ONE_KEY and len(args) > 1:
             read_only = listed is not None and listed.replicable
-            return client.nodes_manager.get_node_from_slot(slot_of(args[1]), read_only)
+            return client.session.opened.map.get_node_from_slot(slot_of(args[1]), read_only)
         nodes: Any = await client.targets(args, targets)
         if len(nodes) > 1:
             raise RedisClusterException(f"Too many targets for command {args}")
-        node = client.nodes_manager.current(nodes[0])
+        node = client.session.opened.map.current(nodes[0])
         if node is None:
             raise node_left(client.session.instance)
         return node
