@@ -105,7 +105,8 @@ class DedicatedConnection(AbortableConnection):
 
     async def establish(self) -> None:
         """Connect and shake hands; errors are redis-py's until the session starts."""
-        self.abort()
+        if self._writer is not None:
+            self.abort()
         self._serving, self.last_words, self.refusal = False, b"", None
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
