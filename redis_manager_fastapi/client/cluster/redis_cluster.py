@@ -424,7 +424,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         return [AutoTarget(node.name, replaceable) for node in nodes]
 
     @part
-    async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:
+    async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Execute on *target_node*, or where the command's slot is by now."""
         cluster = self.session.opened
         clock, timeout = cluster.loop.time, self.session.options.timeout
