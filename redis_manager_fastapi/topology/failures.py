@@ -110,6 +110,11 @@ _DOOR = (
     ("as reply type byte", "what answers there is not Redis"),
 )
 
+_HUNG_UP = (
+    "the server closed the connection before it answered: it is shutting down, is at maxclients,"
+    " or speaks TLS"
+)
+
 # OpenSSL's names for an answer that is no TLS.
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 
@@ -157,11 +162,9 @@ def reconnecting_helps(error: BaseException) -> bool:
     return meaning_of(error) is Meaning.AWAY
 
 
-def serves(answer: object) -> bool:
-    """Return whether a server that answers PING like that serves: one that cannot save reads."""
-    if isinstance(answer, Exception):
-        return refusal_code(answer) == "MISCONF"
-    return answer in ("PONG", b"PONG")
+def serves(error: Exception) -> bool:
+    """Return whether a server that answers PING with *error* serves: one that cannot save reads."""
+    return refusal_code(error) == "MISCONF"
 
 
 def moves_on(error: BaseException) -> bool:
@@ -206,19 +209,23 @@ def from_reply(error: Exception, instance: str) -> Exception:
     return error
 
 
-def from_connect(error: BaseException, instance: str, timeout: float) -> RedisUnavailableError:
+def from_connect(
+    error: BaseException, instance: str, timeout: float, *, tls: bool = False
+) -> RedisUnavailableError:
     """Translate what a failed connect or handshake raised.
 
     Args:
         error: Anything but a cancellation of the caller.
         instance: The manager's name.
         timeout: The limit that applied, in seconds, for the message.
+        tls: Whether the connection was to be encrypted: a server that does not speak TLS may
+            say nothing at all.
     """
     if isinstance(error, RedisUnavailableError):
         return error
     _strip_arguments(error)
     if isinstance(error, redis_errors.TimeoutError | TimeoutError):
-        message = f"no connection within {timeout:g} s"
+        message = f"no connection within {timeout:g} s" + (" by TLS" if tls else "")
         return _caused(RedisUnavailableError(message, instance=instance), error)
     if any(isinstance(link, ssl.SSLError) for link in _chain(error)):
         return _caused(RedisTLSError(_tls_message(error), instance=instance), error)
@@ -302,10 +309,7 @@ def _reason(error: BaseException) -> str:
         if isinstance(link, socket.gaierror):
             return "the host name does not resolve"
         if isinstance(link, ConnectionResetError | BrokenPipeError):
-            return (
-                "the server closed the connection before it answered: it is shutting down, is at"
-                " maxclients, or speaks TLS"
-            )
+            return _HUNG_UP
         if isinstance(link, OSError):
             return os.strerror(link.errno).lower() if link.errno else "the connection failed"
-    return "the connection was lost"
+    return _HUNG_UP if "closed by server" in str(error) else "the connection was lost"
