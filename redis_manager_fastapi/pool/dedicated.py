@@ -118,10 +118,6 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         finally:
             self._connect_callbacks = callbacks
 
-    def _last_error(self) -> Exception:
-        line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
-        return self.parse_error(line)
-
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
         for name in {"host", "port"} & options.keys():
