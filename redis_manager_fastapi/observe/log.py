@@ -54,7 +54,9 @@ class LogListener:
 
 def _server_words(error: BaseException | None) -> str:
     """What the server itself said, which nobody but the log is told."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         if getattr(error, "status_code", None) is not None and isinstance(error, RedisError):
             return str(error)
         error = error.__cause__

@@ -85,7 +85,10 @@ class Dialer:
                 raise
             if target is not None and (credentials := credentials_of(target.options)):
                 credentials.clean(error)
-            raise from_connect(error, self._instance, self._timeout) from error
+            translated = from_connect(error, self._instance, self._timeout)
+            if translated is error:
+                raise  # not from itself: who follows causes would never end
+            raise translated from error
         return connection
 
     def _share_context(self, connection: DedicatedTLSConnection) -> None:

@@ -318,6 +318,22 @@ async def test_the_server_s_text_reaches_the_log_and_no_answer(
     assert not any(word in caplog.text for word in (PASSWORD, USER))
 
 
+async def test_no_error_is_its_own_cause() -> None:
+    """Who follows the causes of an error of this library's own, as the log does, gets to an end."""
+    async with RedisServer() as server:
+        nodes = f"127.0.0.1:{server.port}"
+        manager = RedisManager(
+            sentinel={"nodes": nodes, "service": "m"}, startup={"policy": "degraded"}
+        )
+        async with manager:
+            await until(lambda: manager.stats().reason not in ("", "opening"))
+            with pytest.raises(RedisManagerError) as caught:
+                await manager.redis.blpop(["k"], timeout=1)
+
+    for each in every_error(caught.value):
+        assert each.__cause__ is not each
+
+
 def test_a_part_of_what_is_hidden_is_hidden() -> None:
     text, packed = HiddenText(PASSWORD), HiddenBytes(PASSWORD.encode())
 
