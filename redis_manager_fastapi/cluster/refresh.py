@@ -15,8 +15,9 @@ from contextlib import suppress
 from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError
 
+from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap
-from redis_manager_fastapi.cluster.view import View, ask_address, ask_link, best_of
+from redis_manager_fastapi.cluster.view import View, ask_address, ask_epoch, ask_link, best_of
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.settings import Address, RedisSettings
@@ -46,6 +47,7 @@ class TopologyRefresh:
         take: Called with each new view; returns once everybody has been told.
         fail: Called with the reason when nobody answers.
         needed: Whether to go on asking.
+        epoch: The newest epoch that is known; a newer one is a reason to ask.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class TopologyRefresh:
         take: Callable[[View], None],
         fail: Callable[[RedisUnavailableError], None],
         needed: Callable[[], bool],
+        epoch: Callable[[], int],
     ) -> None:
         self.connects = 0
         self._settings = settings
@@ -67,6 +70,8 @@ class TopologyRefresh:
         self._take = take
         self._fail = fail
         self._needed = needed
+        self._epoch = epoch
+        self._first: Node | None = None
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._logged = ""
@@ -83,8 +88,9 @@ class TopologyRefresh:
         if task is not None:
             await end({task})
 
-    def wake(self) -> None:
-        """Refresh as soon as the last refresh is half a second old."""
+    def wake(self, sender: Node | None = None) -> None:
+        """Refresh as soon as the last refresh is half a second old; ask *sender* among others."""
+        self._first = sender or self._first
         self._wanted.set()
 
     async def _run(self) -> None:
@@ -101,10 +107,21 @@ class TopologyRefresh:
             await asyncio.sleep(max(0.0, started + _APART - clock()))
 
     async def _due(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_ROUTINE * self._settings.health.interval):
-                await self._wanted.wait()
+        for _ in range(_ROUTINE):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.health.interval):
+                    await self._wanted.wait()
+            if self._wanted.is_set() or await self._failed_over():
+                break
         self._wanted.clear()
+
+    async def _failed_over(self) -> bool:
+        """Ask one node for its epoch: no error tells a command without a key of a fail-over."""
+        links = [link for node in self._map.nodes if (link := node.link)]
+        if not links:
+            return False
+        link = random.choice(links)  # noqa: S311 (spreads load)
+        return await ask_epoch(link, self._settings.health.timeout) > self._epoch()
 
     async def _refresh(self) -> None:
         view, errors = await self._ask_serving(), list[Exception]()
@@ -136,6 +153,9 @@ class TopologyRefresh:
         """Ask a few nodes to which there is a connection."""
         links = [(link, node.address) for node in self._map.nodes if (link := node.link)]
         sample = random.sample(links, min(_SAMPLE, len(links)))
+        first, self._first = self._first, None
+        if first is not None and (link := first.link) and (link, first.address) not in sample:
+            sample.append((link, first.address))
         timeout = self._settings.health.timeout
         view, _ = await best_of(
             (ask_link(link, address, timeout) for link, address in sample), _PATIENCE
