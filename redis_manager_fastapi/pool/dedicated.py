@@ -20,14 +20,15 @@ from redis.asyncio.connection import (
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone, upper_word
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.redis_py import AbortableConnection
-from redis_manager_fastapi.topology.credentials import HidingHandshake
+from redis_manager_fastapi.topology.credentials import HiddenBytes
+from redis_manager_fastapi.topology.failures import word_at_the_door
 from redis_manager_fastapi.topology.racing import RacingConnection
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
 
 
-class DedicatedConnection(HidingHandshake, AbortableConnection):
+class DedicatedConnection(AbortableConnection):
     """A redis-py connection that one caller holds at a time.
 
     Attributes:
@@ -52,6 +53,7 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         self.instance = instance
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
+        self._refusal: Exception | None = None
 
     @property
     def address(self) -> tuple[object, ...]:
@@ -85,14 +87,15 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
     async def establish(self) -> None:
         """Connect and shake hands; errors are redis-py's until the session starts."""
         self.abort()
-        self._serving, self.last_words = False, b""
-        self.hides = True
+        self._serving, self.last_words, self._refusal = False, b"", None
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
             await super().connect()
             self._read_in_pieces()
-        except redis_errors.ConnectionError as error:
+        except (redis_errors.ConnectionError, OSError) as error:
+            if self._refusal is not None:
+                raise self._refusal from error
             if self.last_words.startswith(b"-"):
                 raise self._last_error() from error
             raise
@@ -112,7 +115,7 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         """The handshake is over: from here on state and lost replies are noted."""
         self.tainted = False
         self._unfinished.clear()
-        self._serving, self._was_lost, self.hides = True, False, False
+        self._serving, self._was_lost = True, False
         self.opened_at = asyncio.get_running_loop().time()
 
     async def resubscribe(self) -> None:
@@ -127,7 +130,8 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         """Pack one command and, once the session has started, note what it does to it."""
         if self._serving:
             self._note(args[0], alone=len(args) == 1)
-        return super().pack_command(*map(_as_bytes, args))
+            return super().pack_command(*map(_as_bytes, args))
+        return [HiddenBytes(packed) for packed in super().pack_command(*args)]
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """Write packed commands; a lost connection raises `ReplyLostError`."""
@@ -166,7 +170,22 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
             if not self._serving or error.status_code is not None:
                 raise
             raise self._lost("was lost before the reply came") from error
-        except redis_errors.InvalidResponse as error:
+        except redis_errors.ResponseError as error:
+            # redis-py passes over some errors of the handshake; then the server hangs up.
+            if not self._serving and word_at_the_door(error) is not None:
+                self._refusal = error
+            raise
+        except UnicodeDecodeError:  # the holder's own: the reply is there, and was read
+            raise
+        except (
+            redis_errors.InvalidResponse,
+            LookupError,
+            MemoryError,
+            TypeError,
+            ValueError,
+        ) as error:
+            if not self._serving:
+                raise redis_errors.InvalidResponse(str(error)) from error
             raise self._lost("sent a reply that could not be parsed") from error
 
     def _read_in_pieces(self) -> None:

@@ -42,18 +42,11 @@ class HiddenBytes(bytes):
 
 
 class HidingHandshake(AbstractConnection):
-    """A connection that hides what it packs, until `hides` is false.
-
-    Attributes:
-        hides: Whether what is packed may hold a password.
-    """
-
-    hides = True
+    """A connection that hides each command that it packs: one of them holds a password."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Pack one command."""
-        packed: list[bytes] = super().pack_command(*args)
-        return [HiddenBytes(each) for each in packed] if self.hides else packed
+        return [HiddenBytes(packed) for packed in super().pack_command(*args)]
 
 
 class Credentials(CredentialProvider):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from redis.exceptions import RedisError
 
+from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from tests.kit.clusters import keys_in, opened
 from tests.kit.servers import needs
@@ -43,7 +44,7 @@ async def test_a_redirect_to_a_stranger_is_not_followed(
     async with listening() as (port, heard), opened(shared.url) as manager:
         r: Any = manager.cluster
         refreshes = r.session.opened.stats().refreshes
-        script = f"return redis.error_reply('{word} 1 127.0.0.1:{port}')"
+        script = f"return redis.error_reply('{word} {slot_of(key)} 127.0.0.1:{port}')"
         with pytest.raises(RedisError):
             await r.eval(script, 1, key)
         assert r.session.opened.stats().refreshes > refreshes
