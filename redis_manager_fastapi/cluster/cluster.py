@@ -266,6 +266,8 @@ class Cluster:
         having it, the Cluster was set up anew.
         """
         self._refreshes += 1
+        if self.settings.address_map is not None:
+            view = view.reached(self.settings.reach)
         self._members = view.members
         older = view.epoch < self._epoch and any(node.serving for node in self.map.owners)
         self._older = self._older + 1 if older and view.healthy else 0

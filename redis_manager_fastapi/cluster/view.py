@@ -4,7 +4,7 @@ Nothing here changes any state; `SlotMap` takes what it likes.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,6 +54,11 @@ class View:
     epoch: int
     ranges: tuple[SlotRange, ...]
     members: frozenset[Address] = frozenset()
+
+    def reached(self, by: Callable[[Address], Address]) -> "View":
+        """Return the same view with each node where it is reached."""
+        ranges = (replace(each, nodes=tuple(map(by, each.nodes))) for each in self.ranges)
+        return replace(self, ranges=tuple(ranges), members=frozenset(map(by, self.members)))
 
     @property
     def rank(self) -> tuple[bool, int, int]:

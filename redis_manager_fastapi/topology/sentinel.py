@@ -107,7 +107,7 @@ class Sentinel:
     async def confirm(self, connection: AbstractConnection) -> None:
         """Check that the server calls itself a primary, and is the one that is named by now."""
         address = Address(connection.host, connection.port)  # type: ignore[attr-defined]
-        if self._known is None or self._known.address != address:
+        if self._known is None or self._settings.reach(self._known.address) != address:
             raise RedisUnavailableError("the Sentinels now name another primary")
         await connection.send_command("ROLE")
         try:
@@ -147,6 +147,7 @@ class Sentinel:
             return False
 
     def _target(self, address: Address) -> Target:
+        address = self._settings.reach(address)
         return target_at(self._settings, self._credentials, address.host, address.port)
 
     async def _follow(self, node: Address) -> None:

@@ -249,7 +249,7 @@ class Route:
 
     async def _redirect(self, error: Exception, sender: Node | None) -> None:
         if isinstance(error, AskError):  # a MovedError is one
-            address = _address(error, sender)
+            address = self._cluster.settings.reach(_address(error, sender))
             if not await self._cluster.knows(address, sender, self._deadline):
                 raise unknown_node(self._cluster.instance) from error
             if isinstance(error, MovedError):
