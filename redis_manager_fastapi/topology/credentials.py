@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, SupportsIndex
 
-from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
 
+from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.settings import RedisSettings
 
 _HIDDEN = "**********"
@@ -41,7 +41,7 @@ class HiddenBytes(bytes):
         return HiddenBytes(part) if isinstance(part, bytes) else part
 
 
-class HidingHandshake(AbstractConnection):
+class HidingHandshake(AbortableConnection):
     """A connection that hides each command that it packs: one of them holds a password."""
 
     def pack_command(self, *args: Any) -> list[bytes]:

@@ -63,11 +63,11 @@ class Replica:
     vouched_for: bool
 
 
-class _Plain(HidingHandshake, AbortableConnection, RacingConnection):
+class _Plain(HidingHandshake, RacingConnection):
     """A connection to a Sentinel over TCP."""
 
 
-class _Encrypted(HidingHandshake, AbortableConnection, RacingConnection, SSLConnection):
+class _Encrypted(HidingHandshake, RacingConnection, SSLConnection):
     """A connection to a Sentinel over TLS."""
 
 
