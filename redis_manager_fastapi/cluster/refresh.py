@@ -73,6 +73,7 @@ class TopologyRefresh:
         self._needed = needed
         self._epoch = epoch
         self._first: Node | None = None
+        self._heard = 0
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._logged = ""
@@ -121,8 +122,19 @@ class TopologyRefresh:
         links = [link for node in self._map.nodes if (link := node.link)]
         if not links:
             return False
-        link = random.choice(links)  # noqa: S311 (spreads load)
-        return await ask_epoch(link, self._settings.health.timeout) > self._epoch()
+        link, loop = random.choice(links), asyncio.get_running_loop()  # noqa: S311 (spreads load)
+        asking = loop.create_task(ask_epoch(link, self._settings.health.timeout))
+        wanted = loop.create_task(self._wanted.wait())
+        try:  # one that hangs does not keep a refresh waiting
+            await asyncio.wait({asking, wanted}, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done() or asking.exception() is not None:
+                return False
+            # A node that was cut off may go on having one of its own: that is no news twice.
+            last = max(self._heard, self._epoch())
+            self._heard = max(last, asking.result())
+            return self._heard > last
+        finally:
+            await end({asking, wanted})
 
     async def _refresh(self) -> None:
         view, errors = await self._ask_serving(), list[Exception]()
