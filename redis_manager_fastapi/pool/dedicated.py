@@ -20,7 +20,7 @@ from redis.asyncio.connection import (
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone, upper_word
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.redis_py import AbortableConnection
-from redis_manager_fastapi.topology.credentials import HidingHandshake
+from redis_manager_fastapi.topology.credentials import HiddenBytes
 from redis_manager_fastapi.topology.racing import RacingConnection
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
@@ -30,7 +30,7 @@ _CLOSERS = frozenset({"EXEC", "DISCARD"})
 _UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError, ValueError)
 
 
-class DedicatedConnection(HidingHandshake, AbortableConnection):
+class DedicatedConnection(AbortableConnection):
     """A redis-py connection that one caller holds at a time.
 
     Attributes:
@@ -109,7 +109,6 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         if self._writer is not None:
             self.abort()
         self._serving, self.last_words, self.refusal = False, b"", None
-        self.hides = True
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
@@ -127,7 +126,7 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         """The handshake is over: from here on state and lost replies are noted."""
         self.tainted = False
         self._unfinished.clear()
-        self._serving, self._was_lost, self.hides = True, False, False
+        self._serving, self._was_lost = True, False
         self.opened_at = asyncio.get_running_loop().time()
 
     async def resubscribe(self) -> None:
@@ -142,7 +141,8 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         """Pack one command and, once the session has started, note what it does to it."""
         if self._serving:
             self._note(args[0], alone=len(args) == 1)
-        return super().pack_command(*map(_as_bytes, args))
+            return super().pack_command(*map(_as_bytes, args))
+        return [HiddenBytes(packed) for packed in super().pack_command(*args)]
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """Write packed commands; a lost connection raises `ReplyLostError`."""
