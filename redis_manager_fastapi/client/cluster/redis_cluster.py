@@ -1,8 +1,7 @@
 """The cluster client: redis-py's `RedisCluster`, with one shared connection per node."""
 
 import asyncio
-import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import replace
 from math import inf
@@ -18,7 +17,6 @@ from redis.client import EMPTY_RESPONSE
 from redis.cluster import SLOT_ID
 from redis.commands import READ_COMMANDS
 from redis.exceptions import (
-    DataError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -27,6 +25,7 @@ from redis.exceptions import (
 from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi.client.cluster.keys import KeyFinder, slot_of
+from redis_manager_fastapi.client.cluster.picking import PickingNodes
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
 from redis_manager_fastapi.client.cluster.router import (
@@ -34,7 +33,6 @@ from redis_manager_fastapi.client.cluster.router import (
     Route,
     after_asking,
     node_left,
-    uncovered_is_unavailable,
 )
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.typed import ClusterCommands, TextT
@@ -60,7 +58,7 @@ _OURS = ("_lock", "nodes_manager", "response_callbacks")
 _SLOTS = tuple(name for name in redis.asyncio.RedisCluster.__slots__ if name not in _OURS)
 
 
-class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type: ignore[misc]  # replies are exact
+class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.RedisCluster` over the manager's Cluster.
 
     Ordinary commands of all callers share one connection per node.  Redirects,
@@ -85,7 +83,6 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         reads = session.deployment.settings.cluster.reads
         self.read_from_replicas = reads != "primary"
         self._initialize = False
-        self._default_node: Node | None = None
 
     def __repr__(self) -> str:
         return f"<RedisCluster {self.session.instance!r} {self.session.options}>"
@@ -222,84 +219,6 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         """Have *callback* parse the replies to *command*, on this client alone."""
         self.response_callbacks = copy(self.response_callbacks)
         super().set_response_callback(command, callback)
-
-    @property
-    def _policies_callback_mapping(self) -> dict[Any, Callable[..., Any]]:
-        """What picks nodes; a copy's own where redis-py's constructor bound the first client."""
-        return self._pickers | {
-            RequestPolicy.DEFAULT_NODE: lambda: [self.get_default_node()],
-            RequestPolicy.SPECIAL: self.get_special_nodes,
-        }
-
-    @_policies_callback_mapping.setter
-    def _policies_callback_mapping(self, pickers: dict[Any, Callable[..., Any]]) -> None:
-        self._pickers = pickers
-
-    def set_default_node(self, node: ClusterNode) -> None:
-        """Have *node* take commands without a key, on this client and on those made of it.
-
-        Raises:
-            redis.DataError: It is not part of the cluster.
-        """
-        known = self.session.opened.map.current(node) if node else None
-        if known is None:
-            raise DataError("The requested node does not exist in the cluster.")
-        self._default_node = known
-
-    def replace_default_node(self, target_node: Any = None) -> None:
-        """Have another node take commands without a key, a primary if there is one.
-
-        Args:
-            target_node: Which one; a random one if left out.
-
-        Raises:
-            redis.DataError: It is not part of the cluster.
-        """
-        if target_node is None:
-            present = self.get_default_node()
-            nodes = self.session.opened.map
-            others = [node for node in nodes.primaries if node is not present]
-            others = others or [node for node in nodes.nodes if node is not present]
-            if not others:
-                return
-            target_node = random.choice(others)  # noqa: S311
-        self.set_default_node(target_node)
-
-    def get_default_node(self) -> Node:
-        """Return the node for commands without a key.
-
-        It is the one that was set, as long as it keeps its role and serves; otherwise
-        a primary, one that serves, if any does.
-        """
-        chosen = self._default_node
-        if chosen is not None:
-            node = self.session.opened.map.current(chosen)
-            same = node is not None and node.server_type == chosen.server_type
-            if node is not None and same and (node.pool is None or node.serving):
-                return node
-        owners = self.session.opened.map.owners
-        default = next((node for node in owners if node.serving), owners[0] if owners else None)
-        if default is None:
-            raise self.session.opened.unavailable()
-        return default
-
-    def get_random_primary_node(self) -> Node:
-        """Return a random primary among those that serve."""
-        return self._any_of(self.session.opened.map.owners)
-
-    def get_random_node(self) -> Node:
-        """Return a random node among those that serve."""
-        return self._any_of(self.session.opened.map.nodes)
-
-    def get_node_from_key(self, key: Any, replica: bool = False) -> Any:
-        """Return the node of *key*; arguments are redis-py's."""
-        with uncovered_is_unavailable(self.session.opened):
-            return super().get_node_from_key(key, replica)
-
-    def _any_of(self, nodes: list[Node]) -> Node:
-        if not nodes:
-            raise self.session.opened.unavailable()
-        return random.choice([node for node in nodes if node.serving] or nodes)  # noqa: S311
 
     def _copy(self) -> Self:
         """Return a client that shares everything; redis-py's constructor would build it anew."""
