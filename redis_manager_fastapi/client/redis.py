@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine
-from copy import copy
 from types import TracebackType
 from typing import Any, Literal, Self, cast, overload
 
@@ -45,6 +44,7 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
 
     def __init__(self, session: Session[Pool]) -> None:
         self.session = session  # redis-py's constructor sets the callbacks
+        self._shares_callbacks = True
         connections: Any = LeasedConnections(session)
         super().__init__(connection_pool=connections)
         self.holder: Redis[Any] | None = None
@@ -61,7 +61,7 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     @response_callbacks.setter
     def response_callbacks(self, callbacks: Callbacks) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Replace them, on this client alone."""
-        self.session = self.session.with_callbacks(callbacks, self.session.own_callbacks)
+        self.session, self._shares_callbacks = self.session.with_callbacks(callbacks), True
 
     @overload
     def with_options(
@@ -192,9 +192,9 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
 
     def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
         """Have *callback* parse the replies to *command*, on this client alone."""
-        own = self.session.own_callbacks | {command.upper()}
-        self.session = self.session.with_callbacks(copy(self.response_callbacks), own)
-        super().set_response_callback(command, callback)
+        if self._shares_callbacks:
+            self.session, self._shares_callbacks = self.session.with_own_callbacks(), False
+        self.session.add_callback(command, callback)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return a pipeline; without WATCH it leaves as one write on the shared connection."""
@@ -248,5 +248,6 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     def _copy(self) -> Self:
         """Return a client that shares everything; redis-py's constructor would build it anew."""
         copy = object.__new__(type(self))
+        self._shares_callbacks = True
         copy.__dict__ = self.__dict__.copy()  # half the time that `update` takes
         return copy

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from copy import copy
 from dataclasses import replace
 from math import inf
 from typing import Any, Literal, Self, cast, overload
@@ -69,6 +68,7 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
 
     def __init__(self, session: Session[Cluster]) -> None:
         self.session = session  # redis-py's constructor asks for the map already
+        self._shares_callbacks = True
         # redis-py wants a node to start from; the map comes from the deployment instead.
         super().__init__(
             startup_nodes=[ClusterNode("0.0.0.0", 0)],  # noqa: S104 (never connected to)
@@ -118,7 +118,7 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
     @response_callbacks.setter
     def response_callbacks(self, callbacks: Callbacks) -> None:
         """Replace them, on this client alone."""
-        self.session = self.session.with_callbacks(callbacks, self.session.own_callbacks)
+        self.session, self._shares_callbacks = self.session.with_callbacks(callbacks), True
 
     @overload
     def with_options(
@@ -212,17 +212,19 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
             kwargs, callbacks = session.connection_kwargs, self.response_callbacks
             target.client = Redis(Session(target.deployment, options, kwargs, callbacks))
         client: Redis[Any] = target.client.scoped(session.scope)
-        client.response_callbacks = self.response_callbacks
+        client.response_callbacks, self._shares_callbacks = self.response_callbacks, True
         return client.with_call_options(options)
 
     def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
         """Have *callback* parse the replies to *command*, on this client alone."""
-        self.response_callbacks = copy(self.response_callbacks)
-        super().set_response_callback(command, callback)
+        if self._shares_callbacks:
+            self.session, self._shares_callbacks = self.session.with_own_callbacks(), False
+        self.session.add_callback(command, callback)
 
     def _copy(self) -> Self:
         """Return a client that shares everything; redis-py's constructor would build it anew."""
         copy = object.__new__(type(self))
+        self._shares_callbacks = True
         copy.__dict__.update(self.__dict__)
         for name in _SLOTS:
             setattr(copy, name, getattr(self, name))
