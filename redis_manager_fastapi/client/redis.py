@@ -16,6 +16,7 @@ from redis_manager_fastapi.commands.sharing import find_shared
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.delivery.session import Callbacks, CallOptions, Scope, Session
+from redis_manager_fastapi.errors import ReplyLostError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
 
@@ -48,6 +49,7 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
         connections: Any = LeasedConnections(session)
         super().__init__(connection_pool=connections)
         self.holder: Redis[Any] | None = None
+        self._has_met_loss = False
 
     def __repr__(self) -> str:
         return f"<Redis {self.session.instance!r} {self.session.options}>"
@@ -168,20 +170,47 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
         if not self.single_connection_client:
             return await leased.execute(session, args, options, self._exchange)
         begun = False
+        holder = self.holder or self
 
         async def exchange() -> Any:
             nonlocal begun
+            await holder._leave_lost_connection()  # noqa: SLF001 (its own)
             await self.initialize()
-            holder = self.holder or self
             # redis-py 8.1: `_single_conn_lock` keeps the replies in order; `initialize` takes it.
             async with holder._single_conn_lock:  # noqa: SLF001 (its own)
                 connection, begun = cast(DedicatedConnection, holder.connection), True
                 lease = session.opened.leases.of(connection)
                 lease.lift_limit()
                 lease.set_decoding(session.options.decode)
-                return await self._exchange(connection, args, options)
+                try:
+                    return await self._exchange(connection, args, options)
+                finally:
+                    holder._has_met_loss = not connection.alive  # noqa: SLF001 (its own)
 
         return await leased.execute_pinned(session, args, exchange, lambda: begun)
+
+    async def _leave_lost_connection(self) -> None:
+        """Unpin this client from a connection that was lost, or dropped with a cancelled command.
+
+        The command that met the loss has told of it.
+
+        Raises:
+            ReplyLostError: What the client had set on the connection is lost with it.
+        """
+        if not self._has_met_loss:
+            return
+        async with self._single_conn_lock:
+            connection = cast(DedicatedConnection, self.connection)
+            if connection is None or not self._has_met_loss:
+                return
+            if connection.has_session:
+                message = (
+                    f"the connection to redis {self.session.instance!r} that this client was pinned"
+                    " to is lost, and with it what was set on it: take another client"
+                )
+                raise ReplyLostError(message, instance=self.session.instance, maybe_executed=False)
+            await self.connection_pool.release(connection)
+            self.connection, self._has_met_loss = None, False
 
     async def _exchange(
         self, connection: DedicatedConnection, args: tuple[Any, ...], options: dict[str, Any]
@@ -241,7 +270,7 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
 
     def _pin(self, holder: "Redis[Any] | None") -> None:
         """Pin this client to the connection of *holder*, or to one of its own."""
-        self.holder, self.connection = holder, None
+        self.holder, self.connection, self._has_met_loss = holder, None, False
         self.single_connection_client, self._usage_counter = True, 0
         self._single_conn_lock, self._usage_lock = asyncio.Lock(), asyncio.Lock()
 

@@ -70,7 +70,12 @@ class DedicatedConnection(AbortableConnection):
     @property
     def clean(self) -> bool:
         """Whether nothing of the last holder is left: no session state, no open transaction."""
-        return self.alive and not self.tainted and not self._unfinished
+        return self.alive and not self.has_session
+
+    @property
+    def has_session(self) -> bool:
+        """Whether the holder has left anything on it that another connection would not have."""
+        return self.tainted or bool(self._unfinished)
 
     async def connect(self) -> None:
         """Connect if the connection is not connected; in service, by way of the pool."""
