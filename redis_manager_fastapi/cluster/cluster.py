@@ -41,6 +41,8 @@ class Cluster:
         learning: Held by the one who learns the server's commands.
     """
 
+    refusing = False  # its nodes' pools say so
+
     def __init__(
         self,
         settings: RedisSettings,

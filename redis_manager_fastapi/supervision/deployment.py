@@ -25,10 +25,12 @@ class Opened(Protocol):
     Attributes:
         affinity: The event loop that it may be used on.
         clients: Scoped clients in use.
+        refusing: Whether every new command fails, at once or soon.
     """
 
     affinity: LoopAffinity
     clients: int
+    refusing: bool
 
     @property
     def state(self) -> PoolState:

@@ -8,11 +8,18 @@ import redis.asyncio
 from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import DataError
 
-from redis_manager_fastapi.client.cluster.router import uncovered_is_unavailable
+from redis_manager_fastapi.client.cluster.router import (
+    AutoTarget,
+    node_left,
+    uncovered_is_unavailable,
+)
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.redis_py import RequestPolicy
 from redis_manager_fastapi.delivery.session import Session
+
+# redis-py's rules by which one node takes a command that every node could take.
+_ANY_NODE = (RequestPolicy.DEFAULT_NODE, RequestPolicy.DEFAULT_KEYLESS)
 
 
 class PickingNodes(redis.asyncio.RedisCluster):
@@ -98,3 +105,26 @@ class PickingNodes(redis.asyncio.RedisCluster):
         if not nodes:
             raise self.session.opened.unavailable()
         return random.choice([node for node in nodes if node.serving] or nodes)  # noqa: S311
+
+    async def _determine_nodes(
+        self,
+        command: str,
+        *args: Any,
+        request_policy: RequestPolicy,
+        node_flag: str | None = None,
+    ) -> list[Any]:
+        """Pick nodes by redis-py's rules; those the caller did not name are `AutoTarget`."""
+        nodes: list[Any] = await super()._determine_nodes(
+            command, *args, request_policy=request_policy, node_flag=node_flag
+        )
+        if node_flag:
+            return nodes
+        flag: Any = self.command_flags.get(command)
+        replaceable = self._command_flags_mapping.get(flag, request_policy) in _ANY_NODE
+        return [AutoTarget(node.name, replaceable) for node in nodes]
+
+    def _stand_in(self, target: Any) -> Node:
+        """Return another node for a command whose node has left, if any other would do."""
+        if isinstance(target, AutoTarget) and target.replaceable:
+            return self.get_default_node()
+        raise node_left(self.session.instance)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from math import inf
 from typing import Any, Literal, Self, cast, overload
@@ -16,6 +17,7 @@ from redis.client import EMPTY_RESPONSE
 from redis.cluster import SLOT_ID
 from redis.commands import READ_COMMANDS
 from redis.exceptions import (
+    AskError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -29,6 +31,7 @@ from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
 from redis_manager_fastapi.client.cluster.router import (
     AutoTarget,
+    Parts,
     Route,
     after_asking,
     node_left,
@@ -37,7 +40,7 @@ from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.typed import ClusterCommands, TextT
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
-from redis_manager_fastapi.cluster.redis_py import CommandPolicies, RequestPolicy
+from redis_manager_fastapi.cluster.redis_py import CommandPolicies
 from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap, UncoveredSlotError
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand, blocking_timeout
@@ -46,11 +49,14 @@ from redis_manager_fastapi.delivery.replies import parse
 from redis_manager_fastapi.delivery.session import Callbacks, Scope, Session
 from redis_manager_fastapi.delivery.shared import deliver
 from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.request import SingleRequest
 
-# redis-py's rules by which one node takes a command that every node could take.
-_ANY_NODE = (RequestPolicy.DEFAULT_NODE, RequestPolicy.DEFAULT_KEYLESS)
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
+_ANY_SCRIPT = frozenset({*_SCRIPTS, "EVALSHA_RO", "EVAL_RO"})
+
+# The parts of the command that is under way; redis-py makes a task of each.
+_PARTS: ContextVar[Parts] = ContextVar("parts")
 
 # Some of the client's attributes are slots, which `__dict__` does not show.
 _OURS = ("_lock", "nodes_manager", "response_callbacks")
@@ -64,7 +70,12 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
     fail-overs and moved slots are followed within each command's deadline; the
     outage contract is the same as with one server, shard by shard.  It opens
     nothing and closes nothing itself: map and nodes are the manager's.
+
+    Attributes:
+        answered: Whether what it executes was sent before, and answered by a redirect.
     """
+
+    answered = False
 
     def __init__(self, session: Session[Cluster]) -> None:
         self.session = session  # redis-py's constructor asks for the map already
@@ -103,7 +114,7 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
 
     async def initialize(self, *args: Any, **kwargs: Any) -> Self:
         """Wait until the map of slots is known; arguments are redis-py's, unused."""
-        cluster, deadline = self.session.begin()
+        cluster, deadline = await self.session.admit()
         await cluster.known(deadline)
         return self
 
@@ -176,15 +187,7 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
     def scoped(self, scope: Scope | None) -> Self:
         """Return a client that ends with *scope*."""
         client = self._copy()
-        session = self.session
-        client.session = Session(
-            session.deployment,
-            session.options,
-            session.connection_kwargs,
-            session.callbacks,
-            session.own_callbacks,
-            scope,
-        )
+        client.session = replace(self.session, scope=scope)
         return client
 
     def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis[TextT]:
@@ -231,6 +234,7 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
         copy.commands_parser = self.commands_parser
         return copy
 
+    @paced
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command where its keys are; arguments are redis-py's.
 
@@ -319,32 +323,27 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
         await self.initialize()
         if _goes_on_nowhere(args, options):
             raise node_left(self.session.instance)
-        cluster, deadline = self.session.begin()
+        cluster, deadline = await self.session.admit()
         while True:
+            parts = Parts()
+            above = _PARTS.set(parts)
             try:
                 return await super().execute_command(*args, **options)
             except SlotNotCoveredError as error:
                 await cluster.mended(getattr(error, "slot", None), str(error), deadline)
-
-    async def _determine_nodes(
-        self,
-        command: str,
-        *args: Any,
-        request_policy: RequestPolicy,
-        node_flag: str | None = None,
-    ) -> list[Any]:
-        """Pick nodes by redis-py's rules; those the caller did not name are `AutoTarget`."""
-        nodes: list[Any] = await super()._determine_nodes(
-            command, *args, request_policy=request_policy, node_flag=node_flag
-        )
-        if node_flag:
-            return nodes
-        flag: Any = self.command_flags.get(command)
-        replaceable = self._command_flags_mapping.get(flag, request_policy) in _ANY_NODE
-        return [AutoTarget(node.name, replaceable) for node in nodes]
+            except RedisManagerError as error:
+                raise parts.told(error, kind_of(args)) from error.__cause__
+            finally:
+                _PARTS.reset(above)
 
     async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:
         """Execute on *target_node*, or where the command's slot is by now."""
+        part = self._execute_on(target_node, args, options)
+        return await _PARTS.get().note(part, kind_of(args))
+
+    async def _execute_on(
+        self, target_node: Any, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
         cluster = self.session.opened
         clock, timeout = cluster.loop.time, self.session.options.timeout
         blocking = blocking_timeout(args)
@@ -353,7 +352,9 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
         read_only = command is not None and command.replicable
         first = cluster.map.current(target_node)
         # The node's own client has sent a read again already.
-        route = Route(cluster, None, deadline, Execution(Kind.WRITE, routed=True))
+        kind = Kind.SCRIPT if args[0] in _ANY_SCRIPT else Kind.WRITE
+        execution = Execution(kind, routed=True, answered=self.answered)
+        route = Route(cluster, None, deadline, execution)
 
         async def find() -> Node:
             nonlocal first
@@ -370,11 +371,17 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
             # A blocking command's own time is added to its client's, anew at each node.
             left = timeout if blocking is not None else deadline - clock()
             client = self.on(node, timeout=left)
-            if not asking:
-                return await client.execute_command(*args, **options)
-            async with client.client() as pinned:
-                await pinned.execute_command("ASKING")
-                return await pinned.execute_command(*args, **options)
+            try:
+                if not asking:
+                    return await client.execute_command(*args, **options)
+                async with client.client() as pinned:
+                    await pinned.execute_command("ASKING")
+                    return await pinned.execute_command(*args, **options)
+            except AskError:
+                if route.slot is None:
+                    named = not isinstance(target_node, AutoTarget)
+                    route.slot = await self._slot_if_any(args, named=named)
+                raise
 
         return await route.follow(attempt, find)
 
@@ -419,12 +426,6 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
         )
         return nodes
 
-    def _stand_in(self, target: Any) -> Node:
-        """Return another node for a command whose node has left, if any other would do."""
-        if isinstance(target, AutoTarget) and target.replaceable:
-            return self.get_default_node()
-        raise node_left(self.session.instance)
-
     async def _slot_if_any(self, args: tuple[Any, ...], *, named: bool) -> int | None:
         """Return the slot that a command belongs to; None when it belongs to a node.
 
@@ -453,8 +454,12 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
             self.execute_on_slot(slot, SHARED[command], (command, *args), {})
             for slot, args in slots_to_args.items()
         ]
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        parts, kind = Parts(), kind_of((command,))
+        noted = [parts.note(call, kind) for call in calls]
+        outcomes = await asyncio.gather(*noted, return_exceptions=True)
         for outcome in outcomes:
+            if isinstance(outcome, RedisManagerError):
+                raise parts.told(outcome, kind) from outcome.__cause__
             if isinstance(outcome, BaseException):
                 raise outcome
         return outcomes
