@@ -37,7 +37,7 @@ class PickingNodes(redis.asyncio.RedisCluster):
         }
 
     @_policies_callback_mapping.setter
-    def _policies_callback_mapping(self, pickers: dict[Any, Callable[..., Any]]) -> None:
+    def _policies_callback_mapping(self, pickers: dict[Any, Callable[..., Any]]) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._pickers = pickers
 
     def set_default_node(self, node: ClusterNode) -> None:
