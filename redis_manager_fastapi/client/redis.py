@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine
-from copy import copy
 from types import TracebackType
 from typing import Any, Literal, Self, cast, overload
 
@@ -17,6 +16,7 @@ from redis_manager_fastapi.commands.sharing import find_shared
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.delivery.session import Callbacks, CallOptions, Scope, Session
+from redis_manager_fastapi.errors import ReplyLostError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
 
@@ -45,9 +45,11 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
 
     def __init__(self, session: Session[Pool]) -> None:
         self.session = session  # redis-py's constructor sets the callbacks
+        self._shares_callbacks = True
         connections: Any = LeasedConnections(session)
         super().__init__(connection_pool=connections)
         self.holder: Redis[Any] | None = None
+        self._has_met_loss = False
 
     def __repr__(self) -> str:
         return f"<Redis {self.session.instance!r} {self.session.options}>"
@@ -61,7 +63,7 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     @response_callbacks.setter
     def response_callbacks(self, callbacks: Callbacks) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Replace them, on this client alone."""
-        self.session = self.session.with_callbacks(callbacks, self.session.own_callbacks)
+        self.session, self._shares_callbacks = self.session.with_callbacks(callbacks), True
 
     @overload
     def with_options(
@@ -168,20 +170,47 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
         if not self.single_connection_client:
             return await leased.execute(session, args, options, self._exchange)
         begun = False
+        holder = self.holder or self
 
         async def exchange() -> Any:
             nonlocal begun
+            await holder._leave_lost_connection()  # noqa: SLF001 (its own)
             await self.initialize()
-            holder = self.holder or self
             # redis-py 8.1: `_single_conn_lock` keeps the replies in order; `initialize` takes it.
             async with holder._single_conn_lock:  # noqa: SLF001 (its own)
                 connection, begun = cast(DedicatedConnection, holder.connection), True
                 lease = session.opened.leases.of(connection)
                 lease.lift_limit()
                 lease.set_decoding(session.options.decode)
-                return await self._exchange(connection, args, options)
+                try:
+                    return await self._exchange(connection, args, options)
+                finally:
+                    holder._has_met_loss = not connection.alive  # noqa: SLF001 (its own)
 
         return await leased.execute_pinned(session, args, exchange, lambda: begun)
+
+    async def _leave_lost_connection(self) -> None:
+        """Unpin this client from a connection that was lost, or dropped with a cancelled command.
+
+        The command that met the loss has told of it.
+
+        Raises:
+            ReplyLostError: What the client had set on the connection is lost with it.
+        """
+        if not self._has_met_loss:
+            return
+        async with self._single_conn_lock:
+            connection = cast(DedicatedConnection, self.connection)
+            if connection is None or not self._has_met_loss:
+                return
+            if connection.has_session:
+                message = (
+                    f"the connection to redis {self.session.instance!r} that this client was pinned"
+                    " to is lost, and with it what was set on it: take another client"
+                )
+                raise ReplyLostError(message, instance=self.session.instance, maybe_executed=False)
+            await self.connection_pool.release(connection)
+            self.connection, self._has_met_loss = None, False
 
     async def _exchange(
         self, connection: DedicatedConnection, args: tuple[Any, ...], options: dict[str, Any]
@@ -192,9 +221,9 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
 
     def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
         """Have *callback* parse the replies to *command*, on this client alone."""
-        own = self.session.own_callbacks | {command.upper()}
-        self.session = self.session.with_callbacks(copy(self.response_callbacks), own)
-        super().set_response_callback(command, callback)
+        if self._shares_callbacks:
+            self.session, self._shares_callbacks = self.session.with_own_callbacks(), False
+        self.session.add_callback(command, callback)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return a pipeline; without WATCH it leaves as one write on the shared connection."""
@@ -241,12 +270,13 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
 
     def _pin(self, holder: "Redis[Any] | None") -> None:
         """Pin this client to the connection of *holder*, or to one of its own."""
-        self.holder, self.connection = holder, None
+        self.holder, self.connection, self._has_met_loss = holder, None, False
         self.single_connection_client, self._usage_counter = True, 0
         self._single_conn_lock, self._usage_lock = asyncio.Lock(), asyncio.Lock()
 
     def _copy(self) -> Self:
         """Return a client that shares everything; redis-py's constructor would build it anew."""
         copy = object.__new__(type(self))
+        self._shares_callbacks = True
         copy.__dict__ = self.__dict__.copy()  # half the time that `update` takes
         return copy

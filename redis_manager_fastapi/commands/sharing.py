@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis_manager_fastapi.commands.table import READS, WRITES
+from redis_manager_fastapi.commands.table import MODULES, READS, WRITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +108,16 @@ SCRIPTS = frozenset({"EVAL", "EVALSHA", "FCALL"})
 # A container stands for its subcommands; SCRIPT does not, because of SCRIPT DEBUG.
 # fmt: off
 NEUTRAL = frozenset({
-    "ACL", "BGREWRITEAOF", "BGSAVE", "COMMAND", "CONFIG", "DEBUG", "FLUSHALL", "FLUSHDB",
-    "FUNCTION", "INFO", "KEYS", "LASTSAVE", "LATENCY", "MEMORY", "MIGRATE", "OBJECT", "PUBSUB",
+    "ACL", "BGREWRITEAOF", "BGSAVE", "CLIENT ID", "COMMAND", "CONFIG", "DEBUG", "FLUSHALL",
+    "FLUSHDB", "FUNCTION", "INFO", "KEYS", "LASTSAVE", "LATENCY", "MEMORY", "MIGRATE", "OBJECT",
+    "PUBSUB",
     "ROLE", "SAVE", "SCRIPT EXISTS", "SCRIPT FLUSH", "SCRIPT KILL", "SCRIPT LOAD", "SLOWLOG",
     "SWAPDB", "TIME", "XGROUP", "XINFO",
 })
 # fmt: on
 
 
-LEAVE_SESSION = frozenset({*SHARED, *BLOCKING, *NEUTRAL})
+LEAVE_SESSION = frozenset({*SHARED, *BLOCKING, *NEUTRAL, *MODULES})
 """Names of commands that change nothing about the connection."""
 
 

@@ -59,7 +59,7 @@ async def execute_pinned(
     exchange: Callable[[], Awaitable[Any]],
     has_begun: Callable[[], bool],
 ) -> Any:
-    """Execute on the connection that a client is pinned to; a lost one is not replaced.
+    """Execute on the connection that a client is pinned to; a loss ends the command.
 
     Args:
         session: The client's.

@@ -76,7 +76,12 @@ class DedicatedConnection(AbortableConnection):
     @property
     def clean(self) -> bool:
         """Whether nothing of the last holder is left: no session state, no open transaction."""
-        return self.alive and not self.tainted and not self._unfinished
+        return self.alive and not self.has_session
+
+    @property
+    def has_session(self) -> bool:
+        """Whether the holder has left anything on it that another connection would not have."""
+        return self.tainted or bool(self._unfinished)
 
     def set_parser(self, parser_class: Any) -> None:
         """Set redis-py's parser, and have it make an exception of every error line.
