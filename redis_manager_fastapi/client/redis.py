@@ -49,6 +49,9 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
         super().__init__(connection_pool=connections)
         self.holder: Redis[Any] | None = None
 
+    def __del__(self, *_: Any) -> None:
+        """Dropped while it is pinned, its connection is given back by the pool."""
+
     def __repr__(self) -> str:
         return f"<Redis {self.session.instance!r} {self.session.options}>"
 

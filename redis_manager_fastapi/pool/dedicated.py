@@ -36,6 +36,8 @@ class DedicatedConnection(AbortableConnection):
         opened_at: When it was made, on the monotonic clock.
         reconnect: What `connect()` does once the connection has served: redis-py's
             pub/sub connects again by itself, and must wait for the pool like any caller.
+        when_dropped: Called when the holder has dropped the connection without giving it
+            back, from any thread; whoever sets it closes the stream.
         tainted: A command changed the session (SELECT, SUBSCRIBE, an unknown
             one): it is closed on release, never leased again.
     """
@@ -44,6 +46,7 @@ class DedicatedConnection(AbortableConnection):
     generation: int = 0
     opened_at: float = 0.0
     reconnect: "Callable[[DedicatedConnection], Awaitable[None]] | None" = None
+    when_dropped: "Callable[[], None] | None" = None
     tainted: bool = False
 
     def __init__(self, *, instance: str = "default", **kwargs: Any) -> None:
@@ -51,6 +54,13 @@ class DedicatedConnection(AbortableConnection):
         self.instance = instance
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
+
+    def __del__(self, *_: Any) -> None:
+        """Have the place freed of a connection that its holder has dropped."""
+        if self.when_dropped is not None:
+            self.when_dropped()
+        else:
+            super().__del__()
 
     @property
     def address(self) -> tuple[object, ...]:
