@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from copy import copy
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, cast, overload
 
@@ -13,9 +14,14 @@ from redis_manager_fastapi.client.call import Call, allocate, coroutine_function
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.pubsub import Monitor, PubSub
 from redis_manager_fastapi.client.typed import RedisCommands, TextT
-from redis_manager_fastapi.commands.sharing import find_shared
+from redis_manager_fastapi.commands.sharing import (
+    command_of_its_connection,
+    find_shared,
+    upper_word,
+)
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
+from redis_manager_fastapi.delivery.replicas_acknowledge import wait
 from redis_manager_fastapi.delivery.session import Callbacks, CallOptions, Scope, Session
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
@@ -169,6 +175,9 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     async def _execute_leased(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         session = self.session
         if not self.single_connection_client:
+            of_connection = command_of_its_connection(args)
+            if of_connection is not None:
+                await leased.refuse(of_connection)
             return await leased.execute(session, args, options, self._exchange)
         begun = False
 
@@ -191,7 +200,10 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     ) -> Any:
         """Send a command on *connection* and return the parsed reply."""
         # redis-py 8.1: `_send_command_parse_response` also prepares HIMPORT's fieldsets.
-        return await self._send_command_parse_response(connection, args[0], *args, **options)
+        send = partial(self._send_command_parse_response, connection, args[0], *args, **options)
+        if upper_word(args[0]) == "WAIT" and not self.single_connection_client:
+            return await wait(connection, args, send)
+        return await send()
 
     def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
         """Have *callback* parse the replies to *command*, on this client alone."""

@@ -1,10 +1,11 @@
 """Carrying a command over a dedicated connection, by the contract."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
-from redis.exceptions import ResponseError
+from redis.exceptions import DataError, ResponseError
 
 from redis_manager_fastapi.commands.sharing import blocking_timeout, upper_word
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
@@ -52,6 +53,20 @@ async def execute(
     except FAILURES as failure:
         error = failure
     return await carry_on(pool, Execution(kind_of(args)), attempt, deadline, error, leased=True)
+
+
+async def refuse(name: str) -> NoReturn:
+    """Refuse a command that means nothing on a connection that is another caller's next.
+
+    Raises:
+        redis.DataError: At once, but not before the event loop had its turn.
+    """
+    await asyncio.sleep(0)
+    raise DataError(
+        f"{name} is about the connection that it is sent on, and this client has none to itself:"
+        " use a client that is pinned to one (`async with r.client() as c`, RedisConnectionDep,"
+        " or `r.on(node).client()` on a Cluster)"
+    )
 
 
 async def execute_pinned(
