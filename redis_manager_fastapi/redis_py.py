@@ -148,11 +148,6 @@ class AbortableConnection(AbstractConnection):
         return cast(asyncio.Transport, self._writer.transport)
 
     @property
-    def stream(self) -> asyncio.StreamWriter | None:
-        """What the socket belongs to; None while the connection is not connected."""
-        return self._writer
-
-    @property
     def parse_error(self) -> Callable[[str], Exception]:
         """What makes redis-py's exception of a server's error line."""
         return cast(Callable[[str], Exception], self._parser.parse_error)

@@ -15,9 +15,9 @@ from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.pubsub import Monitor, PubSub
 from redis_manager_fastapi.client.typed import RedisCommands, TextT
 from redis_manager_fastapi.commands.sharing import (
+    LEAVE_SESSION,
     command_of_its_connection,
     find_shared,
-    upper_word,
 )
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
@@ -28,6 +28,8 @@ from redis_manager_fastapi.pool.pool import Pool
 
 # Shared, so that most calls keep no dictionary of their own alive.
 _NO_OPTIONS: dict[str, Any] = {}
+
+_WAIT = frozenset({"WAIT", "wait", b"WAIT", b"wait"})
 
 
 class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
@@ -175,9 +177,8 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     async def _execute_leased(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         session = self.session
         if not self.single_connection_client:
-            of_connection = command_of_its_connection(args)
-            if of_connection is not None:
-                await leased.refuse(of_connection)
+            if args[0] not in LEAVE_SESSION and (name := command_of_its_connection(args)):
+                await leased.refuse(name)
             return await leased.execute(session, args, options, self._exchange)
         begun = False
 
@@ -201,7 +202,7 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
         """Send a command on *connection* and return the parsed reply."""
         # redis-py 8.1: `_send_command_parse_response` also prepares HIMPORT's fieldsets.
         send = partial(self._send_command_parse_response, connection, args[0], *args, **options)
-        if upper_word(args[0]) == "WAIT" and not self.single_connection_client:
+        if args[0] in _WAIT and not self.single_connection_client:
             return await wait(connection, args, send)
         return await send()
 

@@ -38,7 +38,7 @@ async def execute(
             deadline,
             decode=session.options.decode,
             unlimited=True,  # one deadline over sending and reply instead
-            lasting=blocking_timeout(args) is not None,
+            lasting=limit is None or limit > deadline,
             registry=session.connection_kwargs["himport_registry"],
         ) as lease:
             try:

@@ -25,11 +25,12 @@ class Held:
         since: When it was taken, on the monotonic clock.
         lasting: Whether it may be held for longer than a command's time, by a listener.
         returned: Whether the caller has given it back.
+        kept: The connection, until it is handed over.
         number: What it is listed by in `Capacity.leased`.
         stream: The connection's, which is still open when the connection has been dropped.
     """
 
-    __slots__ = ("_kept", "_seen", "lasting", "number", "purpose", "returned", "since", "stream")
+    __slots__ = ("_seen", "kept", "lasting", "number", "purpose", "returned", "since", "stream")
 
     def __init__(
         self,
@@ -44,17 +45,13 @@ class Held:
         self.purpose, self.since = purpose, since
         self.lasting, self.returned = lasting, returned
         self.stream = connection.stream
-        self._kept: DedicatedConnection | None = connection
+        self.kept: DedicatedConnection | None = connection
         self._seen = ref(connection)
 
     @property
     def connection(self) -> DedicatedConnection | None:
         """The connection; None when its holder has dropped it."""
-        return self._kept or self._seen()
-
-    def hand_over(self) -> None:
-        """Leave it to the holder to keep the connection."""
-        self._kept = None
+        return self.kept or self._seen()
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from redis.exceptions import RedisError
 from redis.himport import HImportRegistry
@@ -210,7 +210,7 @@ class Leases:
             held, connection = await self._take(purpose, deadline, lasting=lasting)
             self._set_up(connection, decode=decode, unlimited=unlimited, registry=registry)
             connection.when_dropped = partial(self._dropped, held)
-            held.hand_over()
+            held.kept = None
             return Lease(self, held, connection)
 
         return Acquisition(acquire())
@@ -246,15 +246,17 @@ class Leases:
             if closing:
                 self.close_all(closing)
             if grant is None:
-                limit = self._wait_limit(deadline - now, lasting=lasting)
-                grant = await self._wait(purpose, max(0.0, limit), lasting=lasting)
+                limit = max(0.0, deadline - now)
+                if len(self.capacity.waiting) >= self.capacity.room(lasting=lasting):
+                    limit = min(self._acquire_timeout, limit)  # it counts while no place is free
+                grant = await self._wait(purpose, limit, lasting=lasting)
             held = await self._use(grant, purpose, deadline, lasting=lasting)
-            if held is not None and (connection := held.connection) is not None:
-                return held, connection
+            if held is not None and held.kept is not None:
+                return held, held.kept
 
     def give_back(self, connection: DedicatedConnection, *, reusable: bool) -> None:
         """End the lease at once; keep the connection only if nothing is left on it."""
-        if self.capacity.find(connection) is None:
+        if id(connection) not in self.capacity.leased:
             return
         self._set_up(connection)
         connection.when_dropped = None
@@ -309,6 +311,20 @@ class Leases:
                 if connection.generation != self._events.generation:
                     connection.abort()
 
+    def say_goodbye(
+        self, farewell: Callable[[], RedisManagerError], ends: float
+    ) -> list[DedicatedConnection]:
+        """Have listeners get the error of *farewell*; return those that block beyond *ends*."""
+        listening = [each for each in self._held() if each.listens or each.blocks_until > ends]
+        for connection in listening:
+            connection.say_goodbye(farewell)
+        return [each for each in listening if each.alive and not each.listens]
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a holder may be in the middle of something; listeners are not."""
+        return any(connection.alive and not connection.listens for connection in self._held())
+
     def abort_all(self) -> None:
         """Drop every connection at once; holders keep their place until they give it back."""
         self.close_all(self.capacity.weed(-1, self._loop.time()))
@@ -330,14 +346,9 @@ class Leases:
         connection.reconnect = self._raise_ended
         connection.abort()
 
-    async def _raise_ended(self, connection: DedicatedConnection) -> None:
+    async def _raise_ended(self, connection: DedicatedConnection) -> NoReturn:
         self._events.check_usable()
         raise errors.lease_ended(self._instance)
-
-    def _wait_limit(self, left: float, *, lasting: bool) -> float:
-        """Return how long to wait; `acquire_timeout` counts only while no place is free."""
-        has_place = len(self.capacity.waiting) < self.capacity.room(lasting=lasting)
-        return left if has_place else min(self._acquire_timeout, left)
 
     async def _wait(self, purpose: str, timeout: float, *, lasting: bool) -> HandOver:
         self._events.check_crowd()
@@ -360,8 +371,8 @@ class Leases:
             grant = waiter.future.result()
             if isinstance(grant, Open):
                 self.capacity.opening -= 1
-            elif isinstance(grant, Held) and grant.connection is not None:
-                self.give_back(grant.connection, reusable=True)
+            elif isinstance(grant, Held) and grant.kept is not None:
+                self.give_back(grant.kept, reusable=True)
         self.capacity.serve(self._loop.time())
 
     def _no_place(self, timeout: float) -> PoolTimeoutError:
@@ -381,7 +392,7 @@ class Leases:
             raise grant
         if isinstance(grant, Open):
             return await self._open(purpose, deadline, lasting=lasting)
-        connection = grant.connection
+        connection = grant.kept
         if connection is None:
             return None
         try:
@@ -476,13 +487,13 @@ class Leases:
             except RedisUnavailableError as error:
                 self._backoff.remember(error, connection.generation)
                 raise
-            await self._check_held(connection)
-            held = self.capacity.find(connection)
-            if held is not None:
-                held.stream = connection.stream
+            held = await self._check_held(connection)
+            held.stream = connection.stream
 
-    async def _check_held(self, connection: DedicatedConnection) -> None:
+    async def _check_held(self, connection: DedicatedConnection) -> Held:
         """Drop a connection whose lease ended while it was waiting to be connected again."""
-        if self.capacity.find(connection) is None:
+        held = self.capacity.find(connection)
+        if held is None:
             connection.abort()
             await self._raise_ended(connection)
+        return held

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import PoolTimeoutError, RedisManager
+from redis_manager_fastapi import PoolTimeoutError
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.managers import opened
@@ -98,21 +98,16 @@ async def test_places_are_limited_for_listeners_and_for_commands(
             await pipe.reset()
 
 
-async def test_a_command_passes_a_listener_that_waits(manager_of_one: RedisManager) -> None:
-    redis = manager_of_one.redis
-    async with redis.pubsub() as pubsub:
-        await pubsub.subscribe("news")
-        waiting = asyncio.ensure_future(redis.blpop(["jobs"], timeout=1))
-        await until(lambda: manager_of_one.stats().waiting == 1)
-
-        await large_set(redis)
-
-        assert manager_of_one.stats().waiting == 1
-        await redis.rpush("jobs", "job")
-    assert tuple(await waiting or ()) == ("jobs", "job")
-
-
-@pytest.fixture
-async def manager_of_one(redis_url: str) -> AsyncIterator[RedisManager]:
+async def test_a_command_passes_a_listener_that_waits(redis_url: str) -> None:
     async with opened(redis_url, pool={"max_connections": 1}) as manager:
-        yield manager
+        redis = manager.redis
+        async with redis.pubsub() as pubsub:
+            await pubsub.subscribe("news")
+            waiting = asyncio.ensure_future(redis.blpop(["jobs"], timeout=1))
+            await until(lambda: manager.stats().waiting == 1)
+
+            await large_set(redis)
+
+            assert manager.stats().waiting == 1
+            await redis.rpush("jobs", "job")
+        assert tuple(await waiting or ()) == ("jobs", "job")
