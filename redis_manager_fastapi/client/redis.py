@@ -16,6 +16,7 @@ from redis_manager_fastapi.client.pubsub import Monitor, PubSub
 from redis_manager_fastapi.client.typed import RedisCommands, TextT
 from redis_manager_fastapi.commands.sharing import (
     LEAVE_SESSION,
+    OF_THEIR_CONNECTION,
     command_of_its_connection,
     find_shared,
 )
@@ -28,6 +29,9 @@ from redis_manager_fastapi.pool.pool import Pool
 
 # Shared, so that most calls keep no dictionary of their own alive.
 _NO_OPTIONS: dict[str, Any] = {}
+
+# What needs no second look: it is not about its connection.
+_FOR_ANY = LEAVE_SESSION - OF_THEIR_CONNECTION
 
 _WAIT = frozenset({"WAIT", "wait", b"WAIT", b"wait"})
 
@@ -177,7 +181,7 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     async def _execute_leased(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         session = self.session
         if not self.single_connection_client:
-            if args[0] not in LEAVE_SESSION and (name := command_of_its_connection(args)):
+            if args[0] not in _FOR_ANY and (name := command_of_its_connection(args)):
                 await leased.refuse(name)
             return await leased.execute(session, args, options, self._exchange)
         begun = False

@@ -1,6 +1,5 @@
 """Carrying a command over a dedicated connection, by the contract."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -15,6 +14,7 @@ from redis_manager_fastapi.delivery.shared import FAILURES, carry_on
 from redis_manager_fastapi.errors import CommandTimeoutError
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 
 Exchange = Callable[[DedicatedConnection, tuple[Any, ...], dict[str, Any]], Awaitable[Any]]
@@ -28,7 +28,7 @@ async def execute(
 
     A blocking command gets its own timeout plus the client's as a margin.
     """
-    pool, deadline = session.begin()
+    pool, deadline = await session.admit()
     purpose = args[0] if isinstance(args[0], str) else "a command"
     limit = reply_deadline(args, deadline)
 
@@ -59,9 +59,9 @@ async def refuse(name: str) -> NoReturn:
     """Refuse a command that means nothing on a connection that is another caller's next.
 
     Raises:
-        redis.DataError: At once, but not before the event loop had its turn.
+        redis.DataError: When the event loop had its turn.
     """
-    await asyncio.sleep(0)
+    await turnstile().refused()
     raise DataError(
         f"{name} is about the connection that it is sent on, and this client has none to itself:"
         " use a client that is pinned to one (`async with r.client() as c`, RedisConnectionDep,"
@@ -83,7 +83,7 @@ async def execute_pinned(
         exchange: Executes it on that connection.
         has_begun: Whether that has been sent.
     """
-    pool, deadline = session.begin()
+    pool, deadline = await session.admit()
 
     async def attempt() -> Any:
         try:

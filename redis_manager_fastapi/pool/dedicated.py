@@ -28,6 +28,7 @@ from redis_manager_fastapi.commands.sharing import (
 )
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.redis_py import AbortableConnection
+from redis_manager_fastapi.topology.failures import word_at_the_door
 
 _LISTENING = frozenset({"MONITOR", "PSUBSCRIBE", "SSUBSCRIBE", "SUBSCRIBE"})
 _OPENERS = frozenset({"MULTI", "WATCH"})
@@ -70,6 +71,7 @@ class DedicatedConnection(AbortableConnection):
         self._serving = self._was_lost = False
         self._blocking, self._answered, self._blocks_until = 0.0, False, 0.0
         self._farewell: Callable[[], RedisManagerError] | None = None
+        self._refusal: Exception | None = None
 
     def __del__(self, *_: Any) -> None:
         """Have the place freed of a connection that its holder has dropped."""
@@ -115,13 +117,15 @@ class DedicatedConnection(AbortableConnection):
     async def establish(self) -> None:
         """Connect and shake hands; errors are redis-py's until the session starts."""
         self.abort()
-        self._serving, self.last_words = False, b""
+        self._serving, self.last_words, self._refusal = False, b"", None
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
             await super().connect()
             self._read_in_pieces()
-        except redis_errors.ConnectionError as error:
+        except (redis_errors.ConnectionError, OSError) as error:
+            if self._refusal is not None:
+                raise self._refusal from error
             if self.last_words.startswith(b"-"):
                 line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
                 raise self.parse_error(line) from error
@@ -207,7 +211,15 @@ class DedicatedConnection(AbortableConnection):
             self.socket_timeout = None if isinf(self._blocking) else limit + self._blocking
         try:
             return await super().read_response(raw, *args, **kwargs)
-        except redis_errors.RedisError as error:
+        except UnicodeDecodeError:  # the holder's own: the reply is there, and was read
+            raise
+        except (
+            redis_errors.RedisError,
+            LookupError,
+            MemoryError,
+            TypeError,
+            ValueError,
+        ) as error:
             seen = self._seen(error)
             if seen is error:
                 raise
@@ -217,7 +229,7 @@ class DedicatedConnection(AbortableConnection):
             if self._blocking:
                 self.socket_timeout = limit
 
-    def _seen(self, error: redis_errors.RedisError) -> Exception:
+    def _seen(self, error: Exception) -> Exception:
         """Return what the holder sees of an error that came in a reply's place."""
         if isinstance(error, RedisManagerError):
             return error
@@ -230,8 +242,16 @@ class DedicatedConnection(AbortableConnection):
                 self.abort()
                 return _said(self._farewell, maybe_executed=self._blocking > 0)
             return self._lost("was lost before the reply came")
-        if isinstance(error, redis_errors.InvalidResponse):
-            return self._lost("sent a reply that could not be parsed")
+        if isinstance(error, redis_errors.ResponseError):
+            return self._refused(error)
+        if not self._serving:
+            return redis_errors.InvalidResponse(str(error))
+        return self._lost("sent a reply that could not be parsed")
+
+    def _refused(self, error: redis_errors.ResponseError) -> Exception:
+        # redis-py passes over some errors of the handshake; then the server hangs up.
+        if not self._serving and word_at_the_door(error) is not None:
+            self._refusal = error
         if self._farewell is not None and str(error).startswith("UNBLOCKED"):
             return _said(self._farewell, maybe_executed=False)
         return error

@@ -260,11 +260,11 @@ class Leases:
             return
         self._set_up(connection)
         connection.when_dropped = None
-        current = connection.generation == self._events.generation
-        if connection.broken and current:
+        current, clean = connection.generation == self._events.generation, connection.clean
+        if current and not clean and connection.broken:
             reason = "a dedicated connection was lost"
             self._events.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
-        reusable = reusable and current and connection.clean
+        reusable = reusable and current and clean
         if not self.capacity.give_back(connection, self._loop.time(), reusable=reusable):
             self._end(connection)
         if self.when_returned is not None:

@@ -7,7 +7,7 @@ sooner.  The first one keeps its whole limit, for a server that is only slow.
 
 import asyncio
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import hiredis
@@ -107,11 +107,14 @@ _PING = hiredis.pack_command(("PING",))
 _STALL = 0.1
 
 
-async def answers(link: MultiplexedConnection, timeout: float) -> bool:
+async def answers(
+    link: MultiplexedConnection, timeout: float, serves: Callable[[object], bool]
+) -> bool:
     """Send a PING among the callers' commands; return whether the server serves.
 
-    Any bytes count, even half of a large reply; an error in reply to the PING
-    (LOADING, MASTERDOWN, BUSY, NOAUTH) does not.  Silence that coincides with
+    *serves* says whether an answer to the PING counts: PONG does, and MISCONF, from a server
+    that cannot save; LOADING, MASTERDOWN, BUSY and NOAUTH do not.  Any other bytes count, even
+    half of a large reply.  Silence that coincides with
     a stalled event loop is given one more *timeout*, because the reply may lie
     in the socket unread.
     """
@@ -124,7 +127,7 @@ async def answers(link: MultiplexedConnection, timeout: float) -> bool:
         started = loop.time()
         await asyncio.wait({request.future}, timeout=timeout)
         if request.future.done():
-            return bool(request.future.result() == "PONG")
+            return serves(request.future.result())
         if link.last_heard > asked:
             request.future.cancel()
             return True

@@ -102,7 +102,8 @@ class Supervisor:
         await self._heal()
 
     async def _answers(self, links: Iterable[MultiplexedConnection]) -> list[bool]:
-        return await asyncio.gather(*(answers(link, self._health.timeout) for link in links))
+        serves, timeout = self._pool.dialer.serves, self._health.timeout
+        return await asyncio.gather(*(answers(link, timeout, serves) for link in links))
 
     async def _heal(self) -> None:
         """Probe once; a server that serves gets a new generation."""
