@@ -14,7 +14,6 @@ from weakref import WeakKeyDictionary
 
 import redis.exceptions as redis_errors
 from redis.asyncio.connection import (
-    Connection,
     SSLConnection,
     UnixDomainSocketConnection,
 )
@@ -28,18 +27,23 @@ from redis_manager_fastapi.commands.sharing import (
 )
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.redis_py import AbortableConnection
-from redis_manager_fastapi.topology.failures import word_at_the_door
+from redis_manager_fastapi.topology.credentials import HidingHandshake
+from redis_manager_fastapi.topology.racing import RacingConnection
 
 _LISTENING = frozenset({"MONITOR", "PSUBSCRIBE", "SSUBSCRIBE", "SUBSCRIBE"})
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
 
+# What hiredis raises of bytes that are no reply; it reads nothing after that.
+_UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError, ValueError)
 
-class DedicatedConnection(AbortableConnection):
+
+class DedicatedConnection(HidingHandshake, AbortableConnection):
     """A redis-py connection that one caller holds at a time.
 
     Attributes:
         instance: The name of the manager, for errors.
+        outcomes: Takes every reply, or the error that it was, while somebody wants to know.
         decode: Whether replies are decoded for the present holder.
         generation: The pool's generation when it was made.
         opened_at: When it was made, on the monotonic clock.
@@ -54,6 +58,7 @@ class DedicatedConnection(AbortableConnection):
             one): it is closed on release, never leased again.
     """
 
+    outcomes: list[Any] | None = None
     decode: bool = True
     generation: int = 0
     opened_at: float = 0.0
@@ -71,7 +76,6 @@ class DedicatedConnection(AbortableConnection):
         self._serving = self._was_lost = False
         self._blocking, self._answered, self._blocks_until = 0.0, False, 0.0
         self._farewell: Callable[[], RedisManagerError] | None = None
-        self._refusal: Exception | None = None
 
     def __del__(self, *_: Any) -> None:
         """Have the place freed of a connection that its holder has dropped."""
@@ -105,6 +109,23 @@ class DedicatedConnection(AbortableConnection):
         """Whether nothing of the last holder is left: no session state, no open transaction."""
         return self.alive and not self.tainted and not self._unfinished
 
+    def set_parser(self, parser_class: Any) -> None:
+        """Set redis-py's parser, and have it make an exception of every error line.
+
+        A script's own MOVED need not have a slot and an address; raised from within the
+        parser, what redis-py makes of that would break the stream.
+        """
+        super().set_parser(parser_class)
+        parse: Callable[[str], Exception] = self._parser.parse_error
+
+        def parse_any(line: str) -> Exception:
+            try:
+                return parse(line)
+            except Exception:  # whatever it is, the line is a script's
+                return redis_errors.ResponseError(line)
+
+        self._parser.parse_error = parse_any  # type: ignore[method-assign]
+
     async def connect(self) -> None:
         """Connect if the connection is not connected; in service, by way of the pool."""
         if self.alive:
@@ -116,22 +137,21 @@ class DedicatedConnection(AbortableConnection):
 
     async def establish(self) -> None:
         """Connect and shake hands; errors are redis-py's until the session starts."""
-        self.abort()
-        self._serving, self.last_words, self._refusal = False, b"", None
+        if self._writer is not None:
+            self.abort()
+        self._serving, self.last_words, self.refusal = False, b"", None
+        self.hides = True
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
             await super().connect()
             self._read_in_pieces()
-        except (redis_errors.ConnectionError, OSError) as error:
-            if self._refusal is not None:
-                raise self._refusal from error
-            if self.last_words.startswith(b"-"):
-                line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
-                raise self.parse_error(line) from error
-            raise
         finally:
             self._connect_callbacks = callbacks
+
+    def _last_error(self) -> Exception:
+        line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
+        return self.parse_error(line)
 
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
@@ -142,7 +162,7 @@ class DedicatedConnection(AbortableConnection):
         """The handshake is over: from here on state and lost replies are noted."""
         self.tainted = False
         self._unfinished.clear()
-        self._serving, self._was_lost = True, False
+        self._serving, self._was_lost, self.hides = True, False, False
         self._blocking, self._blocks_until, self.listens = 0.0, 0.0, False
         self.stream = self._writer
         self.peer = self._writer.get_extra_info("peername") if self._writer else None
@@ -210,16 +230,10 @@ class DedicatedConnection(AbortableConnection):
         if self._blocking and limit is not None:
             self.socket_timeout = None if isinf(self._blocking) else limit + self._blocking
         try:
-            return await super().read_response(raw, *args, **kwargs)
-        except UnicodeDecodeError:  # the holder's own: the reply is there, and was read
+            reply = await super().read_response(raw, *args, **kwargs)
+        except (RedisManagerError, UnicodeDecodeError):  # the latter's reply is there, and was read
             raise
-        except (
-            redis_errors.RedisError,
-            LookupError,
-            MemoryError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except (redis_errors.RedisError, *_UNREADABLE) as error:
             seen = self._seen(error)
             if seen is error:
                 raise
@@ -228,33 +242,43 @@ class DedicatedConnection(AbortableConnection):
             self._answered = True
             if self._blocking:
                 self.socket_timeout = limit
+        if self.outcomes is not None:
+            self.outcomes.append(reply)
+        return reply
 
     def _seen(self, error: Exception) -> Exception:
         """Return what the holder sees of an error that came in a reply's place."""
-        if isinstance(error, RedisManagerError):
-            return error
         if isinstance(error, redis_errors.TimeoutError):
             return self._late()
         if isinstance(error, redis_errors.ConnectionError):
-            if not self._serving or error.status_code is not None:
-                return error
-            if self._farewell is not None:
-                self.abort()
-                return _said(self._farewell, maybe_executed=self._blocking > 0)
-            return self._lost("was lost before the reply came")
+            if self._serving and error.status_code is None:
+                return self._gone()
+            self._note_outcome(error)
+            return error
         if isinstance(error, redis_errors.ResponseError):
-            return self._refused(error)
-        if not self._serving:
-            return redis_errors.InvalidResponse(str(error))
-        return self._lost("sent a reply that could not be parsed")
-
-    def _refused(self, error: redis_errors.ResponseError) -> Exception:
-        # redis-py passes over some errors of the handshake; then the server hangs up.
-        if not self._serving and word_at_the_door(error) is not None:
-            self._refusal = error
-        if self._farewell is not None and str(error).startswith("UNBLOCKED"):
-            return _said(self._farewell, maybe_executed=False)
+            self._note_outcome(error)
+            if self._farewell is not None and str(error).startswith("UNBLOCKED"):
+                return _said(self._farewell, maybe_executed=False)
+            return error
+        if isinstance(error, _UNREADABLE):
+            if not self._serving:
+                return redis_errors.InvalidResponse(str(error))
+            return self._lost("sent a reply that could not be parsed")
         return error
+
+    def _gone(self) -> Exception:
+        """Return the error for a connection that ended before the reply came."""
+        if self._farewell is None:
+            return self._lost("was lost before the reply came")
+        self.abort()
+        return _said(self._farewell, maybe_executed=self._blocking > 0)
+
+    def _note_outcome(self, error: Exception) -> None:
+        if self.outcomes is not None:
+            self.outcomes.append(error)
+        # redis-py passes over some of the handshake's; the server may hang up after one.
+        if not self._serving and "unknown" not in str(error).lower():
+            self.refusal = error
 
     def _read_in_pieces(self) -> None:
         stream = self.transport.get_protocol()
@@ -308,11 +332,11 @@ def _as_bytes(value: Any) -> Any:
     return value
 
 
-class DedicatedTCPConnection(DedicatedConnection, Connection):
+class DedicatedTCPConnection(DedicatedConnection, RacingConnection):
     """A dedicated connection over TCP."""
 
 
-class DedicatedTLSConnection(DedicatedConnection, SSLConnection):
+class DedicatedTLSConnection(DedicatedConnection, RacingConnection, SSLConnection):
     """A dedicated connection over TLS."""
 
 
