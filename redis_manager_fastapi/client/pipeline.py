@@ -265,11 +265,15 @@ class _SharedExchange:
         self._read_only = kind is Kind.READ_PIPELINE
         self._asking = asking
         self._expected = 0
+        self._multi: int | None = None
         self._replies: list[Any] = []
 
     def pack_commands(self, commands: Iterable[tuple[Any, ...]]) -> bytes:
         """Pack commands into one piece."""
+        commands = list(commands)
         packed = [pack(SHARED.get(args[0]) or _BRACKETS[args[0]], args) for args in commands]
+        if commands[-1][0] == "EXEC":
+            self._multi = int(self._asking)
         if self._asking:
             packed.insert(0, ASKING)
         self._expected = len(packed)
@@ -282,7 +286,15 @@ class _SharedExchange:
         pool, deadline = self._session.begin()
         reply_to = pool.loop.create_future()
         decode, read_only = self._session.options.decode, self._read_only
-        request = Batch(packed, reply_to, deadline, decode, read_only, expected=self._expected)
+        request = Batch(
+            packed,
+            reply_to,
+            deadline,
+            decode,
+            read_only,
+            expected=self._expected,
+            multi=self._multi,
+        )
         replies = await self._carry(pool, request)
         self._replies = replies[:0:-1] if self._asking else replies[::-1]
 

@@ -6,7 +6,7 @@ caller then does it.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class Held:
     returned: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Waiter:
     """A caller queued for a place."""
 
@@ -60,7 +60,7 @@ class Capacity:
         self.places = places
         self.opening = 0
         self.leased: dict[int, Held] = {}
-        self.waiting: deque[Waiter] = deque()
+        self.waiting: OrderedDict[Waiter, None] = OrderedDict()
         self._max_idle = max_idle
         self._max_lifetime = max_lifetime
         self._idle: deque[tuple[DedicatedConnection, float]] = deque()
@@ -130,22 +130,28 @@ class Capacity:
 
     def crowded(self) -> bool:
         """Whether callers are waiting already, so that a new one has to queue."""
-        while self.waiting and self.waiting[0].future.done():
-            self.waiting.popleft()
+        while self.waiting and next(iter(self.waiting)).future.done():
+            self.waiting.popitem(last=False)
         return bool(self.waiting)
+
+    def leave(self, waiter: Waiter) -> None:
+        """Count *waiter* no more, wherever in the queue it is."""
+        self.waiting.pop(waiter, None)
 
     def serve(self, now: float) -> None:
         """Hand what is free to the waiting callers, first in, first out."""
         while self.crowded():
-            grant = self.grant(self.waiting[0].purpose, now)
+            grant = self.grant(next(iter(self.waiting)).purpose, now)
             if grant is None:
                 return
-            self.waiting.popleft().future.set_result(grant)
+            waiter, _ = self.waiting.popitem(last=False)
+            waiter.future.set_result(grant)
 
     def fail_waiting(self, error: Callable[[], Exception]) -> None:
         """Fail every waiting caller, each with its own exception."""
         while self.crowded():
-            self.waiting.popleft().future.set_result(error())
+            waiter, _ = self.waiting.popitem(last=False)
+            waiter.future.set_result(error())
 
     def lives(self, connection: DedicatedConnection, now: float) -> bool:
         """Whether *connection* is young enough to be leased again."""

@@ -152,8 +152,11 @@ class DedicatedConnection(AbortableConnection):
         """
         raw = disable_decoding or not self.decode
         try:
-            return await super().read_response(raw, *args, **kwargs)
+            reply = await super().read_response(raw, *args, **kwargs)
         except RedisManagerError:
+            raise
+        except redis_errors.ExecAbortError:
+            self._unfinished.discard("EXEC")
             raise
         except redis_errors.TimeoutError as error:
             raise self._late() from error
@@ -163,6 +166,9 @@ class DedicatedConnection(AbortableConnection):
             raise self._lost("was lost before the reply came") from error
         except redis_errors.InvalidResponse as error:
             raise self._lost("sent a reply that could not be parsed") from error
+        if self._unfinished and (reply is None or type(reply) is list):
+            self._unfinished.discard("EXEC")
+        return reply
 
     def _read_in_pieces(self) -> None:
         stream = self.transport.get_protocol()
@@ -178,6 +184,8 @@ class DedicatedConnection(AbortableConnection):
             self._unfinished.discard("WATCH")
         elif word in _CLOSERS and alone and "MULTI" in self._unfinished:
             self._unfinished.clear()
+            if word == "EXEC":  # until it is answered as it is when the transaction ends
+                self._unfinished.add(word)
         elif word not in LEAVE_SESSION and not leaves_session_alone(word):
             self.tainted = True
 

@@ -301,7 +301,7 @@ class Leases:
     async def _wait(self, purpose: str, timeout: float) -> HandOver:
         self._events.check_crowd()
         waiter = Waiter(self._loop.create_future(), purpose)
-        self.capacity.waiting.append(waiter)
+        self.capacity.waiting[waiter] = None
         try:
             async with asyncio.timeout(timeout):
                 return await waiter.future
@@ -313,6 +313,7 @@ class Leases:
 
     def _pass_on(self, waiter: Waiter) -> None:
         """Pass on what a waiter was handed in the same turn of the loop in which it left."""
+        self.capacity.leave(waiter)
         if not waiter.future.cancel() and not waiter.future.cancelled():
             grant = waiter.future.result()
             if isinstance(grant, Open):
