@@ -1,7 +1,7 @@
 """Pipelines: redis-py's, sent as one contiguous write when every command may share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sized
 from functools import partial
 from typing import Any, cast
 
@@ -22,16 +22,21 @@ from redis_manager_fastapi.delivery.contract import (
 )
 from redis_manager_fastapi.delivery.leased import reply_deadline
 from redis_manager_fastapi.delivery.replica_reads import READS, read
+from redis_manager_fastapi.delivery.replies import parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, recover
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
 from redis_manager_fastapi.pool.deadline import Deadline
+from redis_manager_fastapi.pool.dedicated import SLICE
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch
 from redis_manager_fastapi.topology.failures import refusal_code
 
 # MULTI and EXEC share a connection only around a batch that leaves in one write.
 _BRACKETS = {name: SharedCommand((name,), read_only=True) for name in ("MULTI", "EXEC")}
+
+# A command takes at least as many bytes as PING; more of them are too large to share.
+_MOST_SHARED = LARGE_REQUEST // len(b"*1\r\n$4\r\nPING\r\n")
 
 
 class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore[misc]  # replies are exact
@@ -67,6 +72,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         """
         self._session.check()
         kind = self._kind()
+        await _let_others_run(self.command_stack)
         try:
             share = self._may_share()
             execute = self._execute_shared if share else self._execute_leased
@@ -79,6 +85,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             execution.after(what_happened(error))
             seen = execution.error(error, self._session.instance)
             raise seen from seen.__cause__
+        await _let_others_run(replies)
         for reply in replies:
             if isinstance(reply, RedisError):
                 self.connection_pool.report(reply)
@@ -126,6 +133,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
     def _may_share(self) -> bool:
         bound = self.watching or self.connection is not None or self.scripts
         if bound or not self._session.options.shared:
+            return False
+        if len(self.command_stack) > _MOST_SHARED:
             return False
         return bool(self.command_stack) and all(
             args[0] in SHARED and NEVER_DECODE not in options
@@ -180,6 +189,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             self.command_stack, self.scripts, self.explicit_transaction = queued
             await self._lease(deadline)
             try:
+                await _let_others_run(self.command_stack)
                 async with Deadline(deadline):
                     if self.asking:
                         await self._ask()
@@ -201,10 +211,32 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         replies = await carry_on(pool, execution, attempt, deadline, error, leased=True)
         return cast("list[Any]", replies)
 
+    async def _execute_transaction(
+        self, connection: Any, commands: Any, raise_on_error: bool
+    ) -> list[Any]:
+        """Execute a transaction; the values of many replies are made in slices."""
+        execute = super()._execute_transaction
+        if len(commands) <= SLICE:
+            return cast("list[Any]", await execute(connection, commands, raise_on_error))
+        callbacks, self.response_callbacks = self.response_callbacks, {}
+        try:
+            replies: list[Any] = await execute(connection, commands, raise_on_error)
+        finally:
+            self.response_callbacks = callbacks
+        for number, (args, options) in enumerate(commands):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+            if not isinstance(replies[number], Exception):
+                replies[number] = await parsed(callbacks, args[0], replies[number], options)
+        return replies
+
     async def _lease(self, deadline: float) -> None:
         """Lease the connection that redis-py's code takes, unless a WATCH did."""
         if self.connection is None:
-            lease = await self.connection_pool.lease(deadline, unlimited=True)
+            # Looking for fieldsets in a large pipeline would hold the event loop.
+            stack = self.command_stack
+            plain = len(stack) > SLICE and all(args[0] in SHARED for args, _ in stack)
+            lease = await self.connection_pool.lease(deadline, unlimited=True, fieldsets=not plain)
             self.connection = lease.connection
 
     async def reset(self) -> None:  # type: ignore[override]  # redis-py's RESET is a command
@@ -234,6 +266,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except BaseException:
             await self.reset()
             raise
+
+
+async def _let_others_run(commands: Sized) -> None:
+    """Let the event loop turn once, if there are many commands: each look at all takes a while."""
+    if len(commands) > SLICE:
+        await asyncio.sleep(0)
 
 
 def _raise_lost(error: WatchError) -> None:

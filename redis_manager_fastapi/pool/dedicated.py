@@ -7,7 +7,7 @@ handed to the next caller.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,6 +24,13 @@ from redis_manager_fastapi.redis_py import AbortableConnection
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
+
+SLICE = 256
+"""How many commands, or replies, of a pipeline are dealt with in one turn of the event loop."""
+
+
+class Unpacked(list[Iterable[Any]]):
+    """The commands of a large pipeline, which are packed when they are sent."""
 
 
 class DedicatedConnection(AbortableConnection):
@@ -51,6 +58,7 @@ class DedicatedConnection(AbortableConnection):
         self.instance = instance
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
+        self._read_at_once = 0
 
     @property
     def address(self) -> tuple[object, ...]:
@@ -124,8 +132,27 @@ class DedicatedConnection(AbortableConnection):
             self._note(args[0], alone=len(args) == 1)
         return super().pack_command(*map(_as_bytes, args))
 
+    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> Any:
+        """Pack commands; many are packed later, in slices, by `send_packed_command`."""
+        unpacked = Unpacked(commands)
+        return super().pack_commands(unpacked) if len(unpacked) <= SLICE else unpacked
+
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """Write packed commands; a lost connection raises `ReplyLostError`."""
+        self._read_at_once = 0
+        if type(command) is not Unpacked:
+            await self._send_packed(command, check_health)
+            return
+        # All are packed before the first is sent: one that cannot be packed keeps back all.
+        slices = []
+        for start in range(0, len(command), SLICE):
+            slices.append(super().pack_commands(command[start : start + SLICE]))
+            await asyncio.sleep(0)
+        for packed in slices:
+            await self._send_packed(packed, check_health)
+            await asyncio.sleep(0)
+
+    async def _send_packed(self, command: Any, check_health: bool) -> None:
         if self._serving and not self.alive:
             raise self._lost("was lost before the command was sent", maybe_executed=False)
         # redis-py limits a write with `asyncio.wait_for`, which on Python 3.11 may swallow a
@@ -150,6 +177,10 @@ class DedicatedConnection(AbortableConnection):
             CommandTimeoutError: None came in time.
             ReplyLostError: The connection was lost first, or the reply is malformed.
         """
+        self._read_at_once += 1
+        if self._read_at_once > SLICE:
+            self._read_at_once = 0
+            await asyncio.sleep(0)
         raw = disable_decoding or not self.decode
         try:
             reply = await super().read_response(raw, *args, **kwargs)
