@@ -38,6 +38,9 @@ _BRACKETS = {name: SharedCommand((name,), read_only=True) for name in ("MULTI", 
 # A command takes at least as many bytes as PING; more of them are too large to share.
 _MOST_SHARED = LARGE_REQUEST // len(b"*1\r\n$4\r\nPING\r\n")
 
+# How many replies are looked at, or commands given up, in one turn of the event loop.
+_LOOKED_AT = 10_000
+
 
 class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.client.Pipeline` that keeps the outage contract.
@@ -85,10 +88,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             execution.after(what_happened(error))
             seen = execution.error(error, self._session.instance)
             raise seen from seen.__cause__
-        await _let_others_run(replies)
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                self.connection_pool.report(reply)
+        for start in range(0, len(replies), _LOOKED_AT):
+            if start:
+                await asyncio.sleep(0)
+            for reply in replies[start : start + _LOOKED_AT]:
+                if isinstance(reply, RedisError):
+                    self.connection_pool.report(reply)
         return replies
 
     async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
@@ -204,9 +209,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
                 raise
 
         try:
-            return cast("list[Any]", await attempt())
+            replies = await attempt()
         except FAILURES as failure:
             error = failure
+        else:
+            await _free(queued[0])
+            return cast("list[Any]", replies)
         execution = Execution(kind)
         replies = await carry_on(pool, execution, attempt, deadline, error, leased=True)
         return cast("list[Any]", replies)
@@ -271,6 +279,13 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
 async def _let_others_run(commands: Sized) -> None:
     """Let the event loop turn once, if there are many commands: each look at all takes a while."""
     if len(commands) > SLICE:
+        await asyncio.sleep(0)
+
+
+async def _free(commands: list[Any]) -> None:
+    """Give up executed commands in slices: freeing very many takes a while as well."""
+    while len(commands) > _LOOKED_AT:
+        del commands[-_LOOKED_AT:]
         await asyncio.sleep(0)
 
 

@@ -8,6 +8,7 @@ handed to the next caller.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,8 +30,11 @@ SLICE = 256
 """How many commands, or replies, of a pipeline are dealt with in one turn of the event loop."""
 
 
-class Unpacked(list[Iterable[Any]]):
+@dataclass(frozen=True, slots=True)
+class Unpacked:
     """The commands of a large pipeline, which are packed when they are sent."""
+
+    commands: list[Any]
 
 
 class DedicatedConnection(AbortableConnection):
@@ -134,8 +138,8 @@ class DedicatedConnection(AbortableConnection):
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> Any:
         """Pack commands; many are packed later, in slices, by `send_packed_command`."""
-        unpacked = Unpacked(commands)
-        return super().pack_commands(unpacked) if len(unpacked) <= SLICE else unpacked
+        listed = commands if type(commands) is list else list(commands)
+        return super().pack_commands(listed) if len(listed) <= SLICE else Unpacked(listed)
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """Write packed commands; a lost connection raises `ReplyLostError`."""
@@ -145,8 +149,9 @@ class DedicatedConnection(AbortableConnection):
             return
         # All are packed before the first is sent: one that cannot be packed keeps back all.
         slices = []
-        for start in range(0, len(command), SLICE):
-            slices.append(super().pack_commands(command[start : start + SLICE]))
+        commands = command.commands
+        for start in range(0, len(commands), SLICE):
+            slices.append(super().pack_commands(commands[start : start + SLICE]))
             await asyncio.sleep(0)
         for packed in slices:
             await self._send_packed(packed, check_health)
