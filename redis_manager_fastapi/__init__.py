@@ -13,9 +13,11 @@ from redis_manager_fastapi.errors import (
     RedisConfigError,
     RedisManagerError,
     RedisNotStartedError,
+    RedisOutOfMemoryError,
     RedisPermissionError,
     RedisTLSError,
     RedisUnavailableError,
+    RedisWritesRefusedError,
     ReplyLostError,
     TooManyWaitersError,
 )
@@ -81,9 +83,11 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "RedisConfigError",
     "RedisManagerError",
     "RedisNotStartedError",
+    "RedisOutOfMemoryError",
     "RedisPermissionError",
     "RedisTLSError",
     "RedisUnavailableError",
+    "RedisWritesRefusedError",
     "ReplyLostError",
     "TooManyWaitersError",
 ]

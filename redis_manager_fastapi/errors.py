@@ -57,6 +57,18 @@ class RedisUnavailableError(RedisManagerError, redis.exceptions.ConnectionError)
     code = "redis_unavailable"
 
 
+class RedisWritesRefusedError(RedisUnavailableError, redis.exceptions.ResponseError):
+    """The server takes no writes now: it cannot save (MISCONF), or lacks replicas (NOREPLICAS)."""
+
+    code = "redis_writes_refused"
+
+
+class RedisOutOfMemoryError(RedisWritesRefusedError, redis.exceptions.OutOfMemoryError):
+    """The server's memory is full (OOM); also redis-py's `OutOfMemoryError`."""
+
+    code = "redis_out_of_memory"
+
+
 class ReplyLostError(RedisUnavailableError):
     """A command was sent and its reply was lost; it may have run, and is not sent again."""
 

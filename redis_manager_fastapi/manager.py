@@ -19,6 +19,7 @@ from redis_manager_fastapi.lifespan import (
 )
 from redis_manager_fastapi.observe.events import Bus, Listener
 from redis_manager_fastapi.observe.log import LogListener
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import PoolStats
 from redis_manager_fastapi.settings import RedisSettings, SettingsArguments
 from redis_manager_fastapi.supervision.deployment import Deployment
@@ -147,6 +148,7 @@ class RedisManager:
         """Refuse new work, give running commands `shutdown.drain` seconds to finish, and close."""
         await self._deployment.aclose(self.settings.shutdown.drain)
 
+    @paced
     async def wait_ready(self, timeout: float) -> None:
         """Wait until the pool serves.
 

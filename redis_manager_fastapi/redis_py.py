@@ -15,6 +15,7 @@ from typing import Any, cast
 import redis.asyncio
 import redis.asyncio.client
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ResponseError
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,25 @@ class AbortableConnection(AbstractConnection):
 
     @property
     def parse_error(self) -> Callable[[str], Exception]:
-        """What makes redis-py's exception of a server's error line."""
+        """What makes redis-py's exception of a server's error line, whatever the line is."""
         return cast(Callable[[str], Exception], self._parser.parse_error)
+
+    def set_parser(self, parser_class: Any) -> None:
+        """Set redis-py's parser, and have it make an exception of every error line.
+
+        A script's own MOVED need not have a slot and an address; raised from within the
+        parser, what redis-py makes of that would break the stream.
+        """
+        super().set_parser(parser_class)
+        parse: Callable[[str], Exception] = self._parser.parse_error
+
+        def parse_any(line: str) -> Exception:
+            try:
+                return parse(line)
+            except Exception:  # whatever it is, the line is a script's
+                return ResponseError(line)
+
+        self._parser.parse_error = parse_any  # type: ignore[method-assign]
 
     @property
     def unread(self) -> bytes:

@@ -31,7 +31,9 @@ from redis_manager_fastapi.delivery.replica_reads import read
 from redis_manager_fastapi.delivery.replies import awaited, callback_of, parse, parsed, recovered
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import deliver
+from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Reply, Request, SingleRequest, new_request
 
@@ -215,9 +217,10 @@ class Call(_Command, Coroutine[Any, Any, Any]):
             raise RuntimeError(f"cannot reuse already awaited {self!r}")
         try:
             link = self._prepare()
-        except BaseException:
+        except Exception as error:
             self.future = _NOTHING
-            raise
+            self.steps = refusal = _refuse(error)
+            return refusal.__await__()
         if link is None:
             self.future = _NOTHING
             self.steps = later = self._later()
@@ -364,10 +367,16 @@ class Call(_Command, Coroutine[Any, Any, Any]):
             exchange = partial(exchange_listed, session)
             return await execute(session, self.args, self.options, exchange)
         request = self._request(pool.loop.create_future())
-        if self.command.replicable and session.deployment.reads_replicas:
-            outcome = await read(session.deployment, request)
-        else:
-            outcome = await deliver(pool, request)
+        if pool.refusing:
+            await turnstile().turn()
+        try:
+            if self.command.replicable and session.deployment.reads_replicas:
+                outcome = await read(session.deployment, request)
+            else:
+                outcome = await deliver(pool, request)
+        except RedisManagerError:
+            await turnstile().refused()
+            raise
         return await self._value(request, outcome)
 
     def _started(self) -> Any:
@@ -381,6 +390,12 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         """Have nothing sent any more, if nothing was."""
         if self.future is None:
             self.future, self.steps = _NOTHING, _nothing()
+
+
+async def _refuse(error: Exception) -> NoReturn:
+    """Raise what the caller is refused with, once the loop has turned."""
+    await turnstile().refused()
+    raise error
 
 
 def _nothing() -> Generator[None, None, None]:

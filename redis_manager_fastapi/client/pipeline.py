@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import redis.asyncio.client
 from redis.client import NEVER_DECODE
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import ExecAbortError, RedisError, WatchError
 
 from redis_manager_fastapi.client.typed import PipelineCommands
 from redis_manager_fastapi.commands.packing import ASKING, LARGE_REQUEST, pack
@@ -15,9 +15,11 @@ from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.delivery.contract import (
     Execution,
+    Happened,
     Kind,
     kind_of,
     kind_of_pipeline,
+    ran_in_part,
     what_happened,
 )
 from redis_manager_fastapi.delivery.leased import reply_deadline
@@ -28,9 +30,10 @@ from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, r
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import SLICE
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch
-from redis_manager_fastapi.topology.failures import refusal_code
+from redis_manager_fastapi.topology.failures import own_words, refusal_code
 
 # MULTI and EXEC share a connection only around a batch that leaves in one write.
 _BRACKETS = {name: SharedCommand((name,), read_only=True) for name in ("MULTI", "EXEC")}
@@ -73,7 +76,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             CommandTimeoutError: The deadline passed.
             redis.WatchError: A watched key changed, or the connection was lost under WATCH.
         """
-        self._session.check()
+        await self._session.admit()
         kind = self._kind()
         await _let_others_run(self.command_stack)
         try:
@@ -81,6 +84,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             execute = self._execute_shared if share else self._execute_leased
             replies = await execute(kind, raise_on_error)
         except RedisManagerError:
+            await turnstile().refused()
             raise
         except RedisError as error:
             self.connection_pool.report(error)
@@ -107,6 +111,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         try:
             return await self._execute_at_once(args, options)
         except RedisManagerError:
+            await turnstile().refused()
             raise
         except WatchError as error:
             if kind_of(args) is not Kind.READ:
@@ -117,7 +122,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             raise translated from translated.__cause__
 
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        _, deadline = self._session.begin()
+        _, deadline = await self._session.admit()
         await self._lease(deadline)
         try:
             async with Deadline(reply_deadline(args, deadline)):
@@ -173,6 +178,65 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             replies = await deliver(pool, request)
         if isinstance(replies, Exception):
             replies = await recover(pool, request, replies, kind)
+        if kind is Kind.TRANSACTION and not self.asking:
+            replies = await self._wait_for_replicas(pool, request, replies)
+        return replies
+
+    async def _wait_for_replicas(self, pool: Pool, request: Batch, replies: list[Any]) -> list[Any]:
+        """Send a transaction again that was refused as a whole for want of replicas."""
+        error = _short(replies)
+        if error is None:
+            return replies
+
+        async def attempt() -> Any:
+            request.renew()
+            outcome = await deliver(pool, request)
+            failure = outcome if isinstance(outcome, Exception) else _short(outcome)
+            if failure is not None:
+                raise failure
+            return outcome
+
+        execution = Execution(Kind.TRANSACTION)
+        again = await carry_on(pool, execution, attempt, request.deadline, error)
+        return cast("list[Any]", again)
+
+    async def _execute_transaction(
+        self, connection: Any, commands: Any, raise_on_error: bool
+    ) -> list[Any]:
+        """Execute by redis-py's code; an error says whether some of it may have run."""
+        heard: Any = connection if type(connection) is _SharedExchange else _Overheard(connection)
+        try:
+            replies = await self._transact(heard, commands, raise_on_error)
+        except (RedisManagerError, WatchError):
+            raise
+        except RedisError as error:
+            if not ran_in_part(commands, heard.outcomes):
+                raise
+            self.connection_pool.report(error)
+            execution = Execution(Kind.TRANSACTION)
+            execution.after(Happened.PARTLY)
+            # That MULTI was refused says more than that EXEC had none.
+            first = heard.outcomes[0]
+            reason = first if isinstance(first, RedisError) else error
+            seen = execution.error(own_words(reason), self._session.instance)
+            raise seen from seen.__cause__
+        return replies
+
+    async def _transact(self, connection: Any, commands: Any, raise_on_error: bool) -> list[Any]:
+        """Execute by redis-py's code; the values of many replies are made in slices."""
+        execute = super()._execute_transaction
+        if len(commands) <= SLICE:
+            return cast("list[Any]", await execute(connection, commands, raise_on_error))
+        callbacks, self.response_callbacks = self.response_callbacks, {}
+        try:
+            replies: list[Any] = await execute(connection, commands, raise_on_error)
+        finally:
+            self.response_callbacks = callbacks
+        for number, (args, options) in enumerate(commands):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+            if not isinstance(replies[number], Exception):
+                replies[number] = await parsed(callbacks, args[0], replies[number], options)
         return replies
 
     def _may_read_replica(self) -> bool:
@@ -188,7 +252,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         if not self.command_stack and not self.watching:
             return []
         queued = self.command_stack, self.scripts, self.explicit_transaction
-        (pool, deadline), execute = self._session.begin(), super().execute
+        (pool, deadline), execute = await self._session.admit(), super().execute
 
         async def attempt() -> Any:
             self.command_stack, self.scripts, self.explicit_transaction = queued
@@ -218,25 +282,6 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         execution = Execution(kind)
         replies = await carry_on(pool, execution, attempt, deadline, error, leased=True)
         return cast("list[Any]", replies)
-
-    async def _execute_transaction(
-        self, connection: Any, commands: Any, raise_on_error: bool
-    ) -> list[Any]:
-        """Execute a transaction; the values of many replies are made in slices."""
-        execute = super()._execute_transaction
-        if len(commands) <= SLICE:
-            return cast("list[Any]", await execute(connection, commands, raise_on_error))
-        callbacks, self.response_callbacks = self.response_callbacks, {}
-        try:
-            replies: list[Any] = await execute(connection, commands, raise_on_error)
-        finally:
-            self.response_callbacks = callbacks
-        for number, (args, options) in enumerate(commands):
-            if number % SLICE == 0:
-                await asyncio.sleep(0)
-            if not isinstance(replies[number], Exception):
-                replies[number] = await parsed(callbacks, args[0], replies[number], options)
-        return replies
 
     async def _lease(self, deadline: float) -> None:
         """Lease the connection that redis-py's code takes, unless a WATCH did."""
@@ -301,8 +346,45 @@ class _TooLargeToShareError(Exception):
     """The batch would hold up other callers; nothing of it was sent."""
 
 
+def _short(replies: list[Any]) -> Exception | None:
+    """Return the error by which a transaction was refused as a whole for want of replicas."""
+    if isinstance(replies[0], Exception) or not isinstance(replies[-1], ExecAbortError):
+        return None
+    error = next(each for each in replies if isinstance(each, Exception))
+    return error if what_happened(error) is Happened.SHORT else None
+
+
+class _Overheard:
+    """A connection for redis-py's code, whose replies are noted.
+
+    Attributes:
+        outcomes: The replies, or the exceptions that they were.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self.outcomes: list[Any] = []
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the next reply, or raise it."""
+        try:
+            reply = await self._connection.read_response(*args, **kwargs)
+        except RedisError as error:
+            self.outcomes.append(error)
+            raise
+        self.outcomes.append(reply)
+        return reply
+
+
 class _SharedExchange:
-    """Stands where redis-py's pipeline expects a connection: one write, then its replies."""
+    """Stands where redis-py's pipeline expects a connection: one write, then its replies.
+
+    Attributes:
+        outcomes: The replies, exceptions included.
+    """
 
     himport_registry = None
 
@@ -319,6 +401,7 @@ class _SharedExchange:
         self._asking = asking
         self._expected = 0
         self._multi: int | None = None
+        self.outcomes: list[Any] = []
         self._replies: list[Any] = []
 
     def pack_commands(self, commands: Iterable[tuple[Any, ...]]) -> bytes:
@@ -336,7 +419,7 @@ class _SharedExchange:
         """Send the batch and wait for all of its replies."""
         if len(packed) > LARGE_REQUEST:
             raise _TooLargeToShareError
-        pool, deadline = self._session.begin()
+        pool, deadline = await self._session.admit()
         reply_to = pool.loop.create_future()
         decode, read_only = self._session.options.decode, self._read_only
         request = Batch(
@@ -349,7 +432,8 @@ class _SharedExchange:
             multi=self._multi,
         )
         replies = await self._carry(pool, request)
-        self._replies = replies[:0:-1] if self._asking else replies[::-1]
+        self.outcomes = replies[1:] if self._asking else replies
+        self._replies = self.outcomes[::-1]
 
     async def read_response(self, disable_decoding: bool = False) -> Any:
         """Return the next reply, or raise it."""

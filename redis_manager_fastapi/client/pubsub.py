@@ -4,16 +4,24 @@ from typing import Any, Self
 
 import redis.asyncio.client
 
+from redis_manager_fastapi.pool.pacing import paced
+
 
 class PubSub(redis.asyncio.client.PubSub):
     """A `redis.asyncio.client.PubSub` that raises this library's errors."""
 
     connection_pool: Any  # a `LeasedConnections`
 
+    @paced
     async def parse_response(self, block: bool = True, timeout: float = 0) -> Any:
         """Read one message; a subscription that the server refuses is told here."""
         with self.connection_pool.translating():
             return await super().parse_response(block, timeout)
+
+    @paced
+    async def execute_command(self, *args: Any) -> None:
+        """Send a subscription command; arguments are redis-py's."""
+        await super().execute_command(*args)
 
 
 class Monitor(redis.asyncio.client.Monitor):

@@ -6,6 +6,8 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from redis_manager_fastapi.delivery.session import Scope
+from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.supervision.deployment import Deployment, Opened
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -53,7 +55,11 @@ class ClientScope(Scope, Generic[C]):
                 self._release_forgotten(self._opened)
 
     async def __aenter__(self) -> C:
-        return self.__enter__()
+        try:
+            return self.__enter__()
+        except RedisManagerError:
+            await turnstile().refused()
+            raise
 
     async def __aexit__(
         self,

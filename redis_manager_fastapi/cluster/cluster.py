@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from redis.credentials import CredentialProvider
 
@@ -21,6 +22,8 @@ from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.supervision.deployment import Deployment, Single
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
 
+_FAILED = "the cluster is down (CLUSTERDOWN)"
+
 # So many older views in a row, from healthy nodes, are of a Cluster that was set up anew.
 _RESET = 3
 
@@ -37,6 +40,8 @@ class Cluster:
         clients: Scoped clients in use.
         learning: Held by the one who learns the server's commands.
     """
+
+    refusing = False  # its nodes' pools say so
 
     def __init__(
         self,
@@ -65,7 +70,7 @@ class Cluster:
             needed=self._troubled,
         )
         self._phase = PoolState.NEW
-        self._known = False
+        self._known = self._healthy = False
         self._epoch = self._older = 0
         self._refreshes = 0
         self._failure = ""
@@ -89,17 +94,22 @@ class Cluster:
         if self.is_serving:
             return PoolState.READY
         pools = [pool for node in self.map.owners if (pool := node.pool)]
-        down = not self.map.covered or any(pool.state is PoolState.DOWN for pool in pools)
+        down = self._has_failed or any(pool.state is PoolState.DOWN for pool in pools)
         return PoolState.DOWN if down or self._refused else PoolState.SUSPECT
 
     @property
     def is_serving(self) -> bool:
         """Whether a command on any slot would go out now."""
+        return self.is_connected and not self._has_failed and not self._refused
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether each node that has slots can be asked; it may refuse what it does not serve."""
+        owners = self.map.owners
         return (
             self._phase is PoolState.STARTING
-            and self.map.covered
-            and not self._refused
-            and all(node.serving for node in self.map.owners)
+            and bool(owners)
+            and all(node.serving for node in owners)
         )
 
     # What callers do.
@@ -143,12 +153,16 @@ class Cluster:
             RedisUnavailableError: One still is not after *timeout* seconds.
             PoolClosedError: The Cluster was closed meanwhile.
         """
-        limit = self.loop.time() + timeout
-        in_time = await self._condition.wait_for(self._serving_or_final, limit)
-        self.check_usable()
-        if not in_time:
-            self._failure = self._failure or self.stats().reason
-            raise self.unavailable()
+        await self._wait_until(lambda: self.is_serving, timeout)
+
+    async def wait_connected(self, timeout: float) -> None:
+        """Wait until each node that has slots can be asked.
+
+        Raises:
+            RedisUnavailableError: One still cannot after *timeout* seconds.
+            PoolClosedError: The Cluster was closed meanwhile.
+        """
+        await self._wait_until(lambda: self.is_connected, timeout)
 
     async def wait_settled(self) -> None:
         """Wait until the first refresh, and the first probe of each node, have ended."""
@@ -185,7 +199,7 @@ class Cluster:
 
     def stats(self) -> ClusterStats:
         """Return the counters of this instant, by shard and by node."""
-        return summed(
+        stats = summed(
             shards_of(self.map.slots),
             [pool.stats() for node in self.map.nodes if (pool := node.pool)],
             instance=self.instance,
@@ -194,6 +208,8 @@ class Cluster:
             clients=self.clients,
             waiting=self._waiting,
         )
+        told = stats.reason or not (self._known and self._has_failed)
+        return stats if told else replace(stats, reason=_FAILED)
 
     # Opening and closing.
 
@@ -231,7 +247,7 @@ class Cluster:
         self._older = self._older + 1 if older and view.healthy else 0
         if not older or self._older >= _RESET:
             self._older = 0
-            self._epoch, self._known = view.epoch, True
+            self._epoch, self._known, self._healthy = view.epoch, True, view.healthy
             self._failure, self._kind = "", RedisUnavailableError
             self.map.apply(view)
             for node in self.map.nodes:
@@ -265,7 +281,13 @@ class Cluster:
         def make_topology() -> ClusterNode:
             self.check_usable()
             replica = not node.is_primary
-            return ClusterNode(self.settings, self._credentials, node.address, read_only=replica)
+            return ClusterNode(
+                self.settings,
+                self._credentials,
+                node.address,
+                read_only=replica,
+                on_state=node.hear,
+            )
 
         bus = NodeBus(self._bus, node.address, self._node_changed)
         return Single(make_topology, self.settings, bus, instance=self.instance)
@@ -296,8 +318,20 @@ class Cluster:
             return
         raise self.unavailable()
 
-    def _serving_or_final(self) -> bool:
-        return self.is_serving or self._phase in FINAL
+    @property
+    def _has_failed(self) -> bool:
+        """Whether commands are refused, by what is known: by all nodes, or by one of them."""
+        healthy = self._healthy and all(node.is_up for node in self.map.owners)
+        return not (healthy and self.map.covered)
+
+    async def _wait_until(self, predicate: Callable[[], bool], timeout: float) -> None:
+        """Wait for it whatever grace says, and however many wait."""
+        limit = self.loop.time() + timeout
+        in_time = await self._condition.wait_for(lambda: predicate() or self._phase in FINAL, limit)
+        self.check_usable()
+        if not in_time:
+            self._failure = self._failure or self.stats().reason
+            raise self.unavailable()
 
     def _settled(self) -> bool:
         if self._phase in FINAL or (self._failure and not self._known):
@@ -333,6 +367,14 @@ class Clustered(Deployment[Cluster]):
         self.opened = cluster
         cluster.start()
         return cluster
+
+    def has_started(self, opened: Cluster) -> bool:
+        """Whether the nodes can be asked: a Cluster that has failed may be mended through them."""
+        return opened.is_connected
+
+    async def wait_started(self, opened: Cluster, timeout: float) -> None:
+        """Wait until it has started."""
+        await opened.wait_connected(timeout)
 
     async def aclose(self, drain: float) -> None:
         """Refuse new work, let what is in flight finish for *drain* seconds, and close."""

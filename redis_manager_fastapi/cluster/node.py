@@ -25,6 +25,8 @@ class Node(redis.asyncio.cluster.ClusterNode):
         address: Where it is.
         deployment: Its pool, opened or not.
         client: What sends commands to this node alone; the client layer's to set.
+        is_up: Whether it thinks that the Cluster is up, as far as it was asked; one that
+            has just come back does not, and refuses commands, before it has heard of the others.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Node(redis.asyncio.cluster.ClusterNode):
         self.host, self.name = address.host, get_node_name(address.host, address.port)
         self.address = address
         self.client: Any = None
+        self.is_up = True
         self.deployment = make_deployment(self)
 
     @property
@@ -53,6 +56,10 @@ class Node(redis.asyncio.cluster.ClusterNode):
         """Whether a command would go out now; a closed pool's does not."""
         return self.deployment.is_ready
 
+    def hear(self, is_up: bool) -> None:
+        """Take what the node says of its Cluster."""
+        self.is_up = is_up
+
     def open(self) -> Pool:
         """Return the pool, which begins to open if nobody has needed it yet."""
         return self.deployment.opened or self.deployment.start()
@@ -60,6 +67,16 @@ class Node(redis.asyncio.cluster.ClusterNode):
     async def aclose(self, drain: float) -> None:
         """Close the pool, if there is one."""
         await self.deployment.aclose(drain)
+
+    def acquire_connection(self) -> Any:
+        """Refuse: redis-py's own connections know neither the manager's TLS nor its credentials.
+
+        Whatever redis-py's node can send, `execute_command` among it, begins here.
+        """
+        raise TypeError(
+            "a node of the map has no connections of its own; use a client of it:"
+            " `manager.cluster.on(node)`"
+        )
 
     @property
     def pool(self) -> Pool | None:

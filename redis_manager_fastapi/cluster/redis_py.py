@@ -74,6 +74,18 @@ PRIVATE_NAMES = (
         _READ_IN,
         "makes a list of the nodes in `target_nodes`",
     ),
+    PrivateName(
+        theirs.RedisCluster,
+        "_policies_callback_mapping",
+        _READ_IN,
+        "overridden: its functions are bound to the client that was made first",
+    ),
+    PrivateName(
+        theirs.RedisCluster,
+        "_himport_registry",
+        _READ_IN,
+        "is the one that the nodes' connections look at",
+    ),
     # Pipelines.
     PrivateName(
         theirs.ClusterPipeline,

@@ -15,10 +15,12 @@ from contextlib import suppress
 from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError
 
+from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.cluster.view import View, ask_address, ask_link, best_of
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
@@ -134,12 +136,17 @@ class TopologyRefresh:
 
     async def _ask_serving(self) -> View | None:
         """Ask a few nodes to which there is a connection."""
-        links = [(link, node.address) for node in self._map.nodes if (link := node.link)]
-        sample = random.sample(links, min(_SAMPLE, len(links)))
-        timeout = self._settings.health.timeout
-        view, _ = await best_of(
-            (ask_link(link, address, timeout) for link, address in sample), _PATIENCE
-        )
+        links = {node: link for node in self._map.nodes if (link := node.link)}
+        sample = random.sample(list(links), min(_SAMPLE, len(links)))
+        # One that thinks the Cluster down is asked until it has heard better.
+        asked = dict.fromkeys([*sample, *(node for node in links if not node.is_up)])
+        view, _ = await best_of((self._ask(node, links[node]) for node in asked), _PATIENCE)
+        return view
+
+    async def _ask(self, node: Node, link: MultiplexedConnection) -> View | None:
+        view = await ask_link(link, node.address, self._settings.health.timeout)
+        if view is not None:
+            node.hear(view.healthy)
         return view
 
     async def _ask_anybody(self) -> tuple[View | None, list[Exception]]:
@@ -159,7 +166,7 @@ class TopologyRefresh:
 
     def _dialer(self, address: Address) -> Dialer:
         self.connects += 1
-        topology = ClusterNode(self._settings, self._credentials, address, to_serve=False)
+        topology = ClusterNode(self._settings, self._credentials, address)
         timeout = self._settings.timeout.connect
         return Dialer(topology, timeout=timeout, instance=self._instance)
 

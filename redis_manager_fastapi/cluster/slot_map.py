@@ -217,3 +217,19 @@ class SlotMap(NodesManager):
         nodes = self._shards.setdefault(name, nodes)
         self._slot_counts[name] += len(slots)
         self.slots[slots.start : slots.stop] = [nodes] * len(slots)
+
+
+class ClientsMap:
+    """The `SlotMap` as redis-py's code finds it at one client, with its protocol and decoding.
+
+    Args:
+        find: Returns the map; only asked for what is not known without one.
+        connection_kwargs: What redis-py's parsers look up.
+    """
+
+    def __init__(self, find: Callable[[], SlotMap], connection_kwargs: dict[str, Any]) -> None:
+        self._find = find
+        self.connection_kwargs = connection_kwargs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._find(), name)

@@ -14,6 +14,7 @@ from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.leases import Lease
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import FINAL, Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
@@ -40,6 +41,7 @@ class LeasedConnections(ConnectionPoolInterface):
     def __repr__(self) -> str:
         return f"<LeasedConnections of redis {self._session.instance!r}>"
 
+    @paced
     async def get_connection(
         self, command_name: str | None = None, *keys: Any, **options: Any
     ) -> DedicatedConnection:
@@ -57,7 +59,7 @@ class LeasedConnections(ConnectionPoolInterface):
         Without *fieldsets* it looks for none of HIMPORT's in what is sent.
         """
         session = self._session
-        pool, _ = session.begin()
+        pool, _ = await session.admit()
         lease = await pool.leases.acquire(
             self._purpose,
             deadline,

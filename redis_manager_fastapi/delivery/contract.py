@@ -14,6 +14,7 @@ from typing import Any
 
 from redis.exceptions import (
     AskError,
+    ExecAbortError,
     MovedError,
     SlotNotCoveredError,
     TryAgainError,
@@ -29,10 +30,10 @@ from redis_manager_fastapi.errors import (
 )
 from redis_manager_fastapi.pool.request import Interrupted
 from redis_manager_fastapi.topology.failures import (
+    Meaning,
     from_reply,
+    meaning_of,
     moves_on,
-    reconnecting_helps,
-    refusal_code,
 )
 
 
@@ -65,13 +66,18 @@ class Happened(enum.Enum):
     NOT_SENT = "the connection was lost before it was sent"
     LOST = "it was sent, and the reply was lost"
     REFUSED = "the server does not serve now (LOADING, READONLY, MASTERDOWN, BUSY, UNBLOCKED)"
+    SHORT = "too few replicas are connected for a write (NOREPLICAS)"
+    FULL = "the server takes no writes now (OOM, MISCONF)"
     REDIRECTED = "another node of the Cluster has its slot (MOVED, ASK)"
     POSTPONED = "its keys are being moved (TRYAGAIN)"
-    UNSERVED = "nobody serves its slot now (CLUSTERDOWN)"
+    UNSERVED = "the Cluster does not serve its slot now (CLUSTERDOWN)"
+    UNCOVERED = "no node has its slot, as far as is known"
     UNAVAILABLE = "no connection served within grace"
     EXPIRED_UNSENT = "its deadline passed before it was sent"
     EXPIRED = "its deadline passed after it was sent"
     CLOSED = "the pool is draining or closed"
+    BARRED = "it was not sent: no connection was free, or the credentials are wrong"
+    PARTLY = "MULTI or EXEC was refused while its commands ran, or one of them failed"
     FAILED = "the server answered with any other error"
     CANCELLED = "its caller was cancelled"
 
@@ -91,16 +97,30 @@ _ROUTED = {
     Happened.REDIRECTED: Step.REDIRECT,
     Happened.POSTPONED: Step.WAIT_AGAIN,
     Happened.UNSERVED: Step.HEAL_AGAIN,
+    Happened.UNCOVERED: Step.HEAL_AGAIN,
     Happened.UNAVAILABLE: Step.ELSEWHERE,
     Happened.CLOSED: Step.ELSEWHERE,
 }
 """What follows in a Cluster, however often it happens: the command was not executed."""
 
-_SENT = frozenset({Happened.LOST, Happened.EXPIRED})
+_SENT = frozenset({Happened.LOST, Happened.EXPIRED, Happened.PARTLY})
 """What leaves open whether the server has executed it."""
 
-_ANSWERED = frozenset({Happened.REFUSED, Happened.FAILED})
+_ANSWERED = frozenset({Happened.REFUSED, Happened.SHORT, Happened.FULL, Happened.FAILED})
 """What one of a pipeline's commands was answered, while others may have run."""
+
+_HALFWAY = frozenset({Happened.FULL, Happened.FAILED})
+"""What a script may meet after it has written."""
+
+_BELIEVED_ONCE = frozenset({Happened.REDIRECTED, Happened.POSTPONED, Happened.SHORT})
+"""What a script may have answered by itself, in the server's words, after it has written."""
+
+
+_ONCE_MORE = frozenset({Happened.LOST, Happened.REFUSED})
+"""After what a command goes out once more, if it does."""
+
+_SCRIPT_ANSWERED = _BELIEVED_ONCE | {Happened.REFUSED, Happened.UNSERVED}
+"""What leaves open whether a script has run that is sent again after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +151,15 @@ def decide(
         kind: What it is.
         happened: What became of this attempt.
         sent_before: Whether an earlier attempt may have been executed.
-        repeated: Whether it was sent again already after a lost reply or a refusal.
+        repeated: Whether it was sent again already after a lost reply or a refusal; a script,
+            also after a redirect.
         routed: Whether it goes to wherever a Cluster has its slot.
     """
     maybe_executed = sent_before or happened in _SENT
     if happened in _ANSWERED and kind in PIPELINES:
         return Verdict(Step.RAISE, True)
+    if kind is Kind.SCRIPT and happened in _HALFWAY:
+        maybe_executed = True
     return Verdict(_step(kind, happened, repeated=repeated, routed=routed), maybe_executed)
 
 
@@ -145,6 +168,10 @@ def _step(kind: Kind, happened: Happened, *, repeated: bool, routed: bool) -> St
         return Step.RAISE
     if happened is Happened.NOT_SENT:
         return Step.AGAIN
+    if kind is Kind.SCRIPT and repeated and happened in _BELIEVED_ONCE:
+        return Step.RAISE
+    if happened is Happened.SHORT:
+        return Step.WAIT_AGAIN
     if routed and happened in _ROUTED:
         return _ROUTED[happened]
     if happened is Happened.LOST and kind in REPEATABLE and not repeated:
@@ -166,14 +193,15 @@ class Execution:
     Args:
         kind: What the command is.
         routed: Whether it goes to wherever a Cluster has its slot.
+        answered: Whether it was sent before, and answered.
     """
 
-    __slots__ = ("_repeated", "_routed", "kind", "maybe_executed")
+    __slots__ = ("_answered", "_repeated", "_routed", "kind", "maybe_executed")
 
-    def __init__(self, kind: Kind, *, routed: bool = False) -> None:
+    def __init__(self, kind: Kind, *, routed: bool = False, answered: bool = False) -> None:
         self.kind = kind
         self.maybe_executed = False
-        self._repeated = False
+        self._answered = self._repeated = answered and kind is Kind.SCRIPT
         self._routed = routed
 
     def after(self, happened: Happened) -> Step:
@@ -181,12 +209,15 @@ class Execution:
         verdict = decide(
             self.kind,
             happened,
-            sent_before=self.maybe_executed,
+            sent_before=self.maybe_executed or self._answered,
             repeated=self._repeated,
             routed=self._routed,
         )
         self.maybe_executed = verdict.maybe_executed
-        self._repeated = self._repeated or happened in (Happened.LOST, Happened.REFUSED)
+        script = self.kind is Kind.SCRIPT
+        self._answered = self._answered or (script and happened in _SCRIPT_ANSWERED)
+        once_more = _ONCE_MORE | _BELIEVED_ONCE if script else _ONCE_MORE
+        self._repeated = self._repeated or happened in once_more
         return verdict.step
 
     def error(self, error: Exception, instance: str) -> Exception:
@@ -233,21 +264,60 @@ def what_happened(error: Exception) -> Happened:
     if isinstance(error, PoolClosedError):
         return Happened.CLOSED
     if isinstance(error, RedisManagerError):
-        return _unavailable(error)
+        return _ours(error)
     if isinstance(error, MovedError | AskError):
         return Happened.REDIRECTED
-    if isinstance(error, SlotNotCoveredError) or _is_cluster_down(error):
-        return Happened.UNSERVED
+    if isinstance(error, SlotNotCoveredError):
+        return Happened.UNCOVERED
     if isinstance(error, TryAgainError) and moves_on(error):
         return Happened.POSTPONED
-    return Happened.REFUSED if reconnecting_helps(error) else Happened.FAILED
+    meaning = meaning_of(error)
+    return Happened.FAILED if meaning is None else _MEANT[meaning]
 
 
-def _unavailable(error: RedisManagerError) -> Happened:
-    if error.maybe_executed or type(error) is not RedisUnavailableError:
+_MEANT = {
+    Meaning.AWAY: Happened.REFUSED,
+    Meaning.UNSERVED: Happened.UNSERVED,
+    Meaning.SHORT: Happened.SHORT,
+    Meaning.FULL: Happened.FULL,
+}
+
+
+def _ours(error: RedisManagerError) -> Happened:
+    if error.maybe_executed:
         return Happened.FAILED
-    return Happened.UNSERVED if _is_cluster_down(error.__cause__) else Happened.UNAVAILABLE
+    if type(error) is not RedisUnavailableError:
+        return Happened.BARRED
+    cause = error.__cause__
+    served = cause is None or meaning_of(cause) is not Meaning.UNSERVED
+    return Happened.UNAVAILABLE if served else Happened.UNSERVED
 
 
-def _is_cluster_down(error: BaseException | None) -> bool:
-    return error is not None and refusal_code(error) == "CLUSTERDOWN"
+def may_have_run(outcome: object, kind: Kind) -> bool:
+    """Return whether a part of something larger may have run that ended with *outcome*.
+
+    An error that a server answered with says that it did not, unless a script made it.
+    """
+    if isinstance(outcome, RedisManagerError):
+        return outcome.maybe_executed
+    return kind is Kind.SCRIPT or not isinstance(outcome, Exception)
+
+
+def ran_in_part(commands: Iterable[tuple[Any, Any]], outcomes: list[Any]) -> bool:
+    """Return whether commands of a transaction may have run although it ended with an error.
+
+    Args:
+        commands: Its commands, with their options.
+        outcomes: What MULTI, each of them and EXEC were answered, as far as that was read.
+    """
+    if not outcomes or outcomes[-1] is None:
+        return False
+    begun, ended = outcomes[0], outcomes[-1]
+    kinds = [kind_of(args) for args, _ in commands]
+    if len(outcomes) < len(kinds) + 2:
+        return isinstance(begun, Exception)
+    if not isinstance(begun, Exception):
+        # Whatever else EXEC is answered, it may have run or may still.
+        return not isinstance(ended, ExecAbortError)
+    # Without MULTI each ran as it came; an error of a script is no proof that it did not.
+    return Kind.SCRIPT in kinds or not all(isinstance(each, Exception) for each in outcomes)

@@ -27,7 +27,7 @@ async def execute(
 
     A blocking command gets its own timeout plus the client's as a margin.
     """
-    pool, deadline = session.begin()
+    pool, deadline = await session.admit()
     purpose = args[0] if isinstance(args[0], str) else "a command"
     limit = reply_deadline(args, deadline)
 
@@ -67,7 +67,7 @@ async def execute_pinned(
         exchange: Executes it on that connection.
         has_begun: Whether that has been sent.
     """
-    pool, deadline = session.begin()
+    pool, deadline = await session.admit()
 
     async def attempt() -> Any:
         try:

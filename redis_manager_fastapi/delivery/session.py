@@ -10,8 +10,9 @@ from redis.client import NEVER_DECODE
 
 from redis_manager_fastapi.commands.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.commands.sharing import SharedCommand
-from redis_manager_fastapi.errors import ClientEndedError
+from redis_manager_fastapi.errors import ClientEndedError, RedisManagerError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.supervision.deployment import Deployment, Opened
 
 P = TypeVar("P", bound=Opened)
@@ -152,6 +153,17 @@ class Session(Generic[P]):
         if _this_thread() != affinity.thread or _running_loop() is not affinity.loop:
             opened.check_usable()
         return opened, affinity.clock() + self.options.timeout
+
+    async def admit(self) -> tuple[P, float]:
+        """Do the same as `begin`; a refusal lets the event loop turn first."""
+        opened = self.deployment.opened
+        if opened is None or opened.refusing:
+            await turnstile().turn()
+        try:
+            return self.begin()
+        except RedisManagerError:
+            await turnstile().refused()
+            raise
 
     def request(
         self,

@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from redis_manager_fastapi.delivery.contract import Execution, Happened, Kind, Step, what_happened
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest
 from redis_manager_fastapi.pool.state import Suspicion
@@ -88,13 +89,21 @@ async def carry_on(
         step = execution.after(happened)
         if step is Step.HEAL_AGAIN:
             await _heal(pool, execution, happened, error, deadline, leased=leased)
+        elif step is Step.WAIT_AGAIN and await pool.short_of_replicas.wait(deadline):
+            pass
         elif step is not Step.AGAIN:
             seen = execution.error(error, pool.instance)
+            if isinstance(seen, RedisManagerError):
+                await turnstile().refused()
             raise seen from seen.__cause__
         try:
-            return await attempt()
+            reply = await attempt()
         except FAILURES as failure:
             error = failure
+        else:
+            if happened is Happened.SHORT:
+                pool.short_of_replicas.end()
+            return reply
 
 
 async def _heal(

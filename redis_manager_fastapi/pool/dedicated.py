@@ -22,6 +22,7 @@ from redis.asyncio.connection import (
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone, upper_word
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.redis_py import AbortableConnection
+from redis_manager_fastapi.topology.failures import word_at_the_door
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
@@ -63,6 +64,7 @@ class DedicatedConnection(AbortableConnection):
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
         self._read_at_once = 0
+        self._refusal: Exception | None = None
 
     @property
     def address(self) -> tuple[object, ...]:
@@ -96,13 +98,15 @@ class DedicatedConnection(AbortableConnection):
     async def establish(self) -> None:
         """Connect and shake hands; errors are redis-py's until the session starts."""
         self.abort()
-        self._serving, self.last_words = False, b""
+        self._serving, self.last_words, self._refusal = False, b"", None
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
             await super().connect()
             self._read_in_pieces()
-        except redis_errors.ConnectionError as error:
+        except (redis_errors.ConnectionError, OSError) as error:
+            if self._refusal is not None:
+                raise self._refusal from error
             if self.last_words.startswith(b"-"):
                 line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
                 raise self.parse_error(line) from error
@@ -189,22 +193,38 @@ class DedicatedConnection(AbortableConnection):
         raw = disable_decoding or not self.decode
         try:
             reply = await super().read_response(raw, *args, **kwargs)
-        except RedisManagerError:
-            raise
-        except redis_errors.ExecAbortError:
-            self._unfinished.discard("EXEC")
-            raise
+        except (RedisManagerError, UnicodeDecodeError):
+            raise  # of the latter the reply is there, and was read
         except redis_errors.TimeoutError as error:
             raise self._late() from error
         except redis_errors.ConnectionError as error:
             if not self._serving or error.status_code is not None:
                 raise
             raise self._lost("was lost before the reply came") from error
-        except redis_errors.InvalidResponse as error:
+        except redis_errors.ResponseError as error:
+            self._heard(error)
+            raise
+        except (
+            redis_errors.InvalidResponse,
+            LookupError,
+            MemoryError,
+            TypeError,
+            ValueError,
+        ) as error:
+            if not self._serving:
+                raise redis_errors.InvalidResponse(str(error)) from error
             raise self._lost("sent a reply that could not be parsed") from error
-        if self._unfinished and (reply is None or type(reply) is list):
-            self._unfinished.discard("EXEC")
+        if self._unfinished:
+            self._heard(reply)
         return reply
+
+    def _heard(self, reply: Any) -> None:
+        """Note what a reply says of the session: that a transaction ended, or none will begin."""
+        if reply is None or isinstance(reply, list | redis_errors.ExecAbortError):
+            self._unfinished.discard("EXEC")
+        # redis-py passes over some errors of the handshake; then the server hangs up.
+        elif not self._serving and word_at_the_door(reply) is not None:
+            self._refusal = reply
 
     def _read_in_pieces(self) -> None:
         stream = self.transport.get_protocol()

@@ -4,9 +4,12 @@ An attempt keeps its limit, and leaves nothing behind when it fails.
 """
 
 import asyncio
+import logging
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+
+from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.dedicated import (
@@ -15,8 +18,10 @@ from redis_manager_fastapi.pool.dedicated import (
     DedicatedTLSConnection,
     DedicatedUnixConnection,
 )
-from redis_manager_fastapi.topology.failures import from_connect
+from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
+
+logger = logging.getLogger("redis_manager_fastapi")
 
 _CLASSES: dict[str, type[DedicatedConnection]] = {
     "tcp": DedicatedTCPConnection,
@@ -42,6 +47,7 @@ class Dialer:
         self._instance = instance
         self._target: Target | None = None
         self._context: tuple[object, ssl.SSLContext] | None = None
+        self._saves = True
 
     async def dial(self) -> DedicatedConnection:
         """Find the server, connect, authenticate, PING and check the role.
@@ -103,11 +109,32 @@ class Dialer:
             self._context = stamp, tls.get()
         tls.context = self._context[1]
 
+    def serves(self, answer: object) -> bool:
+        """Return whether a server that answers PING like that serves.
+
+        One that cannot save refuses writes, and PING with them; that is said once.
+        """
+        saves = not isinstance(answer, Exception)
+        if serves(answer) and saves is not self._saves:
+            self._saves = saves
+            if isinstance(answer, Exception):
+                logger.warning("redis %r reads only: %s", self._instance, from_reply(answer, ""))
+            else:
+                logger.info("redis %r can save again, and takes writes", self._instance)
+        return serves(answer)
+
     async def _shake_hands(self, connection: DedicatedConnection) -> None:
         self.connects += 1
         await connection.establish()
         await connection.send_command("PING")
-        if await connection.read_response() not in ("PONG", b"PONG"):
+        answer: object
+        try:
+            answer = await connection.read_response()
+        except ResponseError as error:
+            answer = error
+        if not self.serves(answer):
+            if isinstance(answer, Exception):
+                raise answer
             message = f"redis {self._instance!r} did not answer PING with PONG"
             raise RedisUnavailableError(message, instance=self._instance)
         await self._topology.confirm(connection)

@@ -19,6 +19,7 @@ from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.state import (
     CONSEQUENCES,
     FINAL,
+    REFUSING,
     Meanwhile,
     PoolState,
     PoolStats,
@@ -28,8 +29,12 @@ from redis_manager_fastapi.pool.state import (
     is_graver,
     keeps_leases,
 )
-from redis_manager_fastapi.pool.waiting import GracePeriod, StateCondition
+from redis_manager_fastapi.pool.waiting import GracePeriod, Spell, StateCondition
 from redis_manager_fastapi.settings import RedisSettings
+
+# Of callers whose grace ends together so many are told at a time, and so far apart (seconds):
+# thousands of errors in one turn would hold up the event loop.
+_TOGETHER, _APART = 64, 0.001
 
 
 class Pool:
@@ -38,12 +43,14 @@ class Pool:
     Attributes:
         instance: The manager's name.
         state: Where the pool stands; only the pool itself changes it.
+        refusing: Whether that is where a new command fails at once, or soon.
         affinity: The event loop that it may be used on.
         generation: How many sets of connections there have been.
         moves: How often another server was named the primary.
         link_set: The multiplexed connections.
         leases: The dedicated connections.
         clients: Scoped clients in use.
+        short_of_replicas: Since when the server refuses writes for want of replicas.
         suspicion_changed: Announced when a suspicion arises or grows; the supervisor waits on it.
         worn: Whether the links should be replaced, though nothing is wrong with the server.
     """
@@ -61,13 +68,15 @@ class Pool:
         self.dialer = dialer
         self.leases = Leases(self, self.link_set, dialer, settings, instance=instance)
         self._bus = bus
-        self.state = PoolState.NEW
+        self.state, self.refusing = PoolState.NEW, False
         self._reason = ""
         self._failure: Exception | None = None
         self._address: object = None
         self._grace = GracePeriod(self.loop, settings)
+        self.short_of_replicas = Spell(self.loop, settings.outage.grace)
         self._waiting = 0
         self._condition = StateCondition(self.loop)
+        self._decision = StateCondition(self.loop)
         self.suspicion_changed = StateCondition(self.loop)
 
     def __repr__(self) -> str:
@@ -102,13 +111,14 @@ class Pool:
         if self.links:
             return
         self.check_usable()
-        limit = min(deadline, self._grace.deadline)
-        if limit <= self.loop.time():
+        grace = self._grace.deadline
+        if min(deadline, grace) <= self.loop.time():
             raise self.unavailable()
         self.check_crowd()
+        limit = min(deadline, grace + self._waiting // _TOGETHER * _APART)
         self._waiting += 1
         try:
-            in_time = await self._condition.wait_for(self._decided, limit)
+            in_time = await self._decision.wait_for(self._decided, limit)
         finally:
             self._waiting -= 1
         self.check_usable()
@@ -122,7 +132,7 @@ class Pool:
             RedisUnavailableError: It still does not after *timeout* seconds.
             PoolClosedError: It was closed meanwhile.
         """
-        in_time = await self._condition.wait_for(self._decided, self.loop.time() + timeout)
+        in_time = await self._decision.wait_for(self._decided, self.loop.time() + timeout)
         self.check_usable()
         if not in_time:
             raise self.unavailable()
@@ -304,6 +314,7 @@ class Pool:
     async def wait_notified(self) -> None:
         """Wait until the last change of state has reached every waiting task."""
         await self._condition.settle()
+        await self._decision.settle()
         await self.suspicion_changed.settle()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
@@ -332,7 +343,7 @@ class Pool:
     def _move(self, new: PoolState, reason: str) -> None:
         previous = self.state
         check_transition(previous, new)
-        self.state = new
+        self.state, self.refusing = new, new in REFUSING
         self._reason = "" if new is PoolState.READY else reason
         if new is PoolState.READY:
             self._failure = None
@@ -341,3 +352,5 @@ class Pool:
             StateChanged(self.instance, previous.value, new.value, self.generation, reason, outage)
         )
         self._condition.notify_all()
+        if self.link_set.serving or new in FINAL:
+            self._decision.notify_all()

@@ -146,8 +146,8 @@ class Batch(SingleRequest):
 class Heartbeat(SingleRequest):
     """A PING with a number, whose answer must be exactly its own.
 
-    The result of its future is the exception with which a server says that it does not
-    serve, or None.
+    The result of its future is PONG, or the exception with which a server says that it
+    does not serve.
 
     Attributes:
         number: What the server has to repeat.
@@ -170,7 +170,7 @@ class Heartbeat(SingleRequest):
             DoubtfulReplyError: It belongs to another command.
         """
         lost = isinstance(outcome, Interrupted)
-        super().finish(None if outcome == self.number else outcome)
+        super().finish("PONG" if outcome == self.number else outcome)
         if outcome != self.number and not lost and not _may_answer_ping(outcome):
             raise DoubtfulReplyError("a heartbeat was answered by another command's reply")
 
@@ -184,4 +184,4 @@ def _may_answer_ping(reply: Any) -> bool:
         return True
     if not isinstance(reply, Exception):
         return False
-    return refusal_code(reply) is not None or str(reply).startswith("MISCONF")
+    return refusal_code(reply) is not None

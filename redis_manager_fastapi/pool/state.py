@@ -33,6 +33,9 @@ TRANSITIONS: dict[PoolState, frozenset[PoolState]] = {
 
 FINAL = frozenset({PoolState.DRAINING, PoolState.CLOSED})
 
+REFUSING = FINAL | {PoolState.DOWN}
+"""The states in which a new command fails, at once or when grace is over."""
+
 
 class Suspicion(enum.Enum):
     """Why a pool is suspected; `CONSEQUENCES` says what is done about it.

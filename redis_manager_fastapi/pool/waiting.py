@@ -1,6 +1,7 @@
 """How callers wait: on a Condition that carries the pool's state, and for how long in an outage."""
 
 import asyncio
+import random
 from collections.abc import Callable
 
 from redis_manager_fastapi.settings import RedisSettings
@@ -40,6 +41,44 @@ class StateCondition:
     async def _notify(self) -> None:
         async with self._condition:
             self._condition.notify_all()
+
+
+# How long (seconds) those who wait a condition out pause before they try again, at most.
+_PAUSE = 0.05
+
+
+class Spell:
+    """A condition of the server that callers wait out: for grace in all, not each anew.
+
+    Args:
+        loop: Whose clock it is.
+        grace: How long they wait, in seconds, and after how long without a report the next
+            one begins another spell.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, grace: float) -> None:
+        self._loop = loop
+        self._grace = grace
+        self._began = self._reported = float("-inf")
+
+    async def wait(self, deadline: float) -> bool:
+        """Report the condition and wait a moment; return False if it has lasted for grace.
+
+        *deadline* is the caller's own, on the loop's clock.
+        """
+        now = self._loop.time()
+        if now - self._reported > self._grace:
+            self._began = now
+        self._reported = now
+        left = min(deadline, self._began + self._grace) - now
+        if left <= 0:
+            return False
+        await asyncio.sleep(min(random.uniform(_PAUSE / 5, _PAUSE), left))  # noqa: S311 (spreads load)
+        return True
+
+    def end(self) -> None:
+        """Note that the condition is over."""
+        self._reported = float("-inf")
 
 
 class GracePeriod:

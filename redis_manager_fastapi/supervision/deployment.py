@@ -25,10 +25,12 @@ class Opened(Protocol):
     Attributes:
         affinity: The event loop that it may be used on.
         clients: Scoped clients in use.
+        refusing: Whether every new command fails, at once or soon.
     """
 
     affinity: LoopAffinity
     clients: int
+    refusing: bool
 
     @property
     def state(self) -> PoolState:
@@ -138,15 +140,27 @@ class Deployment(Generic[P]):
         """Refuse new work, let what is in flight finish for *drain* seconds, and close."""
         raise NotImplementedError
 
+    def has_started(self, opened: P) -> bool:
+        """Whether what the start-up policy asks for is there."""
+        return opened.is_serving
+
+    async def wait_started(self, opened: P, timeout: float) -> None:
+        """Wait until it is there.
+
+        Raises:
+            RedisUnavailableError: It still is not after *timeout* seconds.
+        """
+        await opened.wait_ready(timeout)
+
     async def _wait_started(self, opened: P) -> None:
         startup = self.settings.startup
         if startup.policy == "fail":
             await opened.wait_settled()
-            if not opened.is_serving:
+            if not self.has_started(opened):
                 raise opened.unavailable()
         elif startup.policy == "wait":
             try:
-                await opened.wait_ready(startup.timeout)
+                await self.wait_started(opened, startup.timeout)
             except RedisUnavailableError as error:
                 message = f"{error} (waited {startup.timeout:g} s, policy 'wait')"
                 raise type(error)(message, instance=self.instance) from error

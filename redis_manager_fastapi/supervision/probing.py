@@ -7,7 +7,7 @@ sooner.  The first one keeps its whole limit, for a server that is only slow.
 
 import asyncio
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -124,11 +124,11 @@ class Pulse:
         return self.beat.future.done()
 
     @property
-    def error(self) -> Exception | None:
-        """The error with which the server answered, if it did."""
+    def answer(self) -> Any:
+        """PONG for the right answer, an error of the server's, or None without an answer."""
         future = self.beat.future
         answer = future.result() if self.answered and not future.cancelled() else None
-        return answer if isinstance(answer, Exception) and not _serves(answer) else None
+        return None if isinstance(answer, Interrupted) else answer
 
     def is_silent(self, now: float) -> bool:
         """Whether nothing has come for a *timeout*.
@@ -147,8 +147,14 @@ class Pulse:
         return False
 
 
-async def answers(link: MultiplexedConnection, timeout: float) -> bool:
-    """Send a heartbeat among the callers' commands; return whether the server serves."""
+async def answers(
+    link: MultiplexedConnection, timeout: float, serves: Callable[[object], bool]
+) -> bool:
+    """Send a heartbeat among the callers' commands; return whether the server serves.
+
+    *serves* says whether an answer counts: PONG does, and MISCONF, from a server that
+    cannot save; LOADING, MASTERDOWN, BUSY and NOAUTH do not.
+    """
     asked, pulse = link.loop.time(), Pulse(link, timeout)
     while not pulse.answered:
         await asyncio.wait({pulse.beat.future}, timeout=pulse.due - link.loop.time())
@@ -156,9 +162,4 @@ async def answers(link: MultiplexedConnection, timeout: float) -> bool:
             return False
         if link.last_heard > asked and not pulse.answered:
             return True
-    return pulse.error is None and not link.lost
-
-
-def _serves(answer: Exception) -> bool:
-    """Whether this is no answer, or that of a server that cannot save and still serves reads."""
-    return isinstance(answer, Interrupted) or str(answer).startswith("MISCONF")
+    return pulse.answer is not None and serves(pulse.answer)

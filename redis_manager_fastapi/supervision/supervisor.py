@@ -99,8 +99,9 @@ class Supervisor:
             silent = pulse.is_silent(now)
             if link not in pool.links or pulse.answered:
                 del self._pulses[link]
-                if pulse.error is not None:
-                    reason = str(from_reply(pulse.error, pool.instance))
+                answer = pulse.answer
+                if answer is not None and not pool.dialer.serves(answer):
+                    reason = str(from_reply(answer, pool.instance))
                     pool.suspect(pool.generation, Suspicion.REFUSING, reason)
             elif silent:
                 del self._pulses[link]
@@ -154,8 +155,10 @@ class Supervisor:
         """Find out whether the suspicion holds: by a PING on the links if that can tell."""
         pool, suspicion = self._pool, self._pool.suspicion
         if suspicion is not None and CONSEQUENCES[suspicion].ask_first and pool.links:
-            timeout = self._health.timeout
-            answered = await asyncio.gather(*(answers(link, timeout) for link in pool.links))
+            serves, timeout = pool.dialer.serves, self._health.timeout
+            answered = await asyncio.gather(
+                *(answers(link, timeout, serves) for link in pool.links)
+            )
             if pool.state is not PoolState.SUSPECT or pool.suspicion is not suspicion:
                 return
             if all(answered):

@@ -15,13 +15,13 @@ from redis_manager_fastapi.topology.options import target_at
 class ClusterNode:
     """Reaches one node.
 
-    Its role is not asked for: a node that lost its slots answers MOVED, and
-    executes nothing.
+    Neither its role nor its Cluster's state decides whether it is connected to: a
+    node that lost its slots answers MOVED, and one whose Cluster has failed answers
+    CLUSTERDOWN to what it does not serve meanwhile; both execute nothing then.
 
     Args:
         read_only: Whether connections may read from a replica.
-        to_serve: Whether the node has to be up as a part of the Cluster; to ask it
-            for the map it need not.
+        on_state: Is told at each connect whether the node thinks that its Cluster is up.
     """
 
     def __init__(
@@ -31,11 +31,11 @@ class ClusterNode:
         address: Address,
         *,
         read_only: bool = False,
-        to_serve: bool = True,
+        on_state: Callable[[bool], None] | None = None,
     ) -> None:
         self._target = target_at(settings, credentials, address.host, address.port, db=0)
         self._read_only = read_only
-        self._to_serve = to_serve
+        self._on_state = on_state
 
     def start(self, on_move: Callable[[str], None]) -> None:
         """Watch nothing: the map of slots says when another node is the primary."""
@@ -48,20 +48,18 @@ class ClusterNode:
         return self._target
 
     async def confirm(self, connection: AbstractConnection) -> None:
-        """Check that the node would serve, and ask a replica to answer reads itself."""
-        if self._to_serve:
-            await self._check_state(connection)
+        """Ask what the node thinks of its Cluster, and a replica to answer reads itself."""
+        if self._on_state is not None:
+            self._on_state(await _is_up(connection))
         if self._read_only:
             await connection.send_command("READONLY")
             if await connection.read_response() not in ("OK", b"OK"):
                 raise RedisUnavailableError("the replica does not answer reads")
 
-    @staticmethod
-    async def _check_state(connection: AbstractConnection) -> None:
-        await connection.send_command("CLUSTER", "INFO")
-        try:
-            info = str(await connection.read_response())
-        except NoPermissionError:
-            return  # the first command will tell
-        if "cluster_state:ok" not in info:
-            raise RedisUnavailableError("the cluster is down (CLUSTERDOWN)")
+
+async def _is_up(connection: AbstractConnection) -> bool:
+    await connection.send_command("CLUSTER", "INFO")
+    try:
+        return "cluster_state:ok" in str(await connection.read_response())
+    except NoPermissionError:
+        return True  # the first command will tell

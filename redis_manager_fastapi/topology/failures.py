@@ -4,11 +4,13 @@ Messages never hold a host, a user or a password: they end up in HTTP bodies.
 The original exception stays attached as the cause, for the log.
 """
 
+import enum
 import os
 import re
 import socket
 import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import redis.exceptions as redis_errors
@@ -16,28 +18,100 @@ import redis.exceptions as redis_errors
 from redis_manager_fastapi.errors import (
     RedisAuthError,
     RedisConfigError,
+    RedisOutOfMemoryError,
     RedisPermissionError,
     RedisTLSError,
     RedisUnavailableError,
+    RedisWritesRefusedError,
 )
 
 E = TypeVar("E", bound=Exception)
 
-# The first word of a server's error that says "not now" rather than "your mistake": how the
-# server's own sentence goes on (Redis 5.0 to Valkey 9.1), and what callers are told.  A script
+
+class Meaning(enum.Enum):
+    """What a server that refuses means for the connections to it, and for the command."""
+
+    AWAY = "it does not serve: another server may, or the same one later, on new connections"
+    UNSERVED = "the Cluster does not serve the slot: no new connection helps"
+    SHORT = "it takes no write until enough replicas are connected, which may be soon"
+    FULL = "it takes no write until an operator makes room; reads are served"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One word by which a server refuses.
+
+    Attributes:
+        sentence: How the server's own sentence goes on (Redis 5.0 to Valkey 9.1), as a pattern.
+        told: What callers are told.
+        meaning: What it means.
+        error: What callers meet.
+    """
+
+    sentence: str
+    told: str
+    meaning: Meaning = Meaning.AWAY
+    error: type[RedisUnavailableError] = RedisUnavailableError
+
+
+# The first word of a server's error that says "not now" rather than "your mistake".  A script
 # may begin its own errors with the same word, after it has written; BUSYGROUP and BUSYKEY are
 # the user's own as well.
-REFUSALS: dict[str, tuple[str, str]] = {
-    "LOADING": ("is loading", "the server is loading its data set"),
-    "MASTERDOWN": ("is down", "the replica has lost its primary"),
-    "READONLY": ("read ?only", "the server is a read-only replica"),
-    "CLUSTERDOWN": ("cluster is down|slot not served", "the cluster is down"),
-    "BUSY": ("is busy", "the server is busy running a script"),
-    "UNBLOCKED": (
-        "instance state changed",
-        "the server was demoted while the command was blocked",
+REFUSALS: dict[str, Refusal] = {
+    "LOADING": Refusal("is loading", "the server is loading its data set"),
+    "MASTERDOWN": Refusal("is down", "the replica has lost its primary"),
+    "READONLY": Refusal("read ?only", "the server is a read-only replica"),
+    "BUSY": Refusal("is busy", "the server is busy running a script"),
+    "UNBLOCKED": Refusal(
+        "instance state changed", "the server was demoted while the command was blocked"
+    ),
+    "CLUSTERDOWN": Refusal(
+        "cluster is down|slot not served", "the cluster is down", Meaning.UNSERVED
+    ),
+    "NOREPLICAS": Refusal(
+        "not enough good",
+        "too few replicas are connected for a write",
+        Meaning.SHORT,
+        RedisWritesRefusedError,
+    ),
+    "MISCONF": Refusal(
+        "persist|AOF file",
+        "the server cannot save, and takes no writes",
+        Meaning.FULL,
+        RedisWritesRefusedError,
+    ),
+    "OOM": Refusal(
+        "maxmemory",
+        "the server's memory is full, and it takes no writes",
+        Meaning.FULL,
+        RedisOutOfMemoryError,
     ),
 }
+
+# What a server puts around an error of a script's own command before 7.0, and around what made
+# it refuse EXEC.
+_WRAPPED = re.compile(
+    r"^(?:Error running script \(call to [^)]*\): @\w+:\s*\d+: (?:@\w+:\s*\d+: )?-"
+    r"|Transaction discarded because of: )"
+)
+
+# What a server says before it serves at all, as a pattern: what callers are told.
+_DOOR = (
+    (
+        "protected mode",
+        "the server runs in protected mode, and takes no connections from other hosts"
+        " without a password (DENIED)",
+    ),
+    ("max number of clients", "the server has reached its max number of clients (maxclients)"),
+    ("NOPROTO|HELLO", "the server does not speak RESP3: set REDIS_PROTOCOL=2"),
+    ("DB index is out of range", "the server has no database of that number (REDIS_DB)"),
+    ("not allowed in cluster mode", "the server is part of a Cluster, which has database 0 alone"),
+    (r"got \"\\x15\" as reply type", "the server speaks TLS there: set REDIS_TLS__ENABLED=true"),
+    ("as reply type byte", "what answers there is not Redis"),
+)
+
+# OpenSSL's names for an answer that is no TLS.
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 
 # What follows, in the server's words, are the arguments of an unknown command.
 _ARGUMENTS = ", with args beginning with"
@@ -49,24 +123,45 @@ _NO_PASSWORD = ("without any password", "no password is set")
 _HOST_FOLLOWS = ", certificate is not valid for"
 
 
+def _unwrapped(error: BaseException) -> tuple[str, str]:
+    """Return the first word of a server's error, and the rest, without what is put around it."""
+    text, code = str(error), getattr(error, "status_code", None)
+    inner = _WRAPPED.sub("", text)
+    if code is not None and inner == text:
+        return str(code), text
+    word, _, rest = inner.partition(" ")
+    return word, rest
+
+
 def refusal_code(error: BaseException) -> str | None:
     """Return the code in `REFUSALS` that *error* carries, if it carries one."""
-    code = getattr(error, "status_code", None)
-    if code is None:
-        code = str(error).split(" ", 1)[0]
-    sentence, _ = REFUSALS.get(code, (None, ""))
-    if sentence is None or not re.search(sentence, str(error), re.IGNORECASE):
+    code, said = _unwrapped(error)
+    refusal = REFUSALS.get(code)
+    if refusal is None or not re.search(refusal.sentence, said, re.IGNORECASE):
         return None
-    return str(code)
+    return code
+
+
+def meaning_of(error: BaseException) -> Meaning | None:
+    """Return what it means that a server answers with *error*; None if it is no refusal."""
+    code = refusal_code(error)
+    return None if code is None else REFUSALS[code].meaning
 
 
 def _public_message(code: str) -> str:
-    return f"{REFUSALS[code][1]} ({code})"
+    return f"{REFUSALS[code].told} ({code})"
 
 
 def reconnecting_helps(error: BaseException) -> bool:
-    """Return whether a new connection may meet a server that serves; no Cluster comes up by it."""
-    return refusal_code(error) not in (None, "CLUSTERDOWN")
+    """Return whether a new connection may meet a server that serves."""
+    return meaning_of(error) is Meaning.AWAY
+
+
+def serves(answer: object) -> bool:
+    """Return whether a server that answers PING like that serves: one that cannot save reads."""
+    if isinstance(answer, Exception):
+        return refusal_code(answer) == "MISCONF"
+    return answer in ("PONG", b"PONG")
 
 
 def moves_on(error: BaseException) -> bool:
@@ -78,12 +173,25 @@ def moves_on(error: BaseException) -> bool:
     return True
 
 
+def own_words(error: Exception) -> Exception:
+    """Return what looks like a redirect as the plain error that it is: a script's own words."""
+    if (
+        isinstance(
+            error,
+            redis_errors.AskError | redis_errors.TryAgainError | redis_errors.ClusterDownError,
+        )
+        and refusal_code(error) is None
+    ):
+        return redis_errors.ResponseError(f"{getattr(error, 'status_code', '')} {error}".strip())
+    return error
+
+
 def from_reply(error: Exception, instance: str) -> Exception:
     """Translate an error that the server replied with; the user's own mistakes pass untouched."""
     code = refusal_code(error)
     if code is not None:
-        return _caused(RedisUnavailableError(_public_message(code), instance=instance), error)
-    if isinstance(error, redis_errors.NoPermissionError):
+        return _caused(REFUSALS[code].error(_public_message(code), instance=instance), error)
+    if isinstance(error, redis_errors.NoPermissionError) or _unwrapped(error)[0] == "NOPERM":
         message = "the server's ACL forbids this command (NOPERM)"
         return _caused(RedisPermissionError(message, instance=instance), error)
     if isinstance(error, redis_errors.AuthenticationError):
@@ -134,6 +242,12 @@ def _caused(translated: E, cause: BaseException) -> E:
     return translated
 
 
+def word_at_the_door(error: BaseException) -> str | None:
+    """Return what callers are told of a server that does not let them in; None if it is unknown."""
+    said = f"{getattr(error, 'status_code', None) or ''} {error}"
+    return next((told for pattern, told in _DOOR if re.search(pattern, said)), None)
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     current: BaseException | None = error
     while current is not None:
@@ -157,6 +271,8 @@ def _auth_message(error: BaseException) -> str:
 
 def _tls_message(error: BaseException) -> str:
     cause = next(link for link in _chain(error) if isinstance(link, ssl.SSLError))
+    if cause.reason in _NO_TLS:
+        return "the server does not speak TLS there: set REDIS_TLS__ENABLED=false, or its TLS port"
     detail = getattr(cause, "verify_message", "") or cause.reason
     reason = str(detail or "a certificate or key file is unusable").partition(_HOST_FOLLOWS)[0]
     return f"the TLS handshake failed: {reason}"
@@ -166,17 +282,22 @@ def _reason(error: BaseException) -> str:
     code = refusal_code(error)
     if code is not None:
         return _public_message(code)
-    status = getattr(error, "status_code", None)
-    if status is not None:
-        hint = "; it may not support RESP3: set REDIS_PROTOCOL=2" if "HELLO" in str(error) else ""
-        return f"the server answered {status}: {error}{hint}"
+    told = word_at_the_door(error)
+    if told is not None:
+        return told
+    if isinstance(error, redis_errors.InvalidResponse):
+        return "what answers there is not Redis"
+    if isinstance(error, redis_errors.ResponseError):
+        # Its own text stays in the cause: it may repeat what we sent.
+        word = re.match(r"[A-Z]+\b", getattr(error, "status_code", None) or str(error))
+        return f"the server refused the handshake ({word[0] if word else 'ERR'})"
     for link in _chain(error):
         if isinstance(link, socket.gaierror):
             return "the host name does not resolve"
         if isinstance(link, ConnectionResetError | BrokenPipeError):
             return (
-                "the server closed the connection before it answered: it is shutting down, or at"
-                " maxclients"
+                "the server closed the connection before it answered: it is shutting down, is at"
+                " maxclients, or speaks TLS"
             )
         if isinstance(link, OSError):
             return os.strerror(link.errno).lower() if link.errno else "the connection failed"

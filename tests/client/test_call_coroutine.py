@@ -283,7 +283,7 @@ def exists_among_others() -> dict[str, Any]:
     return {"key": _manager.redis.exists("key")}
 
 
-_manager = RedisManager()
+_manager = RedisManager(pipelining={"enabled": True})  # made before a fixture could say so
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ from redis_manager_fastapi.delivery.contract import (
     decide,
     kind_of,
     kind_of_pipeline,
+    may_have_run,
+    ran_in_part,
     what_happened,
 )
 from redis_manager_fastapi.errors import (
@@ -23,7 +25,9 @@ from redis_manager_fastapi.errors import (
     PoolTimeoutError,
     RedisAuthError,
     RedisManagerError,
+    RedisOutOfMemoryError,
     RedisUnavailableError,
+    RedisWritesRefusedError,
     ReplyLostError,
     TooManyWaitersError,
 )
@@ -31,13 +35,15 @@ from redis_manager_fastapi.pool.request import Interrupted
 from redis_manager_fastapi.topology.failures import REFUSALS, from_reply
 
 AGAIN, HEAL, RAISE, ELSEWHERE = Step.AGAIN, Step.HEAL_AGAIN, Step.RAISE, Step.ELSEWHERE
+WAIT = Step.WAIT_AGAIN
 
 SINGLE = (Kind.READ, Kind.WRITE, Kind.SCRIPT, Kind.BLOCKING)
 READS = (Kind.READ, Kind.READ_PIPELINE)
 PIPELINES = (Kind.READ_PIPELINE, Kind.PIPELINE)
 WRITES = tuple(kind for kind in Kind if kind not in READS)
 MOVABLE = tuple(kind for kind in Kind if kind is not Kind.WATCHED)
-NOT_PIPELINES = tuple(kind for kind in Kind if kind not in PIPELINES)
+NO_SCRIPTS = tuple(kind for kind in Kind if kind not in (*PIPELINES, Kind.SCRIPT))
+ONE_BY_ONE = tuple(kind for kind in NO_SCRIPTS if kind is not Kind.WATCHED)
 
 # What it is, what happened -> the first time, and after it was sent again once: the step, and
 # whether the server may have executed it.
@@ -48,17 +54,26 @@ PROMISE: list[tuple[tuple[Kind, ...], Happened, tuple[Step, bool], tuple[Step, b
     (WRITES, Happened.LOST, (RAISE, True), (RAISE, True)),
     (SINGLE, Happened.REFUSED, (HEAL, False), (RAISE, False)),
     (PIPELINES, Happened.REFUSED, (RAISE, True), (RAISE, True)),
+    (ONE_BY_ONE, Happened.SHORT, (WAIT, False), (WAIT, False)),
+    ((Kind.SCRIPT,), Happened.SHORT, (WAIT, False), (RAISE, False)),
+    (PIPELINES, Happened.SHORT, (RAISE, True), (RAISE, True)),
+    ((Kind.WATCHED,), Happened.SHORT, (RAISE, False), (RAISE, False)),
+    (NO_SCRIPTS, Happened.FULL, (RAISE, False), (RAISE, False)),
+    ((*PIPELINES, Kind.SCRIPT), Happened.FULL, (RAISE, True), (RAISE, True)),
+    (tuple(Kind), Happened.PARTLY, (RAISE, True), (RAISE, True)),
+    (tuple(Kind), Happened.BARRED, (RAISE, False), (RAISE, False)),
     ((Kind.TRANSACTION, Kind.WATCHED), Happened.REFUSED, (RAISE, False), (RAISE, False)),
     (tuple(Kind), Happened.EXPIRED_UNSENT, (RAISE, False), (RAISE, False)),
     (tuple(Kind), Happened.EXPIRED, (RAISE, True), (RAISE, True)),
     (tuple(Kind), Happened.UNAVAILABLE, (RAISE, False), (RAISE, False)),
     (tuple(Kind), Happened.CLOSED, (RAISE, False), (RAISE, False)),
     (tuple(Kind), Happened.CANCELLED, (RAISE, False), (RAISE, False)),
-    (PIPELINES, Happened.FAILED, (RAISE, True), (RAISE, True)),
-    (NOT_PIPELINES, Happened.FAILED, (RAISE, False), (RAISE, False)),
+    ((*PIPELINES, Kind.SCRIPT), Happened.FAILED, (RAISE, True), (RAISE, True)),
+    (NO_SCRIPTS, Happened.FAILED, (RAISE, False), (RAISE, False)),
     (tuple(Kind), Happened.REDIRECTED, (RAISE, False), (RAISE, False)),
     (tuple(Kind), Happened.POSTPONED, (RAISE, False), (RAISE, False)),
     (tuple(Kind), Happened.UNSERVED, (RAISE, False), (RAISE, False)),
+    (tuple(Kind), Happened.UNCOVERED, (RAISE, False), (RAISE, False)),
 ]
 CASES = [
     (kind, happened, first, second) for kinds, happened, first, second in PROMISE for kind in kinds
@@ -69,8 +84,21 @@ ROUTED = {
     Happened.REDIRECTED: Step.REDIRECT,
     Happened.POSTPONED: Step.WAIT_AGAIN,
     Happened.UNSERVED: Step.HEAL_AGAIN,
+    Happened.UNCOVERED: Step.HEAL_AGAIN,
     Happened.UNAVAILABLE: Step.ELSEWHERE,
     Happened.CLOSED: Step.ELSEWHERE,
+}
+
+MEANT = {
+    "CLUSTERDOWN": Happened.UNSERVED,
+    "NOREPLICAS": Happened.SHORT,
+    "MISCONF": Happened.FULL,
+    "OOM": Happened.FULL,
+}
+CLASSES: dict[str, type[Exception]] = {
+    "NOREPLICAS": RedisWritesRefusedError,
+    "MISCONF": RedisWritesRefusedError,
+    "OOM": RedisOutOfMemoryError,
 }
 
 # Each word as a real server says it.
@@ -87,6 +115,11 @@ WORDS: dict[str, Exception] = {
     "UNBLOCKED": redis_errors.ResponseError(
         "UNBLOCKED force unblock from blocking operation, instance state changed"
     ),
+    "NOREPLICAS": redis_errors.ResponseError("NOREPLICAS Not enough good replicas to write."),
+    "MISCONF": redis_errors.ResponseError(
+        "MISCONF Valkey is configured to save RDB snapshots, but it's currently unable to persist"
+    ),
+    "OOM": redis_errors.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
 }
 
 
@@ -122,9 +155,11 @@ def test_what_may_have_run_once_may_have_run_for_good(kind: Kind, happened: Happ
 
 @pytest.mark.parametrize(("kind", "happened"), list(itertools.product(MOVABLE, ROUTED)))
 def test_cluster_sends_on_what_was_not_executed(kind: Kind, happened: Happened) -> None:
+    believed_once = kind is Kind.SCRIPT and happened in (Happened.REDIRECTED, Happened.POSTPONED)
     for repeated in (False, True):
         verdict = decide(kind, happened, sent_before=False, repeated=repeated, routed=True)
-        assert (verdict.step, verdict.maybe_executed) == (ROUTED[happened], False)
+        step = RAISE if repeated and believed_once else ROUTED[happened]
+        assert (verdict.step, verdict.maybe_executed) == (step, False)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -193,9 +228,8 @@ def test_users_own_mistake_passes_untouched() -> None:
 def test_servers_words(word: str) -> None:
     error = said(word)
 
-    refused = Happened.UNSERVED if word == "CLUSTERDOWN" else Happened.REFUSED
-    assert what_happened(error) is refused
-    assert type(from_reply(error, "default")) is RedisUnavailableError
+    assert what_happened(error) is MEANT.get(word, Happened.REFUSED)
+    assert type(from_reply(error, "default")) is CLASSES.get(word, RedisUnavailableError)
 
 
 @pytest.mark.parametrize(
@@ -210,10 +244,11 @@ def test_servers_words(word: str) -> None:
         (PoolClosedError(), Happened.CLOSED),
         (RedisUnavailableError(), Happened.UNAVAILABLE),
         (RedisUnavailableError(maybe_executed=True), Happened.FAILED),
-        (PoolTimeoutError(), Happened.FAILED),
-        (TooManyWaitersError(), Happened.FAILED),
-        (RedisAuthError(), Happened.FAILED),
-        (RedisManagerError(), Happened.FAILED),
+        (PoolTimeoutError(), Happened.BARRED),
+        (TooManyWaitersError(), Happened.BARRED),
+        (RedisAuthError(), Happened.BARRED),
+        (RedisManagerError(), Happened.BARRED),
+        (RedisWritesRefusedError(), Happened.BARRED),
         (redis_errors.MovedError("3999 127.0.0.1:6381"), Happened.REDIRECTED),
         (redis_errors.AskError("3999 127.0.0.1:6381"), Happened.REDIRECTED),
         (
@@ -222,7 +257,7 @@ def test_servers_words(word: str) -> None:
         ),
         (redis_errors.TryAgainError("a script's own words"), Happened.FAILED),
         (redis_errors.ClusterDownError("a script's own words"), Happened.FAILED),
-        (UncoveredSlotError(7), Happened.UNSERVED),
+        (UncoveredSlotError(7), Happened.UNCOVERED),
         (redis_errors.ResponseError("WRONGTYPE Operation against a key"), Happened.FAILED),
         (redis_errors.WatchError("Watched variable changed."), Happened.FAILED),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), Happened.FAILED),
@@ -273,3 +308,77 @@ def test_kinds_of_pipelines(names: list[str], transaction: bool, kind: Kind) -> 
     stack: list[tuple[Any, Any]] = [((name, "key"), {}) for name in names]
 
     assert kind_of_pipeline(stack, transaction=transaction) is kind
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Happened.REDIRECTED, Happened.POSTPONED, Happened.UNSERVED, Happened.SHORT, Happened.REFUSED],
+)
+def test_from_its_second_send_on_a_script_may_have_run(answer: Happened) -> None:
+    execution = Execution(Kind.SCRIPT, routed=True)
+
+    assert execution.after(answer) is not RAISE
+    assert not execution.maybe_executed
+    execution.after(Happened.UNAVAILABLE)
+    assert execution.maybe_executed
+
+
+@pytest.mark.parametrize("answer", [Happened.REDIRECTED, Happened.POSTPONED, Happened.SHORT])
+@pytest.mark.parametrize("again", [Happened.REDIRECTED, Happened.POSTPONED, Happened.SHORT])
+def test_a_script_follows_one_redirect(answer: Happened, again: Happened) -> None:
+    execution = Execution(Kind.SCRIPT, routed=True)
+    execution.after(answer)
+
+    assert execution.after(again) is RAISE
+    assert execution.maybe_executed
+    assert Execution(Kind.SCRIPT, routed=True, answered=True).after(again) is RAISE
+
+
+def test_a_slot_without_a_node_says_nothing_about_a_script() -> None:
+    execution = Execution(Kind.SCRIPT, routed=True)
+    execution.after(Happened.UNCOVERED)
+
+    assert execution.after(Happened.REDIRECTED) is Step.REDIRECT
+    assert not execution.maybe_executed
+
+
+REFUSED = redis_errors.NoPermissionError("this user has no permissions to run the 'multi' command")
+WRONG = redis_errors.ResponseError("EXEC without MULTI")
+ABORTED = redis_errors.ExecAbortError("Transaction discarded because of previous errors.")
+INCR: Any = (("INCR", "key"), {})
+EVAL: Any = (("EVAL", "return 1", 0), {})
+
+
+@pytest.mark.parametrize(
+    ("command", "outcomes", "ran"),
+    [
+        (INCR, [REFUSED, 1, WRONG], True),
+        (INCR, [REFUSED, WRONG, WRONG], False),
+        (EVAL, [REFUSED, WRONG, WRONG], True),
+        (INCR, [REFUSED], True),  # the rest was not read
+        (INCR, ["OK", WRONG, ABORTED], False),
+        (INCR, ["OK", "QUEUED", ABORTED], False),
+        (INCR, ["OK", "QUEUED", REFUSED], True),
+        (INCR, ["OK", "QUEUED", [WRONG]], True),
+        (INCR, ["OK", "QUEUED", None], False),
+        (INCR, ["OK"], False),
+        (INCR, [], False),
+    ],
+)
+def test_transaction_ran_in_part(command: Any, outcomes: list[Any], ran: bool) -> None:
+    assert ran_in_part([command], outcomes) is ran
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind", "ran"),
+    [
+        (1, Kind.WRITE, True),
+        (WRONG, Kind.WRITE, False),
+        (WRONG, Kind.SCRIPT, True),
+        (RedisUnavailableError(), Kind.WRITE, False),
+        (RedisUnavailableError(), Kind.SCRIPT, False),
+        (ReplyLostError(), Kind.WRITE, True),
+    ],
+)
+def test_part_of_something_larger(outcome: object, kind: Kind, ran: bool) -> None:
+    assert may_have_run(outcome, kind) is ran

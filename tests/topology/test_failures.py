@@ -32,7 +32,20 @@ SENTENCES = {
     "CLUSTERDOWN": "CLUSTERDOWN Hash slot not served",
     "BUSY": "BUSY Redis is busy running a script. You can only call SCRIPT KILL.",
     "UNBLOCKED": "UNBLOCKED force unblock, instance state changed (master -> replica?)",
+    "NOREPLICAS": "NOREPLICAS Not enough good slaves to write.",
+    "MISCONF": "MISCONF Redis is configured to save RDB snapshots, but it is currently not able to"
+    " persist on disk. Commands that may modify the data set are disabled",
+    "OOM": "OOM command not allowed when used memory > 'maxmemory'.",
 }
+AWAY = ("LOADING", "MASTERDOWN", "READONLY", "BUSY", "UNBLOCKED")
+SHA = "5ae17f7d40d2f9e6c1b9ddbc7ff9b7a0b6a4b1e2"
+
+# What a server puts around the refusal of a script's own command (before 7.0), and of EXEC.
+WRAPPED = [
+    f"ERR Error running script (call to f_{SHA}): @user_script:1: @user_script: 1: -{{}}",
+    f"ERR Error running script (call to f_{SHA}): @user_script: 1: -{{}}",
+    "EXECABORT Transaction discarded because of: {}",
+]
 
 # A script's own errors, and the user's, that begin with a refusal's word.
 OTHERS = [
@@ -44,6 +57,10 @@ OTHERS = [
     "BUSYKEY Target key name already exists.",
     "UNBLOCKED client unblocked via CLIENT UNBLOCK",
     "ERR syntax error",
+    "OOM at last",
+    "MISCONF of mine",
+    "NOREPLICAS at all",
+    "EXECABORT Transaction discarded because of previous errors.",
 ]
 
 
@@ -74,7 +91,22 @@ def test_a_refusal_is_known_by_word_and_sentence(code: str) -> None:
     error = replied(SENTENCES[code])
 
     assert refusal_code(error) == code
-    assert reconnecting_helps(error) is (code != "CLUSTERDOWN")
+    assert reconnecting_helps(error) is (code in AWAY)
+
+
+@pytest.mark.parametrize("code", SENTENCES)
+@pytest.mark.parametrize("around", WRAPPED)
+def test_a_refusal_is_known_within_other_words(code: str, around: str) -> None:
+    assert refusal_code(replied(around.format(SENTENCES[code]))) == code
+
+
+@pytest.mark.parametrize("line", ["MOVED to the archive", "MOVED", "ASK", "MOVED 1 2 3", "ASK 1 b"])
+def test_every_line_makes_an_error(line: str) -> None:
+    """A script's own MOVED breaks no stream: what makes the exception never raises one."""
+    error = replied(line)
+
+    assert type(error) is redis_errors.ResponseError
+    assert str(error) == line
 
 
 @pytest.mark.parametrize("code", SENTENCES)
@@ -83,7 +115,8 @@ def test_a_refusal_is_unavailability_and_nothing_ran(code: str) -> None:
     translated = from_reply(error, "x")
 
     assert isinstance(translated, RedisUnavailableError)
-    assert (str(translated), translated.instance) == (f"{REFUSALS[code][1]} ({code})", "x")
+    assert type(translated) is REFUSALS[code].error
+    assert (str(translated), translated.instance) == (f"{REFUSALS[code].told} ({code})", "x")
     assert not translated.maybe_executed
     assert translated.__cause__ is error
 
@@ -158,8 +191,8 @@ def test_a_redirect_is_followed_where_the_server_made_it(line: str, on: bool) ->
         (
             broken(ConnectionResetError(errno.ECONNRESET, "reset")),
             RedisUnavailableError,
-            "the server closed the connection before it answered: it is shutting down, or at"
-            " maxclients",
+            "the server closed the connection before it answered: it is shutting down, is at"
+            " maxclients, or speaks TLS",
         ),
         (broken(OSError("odd")), RedisUnavailableError, "the connection failed"),
         (redis_errors.ConnectionError("?"), RedisUnavailableError, "the connection was lost"),
@@ -189,6 +222,42 @@ def test_a_redirect_is_followed_where_the_server_made_it(line: str, on: bool) ->
             "the server has no password for the user, but one is set",
         ),
         (redis_errors.AuthenticationError("?"), RedisAuthError, "the credentials are wrong"),
+        (
+            replied("DENIED Redis is running in protected mode because db.internal"),
+            RedisUnavailableError,
+            "the server runs in protected mode, and takes no connections from other hosts"
+            " without a password (DENIED)",
+        ),
+        (
+            replied("NOPROTO unsupported protocol version"),
+            RedisUnavailableError,
+            "the server does not speak RESP3: set REDIS_PROTOCOL=2",
+        ),
+        (
+            replied("ERR max number of clients + cluster connections reached"),
+            RedisUnavailableError,
+            "the server has reached its max number of clients (maxclients)",
+        ),
+        (
+            replied("ERR max number of clients reached"),
+            RedisUnavailableError,
+            "the server has reached its max number of clients (maxclients)",
+        ),
+        (
+            redis_errors.InvalidResponse('Protocol error, got "H" as reply type byte'),
+            RedisUnavailableError,
+            "what answers there is not Redis",
+        ),
+        (
+            redis_errors.InvalidResponse('Protocol error, got "\\x15" as reply type byte'),
+            RedisUnavailableError,
+            "the server speaks TLS there: set REDIS_TLS__ENABLED=true",
+        ),
+        (
+            replied("ERR upstream db.internal is away"),
+            RedisUnavailableError,
+            "the server refused the handshake (ERR)",
+        ),
         (
             RedisConfigError("password_file (/run/secret) cannot be read"),
             RedisAuthError,

@@ -10,6 +10,7 @@ from redis.exceptions import RedisClusterException
 from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.client.cluster.router import (
     ClusterClient,
+    Parts,
     node_left,
     uncovered_is_unavailable,
 )
@@ -18,9 +19,16 @@ from redis_manager_fastapi.client.typed import ClusterPipelineCommands
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.commands.keys import ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED
-from redis_manager_fastapi.delivery.contract import decide, kind_of, what_happened
+from redis_manager_fastapi.delivery.contract import (
+    Execution,
+    Kind,
+    decide,
+    kind_of,
+    kind_of_pipeline,
+    what_happened,
+)
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
-from redis_manager_fastapi.topology.failures import from_reply
+from redis_manager_fastapi.pool.pacing import paced
 
 
 class ClusterPipeline(ClusterPipelineCommands, redis.asyncio.cluster.ClusterPipeline):  # type: ignore[misc]  # exact
@@ -37,6 +45,7 @@ class ClusterPipeline(ClusterPipelineCommands, redis.asyncio.cluster.ClusterPipe
         strategy: Any = OneSlotTransaction if transaction else SplitPipeline
         self._execution_strategy = strategy(self)
 
+    @paced
     async def execute(
         self, raise_on_error: bool = True, allow_redirections: bool = True
     ) -> list[Any]:
@@ -63,7 +72,7 @@ class SplitPipeline(PipelineStrategy):
         allow_redirections: bool = True,
     ) -> list[Any]:
         await client.initialize()
-        cluster, deadline = client.session.begin()
+        cluster, deadline = await client.session.admit()
         parts: dict[str, tuple[Node, list[PipelineCommand]]] = {}
         for command in stack:
             try:
@@ -73,7 +82,11 @@ class SplitPipeline(PipelineStrategy):
                 command.result = error
                 continue
             parts.setdefault(node.name, (node, []))[1].append(command)
-        await asyncio.gather(*(self._send(client, *part) for part in parts.values()))
+        ended = await asyncio.gather(
+            *(self._send(client, *part) for part in parts.values()), return_exceptions=True
+        )
+        for failure in filter(None, ended):
+            raise failure
         if allow_redirections:
             await self._follow(client, stack, deadline)
         if raise_on_error:
@@ -86,11 +99,11 @@ class SplitPipeline(PipelineStrategy):
         listed = SHARED.get(args[0])
         if not targets and args[0] in ONE_KEY and len(args) > 1:
             read_only = listed is not None and listed.replicable
-            return client.nodes_manager.get_node_from_slot(slot_of(args[1]), read_only)
+            return client.session.opened.map.get_node_from_slot(slot_of(args[1]), read_only)
         nodes: Any = await client.targets(args, targets)
         if len(nodes) > 1:
             raise RedisClusterException(f"Too many targets for command {args}")
-        node = client.nodes_manager.current(nodes[0])
+        node = client.session.opened.map.current(nodes[0])
         if node is None:
             raise node_left(client.session.instance)
         return node
@@ -121,20 +134,28 @@ class SplitPipeline(PipelineStrategy):
             if left <= 0 or not _goes_on(command):
                 continue
             hurried = client.with_options(timeout=left)
+            hurried.answered = True
             try:
                 command.result = await hurried.execute_command(*command.args, **command.kwargs)
             except Exception as error:  # the caller's, like every other command's result
                 command.result = error
 
     def _raise_first(self, stack: list[PipelineCommand]) -> None:
+        """Raise the first error; of the whole it says whether any part may have run."""
+        failed = next((each for each in stack if isinstance(each.result, Exception)), None)
+        if failed is None:
+            return
+        kind, parts = (
+            kind_of_pipeline(((each.args, None) for each in stack), transaction=False),
+            Parts(),
+        )
         for command in stack:
-            if isinstance(command.result, RedisManagerError):
-                raise command.result
-            if isinstance(command.result, Exception):
-                error = from_reply(command.result, self._pipe.cluster_client.session.instance)  # type: ignore[attr-defined]
-                if not isinstance(error, RedisManagerError):
-                    self._annotate_exception(error, command.position + 1, command.args)
-                raise error
+            parts.ended(command.result, kind_of(command.args))
+        error = Execution(kind).error(failed.result, self._pipe.cluster_client.session.instance)  # type: ignore[attr-defined]
+        if isinstance(error, RedisManagerError):
+            raise parts.told(error, kind) from error.__cause__
+        self._annotate_exception(error, failed.position + 1, failed.args)
+        raise error
 
 
 def _goes_on(command: PipelineCommand) -> bool:
@@ -142,4 +163,5 @@ def _goes_on(command: PipelineCommand) -> bool:
     if not isinstance(command.result, Exception):
         return False
     kind, happened = kind_of(command.args), what_happened(command.result)
-    return not decide(kind, happened, sent_before=False, repeated=True, routed=True).is_final
+    repeated = kind is not Kind.SCRIPT
+    return not decide(kind, happened, sent_before=False, repeated=repeated, routed=True).is_final

@@ -17,6 +17,7 @@ from redis_manager_fastapi.client.pubsub import PubSub
 from redis_manager_fastapi.cluster.redis_py import resubscribe_by_slot
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.errors import ClientEndedError, PoolClosedError
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import FINAL
 
 _SHARDED = ("SSUBSCRIBE", "SUNSUBSCRIBE", "SPUBLISH")
@@ -45,6 +46,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
         if self.node is not None:
             self.connection_pool = self._connections(self.node)
 
+    @paced
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         """Send a subscription command to the node that the channel belongs to."""
         await self.cluster.initialize()

@@ -2,11 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from copy import copy
 from dataclasses import replace
 from math import inf
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, cast, overload
 
 import redis.asyncio
 from redis.asyncio.client import ResponseCallbackT
@@ -18,6 +19,8 @@ from redis.client import EMPTY_RESPONSE
 from redis.cluster import SLOT_ID
 from redis.commands import READ_COMMANDS
 from redis.exceptions import (
+    AskError,
+    DataError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -30,6 +33,7 @@ from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
 from redis_manager_fastapi.client.cluster.router import (
     AutoTarget,
+    Parts,
     Route,
     after_asking,
     node_left,
@@ -40,7 +44,7 @@ from redis_manager_fastapi.client.typed import ClusterCommands, TextT
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.redis_py import CommandPolicies, RequestPolicy
-from redis_manager_fastapi.cluster.slot_map import SlotMap, UncoveredSlotError
+from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap, UncoveredSlotError
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand, blocking_timeout
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
@@ -48,11 +52,16 @@ from redis_manager_fastapi.delivery.replies import parse
 from redis_manager_fastapi.delivery.session import Callbacks, Scope, Session
 from redis_manager_fastapi.delivery.shared import deliver
 from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.request import SingleRequest
 
 # redis-py's rules by which one node takes a command that every node could take.
 _ANY_NODE = (RequestPolicy.DEFAULT_NODE, RequestPolicy.DEFAULT_KEYLESS)
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
+_ANY_SCRIPT = frozenset({*_SCRIPTS, "EVALSHA_RO", "EVAL_RO"})
+
+# The parts of the command that is under way; redis-py makes a task of each.
+_PARTS: ContextVar[Parts] = ContextVar("parts")
 
 # Some of the client's attributes are slots, which `__dict__` does not show.
 _OURS = ("_lock", "nodes_manager", "response_callbacks")
@@ -66,7 +75,12 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
     fail-overs and moved slots are followed within each command's deadline; the
     outage contract is the same as with one server, shard by shard.  It opens
     nothing and closes nothing itself: map and nodes are the manager's.
+
+    Attributes:
+        answered: Whether what it executes was sent before, and answered by a redirect.
     """
+
+    answered = False
 
     def __init__(self, session: Session[Cluster]) -> None:
         self.session = session  # redis-py's constructor asks for the map already
@@ -79,9 +93,12 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         self.commands_parser = KeyFinder(self)
+        self.connection_kwargs = session.connection_kwargs
+        self._himport_registry = session.connection_kwargs["himport_registry"]
         reads = session.deployment.settings.cluster.reads
         self.read_from_replicas = reads != "primary"
         self._initialize = False
+        self._default_node: Node | None = None
 
     def __repr__(self) -> str:
         return f"<RedisCluster {self.session.instance!r} {self.session.options}>"
@@ -91,8 +108,10 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
 
     @property  # type: ignore[override]
     def nodes_manager(self) -> SlotMap:
-        """The map of slots."""
-        return self.session.opened.map
+        """The map of slots, with what redis-py's code looks up of this client."""
+        session = self.session
+        clients: Any = ClientsMap(lambda: session.opened.map, session.connection_kwargs)
+        return cast(SlotMap, clients)
 
     @nodes_manager.setter
     def nodes_manager(self, unused: Any) -> None:
@@ -100,7 +119,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
 
     async def initialize(self, *args: Any, **kwargs: Any) -> Self:
         """Wait until the map of slots is known; arguments are redis-py's, unused."""
-        cluster, deadline = self.session.begin()
+        cluster, deadline = await self.session.admit()
         await cluster.known(deadline)
         return self
 
@@ -166,21 +185,14 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         options = self.session.options.changed(decode_responses, timeout, dedicated)
         client = self._copy()
         client.session = self.session.with_options(options)
+        client.connection_kwargs = client.session.connection_kwargs
         client.encoder = Encoder("utf-8", "strict", options.decode)
         return client
 
     def scoped(self, scope: Scope | None) -> Self:
         """Return a client that ends with *scope*."""
         client = self._copy()
-        session = self.session
-        client.session = Session(
-            session.deployment,
-            session.options,
-            session.connection_kwargs,
-            session.callbacks,
-            session.own_callbacks,
-            scope,
-        )
+        client.session = replace(self.session, scope=scope)
         return client
 
     def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis[TextT]:
@@ -216,8 +228,60 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         self.response_callbacks = copy(self.response_callbacks)
         super().set_response_callback(command, callback)
 
+    @property
+    def _policies_callback_mapping(self) -> dict[Any, Callable[..., Any]]:
+        """What picks nodes; a copy's own where redis-py's constructor bound the first client."""
+        return self._pickers | {
+            RequestPolicy.DEFAULT_NODE: lambda: [self.get_default_node()],
+            RequestPolicy.SPECIAL: self.get_special_nodes,
+        }
+
+    @_policies_callback_mapping.setter
+    def _policies_callback_mapping(self, pickers: dict[Any, Callable[..., Any]]) -> None:
+        self._pickers = pickers
+
+    def set_default_node(self, node: ClusterNode) -> None:
+        """Have *node* take commands without a key, on this client and on those made of it.
+
+        Raises:
+            redis.DataError: It is not part of the cluster.
+        """
+        known = self.session.opened.map.current(node) if node else None
+        if known is None:
+            raise DataError("The requested node does not exist in the cluster.")
+        self._default_node = known
+
+    def replace_default_node(self, target_node: Any = None) -> None:
+        """Have another node take commands without a key, a primary if there is one.
+
+        Args:
+            target_node: Which one; a random one if left out.
+
+        Raises:
+            redis.DataError: It is not part of the cluster.
+        """
+        if target_node is None:
+            present = self.get_default_node()
+            nodes = self.session.opened.map
+            others = [node for node in nodes.primaries if node is not present]
+            others = others or [node for node in nodes.nodes if node is not present]
+            if not others:
+                return
+            target_node = random.choice(others)  # noqa: S311
+        self.set_default_node(target_node)
+
     def get_default_node(self) -> Node:
-        """Return a primary for commands without a key; one that serves, if any does."""
+        """Return the node for commands without a key.
+
+        It is the one that was set, as long as it keeps its role and serves; otherwise
+        a primary, one that serves, if any does.
+        """
+        chosen = self._default_node
+        if chosen is not None:
+            node = self.session.opened.map.current(chosen)
+            same = node is not None and node.server_type == chosen.server_type
+            if node is not None and same and (node.pool is None or node.serving):
+                return node
         owners = self.session.opened.map.owners
         default = next((node for node in owners if node.serving), owners[0] if owners else None)
         if default is None:
@@ -251,6 +315,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         copy.commands_parser = self.commands_parser
         return copy
 
+    @paced
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command where its keys are; arguments are redis-py's.
 
@@ -339,12 +404,18 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         await self.initialize()
         if _goes_on_nowhere(args, options):
             raise node_left(self.session.instance)
-        cluster, deadline = self.session.begin()
+        cluster, deadline = await self.session.admit()
         while True:
+            parts = Parts()
+            above = _PARTS.set(parts)
             try:
                 return await super().execute_command(*args, **options)
             except SlotNotCoveredError as error:
                 await cluster.mended(getattr(error, "slot", None), str(error), deadline)
+            except RedisManagerError as error:
+                raise parts.told(error, kind_of(args)) from error.__cause__
+            finally:
+                _PARTS.reset(above)
 
     async def _determine_nodes(
         self,
@@ -365,6 +436,12 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
 
     async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:
         """Execute on *target_node*, or where the command's slot is by now."""
+        part = self._execute_on(target_node, args, options)
+        return await _PARTS.get().note(part, kind_of(args))
+
+    async def _execute_on(
+        self, target_node: Any, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
         cluster = self.session.opened
         clock, timeout = cluster.loop.time, self.session.options.timeout
         blocking = blocking_timeout(args)
@@ -373,7 +450,9 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         read_only = command is not None and command.replicable
         first = cluster.map.current(target_node)
         # The node's own client has sent a read again already.
-        route = Route(cluster, None, deadline, Execution(Kind.WRITE, routed=True))
+        kind = Kind.SCRIPT if args[0] in _ANY_SCRIPT else Kind.WRITE
+        execution = Execution(kind, routed=True, answered=self.answered)
+        route = Route(cluster, None, deadline, execution)
 
         async def find() -> Node:
             nonlocal first
@@ -390,11 +469,17 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             # A blocking command's own time is added to its client's, anew at each node.
             left = timeout if blocking is not None else deadline - clock()
             client = self.on(node, timeout=left)
-            if not asking:
-                return await client.execute_command(*args, **options)
-            async with client.client() as pinned:
-                await pinned.execute_command("ASKING")
-                return await pinned.execute_command(*args, **options)
+            try:
+                if not asking:
+                    return await client.execute_command(*args, **options)
+                async with client.client() as pinned:
+                    await pinned.execute_command("ASKING")
+                    return await pinned.execute_command(*args, **options)
+            except AskError:
+                if route.slot is None:
+                    named = not isinstance(target_node, AutoTarget)
+                    route.slot = await self._slot_if_any(args, named=named)
+                raise
 
         return await route.follow(attempt, find)
 
@@ -424,7 +509,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         listed = SHARED.get(command)
         replicable = listed.replicable if listed is not None else command in READ_COMMANDS
         slot = await self._determine_slot(command, *args)
-        return [self.nodes_manager.get_node_from_slot(slot, replicable)]
+        return [self.session.opened.map.get_node_from_slot(slot, replicable)]
 
     async def targets(self, args: tuple[Any, ...], given: Any) -> list[Any]:
         """Return the nodes that redis-py's rules, or the caller, send a command to."""
@@ -432,7 +517,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             return list(self._parse_target_nodes(given))
         if not given and args[0] not in self.command_flags:
             slot = await self.slot_of_command(args)
-            return [self.nodes_manager.get_node_from_slot(slot)]
+            return [self.session.opened.map.get_node_from_slot(slot)]
         policy = CommandPolicies().request_policy
         nodes: list[Any] = await self._determine_nodes(
             *args, request_policy=policy, node_flag=given
@@ -473,8 +558,12 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             self.execute_on_slot(slot, SHARED[command], (command, *args), {})
             for slot, args in slots_to_args.items()
         ]
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        parts, kind = Parts(), kind_of((command,))
+        noted = [parts.note(call, kind) for call in calls]
+        outcomes = await asyncio.gather(*noted, return_exceptions=True)
         for outcome in outcomes:
+            if isinstance(outcome, RedisManagerError):
+                raise parts.told(outcome, kind) from outcome.__cause__
             if isinstance(outcome, BaseException):
                 raise outcome
         return outcomes

@@ -18,7 +18,15 @@ from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.commands.packing import ASKING
-from redis_manager_fastapi.delivery.contract import Execution, Happened, Step, what_happened
+from redis_manager_fastapi.delivery.contract import (
+    REPEATABLE,
+    Execution,
+    Happened,
+    Kind,
+    Step,
+    may_have_run,
+    what_happened,
+)
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, leave_refusing
 from redis_manager_fastapi.errors import (
@@ -28,7 +36,7 @@ from redis_manager_fastapi.errors import (
 )
 from redis_manager_fastapi.pool.request import Batch, Request
 from redis_manager_fastapi.settings import Address
-from redis_manager_fastapi.topology.failures import from_reply
+from redis_manager_fastapi.topology.failures import from_reply, own_words
 
 Attempt = Callable[[Node, bool], Awaitable[Any]]
 Find = Callable[[], Awaitable[Node]]
@@ -44,6 +52,7 @@ class ClusterClient(Protocol):
 
     session: Session[Cluster]
     encoder: Any
+    answered: bool
 
     @property
     def nodes_manager(self) -> SlotMap:
@@ -97,6 +106,40 @@ class AutoTarget(NamedTuple):
 
     name: str
     replaceable: bool
+
+
+class Parts:
+    """What became of the parts of one command, or of one pipeline, that went to several nodes.
+
+    One part's error is the error of the whole; that part may be the only one that did not run.
+    """
+
+    def __init__(self) -> None:
+        self._under_way = 0
+        self._maybe_executed = False
+
+    async def note(self, part: Awaitable[Any], kind: Kind) -> Any:
+        """Execute a part of that kind, and note whether it may have run."""
+        self._under_way += 1
+        try:
+            outcome = await part
+        except BaseException as error:
+            self.ended(error, kind)
+            raise
+        finally:
+            self._under_way -= 1
+        self.ended(outcome, kind)
+        return outcome
+
+    def ended(self, outcome: object, kind: Kind) -> None:
+        """Note what a part of that kind ended with."""
+        self._maybe_executed = self._maybe_executed or may_have_run(outcome, kind)
+
+    def told(self, error: RedisManagerError, kind: Kind) -> RedisManagerError:
+        """Return *error* as that of the whole."""
+        if kind not in REPEATABLE and (self._maybe_executed or self._under_way):
+            error.maybe_executed = True
+        return error
 
 
 class Route:
@@ -155,26 +198,52 @@ class Route:
     async def _conclude(self, error: Exception, find: Find) -> None:
         """Find out where the command goes next, or raise what the caller sees."""
         failed, self._node, self._asking = self._node, None, False
-        happened = what_happened(error)
+        happened = self._happened(error)
         step = self._execution.after(happened)
         if step is Step.RAISE:
             if isinstance(error, CommandTimeoutError):
                 self._cluster.doubt()
-            raise self._seen(error)
+            raise self._seen(self._final(error, happened))
         try:
             if step is Step.REDIRECT:
                 await self._redirect(error, failed)
+            elif happened is Happened.SHORT:
+                await self._wait_for_replicas(error, failed)
             elif step is Step.WAIT_AGAIN:
                 await self._rest()
             elif step is Step.ELSEWHERE:
                 await self._elsewhere(error, failed, find)
-            elif happened is Happened.UNSERVED:
+            elif happened in (Happened.UNSERVED, Happened.UNCOVERED):
                 reason = _reason(error.__cause__ or error)
                 await self._cluster.mended(self.slot, reason, self._deadline)
             elif happened is Happened.REFUSED and failed is not None:
                 await leave_refusing(failed.open(), error, self._deadline)
         except RedisManagerError as final:
             raise self._seen(final) from final.__cause__
+
+    def _happened(self, error: Exception) -> Happened:
+        """Return what an attempt met; a redirect of another slot is a script's own words."""
+        happened = what_happened(error)
+        if isinstance(error, AskError) and self.slot != error.slot_id:
+            known = self.slot is not None or self._execution.kind is Kind.SCRIPT
+            return Happened.FAILED if known else happened
+        return happened
+
+    def _final(self, error: Exception, happened: Happened) -> Exception:
+        """Return what the caller is told who is not led any further."""
+        if happened not in (Happened.REDIRECTED, Happened.POSTPONED):
+            return error if isinstance(error, RedisManagerError) else own_words(error)
+        instance, word = self._cluster.instance, getattr(error, "status_code", "")
+        message = f"redis {instance!r} did not lead the script to its slot ({word})"
+        unavailable = RedisUnavailableError(message, instance=instance)
+        unavailable.__cause__ = error
+        return unavailable
+
+    async def _wait_for_replicas(self, error: Exception, failed: Node | None) -> None:
+        """Wait a moment; another node may be the primary by then."""
+        self._cluster.doubt()
+        if failed is None or not await failed.open().short_of_replicas.wait(self._deadline):
+            raise self._seen(error)
 
     async def _redirect(self, error: Exception, sender: Node | None) -> None:
         if isinstance(error, MovedError):

@@ -51,7 +51,7 @@ class OneSlotTransaction(AbstractStrategy):
             return []
         slot = await self._common_slot(stack)
         await self._client.initialize()
-        cluster, deadline = self._client.session.begin()
+        cluster, deadline = await self._client.session.admit()
 
         async def find() -> Node:
             return await self._client.node_of(slot, deadline)
@@ -83,7 +83,7 @@ class OneSlotTransaction(AbstractStrategy):
         if self._watched is not None:
             return await self._immediately(self._watched, *args, **options)
         await self._client.initialize()
-        cluster, deadline = self._client.session.begin()
+        cluster, deadline = await self._client.session.admit()
 
         async def find() -> Node:
             return await self._client.node_of(slot, deadline)

@@ -1,0 +1,111 @@
+"""Letting the event loop turn while callers are refused.
+
+A refusal that is raised without a suspension freezes the loop under a caller that asks
+again at once: nothing else runs, also not what would heal the pool.  So every refusal
+suspends first, few callers go on in one turn, and a task that is refused again and again
+waits a little longer each time.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+from redis_manager_fastapi.errors import RedisManagerError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# How many callers go on in one turn of the loop: each needs some 50 µs for its error.
+_PER_TURN = 64
+
+# A task that asks again within so many seconds asks at once.
+_AT_ONCE = 0.01
+
+# How often a task may do that before it has to wait, and the first and the longest wait
+# (seconds): it then costs little of the processor, and hears of a heal in time.
+_FREE = 3
+_FIRST, _LONGEST = 0.001, 0.05
+
+# After so many turns in a row in which somebody was refused, turns are so far apart (seconds):
+# a loop of new tasks, as `asyncio.gather` makes them, leaves the others most of the processor.
+_BUSY, _APART = 32, 0.001
+
+
+class Turnstile:
+    """Lets waiting callers of one event loop go on, a few in each turn, first in, first out."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._turning = False
+        self._busy, self._last = 0, float("-inf")
+        self._refused: WeakKeyDictionary[asyncio.Task[Any], tuple[int, float]] = WeakKeyDictionary()
+
+    def turn(self) -> "asyncio.Future[None]":
+        """Return what to await for the caller's turn: the next one, unless many callers wait."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(future)
+        if not self._turning:
+            self._turning = True
+            self._next()
+        return future
+
+    async def refused(self) -> None:
+        """Wait before an error is raised; longer if the same task was refused just now."""
+        task = asyncio.current_task(self._loop)
+        if task is None:
+            return
+        count, until = self._refused.get(task, (0, float("-inf")))
+        count = count + 1 if self._loop.time() - until < _AT_ONCE else 0
+        if count < _FREE:
+            await self.turn()
+        else:
+            await asyncio.sleep(min(_LONGEST, _FIRST * 2 ** min(count - _FREE, 16)))
+        self._refused[task] = count, self._loop.time()
+
+    def _next(self) -> None:
+        """Let the first callers go on in the next turn, or soon if there were many such turns."""
+        now = self._loop.time()
+        self._busy = self._busy + 1 if now - self._last < 2 * _APART else 0
+        if self._busy < _BUSY:
+            self._loop.call_soon(self._go_on)
+        else:
+            self._loop.call_at(max(now, self._last + _APART), self._go_on)
+
+    def _go_on(self) -> None:
+        self._last = self._loop.time()
+        for _ in range(min(_PER_TURN, len(self._waiting))):
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+        self._turning = bool(self._waiting)
+        if self._turning:
+            self._next()
+
+
+def paced(function: F) -> F:
+    """Have a coroutine function let the loop turn before it raises one of this library's errors."""
+
+    @wraps(function)
+    async def waiting(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await function(*args, **kwargs)
+        except RedisManagerError:
+            await turnstile().refused()
+            raise
+
+    return cast(F, waiting)
+
+
+_turnstiles: WeakKeyDictionary[asyncio.AbstractEventLoop, Turnstile] = WeakKeyDictionary()
+
+
+def turnstile() -> Turnstile:
+    """Return the running loop's turnstile."""
+    loop = asyncio.get_running_loop()
+    found = _turnstiles.get(loop)
+    if found is None:
+        found = _turnstiles[loop] = Turnstile(loop)
+    return found

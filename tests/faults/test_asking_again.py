@@ -1,0 +1,257 @@
+"""A caller that asks again at once, for ever, while it is refused (row 57): the loop turns."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.exceptions import DataError, RedisError
+
+from redis_manager_fastapi import (
+    ClientEndedError,
+    PoolClosedError,
+    PoolState,
+    RedisManager,
+    RedisManagerError,
+    RedisNotStartedError,
+    RedisUnavailableError,
+    TooManyWaitersError,
+)
+from redis_manager_fastapi.testing import RedisServer
+from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from tests.kit.managers import until_state
+from tests.kit.waiting import until
+
+# What a refused loop may ask in half a second: the pauses of one task double up to 50 ms;
+# those of ever new tasks are 1 ms, and each asks twice.
+WATCHED = 0.5
+MOST = 100
+MOST_OF_NEW_TASKS = 1200
+
+pytestmark = pytest.mark.timeout(30)
+
+Call = Callable[[Any], Awaitable[Any]]
+
+
+async def get(r: Any) -> None:
+    await r.get("key")
+
+
+async def gathered(r: Any) -> None:
+    await asyncio.gather(r.get("key"), r.get("other"))
+
+
+async def unpackable(r: Any) -> None:
+    await r.set("key", object())
+
+
+async def blpop(r: Any) -> None:
+    await r.blpop(["jobs"], timeout=5)
+
+
+async def script(r: Any) -> None:
+    await r.eval("return 1", 0)
+
+
+async def pipeline(r: Any) -> None:
+    await r.pipeline(transaction=False).get("key").set("key", 1).execute()
+
+
+async def transaction(r: Any) -> None:
+    await r.pipeline().set("key", 1).execute()
+
+
+async def watch(r: Any) -> None:
+    async with r.pipeline() as pipe:
+        await pipe.watch("key")
+
+
+async def subscribe(r: Any) -> None:
+    async with r.pubsub() as pubsub:
+        await pubsub.subscribe("news")
+
+
+async def monitor(r: Any) -> None:
+    async with r.monitor():
+        pass
+
+
+async def pinned(r: Any) -> None:
+    async with r.client() as client:
+        await client.get("key")
+
+
+async def lock(r: Any) -> None:
+    await r.lock("lock").acquire(blocking=False)
+
+
+SHARED = [get, gathered, script, pipeline, transaction]
+LEASED = [blpop, watch, subscribe, monitor, pinned]
+CALLS = [*SHARED, *LEASED, lock]
+
+
+@asynccontextmanager
+async def asking(call: Call, client: Any) -> AsyncIterator[Counter[type]]:
+    """Ask again at once, for ever; count the errors by type."""
+    errors: Counter[type] = Counter()
+
+    async def ask() -> None:
+        while True:
+            try:
+                await call(client)
+            except (RedisError, RedisManagerError) as error:
+                errors[type(error)] += 1
+
+    task = asyncio.create_task(ask())
+    try:
+        yield errors
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def assert_loop_turns(call: Call, client: Any, error: type[Exception]) -> None:
+    """The caller is refused, others run meanwhile, and it costs them little."""
+    async with asking(call, client) as errors:
+        await until(lambda: errors.total() > 0)
+        before = errors.total()
+        await asyncio.sleep(WATCHED)
+        asked = errors.total() - before
+
+    assert set(errors) == {error}
+    assert 0 < asked < (MOST_OF_NEW_TASKS if call is gathered else MOST)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_while_redis_is_known_to_be_down(redis_server: RedisServer, call: Call) -> None:
+    async with RedisManager(url=redis_server.url, outage={"grace": 0}) as manager:
+        await redis_server.kill()
+        await until_state(manager, PoolState.DOWN)
+
+        await assert_loop_turns(call, manager.redis, RedisUnavailableError)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_after_the_manager_was_closed(redis_server: RedisServer, call: Call) -> None:
+    """A worker that the app forgot to cancel at its shutdown."""
+    async with RedisManager(url=redis_server.url) as manager:
+        client = manager.redis
+
+    await assert_loop_turns(call, client, PoolClosedError)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_before_the_manager_was_opened(call: Call) -> None:
+    manager = RedisManager(url="redis://127.0.0.1:1")
+
+    await assert_loop_turns(call, manager.redis, RedisNotStartedError)
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call is not monitor])
+async def test_after_the_client_has_ended(redis_server: RedisServer, call: Call) -> None:
+    async with RedisManager(url=redis_server.url) as manager:
+        async with manager.client() as client:
+            pass
+
+        await assert_loop_turns(call, client, ClientEndedError)
+
+
+@pytest.mark.parametrize("call", LEASED)
+async def test_while_too_many_callers_wait(redis_server: RedisServer, call: Call) -> None:
+    pool = {"max_connections": 1, "max_waiting": 1, "acquire_timeout": 60}
+    settings: dict[str, Any] = {"pool": pool, "timeout": {"command": 60}}
+    async with AsyncExitStack() as stack:
+        manager = await stack.enter_async_context(RedisManager(url=redis_server.url, **settings))
+        await stack.enter_async_context(manager.connection())
+        waiting = asyncio.create_task(manager.redis.blpop(["jobs"], timeout=60))
+        await until(lambda: manager.stats().waiting == 1)
+
+        await assert_loop_turns(call, manager.redis, TooManyWaitersError)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("call", LEASED)
+async def test_at_maxclients(redis_server: RedisServer, call: Call) -> None:
+    """The shared connection serves, and no other one can be made."""
+    manager = RedisManager(url=redis_server.url, outage={"grace": 0})
+    async with manager, redis_server.client() as other:
+        await other.config_set("maxclients", 1)
+
+        await assert_loop_turns(call, manager.redis, RedisUnavailableError)
+
+
+async def test_entering_a_closed_manager(redis_server: RedisServer) -> None:
+    async with RedisManager(url=redis_server.url) as manager:
+        pass
+
+    async def enter(_: Any) -> None:
+        async with manager.client():
+            pass
+
+    await assert_loop_turns(enter, None, PoolClosedError)
+
+
+async def test_waiting_for_a_manager_that_nobody_opened() -> None:
+    manager = RedisManager(url="redis://127.0.0.1:1")
+
+    await assert_loop_turns(lambda _: manager.wait_ready(1), None, RedisNotStartedError)
+
+
+@pytest.mark.usefixtures("pipelining")
+async def test_what_cannot_be_packed(redis_server: RedisServer) -> None:
+    """A mistake of the caller's, and no less a loop."""
+    async with RedisManager(url=redis_server.url) as manager:
+        await assert_loop_turns(unpackable, manager.redis, DataError)
+
+
+async def blpop_key(r: Any) -> None:
+    await r.blpop(["key"], timeout=5)
+
+
+async def script_on_key(r: Any) -> None:
+    await r.eval("return 1", 1, "key")
+
+
+async def transaction_on_key(r: Any) -> None:
+    await r.pipeline(transaction=True).set("key", 1).execute()
+
+
+async def watch_key(r: Any) -> None:
+    async with r.pipeline(transaction=True) as pipe:
+        await pipe.watch("key")
+
+
+ON_KEY = [get, blpop_key, script_on_key, pipeline, transaction_on_key, watch_key]
+
+
+@pytest.mark.parametrize("call", ON_KEY)
+async def test_on_a_lost_shard(call: Call) -> None:
+    deployment = ClusterDeployment(shards=3, replicas=0, full_coverage=False)
+    manager = RedisManager(url=deployment.url, outage={"grace": 0})
+    async with deployment, manager:
+        slot = manager.cluster.keyslot("key")
+        owner = next(i for i in range(3) if slot in deployment.slots_of(i))
+        await deployment.primaries[owner].kill()
+        await until(lambda: not manager.is_ready)
+
+        async with asking(call, manager.cluster) as errors:
+            await until(lambda: errors[RedisUnavailableError] > 5)
+            before = errors.total()
+            await asyncio.sleep(WATCHED)
+        assert errors.total() - before < MOST
+
+
+@pytest.mark.parametrize("call", [get, blpop, pipeline, watch])
+async def test_it_heals_under_a_caller_that_asks_again(
+    redis_server: RedisServer, call: Call
+) -> None:
+    async with RedisManager(url=redis_server.url, outage={"grace": 0}) as manager:
+        await manager.redis.rpush("jobs", *range(1000))
+        async with asking(call, manager.redis) as errors:
+            await redis_server.kill()
+            await until(lambda: errors[RedisUnavailableError] > 5)
+            await redis_server.start()
+            await until(lambda: manager.is_ready)
