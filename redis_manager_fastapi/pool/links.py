@@ -86,6 +86,10 @@ class LinkSet:
         self._admit()
         return None if link.full else link
 
+    def goes_alone(self, packed: bytes) -> bool:
+        """Whether a request had better take a connection of its own: its reply was large."""
+        return bool(self.room.alone) and self.room.goes_alone(packed)
+
     def suspend(self, link: MultiplexedConnection | None = None) -> None:
         """Have *link*, or no link at all, take commands until `resume`."""
         self.suspended = self.current if link is None else (*self.suspended, link)

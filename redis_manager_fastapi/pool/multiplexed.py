@@ -23,7 +23,7 @@ from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.request import Batch, DoubtfulReplyError, Heartbeat, Request
-from redis_manager_fastapi.pool.room import Room
+from redis_manager_fastapi.pool.room import LARGE_REPLY, Room
 
 # hiredis' default marker, False, is also a RESP3 boolean.
 _INCOMPLETE = object()
@@ -208,6 +208,8 @@ class MultiplexedConnection(asyncio.Protocol):
         self.last_heard = self.loop.time()
         if self.suspected:
             self._events.link_heard(self)
+        if self._partial > LARGE_REPLY and self._in_flight:
+            self._room.note_large(self._in_flight[0].packed)
         try:
             if self._heartbeat is None:
                 self._reader.feed(data)
