@@ -14,7 +14,6 @@ from weakref import WeakKeyDictionary
 
 import redis.exceptions as redis_errors
 from redis.asyncio.connection import (
-    Connection,
     SSLConnection,
     UnixDomainSocketConnection,
 )
@@ -22,10 +21,14 @@ from redis.asyncio.connection import (
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone, upper_word
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.redis_py import AbortableConnection
-from redis_manager_fastapi.topology.failures import word_at_the_door
+from redis_manager_fastapi.topology.credentials import HidingHandshake
+from redis_manager_fastapi.topology.racing import RacingConnection
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
+
+# What hiredis raises of bytes that are no reply; it reads nothing after that.
+_UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError, ValueError)
 
 SLICE = 256
 """How many commands, or replies, of a pipeline are dealt with in one turn of the event loop."""
@@ -38,11 +41,12 @@ class Unpacked:
     commands: list[Any]
 
 
-class DedicatedConnection(AbortableConnection):
+class DedicatedConnection(HidingHandshake, AbortableConnection):
     """A redis-py connection that one caller holds at a time.
 
     Attributes:
         instance: The name of the manager, for errors.
+        outcomes: Takes every reply, or the error that it was, while somebody wants to know.
         decode: Whether replies are decoded for the present holder.
         generation: The pool's generation when it was made.
         opened_at: When it was made, on the monotonic clock.
@@ -52,6 +56,7 @@ class DedicatedConnection(AbortableConnection):
             one): it is closed on release, never leased again.
     """
 
+    outcomes: list[Any] | None = None
     decode: bool = True
     generation: int = 0
     opened_at: float = 0.0
@@ -64,7 +69,6 @@ class DedicatedConnection(AbortableConnection):
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
         self._read_at_once = 0
-        self._refusal: Exception | None = None
 
     @property
     def address(self) -> tuple[object, ...]:
@@ -86,6 +90,23 @@ class DedicatedConnection(AbortableConnection):
         """Whether nothing of the last holder is left: no session state, no open transaction."""
         return self.alive and not self.tainted and not self._unfinished
 
+    def set_parser(self, parser_class: Any) -> None:
+        """Set redis-py's parser, and have it make an exception of every error line.
+
+        A script's own MOVED need not have a slot and an address; raised from within the
+        parser, what redis-py makes of that would break the stream.
+        """
+        super().set_parser(parser_class)
+        parse: Callable[[str], Exception] = self._parser.parse_error
+
+        def parse_any(line: str) -> Exception:
+            try:
+                return parse(line)
+            except Exception:  # whatever it is, the line is a script's
+                return redis_errors.ResponseError(line)
+
+        self._parser.parse_error = parse_any  # type: ignore[method-assign]
+
     async def connect(self) -> None:
         """Connect if the connection is not connected; in service, by way of the pool."""
         if self.alive:
@@ -97,22 +118,21 @@ class DedicatedConnection(AbortableConnection):
 
     async def establish(self) -> None:
         """Connect and shake hands; errors are redis-py's until the session starts."""
-        self.abort()
-        self._serving, self.last_words, self._refusal = False, b"", None
+        if self._writer is not None:
+            self.abort()
+        self._serving, self.last_words, self.refusal = False, b"", None
+        self.hides = True
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
             await super().connect()
             self._read_in_pieces()
-        except (redis_errors.ConnectionError, OSError) as error:
-            if self._refusal is not None:
-                raise self._refusal from error
-            if self.last_words.startswith(b"-"):
-                line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
-                raise self.parse_error(line) from error
-            raise
         finally:
             self._connect_callbacks = callbacks
+
+    def _last_error(self) -> Exception:
+        line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
+        return self.parse_error(line)
 
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
@@ -123,7 +143,7 @@ class DedicatedConnection(AbortableConnection):
         """The handshake is over: from here on state and lost replies are noted."""
         self.tainted = False
         self._unfinished.clear()
-        self._serving, self._was_lost = True, False
+        self._serving, self._was_lost, self.hides = True, False, False
         self.opened_at = asyncio.get_running_loop().time()
 
     async def resubscribe(self) -> None:
@@ -193,38 +213,35 @@ class DedicatedConnection(AbortableConnection):
         raw = disable_decoding or not self.decode
         try:
             reply = await super().read_response(raw, *args, **kwargs)
-        except (RedisManagerError, UnicodeDecodeError):
-            raise  # of the latter the reply is there, and was read
+        except (RedisManagerError, UnicodeDecodeError):  # the latter's reply is there, and was read
+            raise
         except redis_errors.TimeoutError as error:
             raise self._late() from error
         except redis_errors.ConnectionError as error:
-            if not self._serving or error.status_code is not None:
-                raise
-            raise self._lost("was lost before the reply came") from error
-        except redis_errors.ResponseError as error:
-            self._heard(error)
+            if self._serving and error.status_code is None:
+                raise self._lost("was lost before the reply came") from error
+            self._note_outcome(error)
             raise
-        except (
-            redis_errors.InvalidResponse,
-            LookupError,
-            MemoryError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except redis_errors.ResponseError as error:
+            self._note_outcome(error)
+            raise
+        except _UNREADABLE as error:
             if not self._serving:
                 raise redis_errors.InvalidResponse(str(error)) from error
             raise self._lost("sent a reply that could not be parsed") from error
-        if self._unfinished:
-            self._heard(reply)
+        if self._unfinished or self.outcomes is not None:
+            self._note_outcome(reply)
         return reply
 
-    def _heard(self, reply: Any) -> None:
-        """Note what a reply says of the session: that a transaction ended, or none will begin."""
-        if reply is None or isinstance(reply, list | redis_errors.ExecAbortError):
+    def _note_outcome(self, outcome: Any) -> None:
+        """Note what a reply, or an error, says of the session and of its transaction."""
+        if self.outcomes is not None:
+            self.outcomes.append(outcome)
+        if outcome is None or isinstance(outcome, list | redis_errors.ExecAbortError):
             self._unfinished.discard("EXEC")
-        # redis-py passes over some errors of the handshake; then the server hangs up.
-        elif not self._serving and word_at_the_door(reply) is not None:
-            self._refusal = reply
+        # redis-py passes over some of the handshake's; the server may hang up after one.
+        if not self._serving and "unknown" not in str(outcome).lower():
+            self.refusal = outcome
 
     def _read_in_pieces(self) -> None:
         stream = self.transport.get_protocol()
@@ -263,11 +280,11 @@ def _as_bytes(value: Any) -> Any:
     return value
 
 
-class DedicatedTCPConnection(DedicatedConnection, Connection):
+class DedicatedTCPConnection(DedicatedConnection, RacingConnection):
     """A dedicated connection over TCP."""
 
 
-class DedicatedTLSConnection(DedicatedConnection, SSLConnection):
+class DedicatedTLSConnection(DedicatedConnection, RacingConnection, SSLConnection):
     """A dedicated connection over TLS."""
 
 
