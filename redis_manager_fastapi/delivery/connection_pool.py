@@ -54,10 +54,13 @@ class LeasedConnections(ConnectionPoolInterface):
         lease = await self.lease(deadline)
         return lease.connection
 
-    async def lease(self, deadline: float, *, unlimited: bool = False) -> Lease:
+    async def lease(
+        self, deadline: float, *, unlimited: bool = False, fieldsets: bool = True
+    ) -> Lease:
         """Lease a connection by *deadline*, on the loop's clock.
 
         *unlimited* is for callers with a deadline over all: redis-py then limits no read.
+        Without *fieldsets* it looks for none of HIMPORT's in what is sent.
         """
         session = self._session
         pool, _ = await session.admit()
@@ -67,7 +70,7 @@ class LeasedConnections(ConnectionPoolInterface):
             decode=session.options.decode,
             unlimited=unlimited,
             lasting=self._lasting,
-            registry=self.himport_registry,
+            registry=self.himport_registry if fieldsets else None,
         )
         if session.scope is not None:
             if session.scope.ended:

@@ -6,7 +6,7 @@ caller then does it.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from weakref import ref
@@ -54,7 +54,7 @@ class Held:
         return self.kept or self._seen()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Waiter:
     """A caller queued for a place."""
 
@@ -89,7 +89,7 @@ class Capacity:
         self.spare = max(1, places // 4)
         self.opening = 0
         self.leased: dict[int, Held] = {}
-        self.waiting: deque[Waiter] = deque()
+        self.waiting: OrderedDict[Waiter, None] = OrderedDict()
         self._max_idle = max_idle
         self._max_lifetime = max_lifetime
         self._idle: deque[tuple[DedicatedConnection, float]] = deque()
@@ -181,9 +181,13 @@ class Capacity:
 
     def crowded(self) -> bool:
         """Whether callers are waiting already, so that a new one has to queue."""
-        while self.waiting and self.waiting[0].future.done():
-            self.waiting.popleft()
+        while self.waiting and next(iter(self.waiting)).future.done():
+            self.waiting.popitem(last=False)
         return bool(self.waiting)
+
+    def leave(self, waiter: Waiter) -> None:
+        """Count *waiter* no more, wherever in the queue it is."""
+        self.waiting.pop(waiter, None)
 
     def serve(self, now: float) -> None:
         """Hand what is free to the waiting callers, first in, first out.
@@ -192,18 +196,19 @@ class Capacity:
         """
         for waiter in tuple(self.waiting):
             if waiter.future.done():
-                self.waiting.remove(waiter)
+                self.leave(waiter)
             elif not waiter.lasting or self.room(lasting=True) > 0:
                 grant = self.grant(waiter.purpose, now, lasting=waiter.lasting)
                 if grant is None:
                     return
-                self.waiting.remove(waiter)
+                self.leave(waiter)
                 waiter.future.set_result(grant)
 
     def fail_waiting(self, error: Callable[[], Exception]) -> None:
         """Fail every waiting caller, each with its own exception."""
         while self.crowded():
-            self.waiting.popleft().future.set_result(error())
+            waiter, _ = self.waiting.popitem(last=False)
+            waiter.future.set_result(error())
 
     def lives(self, connection: DedicatedConnection, now: float) -> bool:
         """Whether *connection* is young enough to be leased again."""

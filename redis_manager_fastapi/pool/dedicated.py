@@ -7,7 +7,8 @@ handed to the next caller.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from math import inf, isinf
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -36,6 +37,16 @@ _CLOSERS = frozenset({"EXEC", "DISCARD"})
 
 # What hiredis raises of bytes that are no reply; it reads nothing after that.
 _UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError, ValueError)
+
+SLICE = 256
+"""How many commands, or replies, of a pipeline are dealt with in one turn of the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """The commands of a large pipeline, which are packed when they are sent."""
+
+    commands: list[Any]
 
 
 class DedicatedConnection(AbortableConnection):
@@ -75,6 +86,7 @@ class DedicatedConnection(AbortableConnection):
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
         self._blocking, self._answered, self._blocks_until = 0.0, False, 0.0
+        self._read_at_once = 0
         self._farewell: Callable[[], RedisManagerError] | None = None
 
     def __del__(self, *_: Any) -> None:
@@ -200,8 +212,28 @@ class DedicatedConnection(AbortableConnection):
             return super().pack_command(*map(_as_bytes, args))
         return [HiddenBytes(packed) for packed in super().pack_command(*args)]
 
+    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> Any:
+        """Pack commands; many are packed later, in slices, by `send_packed_command`."""
+        listed = commands if type(commands) is list else list(commands)
+        return super().pack_commands(listed) if len(listed) <= SLICE else Unpacked(listed)
+
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """Write packed commands; a lost connection raises `ReplyLostError`."""
+        self._read_at_once = 0
+        if type(command) is not Unpacked:
+            await self._send_packed(command, check_health)
+            return
+        # All are packed before the first is sent: one that cannot be packed keeps back all.
+        slices = []
+        commands = command.commands
+        for start in range(0, len(commands), SLICE):
+            slices.append(super().pack_commands(commands[start : start + SLICE]))
+            await asyncio.sleep(0)
+        for packed in slices:
+            await self._send_packed(packed, check_health)
+            await asyncio.sleep(0)
+
+    async def _send_packed(self, command: Any, check_health: bool) -> None:
         if self._serving and not self.alive:
             raise self._lost("was lost before the command was sent", maybe_executed=False)
         # redis-py limits a write with `asyncio.wait_for`, which on Python 3.11 may swallow a
@@ -226,6 +258,10 @@ class DedicatedConnection(AbortableConnection):
             CommandTimeoutError: None came in time.
             ReplyLostError: The connection was lost first, or the reply is malformed.
         """
+        self._read_at_once += 1
+        if self._read_at_once > SLICE:
+            self._read_at_once = 0
+            await asyncio.sleep(0)
         raw = disable_decoding or not self.decode
         limit = self.socket_timeout
         if self._blocking and limit is not None:
@@ -243,8 +279,8 @@ class DedicatedConnection(AbortableConnection):
             self._answered = True
             if self._blocking:
                 self.socket_timeout = limit
-        if self.outcomes is not None:
-            self.outcomes.append(reply)
+        if self._unfinished or self.outcomes is not None:
+            self._note_outcome(reply)
         return reply
 
     def _seen(self, error: Exception) -> Exception:
@@ -274,12 +310,15 @@ class DedicatedConnection(AbortableConnection):
         self.abort()
         return _said(self._farewell, maybe_executed=self._blocking > 0)
 
-    def _note_outcome(self, error: Exception) -> None:
+    def _note_outcome(self, outcome: Any) -> None:
+        """Note what a reply, or an error, says of the session and of its transaction."""
         if self.outcomes is not None:
-            self.outcomes.append(error)
+            self.outcomes.append(outcome)
+        if outcome is None or isinstance(outcome, list | redis_errors.ExecAbortError):
+            self._unfinished.discard("EXEC")
         # redis-py passes over some of the handshake's; the server may hang up after one.
-        if not self._serving and "unknown" not in str(error).lower():
-            self.refusal = error
+        if not self._serving and "unknown" not in str(outcome).lower():
+            self.refusal = outcome
 
     def _read_in_pieces(self) -> None:
         stream = self.transport.get_protocol()
@@ -295,6 +334,8 @@ class DedicatedConnection(AbortableConnection):
             self._unfinished.discard("WATCH")
         elif word in _CLOSERS and alone and "MULTI" in self._unfinished:
             self._unfinished.clear()
+            if word == "EXEC":  # until it is answered as it is when the transaction ends
+                self._unfinished.add(word)
         elif word in BLOCKING:
             self._note_time(args)
         elif word in _LISTENING:

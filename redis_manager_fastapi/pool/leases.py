@@ -353,7 +353,7 @@ class Leases:
     async def _wait(self, purpose: str, timeout: float, *, lasting: bool) -> HandOver:
         self._events.check_crowd()
         waiter = Waiter(self._loop.create_future(), purpose, lasting)
-        self.capacity.waiting.append(waiter)
+        self.capacity.waiting[waiter] = None
         try:
             async with asyncio.timeout(timeout):
                 return await waiter.future
@@ -365,8 +365,7 @@ class Leases:
 
     def _pass_on(self, waiter: Waiter) -> None:
         """Pass on what a waiter was handed in the same turn of the loop in which it left."""
-        with suppress(ValueError):  # it was served
-            self.capacity.waiting.remove(waiter)
+        self.capacity.leave(waiter)
         if not waiter.future.cancel() and not waiter.future.cancelled():
             grant = waiter.future.result()
             if isinstance(grant, Open):

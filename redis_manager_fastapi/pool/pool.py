@@ -59,6 +59,7 @@ class Pool:
         clients: Scoped clients in use.
         short_of_replicas: Since when the server refuses writes for want of replicas.
         suspicion_changed: Announced when a suspicion arises or grows; the supervisor waits on it.
+        worn: Whether the links should be replaced, though nothing is wrong with the server.
     """
 
     def __init__(self, dialer: Dialer, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
@@ -70,6 +71,7 @@ class Pool:
         self.link_set = LinkSet(self, max_in_flight=settings.pipelining.max_in_flight)
         self.clients = 0
         self.suspicion: Suspicion | None = None
+        self.worn = False
         self.dialer = dialer
         self.leases = Leases(self, self.link_set, dialer, settings, instance=instance)
         self._bus = bus
@@ -183,13 +185,35 @@ class Pool:
             self._condition.notify_all()
 
     def link_heard(self, link: MultiplexedConnection) -> None:
-        """Bytes came over a suspended link: the links that are left serve again."""
+        """Bytes came over a suspended link: it serves again."""
         link.suspected = False
-        suspended = self.link_set.suspended
-        if self.state is PoolState.SUSPECT and link in suspended:
-            self.clear_suspicion()
-            if len(suspended) < self.settings.pipelining.connections:
-                self.suspect(self.generation, Suspicion.LINK_LOST, "another connection broke")
+        if self.state is not PoolState.SUSPECT or link not in self.link_set.suspended:
+            return
+        self.link_set.resume(link)
+        if self.link_set.suspended:
+            self.suspicion = Suspicion.LINK_QUIET
+            self._condition.notify_all()
+            self.suspicion_changed.notify_all()
+            return
+        self.clear_suspicion()
+        if len(self.links) < self.settings.pipelining.connections:
+            self.suspect(self.generation, Suspicion.LINK_LOST, "another connection broke")
+
+    def link_quiet(self, link: MultiplexedConnection, reason: str) -> None:
+        """A heartbeat was not answered over *link*: others serve on, if there are any."""
+        if link not in self.links:
+            return
+        if len(self.links) == 1:
+            self.suspect(self.generation, Suspicion.SILENT, reason)
+            return
+        self.link_set.suspend(link)
+        self.suspect(self.generation, Suspicion.LINK_QUIET, reason)
+
+    def link_worn(self, link: MultiplexedConnection) -> None:
+        """A link should be replaced: as at the end of its lifetime, without an error."""
+        if link in self.links:
+            self.worn = True
+            self.suspicion_changed.notify_all()
 
     def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
         """Have the supervisor find out; a report about an old generation is ignored."""
@@ -240,7 +264,10 @@ class Pool:
         self._move(PoolState.READY, "the server still answers")
 
     def install(self, connections: list[DedicatedConnection]) -> None:
-        """Serve with a new generation; `Suspicion` says what becomes of the old one."""
+        """Serve with a new generation; `Suspicion` says what becomes of the old one.
+
+        Without a suspicion, as when connections have reached their lifetime, nobody notices.
+        """
         elsewhere, self._address = self._address != connections[0].address, connections[0].address
         peer = connections[0].peer
         same, self._peer = not elsewhere and peer == self._peer, peer
@@ -252,9 +279,12 @@ class Pool:
         heard_since = self.loop.time() - self.settings.health.interval
         self.generation += 1
         self.link_set.replace(connections, fate, heard_since=heard_since)
-        self.suspicion = None
+        self.suspicion, self.worn = None, False
         self.leases.close_stale(leased=not keep)
-        self._move(PoolState.READY, "serving")
+        if self.state is PoolState.READY:
+            self._condition.notify_all()
+        else:
+            self._move(PoolState.READY, "serving")
 
     def mark_down(self, error: Exception) -> None:
         """Fail what is in flight; what comes now waits, and fails when grace is over."""

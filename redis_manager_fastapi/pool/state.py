@@ -47,12 +47,14 @@ class Suspicion(enum.Enum):
     | LEASE_LOST | serve           | yes        | yes     | drain          | kept       |
     | REFUSING   | serve           | no         | yes     | drain          | aborted    |
     | LINK_LOST  | serve           | no         | yes     | drain          | kept       |
+    | LINK_QUIET | serve           | no         | yes     | drain if heard | kept       |
     | SILENT     | suspended       | no         | yes     | aborted        | aborted    |
     | MOVED      | retired         | no         | no      | drain if heard | aborted    |
 
     *Links meanwhile*: the multiplexed connections that are not lost go on
     serving; or they are suspended until any bytes come, which clears the
-    suspicion; or they are retired, and the leased connections aborted, at once.
+    suspicion of the connection that they came over; or they are retired, and the
+    leased connections aborted, at once.  The one that is quiet is suspended.
     *PING first*: a PING on the links decides whether a new connection is tried.
     *Backoff*: the first attempt keeps its distance from the last.
     *Old links* and *old leases*: what becomes of them when a new generation
@@ -66,6 +68,7 @@ class Suspicion(enum.Enum):
     LEASE_LOST = "a dedicated connection broke"
     REFUSING = "the server refuses to serve"
     LINK_LOST = "a multiplexed connection broke"
+    LINK_QUIET = "a heartbeat was not answered, on one of several connections"
     SILENT = "a heartbeat was not answered"
     MOVED = "another server is the primary"
 
@@ -111,9 +114,10 @@ CONSEQUENCES: dict[Suspicion, Consequences] = {
     Suspicion.LEASE_LOST: Consequences(0, ask_first=True, keep_leases=True),
     Suspicion.REFUSING: Consequences(1),
     Suspicion.LINK_LOST: Consequences(2, keep_leases=True),
-    Suspicion.SILENT: Consequences(3, links=Meanwhile.SUSPEND, old_links=OldLinks.ABORT),
+    Suspicion.LINK_QUIET: Consequences(3, old_links=OldLinks.DRAIN_IF_HEARD, keep_leases=True),
+    Suspicion.SILENT: Consequences(4, links=Meanwhile.SUSPEND, old_links=OldLinks.ABORT),
     Suspicion.MOVED: Consequences(
-        4, links=Meanwhile.LEAVE, backoff=False, old_links=OldLinks.DRAIN_IF_HEARD
+        5, links=Meanwhile.LEAVE, backoff=False, old_links=OldLinks.DRAIN_IF_HEARD
     ),
 }
 
