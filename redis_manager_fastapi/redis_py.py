@@ -176,7 +176,6 @@ class AbortableConnection(AbstractConnection):
             self.refusal = self.parse_error(line)
         if self.refusal is None or getattr(error, "status_code", None) is not None:
             return error
-        self.refusal.__cause__ = error
         return self.refusal
 
     async def disconnect(self, *args: Any, **kwargs: Any) -> None:
