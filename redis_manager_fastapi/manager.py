@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
+from pydantic import SecretStr
 from redis.credentials import CredentialProvider
 
 from redis_manager_fastapi.client.factory import make_client
@@ -61,13 +62,17 @@ class RedisManager:
         **overrides: Unpack[SettingsArguments],
     ) -> None:
         self.name = name
-        self.settings = _settings(settings, overrides)
+        given = _Given(settings, overrides)
+        del settings, overrides
+        self.settings = given.resolved()
         bus = Bus((LogListener(), *listeners))
         self._client = make_client(self.settings, credential_provider, bus, instance=name)
         self._deployment: Deployment[Any] = self._client.session.deployment
 
     def __repr__(self) -> str:
-        opened = self._deployment.opened
+        # An error reporter looks at a manager whose settings are wrong, too.
+        deployment: Deployment[Any] | None = getattr(self, "_deployment", None)
+        opened = deployment.opened if deployment is not None else None
         return f"<RedisManager {self.name!r} {opened.state.value if opened else 'not started'}>"
 
     @property
@@ -183,17 +188,24 @@ class RedisManager:
             raise TypeError(_NO_SINGLE_CONNECTION)
 
 
-def _settings(settings: RedisSettings | str | None, overrides: SettingsArguments) -> RedisSettings:
-    """Return the settings that a constructor's arguments mean."""
-    if isinstance(settings, RedisSettings):
-        if overrides:
-            raise TypeError("pass either settings or single fields, not both")
-        return settings
-    if settings is None:
-        return RedisSettings(**overrides)
-    if not isinstance(settings, str):
-        raise TypeError("settings is neither a RedisSettings nor a URL")
-    if "url" in overrides:
-        raise TypeError("the URL is given twice: as the first argument and as url=...")
-    together: SettingsArguments = {**overrides, "url": settings}
-    return RedisSettings(**together)
+class _Given:
+    """What a constructor was given: no variable of a traceback shows a password in it."""
+
+    def __init__(self, settings: RedisSettings | str | None, overrides: SettingsArguments) -> None:
+        self._settings = settings
+        self._overrides = overrides
+
+    def resolved(self) -> RedisSettings:
+        """Return the settings that it means."""
+        if isinstance(self._settings, RedisSettings):
+            if self._overrides:
+                raise TypeError("pass either settings or single fields, not both")
+            return self._settings
+        if self._settings is None:
+            return RedisSettings(**self._overrides)
+        if not isinstance(self._settings, str):
+            raise TypeError("settings is neither a RedisSettings nor a URL")
+        if "url" in self._overrides:
+            raise TypeError("the URL is given twice: as the first argument and as url=...")
+        together: SettingsArguments = {**self._overrides, "url": SecretStr(self._settings)}
+        return RedisSettings(**together)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import redis.asyncio
 import redis.asyncio.client
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, Connection
 from redis.exceptions import ConnectionError, InvalidResponse  # noqa: A004 (redis-py's)
 
 
@@ -66,6 +66,18 @@ PRIVATE_NAMES = (
         "_connect_callbacks",
         _REDIS_PY,
         "those of a pub/sub wait until the pool has checked the new connection",
+    ),
+    PrivateName(
+        Connection,
+        "_connect",
+        _REDIS_PY,
+        "opens the stream, on a socket of whichever of a name's addresses answers first",
+    ),
+    PrivateName(
+        Connection,
+        "_connection_arguments",
+        _REDIS_PY,
+        "what the stream is opened with: that socket in place of host and port",
     ),
     # The client.
     PrivateName(

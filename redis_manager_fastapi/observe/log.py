@@ -3,6 +3,8 @@
 import logging
 import time
 
+from redis.exceptions import RedisError
+
 from redis_manager_fastapi.observe.events import Event, ProbeFailed, StateChanged
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -33,18 +35,30 @@ class LogListener:
             logger.info("redis %s is %s: %s", _who(event), event.state, event.reason)
 
     def _probe_failed(self, event: ProbeFailed) -> None:
-        reason, now = str(event.error), time.monotonic()
+        words = _server_words(event.error)
+        reason, now = str(event.error) + (f" ({words!r})" if words else ""), time.monotonic()
         said, at = self._last.get(event.node, ("", 0.0))
         if reason == said and now - at < REPEAT:
             return
         self._last[event.node] = (reason, now)
-        if event.attempt > 1:
+        if event.attempt == 1 and words:
+            logger.info("redis %s said: %s", _who(event), words)
+        elif event.attempt > 1:
             logger.warning(
                 "redis %s is still down after %d probes: %s",
                 _who(event),
                 event.attempt,
                 reason,
             )
+
+
+def _server_words(error: BaseException | None) -> str:
+    """What the server itself said, which nobody but the log is told."""
+    while error is not None:
+        if getattr(error, "status_code", None) is not None and isinstance(error, RedisError):
+            return str(error)
+        error = error.__cause__
+    return ""
 
 
 def _who(event: Event) -> str:

@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 
 import redis.exceptions as redis_errors
 from redis.asyncio.connection import (
-    Connection,
     SSLConnection,
     UnixDomainSocketConnection,
 )
@@ -21,6 +20,8 @@ from redis.asyncio.connection import (
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone, upper_word
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.redis_py import AbortableConnection
+from redis_manager_fastapi.topology.credentials import HidingHandshake
+from redis_manager_fastapi.topology.racing import RacingConnection
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
@@ -29,7 +30,7 @@ _CLOSERS = frozenset({"EXEC", "DISCARD"})
 _UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError, ValueError)
 
 
-class DedicatedConnection(AbortableConnection):
+class DedicatedConnection(HidingHandshake, AbortableConnection):
     """A redis-py connection that one caller holds at a time.
 
     Attributes:
@@ -108,6 +109,7 @@ class DedicatedConnection(AbortableConnection):
         if self._writer is not None:
             self.abort()
         self._serving, self.last_words, self.refusal = False, b"", None
+        self.hides = True
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
@@ -134,7 +136,7 @@ class DedicatedConnection(AbortableConnection):
         """The handshake is over: from here on state and lost replies are noted."""
         self.tainted = False
         self._unfinished.clear()
-        self._serving, self._was_lost = True, False
+        self._serving, self._was_lost, self.hides = True, False, False
         self.opened_at = asyncio.get_running_loop().time()
 
     async def resubscribe(self) -> None:
@@ -243,11 +245,11 @@ def _as_bytes(value: Any) -> Any:
     return value
 
 
-class DedicatedTCPConnection(DedicatedConnection, Connection):
+class DedicatedTCPConnection(DedicatedConnection, RacingConnection):
     """A dedicated connection over TCP."""
 
 
-class DedicatedTLSConnection(DedicatedConnection, SSLConnection):
+class DedicatedTLSConnection(DedicatedConnection, RacingConnection, SSLConnection):
     """A dedicated connection over TLS."""
 
 

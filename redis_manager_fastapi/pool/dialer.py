@@ -18,6 +18,7 @@ from redis_manager_fastapi.pool.dedicated import (
     DedicatedTLSConnection,
     DedicatedUnixConnection,
 )
+from redis_manager_fastapi.topology.credentials import credentials_of
 from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
 
@@ -90,6 +91,9 @@ class Dialer:
             reason = error if connection is None else connection.give_up(error)
             if _cancelled(error) or not isinstance(error, Exception | asyncio.CancelledError):
                 raise
+            if target is not None and (credentials := credentials_of(target.options)):
+                credentials.clean(error)
+                credentials.clean(reason)
             tls = isinstance(connection, DedicatedTLSConnection)
             raise from_connect(reason, self._instance, self._timeout, tls=tls) from reason
         return connection

@@ -133,20 +133,29 @@ class RedisSettings(Frozen, BaseSettings):
         _env_file: DotenvType | None = None,
         **values: Unpack[SettingsArguments],
     ) -> None:
-        model, config = type(self), self.model_config
+        config = self.model_config
         prefix = config.get("env_prefix", "") if _env_prefix is None else _env_prefix
         prefix = prefix.upper()
         if prefix and not prefix.endswith("_"):
             raise RedisConfigError(f"_env_prefix is {prefix!r}; end it with an underscore.")
-        variables = read_variables(model, prefix, _env_file or config.get("env_file"))
+        problems = self._resolve(values, prefix, _env_file or config.get("env_file"))
+        # Raised outside any `except`, and where no variable holds the values: neither a
+        # ValidationError in its context nor a frame of its traceback may show a password.
+        del values
+        if problems:
+            raise RedisConfigError("\n".join(f"{problem}." for problem in problems))
+
+    def _resolve(
+        self, values: SettingsArguments, prefix: str, env_file: DotenvType | None
+    ) -> list[str]:
+        """Fill the fields from all sources; return what is wrong."""
+        model = type(self)
+        variables = read_variables(model, prefix, env_file)
         warn_unknown(variables, prefix, setting_paths(model), group_names(model))
         found = resolve(model, values, variables, prefix)
         together = contradictions(found) if found.complete else ()
         problems = [*found.problems, *together, *self._validate(found)]
-        problems = problems or [*limits(self, found), *self._password_problems()]
-        # Raised outside any `except`: a ValidationError in its context would hold the values.
-        if problems:
-            raise RedisConfigError("\n".join(f"{problem}." for problem in problems))
+        return problems or [*limits(self, found), *self._password_problems()]
 
     def _validate(self, found: Resolution) -> list[str]:
         """Fill the fields; return what is wrong with single values."""

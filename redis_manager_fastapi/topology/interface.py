@@ -1,7 +1,7 @@
 """What the pool asks of a deployment."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from redis.asyncio.connection import AbstractConnection
@@ -18,7 +18,7 @@ class Target:
     """
 
     transport: Literal["tcp", "tls", "unix"]
-    options: dict[str, Any]
+    options: dict[str, Any] = field(repr=False)
 
 
 class Topology(Protocol):

@@ -7,6 +7,7 @@ from redis.driver_info import DriverInfo
 from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.topology.credentials import Credentials, SettingsCredentials
 from redis_manager_fastapi.topology.interface import Target
 
 # Made once: without it redis-py 8.1 reads its own version from disk at every connect.
@@ -49,12 +50,11 @@ def credential_options(
     settings: RedisSettings, credentials: CredentialProvider | None
 ) -> dict[str, Any]:
     """Return the one source of credentials: the provider, the password file, or the fields."""
-    if credentials is not None:
-        return {"credential_provider": credentials}
-    if settings.password_file is not None:
-        return {"credential_provider": FileCredentialProvider(settings)}
-    password = settings.password.get_secret_value() if settings.password else None
-    return {"username": settings.username, "password": password}
+    if credentials is None:
+        if settings.password_file is None and settings.password is None:
+            return {}
+        credentials = SettingsCredentials(settings)
+    return {"credential_provider": Credentials(credentials)}
 
 
 def tls_options(settings: RedisSettings) -> dict[str, Any]:
@@ -71,20 +71,3 @@ def tls_options(settings: RedisSettings) -> dict[str, Any]:
 
 def _path(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-class FileCredentialProvider(CredentialProvider):
-    """Reads the password file at every connect, so that a rotated secret needs no restart."""
-
-    def __init__(self, settings: RedisSettings) -> None:
-        self._settings = settings
-
-    def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        """Return `(password,)` or `(username, password)` as redis-py's AUTH wants them."""
-        password = self._settings.read_password() or ""
-        username = self._settings.username
-        return (username, password) if username else (password,)
-
-    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        """Return the same; a small local file is read without a thread."""
-        return self.get_credentials()

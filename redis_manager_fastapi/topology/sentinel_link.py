@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import Any, Self
 
-from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
@@ -18,7 +18,13 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.tasks import end
+from redis_manager_fastapi.topology.credentials import (
+    Credentials,
+    HidingHandshake,
+    SentinelCredentials,
+)
 from redis_manager_fastapi.topology.options import tls_options
+from redis_manager_fastapi.topology.racing import RacingConnection
 
 EVENT = "+switch-master"
 
@@ -56,11 +62,11 @@ class Replica:
     vouched_for: bool
 
 
-class _Plain(AbortableConnection, Connection):
+class _Plain(HidingHandshake, AbortableConnection, RacingConnection):
     """A connection to a Sentinel over TCP."""
 
 
-class _Encrypted(AbortableConnection, SSLConnection):
+class _Encrypted(HidingHandshake, AbortableConnection, RacingConnection, SSLConnection):
     """A connection to a Sentinel over TLS."""
 
 
@@ -79,8 +85,10 @@ class SentinelLink:
     async def __aenter__(self) -> Self:
         try:
             await self._connection.connect()
-        except BaseException:
+        except BaseException as error:
             self._connection.abort()
+            if isinstance(self._connection.credential_provider, Credentials):
+                self._connection.credential_provider.clean(error)
             raise
         return self
 
@@ -168,8 +176,6 @@ def connect_to(node: Address, settings: RedisSettings) -> SentinelLink:
     options: dict[str, Any] = {
         "host": node.host,
         "port": node.port,
-        "username": sentinel.username,
-        "password": sentinel.password.get_secret_value() if sentinel.password else None,
         "protocol": 2,
         "decode_responses": True,
         "driver_info": None,
@@ -177,6 +183,8 @@ def connect_to(node: Address, settings: RedisSettings) -> SentinelLink:
         "socket_connect_timeout": limit,
         "retry": Retry(NoBackoff(), 0),
     }
+    if sentinel.password is not None:
+        options["credential_provider"] = Credentials(SentinelCredentials(settings))
     encrypted = settings.tls.enabled if sentinel.tls is None else sentinel.tls
     if encrypted:
         connection: AbortableConnection = _Encrypted(**options, **tls_options(settings))

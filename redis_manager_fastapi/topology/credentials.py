@@ -1,0 +1,160 @@
+"""Credentials, and how they stay out of what is shown of an error.
+
+Error reporters show the `repr` of every variable in a traceback, redis-py's included,
+and a server may repeat in its own words what it was sent.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, SupportsIndex
+
+from redis.asyncio.connection import AbstractConnection
+from redis.credentials import CredentialProvider
+
+from redis_manager_fastapi.settings import RedisSettings
+
+_HIDDEN = "**********"
+
+
+class HiddenText(str):
+    """A text whose `repr` does not show it; a part of it is hidden as well."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"'{_HIDDEN}'"
+
+    def __getitem__(self, index: SupportsIndex | slice) -> "HiddenText":
+        return HiddenText(super().__getitem__(index))
+
+
+class HiddenBytes(bytes):
+    """The same for bytes, such as a packed AUTH."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"b'{_HIDDEN}'"
+
+    def __getitem__(self, index: Any) -> Any:
+        part = super().__getitem__(index)
+        return HiddenBytes(part) if isinstance(part, bytes) else part
+
+
+class HidingHandshake(AbstractConnection):
+    """A connection that hides what it packs, until `hides` is false.
+
+    Attributes:
+        hides: Whether what is packed may hold a password.
+    """
+
+    hides = True
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """Pack one command."""
+        packed: list[bytes] = super().pack_command(*args)
+        return [HiddenBytes(each) for each in packed] if self.hides else packed
+
+
+class Credentials(CredentialProvider):
+    """Gives the credentials of another provider, hidden, and remembers them to clean errors.
+
+    Args:
+        provider: Where they come from; asked at every connect.
+    """
+
+    def __init__(self, provider: CredentialProvider) -> None:
+        self._provider = provider
+        self._given: tuple[str, ...] = ()
+
+    def get_credentials(self) -> Any:
+        """Return the provider's credentials as redis-py's AUTH wants them."""
+        return self._hide(self._provider.get_credentials())
+
+    async def get_credentials_async(self) -> Any:
+        """Return the same; a provider may take its time."""
+        return self._hide(await self._provider.get_credentials_async())
+
+    def clean(self, error: BaseException) -> None:
+        """Cut user and password out of the texts of *error* and of its causes."""
+        if self._given:
+            for link in chain(error):
+                link.args = tuple(
+                    self._cut(each) if isinstance(each, str) else each for each in link.args
+                )
+
+    def _hide(self, given: Any) -> Any:
+        hidden = tuple(map(_hide, given))
+        self._given = tuple(each for each in hidden if isinstance(each, str) and each)
+        return hidden
+
+    def _cut(self, text: str) -> str:
+        *users, password = self._given
+        text = text.replace(password, _HIDDEN)
+        for user in users:
+            # A user is often a word; inside another one it is no secret.
+            text = re.sub(rf"(?<!\w){re.escape(user)}(?!\w)", _HIDDEN, text)
+        return text
+
+
+class SettingsCredentials(CredentialProvider):
+    """User and password of the settings.
+
+    A password file is read at every connect, so that a rotated secret needs no restart.
+    """
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._settings = settings
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return `(password,)` or `(username, password)` as redis-py's AUTH wants them."""
+        username = self._settings.username
+        if username:
+            return (username, self._settings.read_password() or "")
+        return (self._settings.read_password() or "",)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """Return the same; a small local file is read without a thread."""
+        return self.get_credentials()
+
+
+class SentinelCredentials(CredentialProvider):
+    """User and password for the Sentinels themselves."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._sentinel = settings.sentinel
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return `(password,)` or `(username, password)` as redis-py's AUTH wants them."""
+        secret, username = self._sentinel.password, self._sentinel.username
+        if username:
+            return (username, secret.get_secret_value() if secret else "")
+        return (secret.get_secret_value() if secret else "",)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """Return the same."""
+        return self.get_credentials()
+
+
+def credentials_of(options: dict[str, Any]) -> Credentials | None:
+    """Return what a connection with these options takes its credentials from."""
+    provider = options.get("credential_provider")
+    return provider if isinstance(provider, Credentials) else None
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield *error* and all that caused it, or that was being handled, each once."""
+    seen: set[int] = set()
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        link = ahead.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            ahead += [link.__context__, link.__cause__]
+
+
+def _hide(value: Any) -> Any:
+    if isinstance(value, str):
+        return HiddenText(value)
+    return HiddenBytes(value) if isinstance(value, bytes) else value

@@ -1,0 +1,133 @@
+"""A name with several addresses, of which some are dead."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from redis_manager_fastapi import RedisManager, RedisTLSError, RedisUnavailableError
+from redis_manager_fastapi.testing import FaultProxy, RedisServer
+from tests.kit.servers import CERTIFICATES
+
+NAME = "redis.example"
+CONNECT = 1.0
+
+Known = Callable[..., None]
+
+
+class Dead:
+    """A port of another loopback address whose queue is full: the kernel swallows each SYN."""
+
+    def __init__(self) -> None:
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.2", 0))
+        self._listener.listen(0)
+        self.address: tuple[str, int] = self._listener.getsockname()
+        self._callers = [socket.socket() for _ in range(4)]
+        for caller in self._callers:
+            caller.setblocking(False)
+            caller.connect_ex(self.address)
+
+    def close(self) -> None:
+        for each in (self._listener, *self._callers):
+            each.close()
+
+
+@pytest.fixture
+def dead() -> Iterator[tuple[str, int]]:
+    """An address that never answers."""
+    port = Dead()
+    yield port.address
+    port.close()
+
+
+@pytest.fixture
+def refusing() -> Iterator[tuple[str, int]]:
+    """An address that refuses."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.3", 0))
+        yield bound.getsockname()
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Known:
+    """Tells what the name resolves to."""
+    addresses: list[tuple[str, int]] = []
+    real = asyncio.BaseEventLoop.getaddrinfo
+
+    async def getaddrinfo(loop: Any, host: Any, port: Any, **hints: Any) -> list[Any]:
+        if host != NAME:
+            return await real(loop, host, port, **hints)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each) for each in addresses]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    return lambda *given: addresses.__setitem__(slice(None), given)
+
+
+def manager(**settings: Any) -> RedisManager:
+    startup: Any = {"policy": "fail"}
+    return RedisManager(host=NAME, timeout={"connect": CONNECT}, startup=startup, **settings)
+
+
+@pytest.mark.parametrize("dead_ones", [1, 3])
+async def test_a_dead_address_costs_less_than_the_limit(
+    redis_server: RedisServer, dead: tuple[str, int], known: Known, dead_ones: int
+) -> None:
+    """Row 64: connected within T_connect, on every kind of connection."""
+    known(*[dead, ("127.0.0.9", 1), dead][:dead_ones], ("127.0.0.1", redis_server.port))
+    started = time.monotonic()
+    async with manager() as opened:
+        assert time.monotonic() - started < CONNECT
+        await opened.redis.set("k", 1)
+        assert await opened.redis.blpop(["none"], timeout=0.05) is None
+
+
+async def test_an_address_that_refuses_costs_nothing(
+    redis_server: RedisServer, refusing: tuple[str, int], known: Known
+) -> None:
+    known(refusing, ("127.0.0.1", redis_server.port))
+    async with manager() as opened:
+        assert await opened.redis.ping()
+
+
+async def test_tls_checks_the_name_whichever_address_answers(
+    redis_server: RedisServer, dead: tuple[str, int], known: Known
+) -> None:
+    tls = {"ca_file": CERTIFICATES / "ca.pem"}
+    async with FaultProxy(
+        redis_server.host, redis_server.port, cert_file=CERTIFICATES / "valid.pem"
+    ) as proxy:
+        known(dead, ("127.0.0.1", proxy.port))
+        with pytest.raises(RedisTLSError, match="Hostname mismatch"):
+            await manager(tls={"enabled": True, **tls}).open()
+        async with manager(tls={"enabled": True, **tls, "verify": "ca"}) as opened:
+            assert await opened.redis.ping()
+
+
+async def test_all_addresses_dead_or_refusing_is_told(
+    dead: tuple[str, int], refusing: tuple[str, int], known: Known
+) -> None:
+    known(refusing)
+    with pytest.raises(RedisUnavailableError, match="connection refused"):
+        await manager().open()
+
+    known(refusing, dead)
+    with pytest.raises(RedisUnavailableError, match="no connection within 1 s"):
+        await manager().open()
+
+
+async def test_sentinels_are_found_by_any_of_their_addresses(
+    dead: tuple[str, int], known: Known
+) -> None:
+    """What answers here is no Sentinel: its refusal tells that it was reached."""
+    async with RedisServer() as server:
+        known(dead, ("127.0.0.1", server.port))
+        sentinel: Any = {"nodes": f"{NAME}:26379", "service": "m"}
+        opened = RedisManager(
+            sentinel=sentinel, timeout={"connect": CONNECT}, startup={"policy": "fail"}
+        )
+        with pytest.raises(RedisUnavailableError, match="do not know the service"):
+            await opened.open()
