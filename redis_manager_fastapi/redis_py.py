@@ -15,7 +15,7 @@ from typing import Any, cast
 import redis.asyncio
 import redis.asyncio.client
 from redis.asyncio.connection import AbstractConnection, Connection
-from redis.exceptions import ConnectionError  # noqa: A004 (redis-py's)
+from redis.exceptions import ConnectionError, InvalidResponse  # noqa: A004 (redis-py's)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +183,12 @@ class AbortableConnection(AbstractConnection):
         self.abort()
         if not isinstance(error, ConnectionError | OSError):
             return error
-        if self.refusal is None and words.startswith(b"-"):
+        if self.refusal is None and words:
             line = words[1:].partition(b"\r\n")[0].decode(errors="replace")
-            self.refusal = self.parse_error(line)
+            unreadable = InvalidResponse(f'got "{ascii(chr(words[0]))[1:-1]}" as reply type byte')
+            self.refusal = self.parse_error(line) if words.startswith(b"-") else unreadable
         if self.refusal is None or getattr(error, "status_code", None) is not None:
             return error
-        self.refusal.__cause__ = error
         return self.refusal
 
     async def disconnect(self, *args: Any, **kwargs: Any) -> None:

@@ -165,6 +165,15 @@ class DedicatedConnection(AbortableConnection):
         finally:
             self._connect_callbacks = callbacks
 
+    async def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """Shake hands, once a server that takes no clients has had time to say so.
+
+        Its last words are lost when a command is written to the socket that it has closed.
+        """
+        for _ in range(2):
+            await asyncio.sleep(0)
+        await super().on_connect_check_health(*args, **kwargs)
+
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
         for name in {"host", "port"} & options.keys():
@@ -290,7 +299,8 @@ class DedicatedConnection(AbortableConnection):
         if isinstance(error, redis_errors.ConnectionError):
             if self._serving and error.status_code is None:
                 return self._gone()
-            self._note_outcome(error)
+            if error.status_code is not None:
+                self._note_outcome(error)
             return error
         if isinstance(error, redis_errors.ResponseError):
             self._note_outcome(error)
