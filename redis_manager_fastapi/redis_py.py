@@ -15,7 +15,7 @@ from typing import Any, cast
 import redis.asyncio
 import redis.asyncio.client
 from redis.asyncio.connection import AbstractConnection, Connection
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError  # noqa: A004 (redis-py's)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +149,11 @@ class AbortableConnection(AbstractConnection):
 
     Attributes:
         last_words: What the server had sent, and nobody had read, when it was dropped.
+        refusal: The last error of the handshake.
     """
 
     last_words = b""
+    refusal: Exception | None = None
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -165,23 +167,6 @@ class AbortableConnection(AbstractConnection):
         """What makes redis-py's exception of a server's error line, whatever the line is."""
         return cast(Callable[[str], Exception], self._parser.parse_error)
 
-    def set_parser(self, parser_class: Any) -> None:
-        """Set redis-py's parser, and have it make an exception of every error line.
-
-        A script's own MOVED need not have a slot and an address; raised from within the
-        parser, what redis-py makes of that would break the stream.
-        """
-        super().set_parser(parser_class)
-        parse: Callable[[str], Exception] = self._parser.parse_error
-
-        def parse_any(line: str) -> Exception:
-            try:
-                return parse(line)
-            except Exception:  # whatever it is, the line is a script's
-                return ResponseError(line)
-
-        self._parser.parse_error = parse_any  # type: ignore[method-assign]
-
     @property
     def unread(self) -> bytes:
         """What has arrived and was not read, also after a reset."""
@@ -191,6 +176,20 @@ class AbortableConnection(AbstractConnection):
         """Drop the connection at once, with whatever is unsent."""
         self._drop()
         self._close()
+
+    def give_up(self, error: BaseException) -> BaseException:
+        """Abort a handshake; return what the server said before it hung up, or *error*."""
+        words = self.last_words or self.unread[:256]
+        self.abort()
+        if not isinstance(error, ConnectionError | OSError):
+            return error
+        if self.refusal is None and words.startswith(b"-"):
+            line = words[1:].partition(b"\r\n")[0].decode(errors="replace")
+            self.refusal = self.parse_error(line)
+        if self.refusal is None or getattr(error, "status_code", None) is not None:
+            return error
+        self.refusal.__cause__ = error
+        return self.refusal
 
     async def disconnect(self, *args: Any, **kwargs: Any) -> None:
         """Drop the connection at once; arguments are redis-py's and make no difference."""

@@ -1,9 +1,21 @@
-"""Write the tables of docs/errors.md that say what is sent again, from the contract itself."""
+"""Write the tables of docs/errors.md: what is sent again, and what a server's words mean."""
 
 import sys
 from pathlib import Path
 
-from redis_manager_fastapi.delivery.contract import Happened, Kind, Step, decide
+from redis.exceptions import ExecAbortError, ResponseError
+
+from redis_manager_fastapi.delivery.contract import (
+    MEANT,
+    Happened,
+    Kind,
+    Step,
+    decide,
+    may_have_run,
+    ran_in_part,
+)
+from redis_manager_fastapi.errors import RedisUnavailableError
+from redis_manager_fastapi.topology.failures import REFUSALS, Refusal
 
 PAGE = Path(__file__).parent.parent / "docs" / "errors.md"
 BEGIN, END = "<!-- written by scripts/contract -->\n", "<!-- until here -->\n"
@@ -48,6 +60,39 @@ ERRORS = {
     Happened.EXPIRED: "`CommandTimeoutError`",
     Happened.CANCELLED: "`CancelledError`",
 }
+ANSWERED = {
+    Kind.WRITE: "a command",
+    Kind.SCRIPT: "a script",
+    Kind.PIPELINE: "a pipeline",
+    Kind.TRANSACTION: "a transaction",
+    Kind.WATCHED: "under WATCH, or on a pinned connection",
+}
+
+_INCR = (("INCR", "key"), {})
+_NO, _ABORTED = ResponseError("no"), ExecAbortError("EXECABORT")
+_UNSENT = RedisUnavailableError()
+
+
+def _parts(*outcomes: object, kind: Kind = Kind.WRITE) -> bool:
+    return any(may_have_run(outcome, kind) for outcome in outcomes)
+
+
+WHOLES = {
+    "a transaction: MULTI is refused, a command is not": ran_in_part([_INCR], [_NO, 1, _NO]),
+    "a transaction: MULTI and every command are refused": ran_in_part([_INCR], [_NO, _NO, _NO]),
+    "a transaction: EXEC is answered by EXECABORT": ran_in_part([_INCR], ["OK", _NO, _ABORTED]),
+    "a transaction: EXEC is refused in another way": ran_in_part([_INCR], ["OK", "QUEUED", _NO]),
+    "a transaction: one of its commands fails in EXEC": ran_in_part(
+        [_INCR], ["OK", "QUEUED", [_NO]]
+    ),
+    "a Cluster's pipeline, or a command for many nodes: a node is lost, another answers": _parts(
+        _UNSENT, 1
+    ),
+    "the same: a node is lost, another refuses": _parts(_UNSENT, _NO),
+    "the same, of scripts": _parts(_UNSENT, _NO, kind=Kind.SCRIPT),
+    "the same: none was sent": _parts(_UNSENT, _UNSENT),
+}
+
 STEPS = {
     Step.AGAIN: "goes out when Redis is back",
     Step.HEAL_AGAIN: "goes out when the slot is served again",
@@ -102,9 +147,49 @@ def cluster() -> list[str]:
     return lines
 
 
+def answer(refusal: Refusal, kind: Kind) -> str:
+    """Return what follows for a command that meets a server's word."""
+    happened = MEANT[refusal.meaning]
+    routed = happened is Happened.UNSERVED
+    first, second = (
+        decide(kind, happened, sent_before=False, repeated=repeated, routed=routed)
+        for repeated in (False, True)
+    )
+    error = f"`{refusal.error.__name__}`"
+    if first.is_final:
+        return error + ("; it may have run" if first.maybe_executed else "")
+    if kind is Kind.SCRIPT:
+        error += "; it may have run"
+    if routed:
+        return f"again when the slot is served, within grace, then {error}"
+    if second.is_final:
+        return f"once more, then {error}"
+    return f"again, within grace, then {error}"
+
+
+def words() -> list[str]:
+    """Return the table of the words by which a server refuses."""
+    lines = [
+        "| the server says | so that | " + " | ".join(ANSWERED.values()) + " |",
+        "| --- | --- |" + " --- |" * len(ANSWERED),
+    ]
+    for word, refusal in REFUSALS.items():
+        cells = " | ".join(answer(refusal, kind) for kind in ANSWERED)
+        lines.append(f"| {word} | {refusal.told} | {cells} |")
+    return lines
+
+
+def wholes() -> list[str]:
+    """Return the table of what is told of a whole, when its parts ended differently."""
+    lines = ["| a whole, and its parts | `maybe_executed` |", "| --- | --- |"]
+    for title, ran in WHOLES.items():
+        lines.append(f"| {title} | {str(ran).lower()} |")
+    return lines
+
+
 def tables() -> str:
     """Return everything between the two marks."""
-    parts = (rows(ONE_SERVER), ends(), cluster())
+    parts = (rows(ONE_SERVER), ends(), wholes(), cluster(), words())
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 

@@ -101,7 +101,7 @@ def test_names_of_the_cluster_client_are_needed_by_a_cluster_alone() -> None:
         ("import redis._unlisted", "_unlisted"),
         ("from redis._unlisted import name", "_unlisted"),
         ("def f():\n    from redis.client import _unlisted", "_unlisted"),
-        ("class C(Connection):\n    def _error_message(self): ...", "_error_message"),
+        ("class C(Connection):\n    def _error_message(self, e): ...", "_error_message"),
         ("class C(Connection):\n    def f(self): return super()._host_error()", "_host_error"),
         ("class C(Connection):\n    def f(self): self._re_auth_token = 1", "_re_auth_token"),
         ("class C(Connection):\n    _socket_read_size = 1", "_socket_read_size"),

@@ -190,22 +190,25 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         self, connection: Any, commands: Any, raise_on_error: bool
     ) -> list[Any]:
         """Execute by redis-py's code; an error says whether some of it may have run."""
-        heard: Any = connection if type(connection) is _SharedExchange else _Overheard(connection)
+        connection.outcomes = []
         try:
-            replies = await super()._execute_transaction(heard, commands, raise_on_error)
+            replies = await super()._execute_transaction(connection, commands, raise_on_error)
         except (RedisManagerError, WatchError):
             raise
         except RedisError as error:
-            if not ran_in_part(commands, heard.outcomes):
+            outcomes: list[Any] = connection.outcomes
+            if not ran_in_part(commands, outcomes):
                 raise
             self.connection_pool.report(error)
             execution = Execution(Kind.TRANSACTION)
             execution.after(Happened.PARTLY)
             # That MULTI was refused says more than that EXEC had none.
-            first = heard.outcomes[0]
+            first = outcomes[0]
             reason = first if isinstance(first, RedisError) else error
             seen = execution.error(own_words(reason), self._session.instance)
             raise seen from seen.__cause__
+        finally:
+            connection.outcomes = None
         return cast("list[Any]", replies)
 
     def _may_read_replica(self) -> bool:
@@ -303,36 +306,11 @@ def _short(replies: list[Any]) -> Exception | None:
     return error if what_happened(error) is Happened.SHORT else None
 
 
-class _Overheard:
-    """A connection for redis-py's code, whose replies are noted.
-
-    Attributes:
-        outcomes: The replies, or the exceptions that they were.
-    """
-
-    def __init__(self, connection: Any) -> None:
-        self.outcomes: list[Any] = []
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the next reply, or raise it."""
-        try:
-            reply = await self._connection.read_response(*args, **kwargs)
-        except RedisError as error:
-            self.outcomes.append(error)
-            raise
-        self.outcomes.append(reply)
-        return reply
-
-
 class _SharedExchange:
     """Stands where redis-py's pipeline expects a connection: one write, then its replies.
 
     Attributes:
-        outcomes: The replies, exceptions included.
+        outcomes: The replies, exceptions included; as a `DedicatedConnection` notes them.
     """
 
     himport_registry = None
@@ -349,7 +327,7 @@ class _SharedExchange:
         self._read_only = kind is Kind.READ_PIPELINE
         self._asking = asking
         self._expected = 0
-        self.outcomes: list[Any] = []
+        self.outcomes: list[Any] | None = None
         self._replies: list[Any] = []
 
     def pack_commands(self, commands: Iterable[tuple[Any, ...]]) -> bytes:
@@ -369,8 +347,8 @@ class _SharedExchange:
         decode, read_only = self._session.options.decode, self._read_only
         request = Batch(packed, reply_to, deadline, decode, read_only, expected=self._expected)
         replies = await self._carry(pool, request)
-        self.outcomes = replies[1:] if self._asking else replies
-        self._replies = self.outcomes[::-1]
+        self.outcomes = outcomes = replies[1:] if self._asking else replies
+        self._replies = outcomes[::-1]
 
     async def read_response(self, disable_decoding: bool = False) -> Any:
         """Return the next reply, or raise it."""

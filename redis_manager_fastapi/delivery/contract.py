@@ -82,6 +82,15 @@ class Happened(enum.Enum):
     CANCELLED = "its caller was cancelled"
 
 
+MEANT = {
+    Meaning.AWAY: Happened.REFUSED,
+    Meaning.UNSERVED: Happened.UNSERVED,
+    Meaning.SHORT: Happened.SHORT,
+    Meaning.FULL: Happened.FULL,
+}
+"""What a server's word is for the command that met it."""
+
+
 class Step(enum.Enum):
     """What to do next."""
 
@@ -108,6 +117,9 @@ _SENT = frozenset({Happened.LOST, Happened.EXPIRED, Happened.PARTLY})
 
 _ANSWERED = frozenset({Happened.REFUSED, Happened.SHORT, Happened.FULL, Happened.FAILED})
 """What one of a pipeline's commands was answered, while others may have run."""
+
+_ROUTED_ANSWERS = frozenset({Happened.REDIRECTED, Happened.POSTPONED, Happened.UNSERVED})
+"""The same, of a node of a Cluster that is used like one server."""
 
 _HALFWAY = frozenset({Happened.FULL, Happened.FAILED})
 """What a script may meet after it has written."""
@@ -156,7 +168,8 @@ def decide(
         routed: Whether it goes to wherever a Cluster has its slot.
     """
     maybe_executed = sent_before or happened in _SENT
-    if happened in _ANSWERED and kind in PIPELINES:
+    answered = happened in _ANSWERED or (happened in _ROUTED_ANSWERS and not routed)
+    if answered and kind in PIPELINES:
         return Verdict(Step.RAISE, True)
     if kind is Kind.SCRIPT and happened in _HALFWAY:
         maybe_executed = True
@@ -272,15 +285,7 @@ def what_happened(error: Exception) -> Happened:
     if isinstance(error, TryAgainError) and moves_on(error):
         return Happened.POSTPONED
     meaning = meaning_of(error)
-    return Happened.FAILED if meaning is None else _MEANT[meaning]
-
-
-_MEANT = {
-    Meaning.AWAY: Happened.REFUSED,
-    Meaning.UNSERVED: Happened.UNSERVED,
-    Meaning.SHORT: Happened.SHORT,
-    Meaning.FULL: Happened.FULL,
-}
+    return Happened.FAILED if meaning is None else MEANT[meaning]
 
 
 def _ours(error: RedisManagerError) -> Happened:

@@ -21,11 +21,13 @@ from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.topology.credentials import HiddenBytes
-from redis_manager_fastapi.topology.failures import word_at_the_door
 from redis_manager_fastapi.topology.racing import RacingConnection
 
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
+
+# What hiredis raises of bytes that are no reply; it reads nothing after that.
+_UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError, ValueError)
 
 
 class DedicatedConnection(AbortableConnection):
@@ -33,6 +35,7 @@ class DedicatedConnection(AbortableConnection):
 
     Attributes:
         instance: The name of the manager, for errors.
+        outcomes: Takes every reply, or the error that it was, while somebody wants to know.
         decode: Whether replies are decoded for the present holder.
         generation: The pool's generation when it was made.
         opened_at: When it was made, on the monotonic clock.
@@ -42,6 +45,7 @@ class DedicatedConnection(AbortableConnection):
             one): it is closed on release, never leased again.
     """
 
+    outcomes: list[Any] | None = None
     decode: bool = True
     generation: int = 0
     opened_at: float = 0.0
@@ -53,7 +57,6 @@ class DedicatedConnection(AbortableConnection):
         self.instance = instance
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
-        self._refusal: Exception | None = None
 
     @property
     def address(self) -> tuple[object, ...]:
@@ -75,6 +78,23 @@ class DedicatedConnection(AbortableConnection):
         """Whether nothing of the last holder is left: no session state, no open transaction."""
         return self.alive and not self.tainted and not self._unfinished
 
+    def set_parser(self, parser_class: Any) -> None:
+        """Set redis-py's parser, and have it make an exception of every error line.
+
+        A script's own MOVED need not have a slot and an address; raised from within the
+        parser, what redis-py makes of that would break the stream.
+        """
+        super().set_parser(parser_class)
+        parse: Callable[[str], Exception] = self._parser.parse_error
+
+        def parse_any(line: str) -> Exception:
+            try:
+                return parse(line)
+            except Exception:  # whatever it is, the line is a script's
+                return redis_errors.ResponseError(line)
+
+        self._parser.parse_error = parse_any  # type: ignore[method-assign]
+
     async def connect(self) -> None:
         """Connect if the connection is not connected; in service, by way of the pool."""
         if self.alive:
@@ -86,25 +106,16 @@ class DedicatedConnection(AbortableConnection):
 
     async def establish(self) -> None:
         """Connect and shake hands; errors are redis-py's until the session starts."""
-        self.abort()
-        self._serving, self.last_words, self._refusal = False, b"", None
+        if self._writer is not None:
+            self.abort()
+        self._serving, self.last_words, self.refusal = False, b"", None
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
             await super().connect()
             self._read_in_pieces()
-        except (redis_errors.ConnectionError, OSError) as error:
-            if self._refusal is not None:
-                raise self._refusal from error
-            if self.last_words.startswith(b"-"):
-                raise self._last_error() from error
-            raise
         finally:
             self._connect_callbacks = callbacks
-
-    def _last_error(self) -> Exception:
-        line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
-        return self.parse_error(line)
 
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
@@ -161,32 +172,33 @@ class DedicatedConnection(AbortableConnection):
         """
         raw = disable_decoding or not self.decode
         try:
-            return await super().read_response(raw, *args, **kwargs)
-        except RedisManagerError:
+            reply = await super().read_response(raw, *args, **kwargs)
+        except (RedisManagerError, UnicodeDecodeError):  # the latter's reply is there, and was read
             raise
         except redis_errors.TimeoutError as error:
             raise self._late() from error
         except redis_errors.ConnectionError as error:
-            if not self._serving or error.status_code is not None:
-                raise
-            raise self._lost("was lost before the reply came") from error
+            if self._serving and error.status_code is None:
+                raise self._lost("was lost before the reply came") from error
+            self._note_outcome(error)
+            raise
         except redis_errors.ResponseError as error:
-            # redis-py passes over some errors of the handshake; then the server hangs up.
-            if not self._serving and word_at_the_door(error) is not None:
-                self._refusal = error
+            self._note_outcome(error)
             raise
-        except UnicodeDecodeError:  # the holder's own: the reply is there, and was read
-            raise
-        except (
-            redis_errors.InvalidResponse,
-            LookupError,
-            MemoryError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except _UNREADABLE as error:
             if not self._serving:
                 raise redis_errors.InvalidResponse(str(error)) from error
             raise self._lost("sent a reply that could not be parsed") from error
+        if self.outcomes is not None:
+            self.outcomes.append(reply)
+        return reply
+
+    def _note_outcome(self, error: Exception) -> None:
+        if self.outcomes is not None:
+            self.outcomes.append(error)
+        # redis-py passes over some of the handshake's; the server may hang up after one.
+        if not self._serving and "unknown" not in str(error).lower():
+            self.refusal = error
 
     def _read_in_pieces(self) -> None:
         stream = self.transport.get_protocol()

@@ -24,6 +24,9 @@ from redis_manager_fastapi.topology.interface import Target, Topology
 
 logger = logging.getLogger("redis_manager_fastapi")
 
+# Seconds between two lines about a server that cannot save.
+REPEAT = 60.0
+
 _CLASSES: dict[str, type[DedicatedConnection]] = {
     "tcp": DedicatedTCPConnection,
     "tls": DedicatedTLSConnection,
@@ -48,7 +51,7 @@ class Dialer:
         self._instance = instance
         self._target: Target | None = None
         self._context: tuple[object, ssl.SSLContext] | None = None
-        self._saves = True
+        self._warned = float("-inf")
 
     async def dial(self) -> DedicatedConnection:
         """Find the server, connect, authenticate, PING and check the role.
@@ -85,16 +88,17 @@ class Dialer:
                 await self._shake_hands(connection)
                 self._target = target
         except BaseException as error:
-            if connection is not None:
-                connection.abort()
+            reason = error if connection is None else connection.give_up(error)
             if _cancelled(error) or not isinstance(error, Exception | asyncio.CancelledError):
                 raise
             if target is not None and (credentials := credentials_of(target.options)):
                 credentials.clean(error)
-            translated = from_connect(error, self._instance, self._timeout)
+                credentials.clean(reason)
+            tls = isinstance(connection, DedicatedTLSConnection)
+            translated = from_connect(reason, self._instance, self._timeout, tls=tls)
             if translated is error:
                 raise  # not from itself: who follows causes would never end
-            raise translated from error
+            raise translated from reason
         return connection
 
     def _share_context(self, connection: DedicatedTLSConnection) -> None:
@@ -118,15 +122,14 @@ class Dialer:
     def serves(self, answer: object) -> bool:
         """Return whether a server that answers PING like that serves.
 
-        One that cannot save refuses writes, and PING with them; that is said once.
+        One that cannot save refuses writes, and PING with them; that is logged once a minute.
         """
-        saves = not isinstance(answer, Exception)
-        if serves(answer) and saves is not self._saves:
-            self._saves = saves
-            if isinstance(answer, Exception):
-                logger.warning("redis %r reads only: %s", self._instance, from_reply(answer, ""))
-            else:
-                logger.info("redis %r can save again, and takes writes", self._instance)
+        if not isinstance(answer, Exception):
+            return answer in ("PONG", b"PONG")
+        now = asyncio.get_running_loop().time()
+        if serves(answer) and now - self._warned >= REPEAT:
+            self._warned = now
+            logger.warning("redis %r reads only: %s", self._instance, from_reply(answer, ""))
         return serves(answer)
 
     async def _shake_hands(self, connection: DedicatedConnection) -> None:

@@ -127,7 +127,8 @@ async def answers(
         started = loop.time()
         await asyncio.wait({request.future}, timeout=timeout)
         if request.future.done():
-            return serves(request.future.result())
+            answer = request.future.result()
+            return answer == "PONG" or serves(answer)
         if link.last_heard > asked:
             request.future.cancel()
             return True

@@ -110,6 +110,11 @@ _DOOR = (
     ("as reply type byte", "what answers there is not Redis"),
 )
 
+_HUNG_UP = (
+    "the server closed the connection before it answered: it is shutting down, is at maxclients,"
+    " or speaks TLS"
+)
+
 # OpenSSL's names for an answer that is no TLS.
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 
@@ -157,11 +162,9 @@ def reconnecting_helps(error: BaseException) -> bool:
     return meaning_of(error) is Meaning.AWAY
 
 
-def serves(answer: object) -> bool:
-    """Return whether a server that answers PING like that serves: one that cannot save reads."""
-    if isinstance(answer, Exception):
-        return refusal_code(answer) == "MISCONF"
-    return answer in ("PONG", b"PONG")
+def serves(error: Exception) -> bool:
+    """Return whether a server that answers PING with *error* serves: one that cannot save reads."""
+    return refusal_code(error) == "MISCONF"
 
 
 def moves_on(error: BaseException) -> bool:
@@ -206,19 +209,23 @@ def from_reply(error: Exception, instance: str) -> Exception:
     return error
 
 
-def from_connect(error: BaseException, instance: str, timeout: float) -> RedisUnavailableError:
+def from_connect(
+    error: BaseException, instance: str, timeout: float, *, tls: bool = False
+) -> RedisUnavailableError:
     """Translate what a failed connect or handshake raised.
 
     Args:
         error: Anything but a cancellation of the caller.
         instance: The manager's name.
         timeout: The limit that applied, in seconds, for the message.
+        tls: Whether the connection was to be encrypted: a server that does not speak TLS may
+            say nothing at all.
     """
     if isinstance(error, RedisUnavailableError):
         return error
     _strip_arguments(error)
     if isinstance(error, redis_errors.TimeoutError | TimeoutError):
-        message = f"no connection within {timeout:g} s"
+        message = f"no connection within {timeout:g} s" + (" by TLS" if tls else "")
         return _caused(RedisUnavailableError(message, instance=instance), error)
     if any(isinstance(link, ssl.SSLError) for link in _chain(error)):
         return _caused(RedisTLSError(_tls_message(error), instance=instance), error)
@@ -262,10 +269,16 @@ def _strip_arguments(error: BaseException) -> None:
             link.args = (str(link).partition(_ARGUMENTS)[0],)
 
 
+def shown_code(code: str) -> str:
+    """Return an error's code for callers; what does not look like one may be a host or a user."""
+    return code if re.fullmatch("[A-Z]{2,16}", code) else "an error"
+
+
 def _auth_message(error: BaseException) -> str:
     if any(words in str(error) for words in _NO_PASSWORD):
         return "the server has no password for the user, but one is set"
     code = getattr(error, "status_code", None)
+    code = code and shown_code(code)
     return f"the server refused the credentials ({code})" if code else "the credentials are wrong"
 
 
@@ -289,16 +302,14 @@ def _reason(error: BaseException) -> str:
         return "what answers there is not Redis"
     if isinstance(error, redis_errors.ResponseError):
         # Its own text stays in the cause: it may repeat what we sent.
-        word = re.match(r"[A-Z]+\b", getattr(error, "status_code", None) or str(error))
-        return f"the server refused the handshake ({word[0] if word else 'ERR'})"
+        hint = "; it may not support RESP3: set REDIS_PROTOCOL=2" if "HELLO" in str(error) else ""
+        code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
+        return f"the server refused the handshake ({shown_code(code)}){hint}"
     for link in _chain(error):
         if isinstance(link, socket.gaierror):
             return "the host name does not resolve"
         if isinstance(link, ConnectionResetError | BrokenPipeError):
-            return (
-                "the server closed the connection before it answered: it is shutting down, is at"
-                " maxclients, or speaks TLS"
-            )
+            return _HUNG_UP
         if isinstance(link, OSError):
             return os.strerror(link.errno).lower() if link.errno else "the connection failed"
-    return "the connection was lost"
+    return _HUNG_UP if "closed by server" in str(error) else "the connection was lost"

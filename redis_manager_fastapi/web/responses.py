@@ -16,9 +16,13 @@ from redis_manager_fastapi.errors import (
     ClientEndedError,
     CommandTimeoutError,
     PoolClosedError,
+    RedisAuthError,
     RedisManagerError,
     RedisNotStartedError,
+    RedisOutOfMemoryError,
+    RedisPermissionError,
     RedisUnavailableError,
+    RedisWritesRefusedError,
 )
 
 # Starlette 1.10: ExceptionMiddleware shares its table of handlers with the routes under
@@ -166,6 +170,15 @@ REDIS_EXCEPTION_HANDLERS: dict[Any, ExceptionHandler] = {
 """For `exception_handlers=` of an app whose routes only use a global `manager.redis`."""
 
 
+_ALSO_REDIS_PYS = (
+    RedisPermissionError,
+    RedisAuthError,
+    RedisOutOfMemoryError,
+    RedisWritesRefusedError,
+)
+"""Classes with a second base in redis-py, of which an app may have a handler of its own."""
+
+
 class _InstalledError(Exception):
     """Never raised: stands in an app's table of handlers for "looked through already"."""
 
@@ -183,4 +196,8 @@ def install_handlers(connection: HTTPConnection) -> None:
     for cls, handler in REDIS_EXCEPTION_HANDLERS.items():
         if own.isdisjoint(cls.__mro__):
             handlers[cls] = handler
+    for cls in _ALSO_REDIS_PYS:
+        first = next((base for base in cls.__mro__ if base in own), None)
+        if first is not None:
+            handlers[cls] = handlers[first]
     handlers[_InstalledError] = redis_error_handler

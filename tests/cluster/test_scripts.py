@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from redis_manager_fastapi import RedisManagerError
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
@@ -29,3 +29,55 @@ async def test_a_script_that_fails_is_not_run_again(
             await call
         assert not isinstance(raised.value, RedisManagerError)
         assert await manager.cluster.get(key) == "1"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "TRYAGAIN Multiple keys request during rehashing of slot",
+        "MOVED {slot} {address}",
+        "MOVED {other} {address}",
+        "MOVED to the archive",
+        "ASK {slot} {address}",
+    ],
+)
+@pytest.mark.parametrize("pipelined", [False, True])
+async def test_a_script_in_the_cluster_s_words_is_run_twice_at_most(
+    shared: ClusterDeployment, error: str, pipelined: bool
+) -> None:
+    async with opened(shared.url, outage={"grace": 0.5}) as manager:
+        client = manager.cluster
+        key = f"counter:{error}:{pipelined}"
+        slot = client.keyslot(key)
+        node = next(i for i in range(3) if slot in shared.slots_of(i))
+        server = shared.primaries[node]
+        words = error.format(
+            slot=slot, other=(slot + 1) % 16384, address=f"{server.host}:{server.port}"
+        )
+        call: Any = client.eval(COUNT_AND_FAIL, 1, key, words)
+        if pipelined:
+            call.close()
+            pipe: Any = client.pipeline()
+            pipe.eval(COUNT_AND_FAIL, 1, key, words)
+            call = pipe.execute()
+        with pytest.raises(RedisError) as raised:
+            await call
+        assert getattr(raised.value, "maybe_executed", True)
+        assert int(await client.get(key) or 0) <= 2
+
+
+@pytest.mark.parametrize("error", ["MOVED {slot} {address}", "TRYAGAIN during rehashing"])
+async def test_a_script_in_a_transaction_does_not_have_it_run_again(
+    shared: ClusterDeployment, error: str
+) -> None:
+    async with opened(shared.url) as manager:
+        client = manager.cluster
+        key = f"counter:in:{error}"
+        slot = client.keyslot(key)
+        server = shared.primaries[next(i for i in range(3) if slot in shared.slots_of(i))]
+        pipe: Any = client.pipeline(transaction=True)
+        words = error.format(slot=slot, address=f"{server.host}:{server.port}")
+        pipe.eval(COUNT_AND_FAIL, 1, key, words)
+        with pytest.raises(ResponseError):
+            await pipe.execute()
+        assert await client.get(key) == "1"

@@ -42,6 +42,7 @@ READS = (Kind.READ, Kind.READ_PIPELINE)
 PIPELINES = (Kind.READ_PIPELINE, Kind.PIPELINE)
 WRITES = tuple(kind for kind in Kind if kind not in READS)
 MOVABLE = tuple(kind for kind in Kind if kind is not Kind.WATCHED)
+NOT_PIPELINES = tuple(kind for kind in Kind if kind not in PIPELINES)
 NO_SCRIPTS = tuple(kind for kind in Kind if kind not in (*PIPELINES, Kind.SCRIPT))
 ONE_BY_ONE = tuple(kind for kind in NO_SCRIPTS if kind is not Kind.WATCHED)
 
@@ -70,9 +71,12 @@ PROMISE: list[tuple[tuple[Kind, ...], Happened, tuple[Step, bool], tuple[Step, b
     (tuple(Kind), Happened.CANCELLED, (RAISE, False), (RAISE, False)),
     ((*PIPELINES, Kind.SCRIPT), Happened.FAILED, (RAISE, True), (RAISE, True)),
     (NO_SCRIPTS, Happened.FAILED, (RAISE, False), (RAISE, False)),
-    (tuple(Kind), Happened.REDIRECTED, (RAISE, False), (RAISE, False)),
-    (tuple(Kind), Happened.POSTPONED, (RAISE, False), (RAISE, False)),
-    (tuple(Kind), Happened.UNSERVED, (RAISE, False), (RAISE, False)),
+    (NOT_PIPELINES, Happened.REDIRECTED, (RAISE, False), (RAISE, False)),
+    (NOT_PIPELINES, Happened.POSTPONED, (RAISE, False), (RAISE, False)),
+    (NOT_PIPELINES, Happened.UNSERVED, (RAISE, False), (RAISE, False)),
+    (PIPELINES, Happened.REDIRECTED, (RAISE, True), (RAISE, True)),
+    (PIPELINES, Happened.POSTPONED, (RAISE, True), (RAISE, True)),
+    (PIPELINES, Happened.UNSERVED, (RAISE, True), (RAISE, True)),
     (tuple(Kind), Happened.UNCOVERED, (RAISE, False), (RAISE, False)),
 ]
 CASES = [

@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
-from redis_manager_fastapi import PoolState, RedisUnavailableError, ReplyLostError
+from redis_manager_fastapi import (
+    PoolState,
+    RedisOutOfMemoryError,
+    RedisUnavailableError,
+    ReplyLostError,
+)
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.kit.invariants import QUICK, upheld
 from tests.kit.managers import until_state
@@ -62,8 +67,9 @@ async def test_out_of_memory(
     async with upheld(redis_server, bystander, **mode) as trial:
         await redis_server.config_set("maxmemory", 1)
         for _ in range(10):
-            with pytest.raises(OutOfMemoryError):
+            with pytest.raises(OutOfMemoryError) as raised:
                 await trial.redis.set("key", "value")
+            assert type(raised.value) is RedisOutOfMemoryError
             assert await trial.read() is None
             assert trial.manager.stats().state is PoolState.READY
         await redis_server.config_set("maxmemory", 0)

@@ -68,9 +68,8 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Known:
 
 
 def manager(**settings: Any) -> RedisManager:
-    return RedisManager(
-        host=NAME, timeout={"connect": CONNECT}, startup={"policy": "fail"}, **settings
-    )
+    startup: Any = {"policy": "fail"}
+    return RedisManager(host=NAME, timeout={"connect": CONNECT}, startup=startup, **settings)
 
 
 @pytest.mark.parametrize("dead_ones", [1, 3])

@@ -21,9 +21,11 @@ from redis_manager_fastapi import (
     RedisManager,
     RedisManagerError,
     RedisNotStartedError,
+    RedisOutOfMemoryError,
     RedisPermissionError,
     RedisTLSError,
     RedisUnavailableError,
+    RedisWritesRefusedError,
     ReplyLostError,
     TooManyWaitersError,
 )
@@ -40,9 +42,11 @@ CLASSES: dict[str, type[RedisManagerError]] = {
         RedisAuthError,
         RedisManagerError,
         RedisNotStartedError,
+        RedisOutOfMemoryError,
         RedisPermissionError,
         RedisTLSError,
         RedisUnavailableError,
+        RedisWritesRefusedError,
         ReplyLostError,
         TooManyWaitersError,
     )
@@ -87,6 +91,8 @@ async def denied(site: Site, path: str) -> Any:
 
 UNAVAILABLE = (
     RedisUnavailableError,
+    RedisWritesRefusedError,
+    RedisOutOfMemoryError,
     ReplyLostError,
     PoolTimeoutError,
     TooManyWaitersError,

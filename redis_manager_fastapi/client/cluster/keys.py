@@ -38,3 +38,14 @@ class KeyFinder(AsyncCommandsParser):
         # redis-py 8.1 looks for a subcommand with `lower`, which numbers do not have.
         texts = [arg if isinstance(arg, str) else _ENCODER.encode(arg) for arg in args[1:]]
         return await super().get_keys(args[0], *texts)
+
+
+def goes_on_nowhere(args: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Whether this is redis-py's `scan_iter` after its node has left: a cursor, and no node."""
+    unnamed = "target_nodes" in options and options["target_nodes"] is None
+    return unnamed and args[0] == "SCAN" and not is_zero(args, 1)
+
+
+def is_zero(args: tuple[Any, ...], index: int) -> bool:
+    """Return whether the argument at *index* is 0."""
+    return len(args) > index and args[index] in (0, "0", b"0")

@@ -8,9 +8,9 @@ from redis.asyncio.cluster import PipelineCommand, PipelineStrategy
 from redis.exceptions import RedisClusterException
 
 from redis_manager_fastapi.client.cluster.keys import slot_of
+from redis_manager_fastapi.client.cluster.parts import Parts
 from redis_manager_fastapi.client.cluster.router import (
     ClusterClient,
-    Parts,
     node_left,
     uncovered_is_unavailable,
 )

@@ -1,9 +1,7 @@
 """The cluster client: redis-py's `RedisCluster`, with one shared connection per node."""
 
-import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
 from copy import copy
 from dataclasses import replace
 from math import inf
@@ -28,15 +26,17 @@ from redis.exceptions import (
 )
 from redis.maint_notifications import MaintNotificationsConfig
 
-from redis_manager_fastapi.client.cluster.keys import KeyFinder, slot_of
+from redis_manager_fastapi.client.cluster.keys import KeyFinder, goes_on_nowhere, is_zero, slot_of
+from redis_manager_fastapi.client.cluster.parts import part, together, whole
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
 from redis_manager_fastapi.client.cluster.router import (
     AutoTarget,
-    Parts,
     Route,
     after_asking,
     node_left,
+    send,
+    standing,
     uncovered_is_unavailable,
 )
 from redis_manager_fastapi.client.redis import Redis
@@ -60,9 +60,6 @@ _ANY_NODE = (RequestPolicy.DEFAULT_NODE, RequestPolicy.DEFAULT_KEYLESS)
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 _ANY_SCRIPT = frozenset({*_SCRIPTS, "EVALSHA_RO", "EVAL_RO"})
 
-# The parts of the command that is under way; redis-py makes a task of each.
-_PARTS: ContextVar[Parts] = ContextVar("parts")
-
 # Some of the client's attributes are slots, which `__dict__` does not show.
 _OURS = ("_lock", "nodes_manager", "response_callbacks")
 _SLOTS = tuple(name for name in redis.asyncio.RedisCluster.__slots__ if name not in _OURS)
@@ -75,12 +72,10 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
     fail-overs and moved slots are followed within each command's deadline; the
     outage contract is the same as with one server, shard by shard.  It opens
     nothing and closes nothing itself: map and nodes are the manager's.
-
-    Attributes:
-        answered: Whether what it executes was sent before, and answered by a redirect.
     """
 
     answered = False
+    """Whether what it executes was sent before, and answered by a redirect."""
 
     def __init__(self, session: Session[Cluster]) -> None:
         self.session = session  # redis-py's constructor asks for the map already
@@ -402,20 +397,15 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
     async def _execute_anywhere(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Execute a command that redis-py's rules send to one node or to several."""
         await self.initialize()
-        if _goes_on_nowhere(args, options):
+        if goes_on_nowhere(args, options):
             raise node_left(self.session.instance)
         cluster, deadline = await self.session.admit()
         while True:
-            parts = Parts()
-            above = _PARTS.set(parts)
             try:
-                return await super().execute_command(*args, **options)
+                with whole(args):
+                    return await super().execute_command(*args, **options)
             except SlotNotCoveredError as error:
                 await cluster.mended(getattr(error, "slot", None), str(error), deadline)
-            except RedisManagerError as error:
-                raise parts.told(error, kind_of(args)) from error.__cause__
-            finally:
-                _PARTS.reset(above)
 
     async def _determine_nodes(
         self,
@@ -434,14 +424,9 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         replaceable = self._command_flags_mapping.get(flag, request_policy) in _ANY_NODE
         return [AutoTarget(node.name, replaceable, node.is_primary) for node in nodes]
 
-    async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:
+    @part
+    async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Execute on *target_node*, or where the command's slot is by now."""
-        part = self._execute_on(target_node, args, options)
-        return await _PARTS.get().note(part, kind_of(args))
-
-    async def _execute_on(
-        self, target_node: Any, args: tuple[Any, ...], options: dict[str, Any]
-    ) -> Any:
         cluster = self.session.opened
         clock, timeout = cluster.loop.time, self.session.options.timeout
         blocking = blocking_timeout(args)
@@ -449,7 +434,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         command = SHARED.get(args[0])
         read_only = command is not None and command.replicable
         named = not isinstance(target_node, AutoTarget)
-        first = _standing(cluster, target_node)
+        first = standing(cluster, target_node)
         # The node's own client has sent a read again already.
         kind = Kind.SCRIPT if args[0] in _ANY_SCRIPT else Kind.WRITE
         execution = Execution(kind, routed=True, answered=self.answered)
@@ -463,18 +448,14 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             route.slot = await self._slot_if_any(args, named=named)
             if route.slot is not None:
                 return await self.node_of(route.slot, deadline, read_only=read_only)
-            return _standing(cluster, target_node) or self._stand_in(target_node)
+            return standing(cluster, target_node) or self._stand_in(target_node)
 
         async def attempt(node: Node, asking: bool) -> Any:
             # A blocking command's own time is added to its client's, anew at each node.
             left = timeout if blocking is not None else deadline - clock()
             client = self.on(node, timeout=left)
             try:
-                if not asking:
-                    return await client.execute_command(*args, **options)
-                async with client.client() as pinned:
-                    await pinned.execute_command("ASKING")
-                    return await pinned.execute_command(*args, **options)
+                return await send(client, args, options, asking=asking)
             except AskError:
                 if route.slot is None:
                     named = not isinstance(target_node, AutoTarget)
@@ -540,7 +521,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         flag = self.command_flags.get(args[0])
         if flag is not None and (named or flag != SLOT_ID):
             return None
-        if named and args[0] in _SCRIPTS and _is_zero(args, 2):
+        if named and args[0] in _SCRIPTS and is_zero(args, 2):
             return None
         try:
             return await self.slot_of_command(args)
@@ -554,19 +535,11 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
     ) -> list[Any]:
         """Execute a command on several slots side by side, for `mget_nonatomic` and the like."""
         await self.initialize()
-        calls = [
+        calls: list[Any] = [
             self.execute_on_slot(slot, SHARED[command], (command, *args), {})
             for slot, args in slots_to_args.items()
         ]
-        parts, kind = Parts(), kind_of((command,))
-        noted = [parts.note(call, kind) for call in calls]
-        outcomes = await asyncio.gather(*noted, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, RedisManagerError):
-                raise parts.told(outcome, kind) from outcome.__cause__
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return outcomes
+        return await together(calls, command)
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:
         """Return a pipeline, split by node and sent side by side; a transaction has one slot."""
@@ -577,22 +550,3 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
     def pubsub(self, *args: Any, **kwargs: Any) -> ClusterPubSub:
         """Return redis-py's `ClusterPubSub` on dedicated connections; arguments are redis-py's."""
         return ClusterPubSub(self, *args, **kwargs)
-
-
-def _standing(cluster: Cluster, target: Any) -> Node | None:
-    """Return the node that a command is for as the map is now; its heir if it was demoted."""
-    node = cluster.map.current(target)
-    demoted = node is None or not node.is_primary
-    if demoted and isinstance(target, AutoTarget) and target.is_primary:
-        return cluster.map.heir(target) or node
-    return node
-
-
-def _goes_on_nowhere(args: tuple[Any, ...], options: dict[str, Any]) -> bool:
-    """Whether this is redis-py's `scan_iter` after its node has left: a cursor, and no node."""
-    unnamed = "target_nodes" in options and options["target_nodes"] is None
-    return unnamed and args[0] == "SCAN" and not _is_zero(args, 1)
-
-
-def _is_zero(args: tuple[Any, ...], index: int) -> bool:
-    return len(args) > index and args[index] in (0, "0", b"0")

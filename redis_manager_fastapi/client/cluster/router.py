@@ -19,12 +19,10 @@ from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.commands.packing import ASKING
 from redis_manager_fastapi.delivery.contract import (
-    REPEATABLE,
     Execution,
     Happened,
     Kind,
     Step,
-    may_have_run,
     what_happened,
 )
 from redis_manager_fastapi.delivery.session import Session
@@ -108,40 +106,6 @@ class AutoTarget(NamedTuple):
     name: str
     replaceable: bool
     is_primary: bool
-
-
-class Parts:
-    """What became of the parts of one command, or of one pipeline, that went to several nodes.
-
-    One part's error is the error of the whole; that part may be the only one that did not run.
-    """
-
-    def __init__(self) -> None:
-        self._under_way = 0
-        self._maybe_executed = False
-
-    async def note(self, part: Awaitable[Any], kind: Kind) -> Any:
-        """Execute a part of that kind, and note whether it may have run."""
-        self._under_way += 1
-        try:
-            outcome = await part
-        except BaseException as error:
-            self.ended(error, kind)
-            raise
-        finally:
-            self._under_way -= 1
-        self.ended(outcome, kind)
-        return outcome
-
-    def ended(self, outcome: object, kind: Kind) -> None:
-        """Note what a part of that kind ended with."""
-        self._maybe_executed = self._maybe_executed or may_have_run(outcome, kind)
-
-    def told(self, error: RedisManagerError, kind: Kind) -> RedisManagerError:
-        """Return *error* as that of the whole."""
-        if kind not in REPEATABLE and (self._maybe_executed or self._under_way):
-            error.maybe_executed = True
-        return error
 
 
 class Route:
@@ -302,10 +266,30 @@ def uncovered_is_unavailable(cluster: Cluster) -> Iterator[None]:
         raise cluster.unavailable() from error
 
 
+async def send(
+    client: Redis[Any], args: tuple[Any, ...], options: dict[str, Any], *, asking: bool
+) -> Any:
+    """Execute a command by a node's own client, after ASKING if that is asked."""
+    if not asking:
+        return await client.execute_command(*args, **options)
+    async with client.client() as pinned:
+        await pinned.execute_command("ASKING")
+        return await pinned.execute_command(*args, **options)
+
+
 def node_left(instance: str) -> RedisUnavailableError:
     """Return the error for a command whose node is not in the map any more."""
     message = f"the node that the command is for has left the cluster of redis {instance!r}"
     return RedisUnavailableError(message, instance=instance)
+
+
+def standing(cluster: Cluster, target: Any) -> Node | None:
+    """Return the node that a command is for as the map is now; its heir if it was demoted."""
+    node = cluster.map.current(target)
+    demoted = node is None or not node.is_primary
+    if demoted and isinstance(target, AutoTarget) and target.is_primary:
+        return cluster.map.heir(target) or node
+    return node
 
 
 def unknown_node(instance: str) -> RedisUnavailableError:

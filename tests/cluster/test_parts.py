@@ -1,0 +1,96 @@
+"""What is told of a whole whose parts went to several nodes, one of them dead or full."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from redis_manager_fastapi import RedisUnavailableError
+from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from tests.kit.clusters import opened, shard_keys, stats_of
+from tests.kit.waiting import eventually
+
+QUICK: dict[str, Any] = {
+    "outage": {"grace": 0.3},
+    "timeout": {"command": 1.0, "connect": 0.3},
+    "health": {"interval": 0.1, "timeout": 0.2},
+}
+
+
+async def piped(client: Any, keys: list[str], size: int = 1) -> None:
+    pipe = client.pipeline()
+    for key in keys:
+        pipe.incr(key)
+        pipe.append(f"{{{key}}}:padding", "x" * size)
+    await pipe.execute()
+
+
+WHOLES: dict[str, Callable[[Any, list[str]], Awaitable[Any]]] = {
+    "pipeline": piped,
+    "large pipeline": lambda client, keys: piped(client, keys, 20_000),
+    "DEL": lambda client, keys: client.delete(*keys),
+    "UNLINK": lambda client, keys: client.unlink(*keys),
+    "MSET": lambda client, keys: client.mset_nonatomic(dict.fromkeys(keys, "new")),
+    "FLUSHALL": lambda client, keys: client.flushall(),
+    "SCRIPT": lambda client, keys: client.script_load("return 1"),
+}
+
+
+@pytest.mark.parametrize("whole", WHOLES)
+async def test_a_dead_shard_s_error_does_not_deny_what_the_others_ran(
+    deployment: ClusterDeployment, whole: str
+) -> None:
+    groups = shard_keys(deployment, 4)
+    keys = [key for group in groups for key in group]
+
+    async with opened(deployment.url, **QUICK) as manager:
+        client = manager.cluster
+        for key in keys:
+            await client.set(key, "0")
+        for server in (deployment.replica_of(0), deployment.primaries[0]):
+            await server.kill()
+        await eventually(lambda: _is_down(manager))
+        with pytest.raises(RedisUnavailableError) as raised:
+            await WHOLES[whole](client, keys)
+        assert raised.value.maybe_executed
+        pipe = client.pipeline()
+        for key in keys:
+            pipe.get(key)
+        values = await pipe.execute(raise_on_error=False)
+        living = [value for value in values if not isinstance(value, Exception)]
+        if whole != "SCRIPT":
+            assert len(living) == 8
+            assert "0" not in living
+
+
+async def _is_down(manager: Any) -> bool:
+    return not stats_of(manager).serving
+
+
+async def test_a_dead_shard_s_reads_were_not_executed(deployment: ClusterDeployment) -> None:
+    keys = [key for group in shard_keys(deployment, 4) for key in group]
+
+    async with opened(deployment.url, **QUICK) as manager:
+        for server in (deployment.replica_of(0), deployment.primaries[0]):
+            await server.kill()
+        await eventually(lambda: _is_down(manager))
+        pipe = manager.cluster.pipeline()
+        for key in keys:
+            pipe.get(key)
+        with pytest.raises(RedisUnavailableError) as raised:
+            await pipe.execute()
+        assert not raised.value.maybe_executed
+
+
+async def test_a_node_at_maxclients_says_so(steady: ClusterDeployment) -> None:
+    """Row 55: a Cluster's node says it in other words."""
+    full = steady.primaries[0]
+    async with opened(steady.url, **QUICK) as manager, full.client() as admin:
+        await admin.config_set("maxclients", 1)
+        await admin.client_kill_filter(_type="normal", skipme=True)
+
+        async def told() -> bool:
+            return "max number of clients" in str(manager.stats())
+
+        await eventually(told)
+        await admin.config_set("maxclients", 1000)
