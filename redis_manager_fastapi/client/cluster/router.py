@@ -286,7 +286,7 @@ def node_left(instance: str) -> RedisUnavailableError:
 def standing(cluster: Cluster, target: Any) -> Node | None:
     """Return the node that a command is for as the map is now; its heir if it was demoted."""
     node = cluster.map.current(target)
-    demoted = node is None or not node.is_primary
+    demoted = node is not None and not node.is_primary
     if demoted and isinstance(target, AutoTarget) and target.is_primary:
         return cluster.map.heir(target) or node
     return node
