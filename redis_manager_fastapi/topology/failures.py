@@ -271,10 +271,16 @@ def _strip_arguments(error: BaseException) -> None:
             link.args = (str(link).partition(_ARGUMENTS)[0],)
 
 
+def shown_code(code: str) -> str:
+    """Return an error's code for callers; what does not look like one may be a host or a user."""
+    return code if re.fullmatch("[A-Z]{2,16}", code) else "an error"
+
+
 def _auth_message(error: BaseException) -> str:
     if any(words in str(error) for words in _NO_PASSWORD):
         return "the server has no password for the user, but one is set"
     code = getattr(error, "status_code", None)
+    code = code and shown_code(code)
     return f"the server refused the credentials ({code})" if code else "the credentials are wrong"
 
 

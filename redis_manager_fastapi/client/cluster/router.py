@@ -283,6 +283,15 @@ def node_left(instance: str) -> RedisUnavailableError:
     return RedisUnavailableError(message, instance=instance)
 
 
+def standing(cluster: Cluster, target: Any) -> Node | None:
+    """Return the node that a command is for as the map is now; its heir if it was demoted."""
+    node = cluster.map.current(target)
+    demoted = node is not None and not node.is_primary
+    if demoted and isinstance(target, AutoTarget) and target.is_primary:
+        return cluster.map.heir(target) or node
+    return node
+
+
 def unknown_node(instance: str) -> RedisUnavailableError:
     """Return the error for a redirect to where no node of the Cluster is."""
     message = f"a redirect of redis {instance!r} names a node that the cluster does not know"
