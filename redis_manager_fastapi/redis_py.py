@@ -15,7 +15,7 @@ from typing import Any, cast
 import redis.asyncio
 import redis.asyncio.client
 from redis.asyncio.connection import AbstractConnection, Connection
-from redis.exceptions import ConnectionError  # noqa: A004 (redis-py's)
+from redis.exceptions import ConnectionError, InvalidResponse  # noqa: A004 (redis-py's)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +183,12 @@ class AbortableConnection(AbstractConnection):
         self.abort()
         if not isinstance(error, ConnectionError | OSError):
             return error
-        if self.refusal is None and words.startswith(b"-"):
+        if self.refusal is None and words:
             line = words[1:].partition(b"\r\n")[0].decode(errors="replace")
-            self.refusal = self.parse_error(line)
+            unreadable = InvalidResponse(f'got "{ascii(chr(words[0]))[1:-1]}" as reply type byte')
+            self.refusal = self.parse_error(line) if words.startswith(b"-") else unreadable
         if self.refusal is None or getattr(error, "status_code", None) is not None:
             return error
-        self.refusal.__cause__ = error
         return self.refusal
 
     async def disconnect(self, *args: Any, **kwargs: Any) -> None:
@@ -202,15 +202,20 @@ class AbortableConnection(AbstractConnection):
             return
         # What the server said before it closed is the reason, when it accepts no client.
         self.last_words = self.unread[:256]
-        transport = self._writer.transport
-        protocol = transport.get_protocol()
-        stream = getattr(protocol, "stream", protocol)
-        transport.abort()
-        # A reset leaves an exception for `wait_closed()`, which nobody awaits after an abort;
-        # unseen, it would be reported when it is collected.
-        if isinstance(stream, asyncio.StreamReaderProtocol):
-            waiter = stream._get_close_waiter(self._writer)  # type: ignore[attr-defined]  # noqa: SLF001
-            waiter.add_done_callback(_see)
+        abort_stream(self._writer)
+
+
+def abort_stream(stream: asyncio.StreamWriter) -> None:
+    """Drop a stream at once, with whatever is unsent."""
+    transport = stream.transport
+    protocol = transport.get_protocol()
+    reading = getattr(protocol, "stream", protocol)
+    transport.abort()
+    # A reset leaves an exception for `wait_closed()`, which nobody awaits after an abort;
+    # unseen, it would be reported when it is collected.
+    if isinstance(reading, asyncio.StreamReaderProtocol):
+        waiter = reading._get_close_waiter(stream)  # type: ignore[attr-defined]  # noqa: SLF001
+        waiter.add_done_callback(_see)
 
 
 def _see(waiter: "asyncio.Future[None]") -> None:

@@ -332,8 +332,9 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         if pool is None:
             return None
         self.pool = pool
-        link = pool.link_set.only
-        if link is None or link.full:
+        links = pool.link_set
+        link = links.only
+        if link is None or link.full or (links.room.alone and links.goes_alone(self.packed)):
             return None
         # A callback of the user's wants the caller's own context.
         if self.args[0] in session.own_callbacks or (
@@ -363,7 +364,7 @@ class Call(_Command, Coroutine[Any, Any, Any]):
     async def _later(self) -> Any:
         """Execute in the caller's context what has to wait, or is more than a shared command."""
         session, pool = self.session, getattr(self, "pool", None)
-        if pool is None:
+        if pool is None or pool.link_set.goes_alone(self.packed):
             exchange = partial(exchange_listed, session)
             return await execute(session, self.args, self.options, exchange)
         request = self._request(pool.loop.create_future())

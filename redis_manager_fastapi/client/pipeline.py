@@ -1,7 +1,7 @@
 """Pipelines: redis-py's, sent as one contiguous write when every command may share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sized
 from functools import partial
 from typing import Any, cast
 
@@ -24,10 +24,12 @@ from redis_manager_fastapi.delivery.contract import (
 )
 from redis_manager_fastapi.delivery.leased import reply_deadline
 from redis_manager_fastapi.delivery.replica_reads import READS, read
+from redis_manager_fastapi.delivery.replies import parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, recover
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
 from redis_manager_fastapi.pool.deadline import Deadline
+from redis_manager_fastapi.pool.dedicated import SLICE
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch
@@ -35,6 +37,12 @@ from redis_manager_fastapi.topology.failures import own_words, refusal_code
 
 # MULTI and EXEC share a connection only around a batch that leaves in one write.
 _BRACKETS = {name: SharedCommand((name,), read_only=True) for name in ("MULTI", "EXEC")}
+
+# A command takes at least as many bytes as PING; more of them are too large to share.
+_MOST_SHARED = LARGE_REQUEST // len(b"*1\r\n$4\r\nPING\r\n")
+
+# How many replies are looked at, or commands given up, in one turn of the event loop.
+_LOOKED_AT = 10_000
 
 
 class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore[misc]  # replies are exact
@@ -54,10 +62,13 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
     def __init__(
         self, session: Session[Pool], transaction: bool = True, shard_hint: str | None = None
     ) -> None:
-        connections: Any = LeasedConnections(session, "a pipeline")
+        connections: Any = LeasedConnections(session, "a pipeline", lasting=False)
         super().__init__(connections, session.callbacks, transaction, shard_hint)
         self.asking = False
         self._session = session
+
+    def __del__(self, *_: Any) -> None:
+        """Dropped under WATCH, its connection is given back by the pool."""
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """Execute the queued commands and return their replies; arguments are redis-py's.
@@ -70,6 +81,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         """
         await self._session.admit()
         kind = self._kind()
+        await _let_others_run(self.command_stack)
         try:
             share = self._may_share()
             execute = self._execute_shared if share else self._execute_leased
@@ -83,9 +95,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             execution.after(what_happened(error))
             seen = execution.error(error, self._session.instance)
             raise seen from seen.__cause__
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                self.connection_pool.report(reply)
+        for start in range(0, len(replies), _LOOKED_AT):
+            if start:
+                await asyncio.sleep(0)
+            for reply in replies[start : start + _LOOKED_AT]:
+                if isinstance(reply, RedisError):
+                    self.connection_pool.report(reply)
         return replies
 
     async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
@@ -131,6 +146,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
     def _may_share(self) -> bool:
         bound = self.watching or self.connection is not None or self.scripts
         if bound or not self._session.options.shared:
+            return False
+        if len(self.command_stack) > _MOST_SHARED:
             return False
         return bool(self.command_stack) and all(
             args[0] in SHARED and NEVER_DECODE not in options
@@ -192,7 +209,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         """Execute by redis-py's code; an error says whether some of it may have run."""
         connection.outcomes = []
         try:
-            replies = await super()._execute_transaction(connection, commands, raise_on_error)
+            replies = await self._transact(connection, commands, raise_on_error)
         except (RedisManagerError, WatchError):
             raise
         except RedisError as error:
@@ -209,7 +226,24 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             raise seen from seen.__cause__
         finally:
             connection.outcomes = None
-        return cast("list[Any]", replies)
+        return replies
+
+    async def _transact(self, connection: Any, commands: Any, raise_on_error: bool) -> list[Any]:
+        """Execute by redis-py's code; the values of many replies are made in slices."""
+        execute = super()._execute_transaction
+        if len(commands) <= SLICE:
+            return cast("list[Any]", await execute(connection, commands, raise_on_error))
+        callbacks, self.response_callbacks = self.response_callbacks, {}
+        try:
+            replies: list[Any] = await execute(connection, commands, raise_on_error)
+        finally:
+            self.response_callbacks = callbacks
+        for number, (args, options) in enumerate(commands):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+            if not isinstance(replies[number], Exception):
+                replies[number] = await parsed(callbacks, args[0], replies[number], options)
+        return replies
 
     def _may_read_replica(self) -> bool:
         if (
@@ -230,6 +264,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             self.command_stack, self.scripts, self.explicit_transaction = queued
             await self._lease(deadline)
             try:
+                await _let_others_run(self.command_stack)
                 async with Deadline(deadline):
                     if self.asking:
                         await self._ask()
@@ -244,9 +279,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
                 raise
 
         try:
-            return cast("list[Any]", await attempt())
+            replies = await attempt()
         except FAILURES as failure:
             error = failure
+        else:
+            await _free(queued[0])
+            return cast("list[Any]", replies)
         execution = Execution(kind)
         replies = await carry_on(pool, execution, attempt, deadline, error, leased=True)
         return cast("list[Any]", replies)
@@ -254,7 +292,10 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
     async def _lease(self, deadline: float) -> None:
         """Lease the connection that redis-py's code takes, unless a WATCH did."""
         if self.connection is None:
-            lease = await self.connection_pool.lease(deadline, unlimited=True)
+            # Looking for fieldsets in a large pipeline would hold the event loop.
+            stack = self.command_stack
+            plain = len(stack) > SLICE and all(args[0] in SHARED for args, _ in stack)
+            lease = await self.connection_pool.lease(deadline, unlimited=True, fieldsets=not plain)
             self.connection = lease.connection
 
     async def reset(self) -> None:  # type: ignore[override]  # redis-py's RESET is a command
@@ -284,6 +325,19 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except BaseException:
             await self.reset()
             raise
+
+
+async def _let_others_run(commands: Sized) -> None:
+    """Let the event loop turn once, if there are many commands: each look at all takes a while."""
+    if len(commands) > SLICE:
+        await asyncio.sleep(0)
+
+
+async def _free(commands: list[Any]) -> None:
+    """Give up executed commands in slices: freeing very many takes a while as well."""
+    while len(commands) > _LOOKED_AT:
+        del commands[-_LOOKED_AT:]
+        await asyncio.sleep(0)
 
 
 def _raise_lost(error: WatchError) -> None:
@@ -327,12 +381,16 @@ class _SharedExchange:
         self._read_only = kind is Kind.READ_PIPELINE
         self._asking = asking
         self._expected = 0
+        self._multi: int | None = None
         self.outcomes: list[Any] | None = None
         self._replies: list[Any] = []
 
     def pack_commands(self, commands: Iterable[tuple[Any, ...]]) -> bytes:
         """Pack commands into one piece."""
+        commands = list(commands)
         packed = [pack(SHARED.get(args[0]) or _BRACKETS[args[0]], args) for args in commands]
+        if commands[-1][0] == "EXEC":
+            self._multi = int(self._asking)
         if self._asking:
             packed.insert(0, ASKING)
         self._expected = len(packed)
@@ -345,7 +403,15 @@ class _SharedExchange:
         pool, deadline = await self._session.admit()
         reply_to = pool.loop.create_future()
         decode, read_only = self._session.options.decode, self._read_only
-        request = Batch(packed, reply_to, deadline, decode, read_only, expected=self._expected)
+        request = Batch(
+            packed,
+            reply_to,
+            deadline,
+            decode,
+            read_only,
+            expected=self._expected,
+            multi=self._multi,
+        )
         replies = await self._carry(pool, request)
         self.outcomes = outcomes = replies[1:] if self._asking else replies
         self._replies = outcomes[::-1]

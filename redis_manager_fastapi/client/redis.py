@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, cast, overload
 
@@ -12,9 +13,15 @@ from redis_manager_fastapi.client.call import Call, allocate, coroutine_function
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.pubsub import Monitor, PubSub
 from redis_manager_fastapi.client.typed import RedisCommands, TextT
-from redis_manager_fastapi.commands.sharing import find_shared
+from redis_manager_fastapi.commands.sharing import (
+    LEAVE_SESSION,
+    OF_THEIR_CONNECTION,
+    command_of_its_connection,
+    find_shared,
+)
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
+from redis_manager_fastapi.delivery.replicas_acknowledge import wait
 from redis_manager_fastapi.delivery.session import Callbacks, CallOptions, Scope, Session
 from redis_manager_fastapi.errors import ReplyLostError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -22,6 +29,11 @@ from redis_manager_fastapi.pool.pool import Pool
 
 # Shared, so that most calls keep no dictionary of their own alive.
 _NO_OPTIONS: dict[str, Any] = {}
+
+# What needs no second look: it is not about its connection.
+_FOR_ANY = LEAVE_SESSION - OF_THEIR_CONNECTION
+
+_WAIT = frozenset({"WAIT", "wait", b"WAIT", b"wait"})
 
 
 class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
@@ -50,6 +62,9 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
         super().__init__(connection_pool=connections)
         self.holder: Redis[Any] | None = None
         self._has_met_loss = False
+
+    def __del__(self, *_: Any) -> None:
+        """Dropped while it is pinned, its connection is given back by the pool."""
 
     def __repr__(self) -> str:
         return f"<Redis {self.session.instance!r} {self.session.options}>"
@@ -168,6 +183,8 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     async def _execute_leased(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         session = self.session
         if not self.single_connection_client:
+            if args[0] not in _FOR_ANY and (name := command_of_its_connection(args)):
+                await leased.refuse(name)
             return await leased.execute(session, args, options, self._exchange)
         begun = False
         holder = self.holder or self
@@ -217,7 +234,10 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     ) -> Any:
         """Send a command on *connection* and return the parsed reply."""
         # redis-py 8.1: `_send_command_parse_response` also prepares HIMPORT's fieldsets.
-        return await self._send_command_parse_response(connection, args[0], *args, **options)
+        send = partial(self._send_command_parse_response, connection, args[0], *args, **options)
+        if args[0] in _WAIT and not self.single_connection_client:
+            return await wait(connection, args, send)
+        return await send()
 
     def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
         """Have *callback* parse the replies to *command*, on this client alone."""

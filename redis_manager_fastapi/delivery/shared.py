@@ -20,29 +20,32 @@ FAILURES = (RedisError, RedisManagerError, Interrupted)
 
 async def deliver(pool: Pool, request: Request) -> Any:
     """Send *request* when the pool serves and there is room; return the outcome."""
-    link = pool.link_set.with_room()
-    while link is None:
+    links = pool.link_set
+    while (link := links.with_room()) is None:
+        if links.serving:
+            await _room(pool, request)
+            return await request.future
         await pool.serving(request.deadline)
-        link = pool.link_set.with_room()
-        if link is None and pool.is_serving:
-            await _room(pool, request.deadline)
-            link = pool.link_set.with_room()
     link.submit(request)
     return await request.future
 
 
-async def _room(pool: Pool, deadline: float) -> None:
-    """Wait for room on the connection with the least in flight."""
+async def _room(pool: Pool, request: Request) -> None:
+    """Wait until a connection has taken the request, or there is none any more."""
     pool.check_crowd()
-    link = pool.link_set.least_busy()
-    if link is None:
-        return
+    room = pool.link_set.room
+    entered = room.enter(request)
     try:
-        async with asyncio.timeout_at(deadline):
-            await link.room()
+        async with asyncio.timeout_at(request.deadline):
+            await entered
     except TimeoutError:
-        message = f"no room for the command on redis {pool.instance!r} before its deadline"
-        raise CommandTimeoutError(message, instance=pool.instance) from None
+        if room.leave(request):
+            message = f"no room for the command on redis {pool.instance!r} before its deadline"
+            raise CommandTimeoutError(message, instance=pool.instance) from None
+    except BaseException:
+        if not room.leave(request):
+            request.future.cancel()
+        raise
 
 
 async def recover(pool: Pool, request: SingleRequest, outcome: Exception, kind: Kind) -> Any:

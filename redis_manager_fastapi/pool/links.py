@@ -1,6 +1,6 @@
 """A pool's multiplexed connections: which take commands, and which only finish their own.
 
-A link *serves*, or is *suspended* while its server is suspected, or is *retired*
+A link *serves*, or is *suspended* while it or its server is suspected, or is *retired*
 because another generation serves: it takes no more commands, and closes when
 its last reply has come.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.multiplexed import LinkEvents, MultiplexedConnection
+from redis_manager_fastapi.pool.room import Room
 from redis_manager_fastapi.pool.state import OldLinks
 
 
@@ -24,12 +25,14 @@ class LinkSet:
         serving: Those that commands may go out on.
         only: The one of them, for the fast path; None if there is not exactly one.
         suspended: Those that wait for a suspicion to be resolved.
+        room: The commands that wait until one of them has room.
     """
 
     def __init__(self, events: LinkEvents, *, max_in_flight: int) -> None:
         self.serving: tuple[MultiplexedConnection, ...] = ()
         self.only: MultiplexedConnection | None = None
         self.suspended: tuple[MultiplexedConnection, ...] = ()
+        self.room = Room()
         self._retired: set[MultiplexedConnection] = set()
         self._events = events
         self._max_in_flight = max_in_flight
@@ -54,9 +57,14 @@ class LinkSet:
         return max((link.last_heard for link in self.current), default=-math.inf)
 
     @property
+    def opened_at(self) -> float:
+        """When the oldest link of the present generation was opened, on the loop's clock."""
+        return min((link.opened_at for link in self.current), default=math.inf)
+
+    @property
     def waiting(self) -> int:
         """Callers waiting for room."""
-        return sum(link.waiting for link in self.serving)
+        return len(self.room.waiting)
 
     @property
     def in_flight(self) -> int:
@@ -72,21 +80,30 @@ class LinkSet:
     def with_room(self) -> MultiplexedConnection | None:
         """Return the link with the least in flight; None when no command can go out now."""
         link = self.least_busy()
-        return None if link is None or link.full else link
+        if link is None or not link.full:
+            return link
+        # It may be full for no other reason than that others waited.
+        self._admit()
+        return None if link.full else link
 
-    def suspend(self) -> None:
-        """Have no link take commands, until `resume`."""
-        self.suspended = self.current
-        self._serve(())
-        for link in self.suspended:
-            link.suspected = True
+    def goes_alone(self, packed: bytes) -> bool:
+        """Whether a request had better take a connection of its own: its reply was large."""
+        return bool(self.room.alone) and self.room.goes_alone(packed)
 
-    def resume(self) -> None:
-        """Have the links take commands again."""
-        self._serve(self.serving or self.suspended)
-        self.suspended = ()
-        for link in self.serving:
-            link.suspected = False
+    def suspend(self, link: MultiplexedConnection | None = None) -> None:
+        """Have *link*, or no link at all, take commands until `resume`."""
+        self.suspended = self.current if link is None else (*self.suspended, link)
+        for each in self.suspended:
+            each.suspected = True
+        self._serve(each for each in self.serving if each not in self.suspended)
+
+    def resume(self, link: MultiplexedConnection | None = None) -> None:
+        """Have *link*, or every link, take commands again."""
+        resumed = self.suspended if link is None else (link,)
+        for each in resumed:
+            each.suspected = False
+        self.suspended = tuple(each for each in self.suspended if each not in resumed)
+        self._serve((*self.serving, *resumed))
 
     def leave(self) -> None:
         """Have the suspended links finish what is in flight and close; they do not serve again."""
@@ -100,7 +117,7 @@ class LinkSet:
         """Serve with new links, and have the old ones meet their *fate*."""
         old = self.current
         self._serve(
-            MultiplexedConnection(self._events, each, max_in_flight=self._max_in_flight)
+            MultiplexedConnection(self._events, each, self.room, max_in_flight=self._max_in_flight)
             for each in connections
         )
         self.suspended = ()
@@ -141,3 +158,12 @@ class LinkSet:
     def _serve(self, links: Iterable[MultiplexedConnection]) -> None:
         self.serving = tuple(links)
         self.only = self.serving[0] if len(self.serving) == 1 else None
+        if self.room.waiting:
+            self._admit()
+
+    def _admit(self) -> None:
+        """Let those in who wait for room; without a link they learn that there is none."""
+        for link in self.serving:
+            link.admit()
+        if not self.serving:
+            self.room.clear()

@@ -2,8 +2,9 @@
 
 Commands queue, leave in a write or two per turn of the event loop, and replies are
 matched first in, first out.  Anything that makes a match doubtful (an error
-while parsing, a reply with nobody waiting) kills the connection before another
-reply is matched: a wrong match would hand one user's data to another.
+while parsing, a reply with nobody waiting, a heartbeat's answer that is not where
+it belongs) kills the connection before another reply is matched: a wrong match
+would hand one user's data to another.
 
 The connection decides nothing about healing.  It tells its `LinkEvents` that it was
 lost or heard again, and fails what it held with `Interrupted`.
@@ -11,6 +12,7 @@ lost or heard again, and fails what it held with `Interrupted`.
 
 import asyncio
 import math
+import secrets
 import sys
 from collections import deque
 from typing import Protocol
@@ -20,7 +22,8 @@ import hiredis
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.pool.request import Batch, Request
+from redis_manager_fastapi.pool.request import Batch, DoubtfulReplyError, Heartbeat, Request
+from redis_manager_fastapi.pool.room import LARGE_REPLY, Room
 
 # hiredis' default marker, False, is also a RESP3 boolean.
 _INCOMPLETE = object()
@@ -40,6 +43,10 @@ _PIECE = 64 * 1024
 # three commands, and the server's idle time more.
 _MANY = 16
 
+# A late reply goes on coming if it brings as many bytes as this in so many seconds.
+_FLOW = 16 * 1024
+_FLOW_WINDOW = 0.5
+
 # As a batch's size: no batch leaves before the turn of the loop ends.
 _TURN = sys.maxsize
 
@@ -55,6 +62,10 @@ class LinkEvents(Protocol):
         """A *link* that was suspected of silence has spoken."""
         ...
 
+    def link_worn(self, link: "MultiplexedConnection") -> None:
+        """A *link* should be replaced; until then it serves."""
+        ...
+
 
 class MultiplexedConnection(asyncio.Protocol):
     """A connection that every caller shares, on the socket of an authenticated one.
@@ -66,19 +77,22 @@ class MultiplexedConnection(asyncio.Protocol):
         last_heard: When bytes last came, on the loop's clock.
         suspected: Set by the pool; makes the next bytes call `LinkEvents.link_heard`.
         lost: Whether the connection is gone.
-        full: Whether no further command may be submitted now.
+        full: Whether no further command may be submitted now: what comes has to wait in `Room`.
+        opened_at: When the connection was made, on the loop's clock.
     """
 
     def __init__(
         self,
         events: LinkEvents,
         connection: DedicatedConnection,
+        room: Room,
         *,
         max_in_flight: int,
         max_bytes: int = MAX_BYTES_IN_FLIGHT,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.last_heard = self.loop.time()
+        self.opened_at = connection.opened_at
         self.suspected = False
         self.lost = False
         self.full = False
@@ -97,7 +111,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._bytes = 0
         self._max_in_flight = self._places = max_in_flight
         self._max_bytes = max_bytes
-        self._room: deque[asyncio.Future[None]] = deque()
+        self._room = room
         self._turn_ends = False
         self._batch = _TURN
         self._paused = False
@@ -105,6 +119,12 @@ class MultiplexedConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
         self._excused = False
+        self._heartbeat: Heartbeat | None = None
+        self._numbers = secrets.token_hex(8)
+        self._beats = 0
+        self._last_bytes = b""
+        self._partial = 0
+        self._late: tuple[Request, int, float] | None = None
         self._transport.set_protocol(self)
 
     def __repr__(self) -> str:
@@ -115,11 +135,6 @@ class MultiplexedConnection(asyncio.Protocol):
     def in_flight(self) -> int:
         """Commands queued or sent whose reply is still to come."""
         return len(self._queue) + len(self._in_flight)
-
-    @property
-    def waiting(self) -> int:
-        """Callers waiting for room."""
-        return len(self._room)
 
     def submit(self, request: Request) -> None:
         """Queue *request*: it leaves when this turn of the loop ends.
@@ -148,20 +163,37 @@ class MultiplexedConnection(asyncio.Protocol):
         elif not self._turn_ends:
             self._await_end_of_turn()
 
-    async def room(self) -> None:
-        """Wait until the connection is no longer full, or lost; first in, first out."""
-        while self.full and not self.lost:
-            waiter: asyncio.Future[None] = self.loop.create_future()
-            self._room.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                self._wake_room()
-                raise
+    def admit(self) -> None:
+        """Take in those who wait for room, as many as there is room for."""
+        self._count_places()
+
+    def ask(self, timeout: float) -> Heartbeat:
+        """Send a heartbeat among the callers' commands, if none is on its way; return it.
+
+        Its answer proves that the replies before it went to their own callers.
+        """
+        if self._heartbeat is None or self._heartbeat.future.done():
+            self._beats += 1
+            number, deadline = f"{self._numbers}-{self._beats}", self.loop.time() + timeout
+            beat = Heartbeat(number.encode(), self.loop.create_future(), deadline)
+            self._heartbeat, self._last_bytes = beat, b""
+            self.submit(beat)
+            return beat
+        return self._heartbeat
+
+    def check_flow(self) -> None:
+        """Drop the connection if the reply at the head is late, and its rest hardly comes."""
+        head, now = self._in_flight[0] if self._in_flight else None, self.loop.time()
+        if head is None or head.deadline > now:
+            self._late = None
+        elif self._has_stuck(head, now):
+            self._lose("a reply was not complete in time")
 
     def retire(self) -> None:
         """Take no more work; close when nobody waits for a reply any more."""
         self._retiring = True
+        if self._heartbeat is not None:
+            self._heartbeat.future.cancel()
         self._close_if_done()
 
     def abort(self, reason: str) -> None:
@@ -176,12 +208,21 @@ class MultiplexedConnection(asyncio.Protocol):
         self.last_heard = self.loop.time()
         if self.suspected:
             self._events.link_heard(self)
-        self._reader.feed(data)
+        if self._partial > LARGE_REPLY and self._in_flight:
+            self._room.note_large(self._in_flight[0].packed)
         try:
-            matched = self._match()
+            if self._heartbeat is None:
+                self._reader.feed(data)
+                matched = self._match()
+            else:
+                matched = self._match_heartbeat(self._heartbeat, data)
+        except DoubtfulReplyError as error:
+            self._lose(f"the reply stream is broken: {error}")
+            return
         except Exception as error:
             self._lose(f"the reply stream is broken ({type(error).__name__})")
             return
+        self._partial = 0 if matched or not self._in_flight else self._partial + len(data)
         # Callers that are answered together ask again together, in the next turn, so their
         # next commands wait for each other. Of many, the first half goes ahead: the server
         # works on it while the other half is still being made, and so on by turns.
@@ -189,8 +230,6 @@ class MultiplexedConnection(asyncio.Protocol):
         if not self._turn_ends:
             self._await_end_of_turn()
         self._count_places()
-        if self._room:
-            self._wake_room()
         if self._retiring:
             self._close_if_done()
 
@@ -252,9 +291,10 @@ class MultiplexedConnection(asyncio.Protocol):
             if type(reply) is _PUSH:
                 continue
             if type(head) is Batch:
-                if not head.add(reply):
-                    continue
-                reply = head.replies
+                if head.add(reply):
+                    matched += 1
+                    self._end_batch(head)
+                continue
             in_flight.popleft()
             self._bytes -= len(head.packed)
             matched += 1
@@ -264,10 +304,61 @@ class MultiplexedConnection(asyncio.Protocol):
                 raise ValueError("a reply that no command was waiting for")
         return matched
 
+    def _match_heartbeat(self, beat: Heartbeat, data: bytes) -> int:
+        """Match *data*; once it holds the answer to *beat*, nothing before that may be incomplete.
+
+        The number is not to be guessed, so no other reply can contain it.
+        """
+        before = len(self._last_bytes)
+        recent = self._last_bytes + data
+        found = recent.find(beat.answer)
+        self._last_bytes = recent[1 - len(beat.answer) :]
+        matched = 0
+        if found >= 0:
+            start = max(found - before, 0)
+            self._reader.feed(data[:start])
+            matched, data = self._match(), data[start:]
+            if not self._in_flight or self._in_flight[0] is not beat:
+                raise DoubtfulReplyError("replies are missing, or one was not complete")
+        self._reader.feed(data)
+        matched += self._match()
+        if beat.future.done():
+            self._heartbeat = None
+        return matched
+
+    def _end_batch(self, batch: Batch) -> None:
+        """Hand its replies over; part with the connection if a transaction was refused in part."""
+        self._in_flight.popleft()
+        self._bytes -= len(batch.packed)
+        batch.finish(batch.replies)
+        if batch.unended:
+            raise DoubtfulReplyError("a transaction did not end")
+        if batch.refused:
+            self._events.link_worn(self)
+
     def _count_places(self) -> None:
         """Bring `full` up to date; until the next time, only `submit` takes places."""
         self._places = self._max_in_flight - len(self._in_flight)
-        self.full = len(self._queue) >= self._places or self._bytes >= self._max_bytes
+        waiting = self._room.waiting
+        if waiting:
+            self._take_waiting()
+        crowded = len(self._queue) >= self._places or self._bytes >= self._max_bytes
+        self.full = crowded or bool(waiting)
+
+    def _take_waiting(self) -> None:
+        """Queue the requests that have waited longest, as long as there are places."""
+        if self.lost or self.suspected or self._retiring:
+            return
+        while len(self._queue) < self._places and self._bytes < self._max_bytes:
+            request = self._room.next()
+            if request is None:
+                return
+            self._queue.append(request)
+            self._bytes += len(request.packed)
+            if request.deadline < self._due:
+                self._arm(request.deadline)
+            if not self._turn_ends:
+                self._await_end_of_turn()
 
     def _lose(self, reason: str, *, notify: bool = True) -> None:
         if self.lost:
@@ -284,15 +375,6 @@ class MultiplexedConnection(asyncio.Protocol):
             request.interrupt(written=True)
         for request in queue:
             request.interrupt(written=False)
-        self._wake_room()
-
-    def _wake_room(self) -> None:
-        free = len(self._room) if self.lost else self._max_in_flight - self.in_flight
-        while self._room and free > 0 and (self.lost or self._bytes < self._max_bytes):
-            waiter = self._room.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                free -= 1
 
     def _close_if_done(self) -> None:
         if self._retiring and all(r.future.done() for r in (*self._in_flight, *self._queue)):
@@ -319,12 +401,33 @@ class MultiplexedConnection(asyncio.Protocol):
                     request.expire(self._instance, written=written)
                 elif not request.future.done():
                     deadlines.append(request.deadline)
-        if self._in_flight and self._in_flight[0].deadline <= now and self._reader.has_data():
-            self._lose("a reply was not complete in time")
-        elif deadlines:
+        self.check_flow()
+        if self.lost:
+            return
+        if self._late is not None:
+            deadlines.append(now + _FLOW_WINDOW)
+        if deadlines:
             self._arm(min(deadlines))
         else:
             self._close_if_done()
+
+    def _has_stuck(self, head: Request, now: float) -> bool:
+        """Whether a late reply has begun, and has hardly grown since it was last looked at."""
+        grown, begun = self._partial, self._reader.has_data()
+        if type(head) is Batch:
+            grown += _FLOW * len(head.replies)
+        elif grown:
+            begun = True
+        if not begun:
+            self._late = None
+            return False
+        last = 0
+        if self._late is not None and self._late[0] is head:
+            _, last, at = self._late
+            if now - at < _FLOW_WINDOW:
+                return False
+        self._late = head, grown, now
+        return grown - last < _FLOW
 
 
 def _first_piece(requests: list[Request]) -> tuple[list[Request], list[Request]]:

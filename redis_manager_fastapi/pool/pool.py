@@ -6,6 +6,7 @@ Conditions only announce it.
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, StateChanged
@@ -29,7 +30,13 @@ from redis_manager_fastapi.pool.state import (
     is_graver,
     keeps_leases,
 )
-from redis_manager_fastapi.pool.waiting import GracePeriod, Spell, StateCondition
+from redis_manager_fastapi.pool.unblock import unblock
+from redis_manager_fastapi.pool.waiting import (
+    GracePeriod,
+    KnownRefusals,
+    Spell,
+    StateCondition,
+)
 from redis_manager_fastapi.settings import RedisSettings
 
 # Of callers whose grace ends together so many are told at a time, and so far apart (seconds):
@@ -52,6 +59,7 @@ class Pool:
         clients: Scoped clients in use.
         short_of_replicas: Since when the server refuses writes for want of replicas.
         suspicion_changed: Announced when a suspicion arises or grows; the supervisor waits on it.
+        worn: Whether the links should be replaced, though nothing is wrong with the server.
     """
 
     def __init__(self, dialer: Dialer, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
@@ -63,6 +71,7 @@ class Pool:
         self.link_set = LinkSet(self, max_in_flight=settings.pipelining.max_in_flight)
         self.clients = 0
         self.suspicion: Suspicion | None = None
+        self.worn = False
         self.dialer = dialer
         self.leases = Leases(self, self.link_set, dialer, settings, instance=instance)
         self._bus = bus
@@ -70,6 +79,8 @@ class Pool:
         self._reason = ""
         self._failure: Exception | None = None
         self._address: object = None
+        self._peer: object = None
+        self._refusals = KnownRefusals(self.loop)
         self._grace = GracePeriod(self.loop, settings)
         self.short_of_replicas = Spell(self.loop, settings.outage.grace)
         self._waiting = 0
@@ -174,19 +185,43 @@ class Pool:
             self._condition.notify_all()
 
     def link_heard(self, link: MultiplexedConnection) -> None:
-        """Bytes came over a suspended link: the links that are left serve again."""
+        """Bytes came over a suspended link: it serves again."""
         link.suspected = False
-        suspended = self.link_set.suspended
-        if self.state is PoolState.SUSPECT and link in suspended:
-            self.clear_suspicion()
-            if len(suspended) < self.settings.pipelining.connections:
-                self.suspect(self.generation, Suspicion.LINK_LOST, "another connection broke")
+        if self.state is not PoolState.SUSPECT or link not in self.link_set.suspended:
+            return
+        self.link_set.resume(link)
+        if self.link_set.suspended:
+            self.suspicion = Suspicion.LINK_QUIET
+            self._condition.notify_all()
+            self.suspicion_changed.notify_all()
+            return
+        self.clear_suspicion()
+        if len(self.links) < self.settings.pipelining.connections:
+            self.suspect(self.generation, Suspicion.LINK_LOST, "another connection broke")
+
+    def link_quiet(self, link: MultiplexedConnection, reason: str) -> None:
+        """A heartbeat was not answered over *link*: others serve on, if there are any."""
+        if link not in self.links:
+            return
+        if len(self.links) == 1:
+            self.suspect(self.generation, Suspicion.SILENT, reason)
+            return
+        self.link_set.suspend(link)
+        self.suspect(self.generation, Suspicion.LINK_QUIET, reason)
+
+    def link_worn(self, link: MultiplexedConnection) -> None:
+        """A link should be replaced: as at the end of its lifetime, without an error."""
+        if link in self.links:
+            self.worn = True
+            self.suspicion_changed.notify_all()
 
     def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
         """Have the supervisor find out; a report about an old generation is ignored."""
         if generation != self.generation or self.state not in (PoolState.READY, PoolState.SUSPECT):
             return
         if not is_graver(suspicion, self.suspicion):
+            return
+        if suspicion is Suspicion.REFUSING and self._refusals.known:
             return
         self.suspicion = suspicion
         last_heard, links = self.link_set.last_heard, CONSEQUENCES[suspicion].links
@@ -229,17 +264,27 @@ class Pool:
         self._move(PoolState.READY, "the server still answers")
 
     def install(self, connections: list[DedicatedConnection]) -> None:
-        """Serve with a new generation; `Suspicion` says what becomes of the old one."""
+        """Serve with a new generation; `Suspicion` says what becomes of the old one.
+
+        Without a suspicion, as when connections have reached their lifetime, nobody notices.
+        """
         elsewhere, self._address = self._address != connections[0].address, connections[0].address
+        peer = connections[0].peer
+        same, self._peer = not elsewhere and peer == self._peer, peer
         down = self.state is PoolState.DOWN
         fate = fate_of_links(self.suspicion, elsewhere=elsewhere)
-        keep = keeps_leases(self.suspicion, elsewhere=elsewhere, down=down)
+        keep = keeps_leases(self.suspicion, elsewhere=elsewhere, same=same, down=down)
+        if self.suspicion is Suspicion.REFUSING or not same:
+            self._refusals.found(again=same)
         heard_since = self.loop.time() - self.settings.health.interval
         self.generation += 1
         self.link_set.replace(connections, fate, heard_since=heard_since)
-        self.suspicion = None
+        self.suspicion, self.worn = None, False
         self.leases.close_stale(leased=not keep)
-        self._move(PoolState.READY, "serving")
+        if self.state is PoolState.READY:
+            self._condition.notify_all()
+        else:
+            self._move(PoolState.READY, "serving")
 
     def mark_down(self, error: Exception) -> None:
         """Fail what is in flight; what comes now waits, and fails when grace is over."""
@@ -260,12 +305,16 @@ class Pool:
         self._move(PoolState.DRAINING, "closing")
         self.leases.capacity.fail_waiting(lambda: errors.closed(self.instance, self.state))
         if serving:
+            ends = self.loop.time() + timeout
+            closed = partial(errors.closed, self.instance, self.state)
+            blocking = self.leases.say_goodbye(closed, ends)
+            if blocking:
+                await unblock(draining[0], blocking, ends)
             for link in draining:
                 link.retire()
-            capacity, ends = self.leases.capacity, self.loop.time() + timeout
             self.leases.when_returned = self._condition.notify_all
             await self._condition.wait_for(
-                lambda: all(link.lost for link in draining) and not capacity.leased, ends
+                lambda: all(link.lost for link in draining) and not self.leases.at_work, ends
             )
         for link in draining:
             link.abort("closed")

@@ -3,7 +3,11 @@
 import asyncio
 from typing import Any
 
+import hiredis
+from redis.exceptions import AuthenticationError, ExecAbortError, NoPermissionError
+
 from redis_manager_fastapi.errors import CommandTimeoutError
+from redis_manager_fastapi.topology.failures import refusal_code
 
 Reply = asyncio.Future[Any]
 
@@ -18,6 +22,10 @@ class Interrupted(Exception):  # noqa: N818 (never leaves the library)
     def __init__(self, *, written: bool) -> None:
         super().__init__()
         self.written = written
+
+
+class DoubtfulReplyError(Exception):
+    """A reply after which no further one may be handed to anybody; says why, in words."""
 
 
 class Request:
@@ -89,10 +97,11 @@ class Batch(SingleRequest):
 
     Attributes:
         expected: How many replies there will be.
+        multi: Which of them is MULTI's, if the last is EXEC's; else None.
         replies: Those that have come.
     """
 
-    __slots__ = ("expected", "replies")
+    __slots__ = ("expected", "multi", "replies")
 
     def __init__(
         self,
@@ -103,10 +112,11 @@ class Batch(SingleRequest):
         read_only: bool,
         *,
         expected: int,
+        multi: int | None = None,
     ) -> None:
         self.packed, self.future, self.deadline = packed, future, deadline
         self.decode, self.read_only = decode, read_only
-        self.expected = expected
+        self.expected, self.multi = expected, multi
         self.replies: list[Any] = []
 
     def renew(self) -> None:
@@ -118,3 +128,60 @@ class Batch(SingleRequest):
         """Take one reply; return whether it was the last."""
         self.replies.append(reply)
         return len(self.replies) == self.expected
+
+    @property
+    def refused(self) -> bool:
+        """Whether EXEC was answered by what it does not answer when the transaction ends."""
+        last = self.replies[-1]
+        return self.multi is not None and not (
+            last is None or isinstance(last, list | ExecAbortError)
+        )
+
+    @property
+    def unended(self) -> bool:
+        """Whether the server may still queue what comes, instead of executing it."""
+        return self.refused and not isinstance(self.replies[self.multi or 0], Exception)
+
+
+class Heartbeat(SingleRequest):
+    """A PING with a number, whose answer must be exactly its own.
+
+    The result of its future is PONG, or the exception with which a server says that it
+    does not serve.
+
+    Attributes:
+        number: What the server has to repeat.
+        answer: The bytes that end its answer on the wire.
+    """
+
+    __slots__ = ("answer", "number")
+
+    def __init__(self, number: bytes, future: Reply, deadline: float) -> None:
+        packed: Any = hiredis.pack_command(("PING", number))  # type: ignore[arg-type]
+        self.packed = packed
+        self.future, self.deadline = future, deadline
+        self.decode, self.read_only = False, True
+        self.number, self.answer = number, number + b"\r\n"
+
+    def finish(self, outcome: Any) -> None:
+        """Take the answer.
+
+        Raises:
+            DoubtfulReplyError: It belongs to another command.
+        """
+        lost = isinstance(outcome, Interrupted)
+        super().finish("PONG" if outcome == self.number else outcome)
+        if outcome != self.number and not lost and not _may_answer_ping(outcome):
+            raise DoubtfulReplyError("a heartbeat was answered by another command's reply")
+
+    def expire(self, instance: str, *, written: bool) -> None:
+        """Go on waiting: whether the server is silent is for the supervisor to say."""
+
+
+def _may_answer_ping(reply: Any) -> bool:
+    """Whether *reply* is one of the errors that a server has for any command."""
+    if isinstance(reply, AuthenticationError | NoPermissionError):
+        return True
+    if not isinstance(reply, Exception):
+        return False
+    return refusal_code(reply) is not None

@@ -47,24 +47,28 @@ class Suspicion(enum.Enum):
     | LEASE_LOST | serve           | yes        | yes     | drain          | kept       |
     | REFUSING   | serve           | no         | yes     | drain          | aborted    |
     | LINK_LOST  | serve           | no         | yes     | drain          | kept       |
+    | LINK_QUIET | serve           | no         | yes     | drain if heard | kept       |
     | SILENT     | suspended       | no         | yes     | aborted        | aborted    |
     | MOVED      | retired         | no         | no      | drain if heard | aborted    |
 
     *Links meanwhile*: the multiplexed connections that are not lost go on
     serving; or they are suspended until any bytes come, which clears the
-    suspicion; or they are retired, and the leased connections aborted, at once.
+    suspicion of the connection that they came over; or they are retired, and the
+    leased connections aborted, at once.  The one that is quiet is suspended.
     *PING first*: a PING on the links decides whether a new connection is tried.
     *Backoff*: the first attempt keeps its distance from the last.
     *Old links* and *old leases*: what becomes of them when a new generation
     serves.  To drain is to finish what is in flight, if heard only on a link
     that was heard within `health.interval`; a lease that is kept ends when its
     holder gives it back.  A server at another address counts as moved, and
-    after DOWN no lease is kept.
+    after DOWN no lease is kept.  A server that refuses, and is found again at the
+    same IP address, keeps its leases: nothing is better elsewhere.
     """
 
     LEASE_LOST = "a dedicated connection broke"
     REFUSING = "the server refuses to serve"
     LINK_LOST = "a multiplexed connection broke"
+    LINK_QUIET = "a heartbeat was not answered, on one of several connections"
     SILENT = "a heartbeat was not answered"
     MOVED = "another server is the primary"
 
@@ -110,9 +114,10 @@ CONSEQUENCES: dict[Suspicion, Consequences] = {
     Suspicion.LEASE_LOST: Consequences(0, ask_first=True, keep_leases=True),
     Suspicion.REFUSING: Consequences(1),
     Suspicion.LINK_LOST: Consequences(2, keep_leases=True),
-    Suspicion.SILENT: Consequences(3, links=Meanwhile.SUSPEND, old_links=OldLinks.ABORT),
+    Suspicion.LINK_QUIET: Consequences(3, old_links=OldLinks.DRAIN_IF_HEARD, keep_leases=True),
+    Suspicion.SILENT: Consequences(4, links=Meanwhile.SUSPEND, old_links=OldLinks.ABORT),
     Suspicion.MOVED: Consequences(
-        4, links=Meanwhile.LEAVE, backoff=False, old_links=OldLinks.DRAIN_IF_HEARD
+        5, links=Meanwhile.LEAVE, backoff=False, old_links=OldLinks.DRAIN_IF_HEARD
     ),
 }
 
@@ -128,10 +133,21 @@ def fate_of_links(suspicion: Suspicion | None, *, elsewhere: bool) -> OldLinks:
     return OldLinks.DRAIN_IF_HEARD if elsewhere and fate is OldLinks.DRAIN else fate
 
 
-def keeps_leases(suspicion: Suspicion | None, *, elsewhere: bool, down: bool) -> bool:
-    """Whether leases of the old generation are kept; *down* is where the pool stands until now."""
+def keeps_leases(
+    suspicion: Suspicion | None, *, elsewhere: bool, same: bool = False, down: bool
+) -> bool:
+    """Whether leases of the old generation are kept.
+
+    Args:
+        suspicion: What was suspected.
+        elsewhere: Whether the new server has another address.
+        same: Whether it is at the same IP address.
+        down: Whether the pool was down until now.
+    """
     if elsewhere or down:
         return False
+    if suspicion is Suspicion.REFUSING and same:
+        return True
     return suspicion is None or CONSEQUENCES[suspicion].keep_leases
 
 

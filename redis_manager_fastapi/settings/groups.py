@@ -72,7 +72,7 @@ class PoolSettings(Group):
         acquire_timeout: Seconds that a caller waits for a free one.
         max_waiting: How many callers may wait; a further one fails at once.
         max_idle: Seconds after which an unused connection is closed.
-        max_lifetime: Seconds after which a connection is replaced.
+        max_lifetime: Seconds after which a connection, dedicated or shared, is replaced.
     """
 
     max_connections: Annotated[int, Field(ge=1, le=100_000), NotBool] = 20
@@ -98,7 +98,7 @@ class HealthSettings(Group):
     """Heartbeats and healing, `REDIS_HEALTH__*`.
 
     Attributes:
-        interval: Seconds of silence after which a heartbeat is sent.
+        interval: Seconds between two heartbeats on each shared connection.
         timeout: Seconds that a heartbeat's reply may take.
         backoff_base: The longest first pause between two probes, in seconds.
         backoff_cap: The longest pause between two probes, in seconds.

@@ -10,12 +10,10 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import hiredis
-
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import new_request
+from redis_manager_fastapi.pool.request import Heartbeat, Interrupted
 from redis_manager_fastapi.pool.state import PoolState
 from redis_manager_fastapi.tasks import end
 
@@ -100,38 +98,68 @@ def _discard(attempt: Attempt) -> None:
             connection.abort()
 
 
-_PING = hiredis.pack_command(("PING",))
-
 # How late (seconds) a timer may fire before the event loop, and not the server, is
 # to blame for the silence.
 _STALL = 0.1
 
 
+class Pulse:
+    """One heartbeat over one link, until it is answered or the link is silent.
+
+    Attributes:
+        beat: What was sent.
+        due: When to look at it again, on the loop's clock.
+    """
+
+    def __init__(self, link: MultiplexedConnection, timeout: float) -> None:
+        self._link = link
+        self._timeout = timeout
+        self.beat: Heartbeat = link.ask(timeout)
+        self._looked_at = link.loop.time()
+        self.due = self._looked_at + timeout
+
+    @property
+    def answered(self) -> bool:
+        """Whether it was answered; also when the link was lost or replaced meanwhile."""
+        return self.beat.future.done()
+
+    @property
+    def answer(self) -> Any:
+        """PONG for the right answer, an error of the server's, or None without an answer."""
+        future = self.beat.future
+        answer = future.result() if self.answered and not future.cancelled() else None
+        return None if isinstance(answer, Interrupted) else answer
+
+    def is_silent(self, now: float) -> bool:
+        """Whether nothing has come for a *timeout*.
+
+        Any bytes count, even of a large reply.  Silence that coincides with a stalled
+        event loop is given one more *timeout*, because what came may lie in the socket
+        unread.
+        """
+        if self.answered or now < self.due:
+            return False
+        stalled, heard = now - self.due > _STALL, self._link.last_heard > self._looked_at
+        if not stalled and not heard:
+            return True
+        self._looked_at, self.due = now, now + self._timeout
+        self._link.check_flow()
+        return False
+
+
 async def answers(
     link: MultiplexedConnection, timeout: float, serves: Callable[[object], bool]
 ) -> bool:
-    """Send a PING among the callers' commands; return whether the server serves.
+    """Send a heartbeat among the callers' commands; return whether the server serves.
 
-    *serves* says whether an answer to the PING counts: PONG does, and MISCONF, from a server
-    that cannot save; LOADING, MASTERDOWN, BUSY and NOAUTH do not.  Any other bytes count, even
-    half of a large reply.  Silence that coincides with
-    a stalled event loop is given one more *timeout*, because the reply may lie
-    in the socket unread.
+    *serves* says whether an answer counts: PONG does, and MISCONF, from a server that
+    cannot save; LOADING, MASTERDOWN, BUSY and NOAUTH do not.
     """
-    loop = link.loop
-    asked = loop.time()
-    beyond = asked + 3 * (timeout + _STALL)
-    request = new_request(_PING, loop.create_future(), beyond, decode=True, read_only=True)
-    link.submit(request)
-    while True:
-        started = loop.time()
-        await asyncio.wait({request.future}, timeout=timeout)
-        if request.future.done():
-            answer = request.future.result()
-            return answer == "PONG" or serves(answer)
-        if link.last_heard > asked:
-            request.future.cancel()
-            return True
-        if loop.time() - started <= timeout + _STALL:
-            request.future.cancel()
+    asked, pulse = link.loop.time(), Pulse(link, timeout)
+    while not pulse.answered:
+        await asyncio.wait({pulse.beat.future}, timeout=pulse.due - link.loop.time())
+        if pulse.is_silent(max(pulse.due, link.loop.time())):
             return False
+        if link.last_heard > asked and not pulse.answered:
+            return True
+    return pulse.answer is not None and serves(pulse.answer)

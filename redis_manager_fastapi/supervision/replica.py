@@ -61,7 +61,6 @@ class Replica(Single):
         self._primary = primary
         self._make_replica = make_topology
         self._replica: SentinelReplica
-        self._links: tuple[MultiplexedConnection, ...] = ()
         self._watch: asyncio.Task[None] | None = None
 
     def start(self) -> Pool:
@@ -83,11 +82,10 @@ class Replica(Single):
         """Choose another one after trouble; take from a silent replica what waits for it."""
         pool = self.require()
         if not isinstance(event, ProbeFailed) and event.state == PoolState.READY.value:
-            self._links = pool.links
             return
         self._replica.leave()
         if pool.suspicion is Suspicion.SILENT:
-            for link in self._links:
+            for link in pool.link_set.suspended:
                 link.abort("the replica does not answer")
 
     async def _watch_role(self, pool: Pool) -> None:

@@ -9,15 +9,15 @@ callers meet an outage.
 import asyncio
 import logging
 import random
-from collections.abc import Iterable
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, ProbeFailed
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import CONSEQUENCES, FINAL, PoolState, Suspicion
-from redis_manager_fastapi.supervision.probing import HedgedConnect, answers
+from redis_manager_fastapi.supervision.probing import HedgedConnect, Pulse, answers
 from redis_manager_fastapi.tasks import end
+from redis_manager_fastapi.topology.failures import from_reply
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -32,6 +32,13 @@ class Supervisor:
         self._backoff = FullJitter(self._health.backoff_base, self._health.backoff_cap)
         self._attempts = HedgedConnect(pool)
         self._healed_at = float("-inf")
+        self._pulses: dict[MultiplexedConnection, Pulse] = {}
+        self._next_pulse = float("-inf")
+        self._renewal: asyncio.Task[None] | None = None
+        self._renew_after = float("-inf")
+        # Processes that started together do not all connect again together.
+        part = random.uniform(0.9, 1.0)  # noqa: S311 (spreads load, keeps no secret)
+        self._lifetime = part * pool.settings.pool.max_lifetime
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
         self._logged: str | None = None
@@ -45,8 +52,9 @@ class Supervisor:
         """End the task and whatever it was doing."""
         self._stopped = True
         task, self._task = self._task, None
-        if task is not None:
-            await end({task})
+        running = {each for each in (task, self._renewal) if each is not None}
+        if running:
+            await end(running)
 
     async def _run(self) -> None:
         # A cancellation that something below swallowed must not keep the task alive.
@@ -61,38 +69,96 @@ class Supervisor:
         """Do what the pool's state asks for, once."""
         pool = self._pool
         if pool.state is PoolState.READY:
-            due, changed = self._heartbeat_due(), pool.suspicion_changed
-            if not await changed.wait_for(lambda: pool.state is not PoolState.READY, due):
+            due, changed = self._due(), pool.suspicion_changed
+            if not await changed.wait_for(self._is_called, due):
                 # The timer may fire a step of the clock early.
-                await self._heartbeat(max(due, pool.loop.time()))
+                self._heartbeat(max(due, pool.loop.time()))
+            self._renew()
         elif pool.state is PoolState.SUSPECT:
             await self._examine()
         else:
             await self._heal()
 
-    def _heartbeat_due(self) -> float:
-        now = self._pool.loop.time()
-        return min(map(self._due, self._pool.links), default=now + self._health.interval)
+    def _is_called(self) -> bool:
+        """Whether there is more to do than heartbeats."""
+        return self._pool.state is not PoolState.READY or self._may_renew(worn_only=True)
 
-    def _due(self, link: MultiplexedConnection) -> float:
-        return link.last_heard + self._health.interval
+    def _due(self) -> float:
+        """Return when a heartbeat is due, or its answer."""
+        waiting = [pulse.due for pulse in self._pulses.values() if not pulse.answered]
+        return min(self._next_pulse, *waiting) if waiting else self._next_pulse
 
-    async def _heartbeat(self, now: float) -> None:
-        """Ask each connection that has been silent for an interval, and close idle ones in time."""
+    def _heartbeat(self, now: float) -> None:
+        """Look after the heartbeats that are out; send the next ones when it is time.
+
+        They go out under traffic as in silence: each proves that the replies before it
+        went to their own callers.
+        """
         pool = self._pool
-        pool.leases.close_stale(leased=False)
-        generation = pool.generation
-        quiet = [link for link in pool.links if self._due(link) <= now]
-        answered = await self._answers(quiet)
-        if any(not well and not link.lost for link, well in zip(quiet, answered, strict=True)):
-            reason = f"no reply for {self._health.interval + self._health.timeout:g} s"
-            pool.suspect(generation, Suspicion.SILENT, reason)
+        for link, pulse in list(self._pulses.items()):
+            silent = pulse.is_silent(now)
+            if link not in pool.links or pulse.answered:
+                del self._pulses[link]
+                answer = pulse.answer
+                if answer is not None and not pool.dialer.serves(answer):
+                    reason = str(from_reply(answer, pool.instance))
+                    pool.suspect(pool.generation, Suspicion.REFUSING, reason)
+            elif silent:
+                del self._pulses[link]
+                reason = f"no reply for {self._health.interval + self._health.timeout:g} s"
+                pool.link_quiet(link, reason)
+        if now >= self._next_pulse:
+            self._next_pulse = now + self._health.interval
+            pool.leases.close_stale(leased=False)
+            for link in pool.links:
+                if link not in self._pulses:
+                    self._pulses[link] = Pulse(link, self._health.timeout)
+
+    def _may_renew(self, *, worn_only: bool = False) -> bool:
+        """Whether the connections have served long enough, and no others are being made."""
+        pool, now = self._pool, self._pool.loop.time()
+        if self._renewal is not None or now < self._renew_after:
+            return False
+        old = not worn_only and now >= pool.link_set.opened_at + self._lifetime
+        return pool.worn or old
+
+    def _renew(self) -> None:
+        """Replace the connections at the end of their lifetime; they finish what is in flight.
+
+        A name that leads to another server by now is followed in this way.
+        """
+        pool = self._pool
+        if pool.state is PoolState.READY and self._may_renew():
+            pause = self._health.backoff_cap if pool.worn else self._lifetime / 100
+            self._renew_after = pool.loop.time() + max(pause, self._health.backoff_cap)
+            self._renewal = pool.loop.create_task(self._replace(pool.generation, pool.moves))
+
+    async def _replace(self, generation: int, moves: int) -> None:
+        pool = self._pool
+        try:
+            connections = await self._attempts.connect()
+        except RedisUnavailableError:
+            return  # those that there are serve on, and it is tried again
+        except Exception as error:
+            self._log_once(error)
+            return
+        finally:
+            self._renewal = None
+        unchanged = (generation, moves) == (pool.generation, pool.moves)
+        if unchanged and pool.state is PoolState.READY:
+            pool.install(connections)
+            return
+        for connection in connections:
+            connection.abort()
 
     async def _examine(self) -> None:
         """Find out whether the suspicion holds: by a PING on the links if that can tell."""
         pool, suspicion = self._pool, self._pool.suspicion
         if suspicion is not None and CONSEQUENCES[suspicion].ask_first and pool.links:
-            answered = await self._answers(pool.links)
+            serves, timeout = pool.dialer.serves, self._health.timeout
+            answered = await asyncio.gather(
+                *(answers(link, timeout, serves) for link in pool.links)
+            )
             if pool.state is not PoolState.SUSPECT or pool.suspicion is not suspicion:
                 return
             if all(answered):
@@ -101,13 +167,11 @@ class Supervisor:
             pool.suspect(pool.generation, Suspicion.SILENT, "no reply to a heartbeat")
         await self._heal()
 
-    async def _answers(self, links: Iterable[MultiplexedConnection]) -> list[bool]:
-        serves, timeout = self._pool.dialer.serves, self._health.timeout
-        return await asyncio.gather(*(answers(link, timeout, serves) for link in links))
-
     async def _heal(self) -> None:
         """Probe once; a server that serves gets a new generation."""
         pool = self._pool
+        if self._renewal is not None:
+            await end({self._renewal})
         await self._pause()
         if pool.state in (PoolState.READY, *FINAL):
             return
@@ -123,6 +187,7 @@ class Supervisor:
             return
         pool.install(connections)
         self._healed_at = pool.loop.time()
+        self._next_pulse = self._healed_at + self._health.interval
         self._logged = None
 
     async def _pause(self) -> None:

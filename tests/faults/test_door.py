@@ -44,9 +44,12 @@ async def saying(banner: bytes, *, at_once: bool, hang_up: bool) -> AsyncIterato
                 await reader.read(1)
             writer.write(banner)
             await writer.drain()
-            while not hang_up and await reader.read(4096):
-                writer.write(banner)
-        except OSError:
+            if hang_up:
+                writer.write_eof()
+            while await reader.read(4096):
+                if not hang_up:
+                    writer.write(banner)
+        except (OSError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

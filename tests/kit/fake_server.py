@@ -26,12 +26,14 @@ class FakeServer:
         replies: Bytes that stand in for the next replies beyond the handshake's.
         hang_up: Whether a connection closes after one of them.
         connections: Writers of the connections that are open, oldest first.
+        deaf: Those of them over which nothing is answered any more.
     """
 
     def __init__(self) -> None:
         self.replies: list[bytes] = []
         self.hang_up = False
         self.connections: list[asyncio.StreamWriter] = []
+        self.deaf: set[asyncio.StreamWriter] = set()
         self._counter = 0
         self._server: asyncio.Server | None = None
 
@@ -79,7 +81,8 @@ class FakeServer:
             while line := await reader.readline():
                 words = [await _bulk(reader) for _ in range(int(line[1:]))]
                 reply, ends = self._answer(words)
-                writer.write(reply)
+                if writer not in self.deaf:
+                    writer.write(reply)
                 if ends:
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -90,6 +93,8 @@ class FakeServer:
 
     def _answer(self, words: list[bytes]) -> tuple[bytes, bool]:
         name = words[0].upper()
+        if name == b"PING" and len(words) > 1:
+            return _written(words[1]), False
         if name in HANDSHAKE:
             return HANDSHAKE[name], False
         self._counter += name == b"INCRBY"

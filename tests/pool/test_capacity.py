@@ -19,13 +19,14 @@ def connection(generation: int = 1, opened_at: float = 0.0) -> DedicatedConnecti
 
 def queued(places: Capacity, purpose: str = "GET") -> "asyncio.Future[HandOver]":
     future: asyncio.Future[HandOver] = asyncio.get_running_loop().create_future()
-    places.waiting.append(Waiter(future, purpose))
+    places.waiting[Waiter(future, purpose)] = None
     return future
 
 
 def connection_of(grant: HandOver | None) -> DedicatedConnection:
     """The connection of a place that was granted."""
     assert isinstance(grant, Held)
+    assert grant.connection is not None
     return grant.connection
 
 

@@ -29,6 +29,9 @@ class Heard:
     def link_heard(self, link: MultiplexedConnection) -> None:
         self.links.resume()
 
+    def link_worn(self, link: MultiplexedConnection) -> None:
+        raise AssertionError("no transaction was sent")
+
 
 @asynccontextmanager
 async def link_set(url: str, count: int = 2) -> AsyncIterator[LinkSet]:

@@ -90,6 +90,7 @@ def test_links_that_a_ping_may_clear_serve_meanwhile(suspicion: Suspicion) -> No
         (Suspicion.LEASE_LOST, OldLinks.DRAIN, OldLinks.DRAIN_IF_HEARD),
         (Suspicion.REFUSING, OldLinks.DRAIN, OldLinks.DRAIN_IF_HEARD),
         (Suspicion.LINK_LOST, OldLinks.DRAIN, OldLinks.DRAIN_IF_HEARD),
+        (Suspicion.LINK_QUIET, OldLinks.DRAIN_IF_HEARD, OldLinks.DRAIN_IF_HEARD),
         (Suspicion.SILENT, OldLinks.ABORT, OldLinks.ABORT),
         (Suspicion.MOVED, OldLinks.DRAIN_IF_HEARD, OldLinks.DRAIN_IF_HEARD),
     ],
@@ -106,7 +107,8 @@ def test_old_links_are_treated_as_their_server_was_suspected(
 def test_leases_are_kept_only_on_a_server_that_is_thought_to_serve(
     suspicion: Suspicion | None,
 ) -> None:
-    kept = suspicion in (None, Suspicion.LEASE_LOST, Suspicion.LINK_LOST)
+    lighter = (Suspicion.LEASE_LOST, Suspicion.LINK_LOST, Suspicion.LINK_QUIET)
+    kept = suspicion is None or suspicion in lighter
 
     assert keeps_leases(suspicion, elsewhere=False, down=False) is kept
     assert not keeps_leases(suspicion, elsewhere=True, down=False)

@@ -120,7 +120,7 @@ async def test_a_failing_listener_harms_nobody(
     assert "a listener failed on StateChanged" in caplog.text
 
 
-async def test_heartbeats_are_sent_only_into_silence(redis_server: RedisServer) -> None:
+async def test_heartbeats_are_sent_under_traffic_as_in_silence(redis_server: RedisServer) -> None:
     async with (
         opened(redis_server.url, health={"interval": 0.1}, pipelining=SHARED) as manager,
         redis_server.client() as admin,
@@ -130,13 +130,13 @@ async def test_heartbeats_are_sent_only_into_silence(redis_server: RedisServer) 
         while time.monotonic() < ends:
             await manager.redis.get("key")
             await asyncio.sleep(0.01)
-        busy = (await admin.info("commandstats")).get("cmdstat_ping", {"calls": 0})["calls"]
+        busy = (await admin.info("commandstats"))["cmdstat_ping"]["calls"]
         await admin.config_resetstat()
         await asyncio.sleep(0.6)
         quiet = (await admin.info("commandstats"))["cmdstat_ping"]["calls"]
 
-    assert busy == 0
-    assert 1 <= quiet <= 6
+    assert 1 <= busy <= 7
+    assert 1 <= quiet <= 7
 
 
 class CoarseLoop(asyncio.SelectorEventLoop):

@@ -295,3 +295,10 @@ def test_a_server_without_resp3_is_told_with_the_setting_and_without_the_passwor
 
     assert "set REDIS_PROTOCOL=2" in str(translated)
     assert "secret" not in f"{translated} {translated.__cause__!r}"
+
+
+def test_errors_that_caused_each_other_are_told_once() -> None:
+    first, second = redis_errors.ConnectionError("?"), redis_errors.ConnectionError("!")
+    first.__cause__, second.__cause__ = second, first
+
+    assert str(from_connect(first, "x", 1.0)) == "the connection was lost"

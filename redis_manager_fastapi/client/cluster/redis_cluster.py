@@ -334,7 +334,8 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
         deadline = clock() + timeout + (inf if blocking == 0 else blocking or 0.0)
         command = SHARED.get(args[0])
         read_only = command is not None and command.replicable
-        first = cluster.map.current(target_node)
+        named = not isinstance(target_node, AutoTarget)
+        first = _standing(cluster, target_node)
         # The node's own client has sent a read again already.
         kind = Kind.SCRIPT if args[0] in _ANY_SCRIPT else Kind.WRITE
         execution = Execution(kind, routed=True, answered=self.answered)
@@ -345,11 +346,10 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
             node, first = first, None
             if node is not None:
                 return node
-            named = not isinstance(target_node, AutoTarget)
             route.slot = await self._slot_if_any(args, named=named)
             if route.slot is not None:
                 return await self.node_of(route.slot, deadline, read_only=read_only)
-            return cluster.map.current(target_node) or self._stand_in(target_node)
+            return _standing(cluster, target_node) or self._stand_in(target_node)
 
         async def attempt(node: Node, asking: bool) -> Any:
             # A blocking command's own time is added to its client's, anew at each node.
@@ -445,3 +445,12 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
     def pubsub(self, *args: Any, **kwargs: Any) -> ClusterPubSub:
         """Return redis-py's `ClusterPubSub` on dedicated connections; arguments are redis-py's."""
         return ClusterPubSub(self, *args, **kwargs)
+
+
+def _standing(cluster: Cluster, target: Any) -> Node | None:
+    """Return the node that a command is for as the map is now; its heir if it was demoted."""
+    node = cluster.map.current(target)
+    demoted = node is None or not node.is_primary
+    if demoted and isinstance(target, AutoTarget) and target.is_primary:
+        return cluster.map.heir(target) or node
+    return node
