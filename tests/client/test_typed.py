@@ -15,6 +15,7 @@ from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 
 from redis_manager_fastapi import Redis, RedisCluster, RedisManager, get_redis
+from redis_manager_fastapi.client.cluster.picking import PickingNodes
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.pipeline import Pipeline
 
@@ -95,7 +96,8 @@ def test_adjustments_by_hand_name_commands(derive: ModuleType) -> None:
     ("ours", "theirs"),
     [
         (Redis, redis.asyncio.Redis),
-        (RedisCluster, redis.asyncio.RedisCluster),
+        (RedisCluster, PickingNodes),
+        (PickingNodes, redis.asyncio.RedisCluster),
         (Pipeline, redis.asyncio.client.Pipeline),
         (ClusterPipeline, redis.asyncio.cluster.ClusterPipeline),
     ],
