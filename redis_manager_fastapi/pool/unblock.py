@@ -26,11 +26,19 @@ async def unblock(
     (listed,) = await _ask(link, deadline, ("CLIENT", "LIST"))
     if not isinstance(listed, str):
         return
-    clients = (
-        dict(word.partition("=")[::2] for word in line.split(" ")) for line in listed.splitlines()
-    )
-    numbers = [client["id"] for client in clients if client.get("addr") in addresses]
+    numbers = [
+        number for number, address in map(_client, listed.splitlines()) if address in addresses
+    ]
     await _ask(link, deadline, *(("CLIENT", "UNBLOCK", number, "ERROR") for number in numbers))
+
+
+def _client(line: str) -> tuple[str, str]:
+    """Return the number and the address of a client that the server has listed."""
+    found: dict[str, str] = {}
+    for word in line.split(" "):
+        name, _, value = word.partition("=")
+        found[name] = value
+    return found.get("id", ""), found.get("addr", "unknown")
 
 
 def _local(connection: DedicatedConnection) -> str:
