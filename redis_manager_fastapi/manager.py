@@ -12,6 +12,7 @@ from redis_manager_fastapi.client.factory import make_client
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
+from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.lifespan import (
     AppLifespan,
     StatefulLifespan,
@@ -44,7 +45,8 @@ class RedisManager:
     Args:
         settings: The settings, or a Redis URL; read from the environment when left out.
         name: Stands in logs, errors and metrics.
-        credential_provider: Asked for user name and password at every connect.
+        credential_provider: Asked for user name and password at every connect; not with a
+            user name or a password in the settings.
         listeners: Called with each `Event` of the pool's life.
         overrides: Fields of `RedisSettings`, such as `pool=`; not with a `RedisSettings`.
 
@@ -65,6 +67,8 @@ class RedisManager:
         given = _Given(settings, overrides)
         del settings, overrides
         self.settings = given.resolved()
+        if credential_provider is not None:
+            _check_alone(self.settings, name)
         bus = Bus((LogListener(), *listeners))
         self._client = make_client(self.settings, credential_provider, bus, instance=name)
         self._deployment: Deployment[Any] = self._client.session.deployment
@@ -186,6 +190,17 @@ class RedisManager:
     def _check_single(self) -> None:
         if self.settings.topology == "cluster":
             raise TypeError(_NO_SINGLE_CONNECTION)
+
+
+def _check_alone(settings: RedisSettings, name: str) -> None:
+    """Refuse credentials that nobody would look at."""
+    fields = ("username", "password", "password_file")
+    given = [field for field in fields if getattr(settings, field) is not None]
+    if given:
+        raise RedisConfigError(
+            f"{' and '.join(given)} and credential_provider=... are both set; remove one of them.",
+            instance=name,
+        )
 
 
 class _Given:

@@ -202,15 +202,20 @@ class AbortableConnection(AbstractConnection):
             return
         # What the server said before it closed is the reason, when it accepts no client.
         self.last_words = self.unread[:256]
-        transport = self._writer.transport
-        protocol = transport.get_protocol()
-        stream = getattr(protocol, "stream", protocol)
-        transport.abort()
-        # A reset leaves an exception for `wait_closed()`, which nobody awaits after an abort;
-        # unseen, it would be reported when it is collected.
-        if isinstance(stream, asyncio.StreamReaderProtocol):
-            waiter = stream._get_close_waiter(self._writer)  # type: ignore[attr-defined]  # noqa: SLF001
-            waiter.add_done_callback(_see)
+        abort_stream(self._writer)
+
+
+def abort_stream(stream: asyncio.StreamWriter) -> None:
+    """Drop a stream at once, with whatever is unsent."""
+    transport = stream.transport
+    protocol = transport.get_protocol()
+    reading = getattr(protocol, "stream", protocol)
+    transport.abort()
+    # A reset leaves an exception for `wait_closed()`, which nobody awaits after an abort;
+    # unseen, it would be reported when it is collected.
+    if isinstance(reading, asyncio.StreamReaderProtocol):
+        waiter = reading._get_close_waiter(stream)  # type: ignore[attr-defined]  # noqa: SLF001
+        waiter.add_done_callback(_see)
 
 
 def _see(waiter: "asyncio.Future[None]") -> None:

@@ -62,10 +62,13 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
     def __init__(
         self, session: Session[Pool], transaction: bool = True, shard_hint: str | None = None
     ) -> None:
-        connections: Any = LeasedConnections(session, "a pipeline")
+        connections: Any = LeasedConnections(session, "a pipeline", lasting=False)
         super().__init__(connections, session.callbacks, transaction, shard_hint)
         self.asking = False
         self._session = session
+
+    def __del__(self, *_: Any) -> None:
+        """Dropped under WATCH, its connection is given back by the pool."""
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """Execute the queued commands and return their replies; arguments are redis-py's.

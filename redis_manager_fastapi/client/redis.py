@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from copy import copy
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, cast, overload
 
@@ -13,15 +13,27 @@ from redis_manager_fastapi.client.call import Call, allocate, coroutine_function
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.pubsub import Monitor, PubSub
 from redis_manager_fastapi.client.typed import RedisCommands, TextT
-from redis_manager_fastapi.commands.sharing import find_shared
+from redis_manager_fastapi.commands.sharing import (
+    LEAVE_SESSION,
+    OF_THEIR_CONNECTION,
+    command_of_its_connection,
+    find_shared,
+)
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
+from redis_manager_fastapi.delivery.replicas_acknowledge import wait
 from redis_manager_fastapi.delivery.session import Callbacks, CallOptions, Scope, Session
+from redis_manager_fastapi.errors import ReplyLostError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
 
 # Shared, so that most calls keep no dictionary of their own alive.
 _NO_OPTIONS: dict[str, Any] = {}
+
+# What needs no second look: it is not about its connection.
+_FOR_ANY = LEAVE_SESSION - OF_THEIR_CONNECTION
+
+_WAIT = frozenset({"WAIT", "wait", b"WAIT", b"wait"})
 
 
 class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
@@ -45,9 +57,14 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
 
     def __init__(self, session: Session[Pool]) -> None:
         self.session = session  # redis-py's constructor sets the callbacks
+        self._shares_callbacks = True
         connections: Any = LeasedConnections(session)
         super().__init__(connection_pool=connections)
         self.holder: Redis[Any] | None = None
+        self._has_met_loss = False
+
+    def __del__(self, *_: Any) -> None:
+        """Dropped while it is pinned, its connection is given back by the pool."""
 
     def __repr__(self) -> str:
         return f"<Redis {self.session.instance!r} {self.session.options}>"
@@ -61,7 +78,7 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     @response_callbacks.setter
     def response_callbacks(self, callbacks: Callbacks) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Replace them, on this client alone."""
-        self.session = self.session.with_callbacks(callbacks, self.session.own_callbacks)
+        self.session, self._shares_callbacks = self.session.with_callbacks(callbacks), True
 
     @overload
     def with_options(
@@ -166,35 +183,67 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     async def _execute_leased(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         session = self.session
         if not self.single_connection_client:
+            if args[0] not in _FOR_ANY and (name := command_of_its_connection(args)):
+                await leased.refuse(name)
             return await leased.execute(session, args, options, self._exchange)
         begun = False
+        holder = self.holder or self
 
         async def exchange() -> Any:
             nonlocal begun
+            await holder._leave_lost_connection()  # noqa: SLF001 (its own)
             await self.initialize()
-            holder = self.holder or self
             # redis-py 8.1: `_single_conn_lock` keeps the replies in order; `initialize` takes it.
             async with holder._single_conn_lock:  # noqa: SLF001 (its own)
                 connection, begun = cast(DedicatedConnection, holder.connection), True
                 lease = session.opened.leases.of(connection)
                 lease.lift_limit()
                 lease.set_decoding(session.options.decode)
-                return await self._exchange(connection, args, options)
+                try:
+                    return await self._exchange(connection, args, options)
+                finally:
+                    holder._has_met_loss = not connection.alive  # noqa: SLF001 (its own)
 
         return await leased.execute_pinned(session, args, exchange, lambda: begun)
+
+    async def _leave_lost_connection(self) -> None:
+        """Unpin this client from a connection that was lost, or dropped with a cancelled command.
+
+        The command that met the loss has told of it.
+
+        Raises:
+            ReplyLostError: What the client had set on the connection is lost with it.
+        """
+        if not self._has_met_loss:
+            return
+        async with self._single_conn_lock:
+            connection = cast(DedicatedConnection, self.connection)
+            if connection is None or not self._has_met_loss:
+                return
+            if connection.has_session:
+                message = (
+                    f"the connection to redis {self.session.instance!r} that this client was pinned"
+                    " to is lost, and with it what was set on it: take another client"
+                )
+                raise ReplyLostError(message, instance=self.session.instance, maybe_executed=False)
+            await self.connection_pool.release(connection)
+            self.connection, self._has_met_loss = None, False
 
     async def _exchange(
         self, connection: DedicatedConnection, args: tuple[Any, ...], options: dict[str, Any]
     ) -> Any:
         """Send a command on *connection* and return the parsed reply."""
         # redis-py 8.1: `_send_command_parse_response` also prepares HIMPORT's fieldsets.
-        return await self._send_command_parse_response(connection, args[0], *args, **options)
+        send = partial(self._send_command_parse_response, connection, args[0], *args, **options)
+        if args[0] in _WAIT and not self.single_connection_client:
+            return await wait(connection, args, send)
+        return await send()
 
     def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
         """Have *callback* parse the replies to *command*, on this client alone."""
-        own = self.session.own_callbacks | {command.upper()}
-        self.session = self.session.with_callbacks(copy(self.response_callbacks), own)
-        super().set_response_callback(command, callback)
+        if self._shares_callbacks:
+            self.session, self._shares_callbacks = self.session.with_own_callbacks(), False
+        self.session.add_callback(command, callback)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return a pipeline; without WATCH it leaves as one write on the shared connection."""
@@ -241,12 +290,13 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
 
     def _pin(self, holder: "Redis[Any] | None") -> None:
         """Pin this client to the connection of *holder*, or to one of its own."""
-        self.holder, self.connection = holder, None
+        self.holder, self.connection, self._has_met_loss = holder, None, False
         self.single_connection_client, self._usage_counter = True, 0
         self._single_conn_lock, self._usage_lock = asyncio.Lock(), asyncio.Lock()
 
     def _copy(self) -> Self:
         """Return a client that shares everything; redis-py's constructor would build it anew."""
         copy = object.__new__(type(self))
+        self._shares_callbacks = True
         copy.__dict__ = self.__dict__.copy()  # half the time that `update` takes
         return copy

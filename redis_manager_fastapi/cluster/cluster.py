@@ -68,10 +68,12 @@ class Cluster:
             take=self._take,
             fail=self._fail,
             needed=self._troubled,
+            epoch=lambda: self._epoch,
         )
         self._phase = PoolState.NEW
         self._known = self._healthy = False
         self._epoch = self._older = 0
+        self._members: frozenset[Address] = frozenset()
         self._refreshes = 0
         self._failure = ""
         self._kind: type[RedisUnavailableError] = RedisUnavailableError
@@ -181,6 +183,27 @@ class Cluster:
             message += f": {self._failure}"
         return self._kind(message, instance=self.instance)
 
+    async def knows(self, address: Address, sender: Node | None, deadline: float) -> bool:
+        """Whether a redirect may be followed to *address*: a script can name any.
+
+        What is not known yet is asked for, of *sender* among others.
+
+        Raises:
+            RedisUnavailableError: No node answers, or *deadline*, on the loop's clock, came first.
+        """
+        grace = self.loop.time() + self.settings.outage.grace
+        for _ in range(2):  # the first one may have begun before
+            if address in self._members or self.map.find(address) is not None:
+                return True
+            await self.refreshed(sender, deadline, grace)
+        return address in self._members
+
+    async def refreshed(self, sender: Node | None, deadline: float, grace: float) -> None:
+        """Wait until the map has been asked for, of *sender* among others."""
+        refreshes = self._refreshes
+        self._refresh.wake(sender)
+        await self._wait(lambda: self._refreshes > refreshes, deadline, grace)
+
     def moved(self, slot: int, address: Address) -> Node:
         """Enter that *slot* has moved, and return its node; a refresh finds what else has."""
         node = self.map.move(slot, address)
@@ -243,6 +266,9 @@ class Cluster:
         having it, the Cluster was set up anew.
         """
         self._refreshes += 1
+        if self.settings.address_map is not None:
+            view = view.reached(self.settings.reach)
+        self._members = view.members
         older = view.epoch < self._epoch and any(node.serving for node in self.map.owners)
         self._older = self._older + 1 if older and view.healthy else 0
         if not older or self._older >= _RESET:

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap
-from redis_manager_fastapi.cluster.view import View, ask_address, ask_link, best_of
+from redis_manager_fastapi.cluster.view import View, ask_address, ask_epoch, ask_link, best_of
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
@@ -48,6 +48,7 @@ class TopologyRefresh:
         take: Called with each new view; returns once everybody has been told.
         fail: Called with the reason when nobody answers.
         needed: Whether to go on asking.
+        epoch: The newest epoch that is known; a newer one is a reason to ask.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class TopologyRefresh:
         take: Callable[[View], None],
         fail: Callable[[RedisUnavailableError], None],
         needed: Callable[[], bool],
+        epoch: Callable[[], int],
     ) -> None:
         self.connects = 0
         self._settings = settings
@@ -69,6 +71,9 @@ class TopologyRefresh:
         self._take = take
         self._fail = fail
         self._needed = needed
+        self._epoch = epoch
+        self._first: Node | None = None
+        self._heard = 0
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._logged = ""
@@ -85,8 +90,9 @@ class TopologyRefresh:
         if task is not None:
             await end({task})
 
-    def wake(self) -> None:
-        """Refresh as soon as the last refresh is half a second old."""
+    def wake(self, sender: Node | None = None) -> None:
+        """Refresh as soon as the last refresh is half a second old; ask *sender* among others."""
+        self._first = sender or self._first
         self._wanted.set()
 
     async def _run(self) -> None:
@@ -103,10 +109,32 @@ class TopologyRefresh:
             await asyncio.sleep(max(0.0, started + _APART - clock()))
 
     async def _due(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_ROUTINE * self._settings.health.interval):
-                await self._wanted.wait()
+        for _ in range(_ROUTINE):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.health.interval):
+                    await self._wanted.wait()
+            if self._wanted.is_set() or await self._failed_over():
+                break
         self._wanted.clear()
+
+    async def _failed_over(self) -> bool:
+        """Ask one node for its epoch: no error tells a command without a key of a fail-over."""
+        links = [link for node in self._map.nodes if (link := node.link)]
+        if not links:
+            return False
+        link, loop = random.choice(links), asyncio.get_running_loop()  # noqa: S311 (spreads load)
+        asking = loop.create_task(ask_epoch(link, self._settings.health.timeout))
+        wanted = loop.create_task(self._wanted.wait())
+        try:  # one that hangs does not keep a refresh waiting
+            await asyncio.wait({asking, wanted}, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done() or asking.exception() is not None:
+                return False
+            # A node that was cut off may go on having one of its own: that is no news twice.
+            last = max(self._heard, self._epoch())
+            self._heard = max(last, asking.result())
+            return self._heard > last
+        finally:
+            await end({asking, wanted})
 
     async def _refresh(self) -> None:
         view, errors = await self._ask_serving(), list[Exception]()
@@ -138,8 +166,10 @@ class TopologyRefresh:
         """Ask a few nodes to which there is a connection."""
         links = {node: link for node in self._map.nodes if (link := node.link)}
         sample = random.sample(list(links), min(_SAMPLE, len(links)))
+        first, self._first = self._first, None
         # One that thinks the Cluster down is asked until it has heard better.
-        asked = dict.fromkeys([*sample, *(node for node in links if not node.is_up)])
+        others = (node for node in links if not node.is_up or node is first)
+        asked = dict.fromkeys([*sample, *others])
         view, _ = await best_of((self._ask(node, links[node]) for node in asked), _PATIENCE)
         return view
 

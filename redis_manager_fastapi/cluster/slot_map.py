@@ -64,6 +64,7 @@ class SlotMap(NodesManager):
         self._slot_counts: Counter[str] = Counter()  # how many slots each of them has
         self._last_ranges: tuple[SlotRange, ...] | None = None
         self._importing_nodes: dict[str, float] = {}
+        self._heirs: dict[str, str] = {}  # who has the slots of a node that lost them
 
     @property
     def nodes(self) -> list[Node]:
@@ -132,6 +133,7 @@ class SlotMap(NodesManager):
             return
         old = self.nodes_cache
         nodes = self._staying_importers()
+        self._note_heirs(view)
         self._last_ranges, self._shards, self._slot_counts = view.ranges, {}, Counter()
         self.slots = [None] * SLOTS
         for each in view.ranges:
@@ -181,6 +183,15 @@ class SlotMap(NodesManager):
         """Return the node that stands now where *node* stood; None when it has left."""
         return self.nodes_cache.get(node.name)
 
+    def heir(self, node: Any) -> Node | None:
+        """Return the primary that took the slots over from *node*, if one did."""
+        name = node.name
+        for _ in self._heirs:
+            name = self._heirs.get(name, name)
+            if self._slot_counts[name]:
+                return self.nodes_cache[name]
+        return None
+
     async def tell_listeners(self) -> None:
         """Have redis-py's sharded pub/sub follow the slots."""
         await self._event_dispatcher.dispatch_async(AsyncAfterSlotsCacheRefreshEvent())
@@ -190,6 +201,15 @@ class SlotMap(NodesManager):
         since, known, names = time.monotonic() - _STAY, self.nodes_cache, self._importing_nodes
         self._importing_nodes = {name: at for name, at in names.items() if at > since}
         return {name: known[name] for name in self._importing_nodes if name in known}
+
+    def _note_heirs(self, view: View) -> None:
+        for each in view.ranges:
+            owner = get_node_name(*each.nodes[0])
+            self._heirs.pop(owner, None)
+            for slot in (each.start, each.end):
+                nodes = self.slots[slot]
+                if nodes is not None and nodes[0].name != owner:
+                    self._heirs[nodes[0].name] = owner
 
     def _place(self, nodes: dict[str, Node], address: Address, role: str) -> Node:
         name = get_node_name(*address)

@@ -4,8 +4,8 @@ Nothing here changes any state; `SlotMap` takes what it likes.
 """
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import hiredis
@@ -18,8 +18,10 @@ from redis_manager_fastapi.pool.request import Batch
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.tasks import end
 
-_WORDS: Any = (("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"))
+_WORDS: Any = (("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
 _QUESTION = b"".join(hiredis.pack_command(words) for words in _WORDS)
+_EPOCH = hiredis.pack_command(_WORDS[1])
+_UNREACHABLE = frozenset({"noaddr", "handshake"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,18 @@ class View:
         healthy: Whether the node itself would serve.
         epoch: Its newest epoch: a higher one has seen more fail-overs.
         ranges: The slots that have a primary.
+        members: Where its nodes are, also those without a slot.
     """
 
     healthy: bool
     epoch: int
     ranges: tuple[SlotRange, ...]
+    members: frozenset[Address] = frozenset()
+
+    def reached(self, by: Callable[[Address], Address]) -> "View":
+        """Return the same view with each node where it is reached."""
+        ranges = (replace(each, nodes=tuple(map(by, each.nodes))) for each in self.ranges)
+        return replace(self, ranges=tuple(ranges), members=frozenset(map(by, self.members)))
 
     @property
     def rank(self) -> tuple[bool, int, int]:
@@ -60,13 +69,22 @@ class View:
 
 async def ask_link(link: MultiplexedConnection, asked: Address, timeout: float) -> View | None:
     """Ask over a connection in service; None when it does not answer in time."""
-    loop = link.loop
-    deadline = loop.time() + timeout
-    reply = loop.create_future()
-    request = Batch(_QUESTION, reply, deadline, decode=True, read_only=True, expected=2)
-    link.submit(request)
-    replies = await request.future
+    replies = await _ask(link, _QUESTION, timeout, expected=len(_WORDS))
     return parse(replies, asked) if isinstance(replies, list) else None
+
+
+async def ask_epoch(link: MultiplexedConnection, timeout: float) -> int:
+    """Ask for the newest epoch alone, which every fail-over raises; 0 if that is not answered."""
+    replies = await _ask(link, _EPOCH, timeout, expected=1)
+    info = replies[0] if isinstance(replies, list) else None
+    return int(_facts(info).get("cluster_current_epoch", 0)) if isinstance(info, str) else 0
+
+
+async def _ask(link: MultiplexedConnection, question: bytes, timeout: float, expected: int) -> Any:
+    reply, deadline = link.loop.create_future(), link.loop.time() + timeout
+    request = Batch(question, reply, deadline, decode=True, read_only=True, expected=expected)
+    link.submit(request)
+    return await request.future
 
 
 async def ask_address(dialer: Dialer, asked: Address) -> View:
@@ -78,7 +96,7 @@ async def ask_address(dialer: Dialer, asked: Address) -> View:
     connection = await dialer.dial()
     try:
         await connection.send_packed_command(_QUESTION)
-        return parse([await _reply(connection) for _ in range(2)], asked)
+        return parse([await _reply(connection) for _ in _WORDS], asked)
     finally:
         connection.abort()
 
@@ -94,7 +112,8 @@ async def _reply(connection: DedicatedConnection) -> Any:
 async def best_of(questions: Iterable[Any], patience: float) -> tuple[View | None, list[Exception]]:
     """Await all *questions* side by side and return the best view, with the errors of the others.
 
-    After the first answer the others get *patience* seconds more.
+    It has the members that any of them knows.  After the first answer the others get
+    *patience* seconds more.
     """
     loop = asyncio.get_running_loop()
     tasks = {loop.create_task(question) for question in questions}
@@ -114,7 +133,10 @@ async def best_of(questions: Iterable[Any], patience: float) -> tuple[View | Non
                 limit = loop.time() + patience
     finally:
         await end(tasks)
-    return max(views, key=lambda view: view.rank, default=None), errors
+    if not views:
+        return None, errors
+    members = frozenset[Address]().union(*(view.members for view in views))
+    return replace(max(views, key=lambda view: view.rank), members=members), errors
 
 
 def _sort(task: "asyncio.Task[View | None]", views: list[View], errors: list[Exception]) -> None:
@@ -133,14 +155,17 @@ def parse(replies: list[Any], asked: Address) -> View:
     Raises:
         redis.ResponseError: The node refused to say.
     """
-    slots, info = replies
+    slots, info, *nodes = replies
     if isinstance(slots, Exception):
         raise slots
     facts = _facts(info)
+    ranges = tuple(_range(entry, asked) for entry in slots)
+    in_slots = (address for each in ranges for address in each.nodes)
     return View(
         healthy=facts.get("cluster_state") == "ok",
         epoch=int(facts.get("cluster_current_epoch", 0)),
-        ranges=tuple(_range(entry, asked) for entry in slots),
+        ranges=ranges,
+        members=frozenset({*in_slots, *_members(nodes[0] if nodes else None, asked)}),
     )
 
 
@@ -152,6 +177,20 @@ def _facts(info: Any) -> dict[str, str]:
         raise info
     text = info if isinstance(info, str) else info.decode()
     return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
+
+
+def _members(nodes: Any, asked: Address) -> Iterator[Address]:
+    """Yield each address in a reply to CLUSTER NODES; none for a user who may not ask for it."""
+    text = nodes.decode() if isinstance(nodes, bytes) else nodes
+    for line in text.splitlines() if isinstance(text, str) else ():
+        _, place, flags, *_ = line.split(" ")
+        if _UNREACHABLE & set(flags.split(",")):
+            continue
+        address, *names = place.split(",")
+        host, _, port = address.partition("@")[0].rpartition(":")
+        yield Address(host or asked.host, int(port))
+        if names and names[0]:
+            yield Address(names[0], int(port))
 
 
 def _range(entry: list[Any], asked: Address) -> SlotRange:

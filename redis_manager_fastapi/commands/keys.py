@@ -20,6 +20,14 @@ def _every_second(args: Arguments) -> Arguments:
     return args[::2]
 
 
+def _every_third(args: Arguments) -> Arguments:
+    return args[::3]
+
+
+def _all_but_last(args: Arguments) -> Arguments:
+    return args[:-1]
+
+
 def _after_first(args: Arguments) -> Arguments:
     return args[1:]
 
@@ -39,12 +47,15 @@ def _first_and_counted(args: Arguments) -> Arguments:
 _RULES: dict[Callable[[Arguments], Arguments], str] = {
     _all: """DEL EXISTS MGET PFCOUNT PFMERGE SDIFF SDIFFSTORE SINTER SINTERSTORE SUNION SUNIONSTORE
              TOUCH UNLINK""",
-    _first_two: """COPY GEOSEARCHSTORE LCS LMOVE RENAME RENAMENX RPOPLPUSH SMOVE ZRANGESTORE""",
+    _first_two: """COPY GEOSEARCHSTORE LCS LMOVE RENAME RENAMENX RPOPLPUSH SMOVE TS.CREATERULE
+                   TS.DELETERULE ZRANGESTORE""",
     _every_second: "MSET MSETNX",
+    _every_third: "JSON.MSET TS.MADD",
+    _all_but_last: "JSON.MGET",
     _after_first: "BITOP",
     _counted_first: "LMPOP SINTERCARD ZDIFF ZINTER ZINTERCARD ZMPOP ZUNION",
     _counted_second: "EVAL_RO EVALSHA_RO",
-    _first_and_counted: "ZDIFFSTORE ZINTERSTORE ZUNIONSTORE",
+    _first_and_counted: "CMS.MERGE TDIGEST.MERGE ZDIFFSTORE ZINTERSTORE ZUNIONSTORE",
 }
 KEYS_OF = {name: rule for rule, names in _RULES.items() for name in names.split()}
 """Where the keys of shared commands with several keys are, among the arguments after the name."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis_manager_fastapi.commands.table import READS, WRITES
+from redis_manager_fastapi.commands.table import MODULES, READS, WRITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +108,39 @@ SCRIPTS = frozenset({"EVAL", "EVALSHA", "FCALL"})
 # A container stands for its subcommands; SCRIPT does not, because of SCRIPT DEBUG.
 # fmt: off
 NEUTRAL = frozenset({
-    "ACL", "BGREWRITEAOF", "BGSAVE", "COMMAND", "CONFIG", "DEBUG", "FLUSHALL", "FLUSHDB",
-    "FUNCTION", "INFO", "KEYS", "LASTSAVE", "LATENCY", "MEMORY", "MIGRATE", "OBJECT", "PUBSUB",
+    "ACL", "BGREWRITEAOF", "BGSAVE", "CLIENT ID", "COMMAND", "CONFIG", "DEBUG", "FLUSHALL",
+    "FLUSHDB", "FUNCTION", "INFO", "KEYS", "LASTSAVE", "LATENCY", "MEMORY", "MIGRATE", "OBJECT",
+    "PUBSUB",
     "ROLE", "SAVE", "SCRIPT EXISTS", "SCRIPT FLUSH", "SCRIPT KILL", "SCRIPT LOAD", "SLOWLOG",
     "SWAPDB", "TIME", "XGROUP", "XINFO",
 })
 # fmt: on
 
 
-LEAVE_SESSION = frozenset({*SHARED, *BLOCKING, *NEUTRAL})
+# Commands that change what their connection does from then on, or report what it has done.
+# A container's subcommand is one of them by both words.
+# fmt: off
+OF_THEIR_CONNECTION = frozenset({
+    "ASKING", "AUTH", "CLIENT CACHING", "CLIENT CAPA", "CLIENT IMPORT-SOURCE", "CLIENT NO-EVICT",
+    "CLIENT NO-TOUCH", "CLIENT REPLY", "CLIENT SETINFO", "CLIENT SETNAME", "CLIENT TRACKING",
+    "DISCARD", "EXEC", "HELLO", "MONITOR", "MULTI", "PSUBSCRIBE", "PSYNC", "PUNSUBSCRIBE",
+    "READONLY", "READWRITE", "REPLCONF", "RESET", "SCRIPT DEBUG", "SELECT", "SSUBSCRIBE",
+    "SUBSCRIBE", "SUNSUBSCRIBE", "SYNC", "UNSUBSCRIBE", "UNWATCH", "WAITAOF", "WATCH",
+})
+# fmt: on
+
+_CONTAINERS = frozenset(name.partition(" ")[0] for name in OF_THEIR_CONNECTION if " " in name)
+
+
+def command_of_its_connection(args: tuple[Any, ...]) -> str | None:
+    """Return the name of a command that means nothing but on its caller's own connection."""
+    name = " ".join(upper_word(args[0]).split())
+    if name in _CONTAINERS and len(args) > 1:
+        name = f"{name} {upper_word(args[1])}"
+    return name if name in OF_THEIR_CONNECTION else None
+
+
+LEAVE_SESSION = frozenset({*SHARED, *BLOCKING, *NEUTRAL, *MODULES})
 """Names of commands that change nothing about the connection."""
 
 

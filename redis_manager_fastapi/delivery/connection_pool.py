@@ -29,14 +29,18 @@ class LeasedConnections(ConnectionPoolInterface):
     Args:
         session: Whose leases they are, and what ends them.
         purpose: What they are taken for, in words.
+        lasting: Whether they may be held for longer than a command's time.
     """
 
-    def __init__(self, session: Session[Pool], purpose: str = "a connection") -> None:
+    def __init__(
+        self, session: Session[Pool], purpose: str = "a connection", *, lasting: bool = True
+    ) -> None:
         self.connection_kwargs = session.connection_kwargs
         self.connection_class = DedicatedConnection
         self.himport_registry = session.connection_kwargs["himport_registry"]
         self._session = session
         self._purpose = purpose
+        self._lasting = lasting
 
     def __repr__(self) -> str:
         return f"<LeasedConnections of redis {self._session.instance!r}>"
@@ -65,6 +69,7 @@ class LeasedConnections(ConnectionPoolInterface):
             deadline,
             decode=session.options.decode,
             unlimited=unlimited,
+            lasting=self._lasting,
             registry=self.himport_registry if fieldsets else None,
         )
         if session.scope is not None:

@@ -1,10 +1,10 @@
 """Carrying a command over a dedicated connection, by the contract."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
-from redis.exceptions import ResponseError
+from redis.exceptions import DataError, ResponseError
 
 from redis_manager_fastapi.commands.sharing import blocking_timeout, upper_word
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
@@ -14,6 +14,7 @@ from redis_manager_fastapi.delivery.shared import FAILURES, carry_on
 from redis_manager_fastapi.errors import CommandTimeoutError
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 
 Exchange = Callable[[DedicatedConnection, tuple[Any, ...], dict[str, Any]], Awaitable[Any]]
@@ -37,6 +38,7 @@ async def execute(
             deadline,
             decode=session.options.decode,
             unlimited=True,  # one deadline over sending and reply instead
+            lasting=limit is None or limit > deadline,
             registry=session.connection_kwargs["himport_registry"],
         ) as lease:
             try:
@@ -53,13 +55,27 @@ async def execute(
     return await carry_on(pool, Execution(kind_of(args)), attempt, deadline, error, leased=True)
 
 
+async def refuse(name: str) -> NoReturn:
+    """Refuse a command that means nothing on a connection that is another caller's next.
+
+    Raises:
+        redis.DataError: When the event loop had its turn.
+    """
+    await turnstile().refused()
+    raise DataError(
+        f"{name} is about the connection that it is sent on, and this client has none to itself:"
+        " use a client that is pinned to one (`async with r.client() as c`, RedisConnectionDep,"
+        " or `r.on(node).client()` on a Cluster)"
+    )
+
+
 async def execute_pinned(
     session: Session[Pool],
     args: tuple[Any, ...],
     exchange: Callable[[], Awaitable[Any]],
     has_begun: Callable[[], bool],
 ) -> Any:
-    """Execute on the connection that a client is pinned to; a lost one is not replaced.
+    """Execute on the connection that a client is pinned to; a loss ends the command.
 
     Args:
         session: The client's.

@@ -3,10 +3,10 @@
 import asyncio
 import threading
 from collections.abc import MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from redis.client import NEVER_DECODE
+from redis.client import NEVER_DECODE, CaseInsensitiveDict
 
 from redis_manager_fastapi.commands.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.commands.sharing import SharedCommand
@@ -95,7 +95,10 @@ class Scope:
 
 @dataclass(slots=True, repr=False, eq=False)
 class Session(Generic[P]):
-    """What a client's commands need to know of their client; it never changes.
+    """What a client's commands need to know of their client.
+
+    It never changes, but for callbacks that are set on a client which shares them with
+    no other: see `with_own_callbacks`.
 
     Attributes:
         deployment: Where they go.
@@ -110,7 +113,7 @@ class Session(Generic[P]):
     options: CallOptions
     connection_kwargs: dict[str, Any]
     callbacks: Callbacks
-    own_callbacks: frozenset[str] = frozenset()
+    own_callbacks: set[str] = field(default_factory=set)
     scope: Scope | None = None
 
     def __repr__(self) -> str:
@@ -202,6 +205,17 @@ class Session(Generic[P]):
         kwargs = self.connection_kwargs | {"decode_responses": options.decode}
         return replace(self, options=options, connection_kwargs=kwargs)
 
-    def with_callbacks(self, callbacks: Callbacks, own: frozenset[str]) -> "Session[P]":
+    def with_callbacks(self, callbacks: Callbacks) -> "Session[P]":
         """Return the same session with these callbacks."""
-        return replace(self, callbacks=callbacks, own_callbacks=own)
+        return replace(self, callbacks=callbacks)
+
+    def with_own_callbacks(self) -> "Session[P]":
+        """Return the same session with a table of callbacks that no other client shares."""
+        callbacks = CaseInsensitiveDict({})
+        dict.update(callbacks, self.callbacks)  # its own `update` converts each name
+        return replace(self, callbacks=callbacks, own_callbacks=set(self.own_callbacks))
+
+    def add_callback(self, command: str, callback: Any) -> None:
+        """Have the user's *callback* parse the replies to *command*, in a table of its own."""
+        self.callbacks[command] = callback
+        self.own_callbacks.add(command.upper())

@@ -3,8 +3,9 @@
 import logging
 import time
 
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
+from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.observe.events import Event, ProbeFailed, StateChanged
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -54,8 +55,11 @@ class LogListener:
 
 def _server_words(error: BaseException | None) -> str:
     """What the server itself said, which nobody but the log is told."""
-    while error is not None:
-        if getattr(error, "status_code", None) is not None and isinstance(error, RedisError):
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        replied = isinstance(error, ResponseError) or getattr(error, "status_code", None)
+        if replied and not isinstance(error, RedisManagerError):
             return str(error)
         error = error.__cause__
     return ""

@@ -9,25 +9,49 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from weakref import ref
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 
 
-@dataclass(slots=True)
 class Held:
     """A place that a caller holds, with its connection.
 
+    Once it is handed over, only its holder keeps the connection alive: one that a
+    holder has dropped is collected, and its place is free again.
+
     Attributes:
-        connection: The connection.
         purpose: What it was taken for, in words, for the warning when it is never returned.
         since: When it was taken, on the monotonic clock.
+        lasting: Whether it may be held for longer than a command's time, by a listener.
         returned: Whether the caller has given it back.
+        kept: The connection, until it is handed over.
+        number: What it is listed by in `Capacity.leased`.
+        stream: The connection's, which is still open when the connection has been dropped.
     """
 
-    connection: DedicatedConnection
-    purpose: str
-    since: float
-    returned: bool = False
+    __slots__ = ("_seen", "kept", "lasting", "number", "purpose", "returned", "since", "stream")
+
+    def __init__(
+        self,
+        connection: DedicatedConnection,
+        purpose: str,
+        since: float,
+        *,
+        lasting: bool = False,
+        returned: bool = False,
+    ) -> None:
+        self.number = id(connection)
+        self.purpose, self.since = purpose, since
+        self.lasting, self.returned = lasting, returned
+        self.stream = connection.stream
+        self.kept: DedicatedConnection | None = connection
+        self._seen = ref(connection)
+
+    @property
+    def connection(self) -> DedicatedConnection | None:
+        """The connection; None when its holder has dropped it."""
+        return self.kept or self._seen()
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +60,7 @@ class Waiter:
 
     future: "asyncio.Future[HandOver]"
     purpose: str
+    lasting: bool = False
 
 
 class Open:
@@ -50,14 +75,18 @@ HandOver = Grant | Exception
 class Capacity:
     """The places of a pool's dedicated connections.
 
+    Listeners hold theirs for as long as they like, so a few more are kept `spare` for
+    what takes a command's time: all listeners together cannot starve it.
+
     Args:
-        places: How many there are.
+        places: How many there are, beside the spare ones.
         max_idle: Seconds after which an unused connection is closed; 0 is never.
         max_lifetime: Seconds after which a connection is not leased again; 0 is never.
     """
 
     def __init__(self, places: int, max_idle: float, max_lifetime: float) -> None:
         self.places = places
+        self.spare = max(1, places // 4)
         self.opening = 0
         self.leased: dict[int, Held] = {}
         self.waiting: OrderedDict[Waiter, None] = OrderedDict()
@@ -75,40 +104,62 @@ class Capacity:
         """How many places are not taken: idle ones and ones without a connection."""
         return self.places - len(self.leased) - self.opening
 
-    def take(
-        self, purpose: str, generation: int, now: float
-    ) -> tuple[Grant | None, list[DedicatedConnection]]:
-        """Take a place if nobody is waiting; return it with the idle connections to close."""
-        closing = self.weed(generation, now)
-        return (None if self.crowded() else self.grant(purpose, now)), closing
+    def room(self, *, lasting: bool) -> int:
+        """How many places a caller could take that needs it for long, or does not."""
+        if lasting:
+            return self.free
+        brief = sum(not held.lasting for held in self.leased.values())
+        return max(self.free, self.spare - brief)
 
-    def grant(self, purpose: str, now: float) -> Grant | None:
+    def take(
+        self, purpose: str, generation: int, now: float, *, lasting: bool = False
+    ) -> tuple[Grant | None, list[DedicatedConnection]]:
+        """Take a place if nobody is waiting for it; return it with the idle ones to close."""
+        closing = self.weed(generation, now)
+        crowd = self.crowded() and any(lasting or not each.lasting for each in self.waiting)
+        return (None if crowd else self.grant(purpose, now, lasting=lasting)), closing
+
+    def grant(self, purpose: str, now: float, *, lasting: bool = False) -> Grant | None:
         """Take a place: the connection used last, else permission to open one, else nothing.
 
         The place counts as leased or opening from here on.  One connection is
         opened at a time, so that a lost server is met by one attempt and not
         by as many as there are callers.
         """
+        if self.room(lasting=lasting) <= 0:
+            return None
         if self._idle:
-            return self.lend(self._idle.pop()[0], purpose, now)
-        if self.opening == 0 and len(self.leased) < self.places:
+            return self.lend(self._idle.pop()[0], purpose, now, lasting=lasting)
+        if self.opening == 0:
             self.opening += 1
             return OPEN
         return None
 
-    def lend(self, connection: DedicatedConnection, purpose: str, now: float) -> Held:
+    def lend(
+        self, connection: DedicatedConnection, purpose: str, now: float, *, lasting: bool = False
+    ) -> Held:
         """Enter *connection* as leased."""
-        held = self.leased[id(connection)] = Held(connection, purpose, now)
+        held = self.leased[id(connection)] = Held(connection, purpose, now, lasting=lasting)
         return held
 
     def find(self, connection: DedicatedConnection) -> Held | None:
         """Return the place of *connection*; None when nobody holds it."""
-        return self.leased.get(id(connection))
+        held = self.leased.get(id(connection))
+        return held if held is not None and held.connection is connection else None
+
+    def strike(self, held: Held, now: float) -> bool:
+        """Free a place whose connection is gone; return whether it had not been freed before."""
+        forgotten, held.returned = not held.returned, True
+        if self.leased.get(held.number) is held:  # a new connection may have its number by now
+            del self.leased[held.number]
+            self.serve(now)
+        return forgotten
 
     def take_back(self, connection: DedicatedConnection) -> Held | None:
         """Free the place of *connection*; None when nobody holds it, as when given back twice."""
-        held = self.leased.pop(id(connection), None)
+        held = self.find(connection)
         if held is not None:
+            del self.leased[held.number]
             held.returned = True
         return held
 
@@ -139,13 +190,19 @@ class Capacity:
         self.waiting.pop(waiter, None)
 
     def serve(self, now: float) -> None:
-        """Hand what is free to the waiting callers, first in, first out."""
-        while self.crowded():
-            grant = self.grant(next(iter(self.waiting)).purpose, now)
-            if grant is None:
-                return
-            waiter, _ = self.waiting.popitem(last=False)
-            waiter.future.set_result(grant)
+        """Hand what is free to the waiting callers, first in, first out.
+
+        Those who want a place for long are passed over while only spare ones are free.
+        """
+        for waiter in tuple(self.waiting):
+            if waiter.future.done():
+                del self.waiting[waiter]
+            elif not waiter.lasting or self.room(lasting=True) > 0:
+                grant = self.grant(waiter.purpose, now, lasting=waiter.lasting)
+                if grant is None:
+                    return
+                del self.waiting[waiter]
+                waiter.future.set_result(grant)
 
     def fail_waiting(self, error: Callable[[], Exception]) -> None:
         """Fail every waiting caller, each with its own exception."""

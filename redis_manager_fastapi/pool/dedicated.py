@@ -9,6 +9,7 @@ handed to the next caller.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from math import inf, isinf
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,12 +19,19 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
 )
 
-from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone, upper_word
+from redis_manager_fastapi.commands.sharing import (
+    BLOCKING,
+    LEAVE_SESSION,
+    blocking_timeout,
+    leaves_session_alone,
+    upper_word,
+)
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.redis_py import AbortableConnection
-from redis_manager_fastapi.topology.credentials import HidingHandshake
+from redis_manager_fastapi.topology.credentials import HiddenBytes
 from redis_manager_fastapi.topology.racing import RacingConnection
 
+_LISTENING = frozenset({"MONITOR", "PSUBSCRIBE", "SSUBSCRIBE", "SUBSCRIBE"})
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
 
@@ -41,7 +49,7 @@ class Unpacked:
     commands: list[Any]
 
 
-class DedicatedConnection(HidingHandshake, AbortableConnection):
+class DedicatedConnection(AbortableConnection):
     """A redis-py connection that one caller holds at a time.
 
     Attributes:
@@ -52,6 +60,11 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         opened_at: When it was made, on the monotonic clock.
         reconnect: What `connect()` does once the connection has served: redis-py's
             pub/sub connects again by itself, and must wait for the pool like any caller.
+        peer: The socket's other end.
+        stream: What the socket belongs to.
+        listens: Whether a subscription or MONITOR has begun on it.
+        when_dropped: Called when the holder has dropped the connection without giving it
+            back, from any thread; whoever sets it closes the stream.
         tainted: A command changed the session (SELECT, SUBSCRIBE, an unknown
             one): it is closed on release, never leased again.
     """
@@ -61,6 +74,10 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
     generation: int = 0
     opened_at: float = 0.0
     reconnect: "Callable[[DedicatedConnection], Awaitable[None]] | None" = None
+    peer: object = None
+    stream: asyncio.StreamWriter | None = None
+    listens: bool = False
+    when_dropped: "Callable[[], None] | None" = None
     tainted: bool = False
 
     def __init__(self, *, instance: str = "default", **kwargs: Any) -> None:
@@ -69,6 +86,15 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
         self._read_at_once = 0
+        self._blocking, self._answered, self._blocks_until = 0.0, False, 0.0
+        self._farewell: Callable[[], RedisManagerError] | None = None
+
+    def __del__(self, *_: Any) -> None:
+        """Have the place freed of a connection that its holder has dropped."""
+        if self.when_dropped is not None:
+            self.when_dropped()
+        else:
+            super().__del__()
 
     @property
     def address(self) -> tuple[object, ...]:
@@ -81,6 +107,11 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         return self._writer is not None and not self._writer.transport.is_closing()
 
     @property
+    def blocks_until(self) -> float:
+        """When the command will be over that blocks it now, on the loop's clock; else 0."""
+        return 0.0 if self._answered else self._blocks_until
+
+    @property
     def broken(self) -> bool:
         """Whether the peer, not the holder, ended the connection."""
         return self._was_lost or (self.is_connected and not self.alive)
@@ -88,7 +119,12 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
     @property
     def clean(self) -> bool:
         """Whether nothing of the last holder is left: no session state, no open transaction."""
-        return self.alive and not self.tainted and not self._unfinished
+        return self.alive and not self.has_session
+
+    @property
+    def has_session(self) -> bool:
+        """Whether the holder has left anything on it that another connection would not have."""
+        return self.tainted or bool(self._unfinished)
 
     def set_parser(self, parser_class: Any) -> None:
         """Set redis-py's parser, and have it make an exception of every error line.
@@ -121,7 +157,6 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         if self._writer is not None:
             self.abort()
         self._serving, self.last_words, self.refusal = False, b"", None
-        self.hides = True
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
         try:
@@ -129,10 +164,6 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
             self._read_in_pieces()
         finally:
             self._connect_callbacks = callbacks
-
-    def _last_error(self) -> Exception:
-        line = self.last_words[1:].partition(b"\r\n")[0].decode(errors="replace")
-        return self.parse_error(line)
 
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
@@ -143,8 +174,26 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         """The handshake is over: from here on state and lost replies are noted."""
         self.tainted = False
         self._unfinished.clear()
-        self._serving, self._was_lost, self.hides = True, False, False
+        self._serving, self._was_lost = True, False
+        self._blocking, self._blocks_until, self.listens = 0.0, 0.0, False
+        self.stream = self._writer
+        self.peer = self._writer.get_extra_info("peername") if self._writer else None
         self.opened_at = asyncio.get_running_loop().time()
+
+    def say_goodbye(self, farewell: Callable[[], RedisManagerError]) -> None:
+        """Have the holder, who listens, get the error that *farewell* makes.
+
+        A pub/sub's gets it when the server has closed the connection, which it does because
+        nothing more will be sent; what it sent before still arrives.  One that blocks gets
+        it when the server is asked to unblock it.
+        """
+        self._farewell = farewell
+        if not (self.listens and self.alive):
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:  # TLS
+            self.abort()
 
     async def resubscribe(self) -> None:
         """Have a pub/sub that holds the connection take up its channels again."""
@@ -157,8 +206,11 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
     def pack_command(self, *args: Any) -> list[bytes]:
         """Pack one command and, once the session has started, note what it does to it."""
         if self._serving:
-            self._note(args[0], alone=len(args) == 1)
-        return super().pack_command(*map(_as_bytes, args))
+            if self._answered:
+                self._blocking, self._answered, self._blocks_until = 0.0, False, 0.0
+            self._note(args[0], args, alone=len(args) == 1)
+            return super().pack_command(*map(_as_bytes, args))
+        return [HiddenBytes(packed) for packed in super().pack_command(*args)]
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> Any:
         """Pack commands; many are packed later, in slices, by `send_packed_command`."""
@@ -211,27 +263,52 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
             self._read_at_once = 0
             await asyncio.sleep(0)
         raw = disable_decoding or not self.decode
+        limit = self.socket_timeout
+        if self._blocking and limit is not None:
+            self.socket_timeout = None if isinf(self._blocking) else limit + self._blocking
         try:
             reply = await super().read_response(raw, *args, **kwargs)
         except (RedisManagerError, UnicodeDecodeError):  # the latter's reply is there, and was read
             raise
-        except redis_errors.TimeoutError as error:
-            raise self._late() from error
-        except redis_errors.ConnectionError as error:
-            if self._serving and error.status_code is None:
-                raise self._lost("was lost before the reply came") from error
-            self._note_outcome(error)
-            raise
-        except redis_errors.ResponseError as error:
-            self._note_outcome(error)
-            raise
-        except _UNREADABLE as error:
-            if not self._serving:
-                raise redis_errors.InvalidResponse(str(error)) from error
-            raise self._lost("sent a reply that could not be parsed") from error
+        except (redis_errors.RedisError, *_UNREADABLE) as error:
+            seen = self._seen(error)
+            if seen is error:
+                raise
+            raise seen from error
+        finally:
+            self._answered = True
+            if self._blocking:
+                self.socket_timeout = limit
         if self._unfinished or self.outcomes is not None:
             self._note_outcome(reply)
         return reply
+
+    def _seen(self, error: Exception) -> Exception:
+        """Return what the holder sees of an error that came in a reply's place."""
+        if isinstance(error, redis_errors.TimeoutError):
+            return self._late()
+        if isinstance(error, redis_errors.ConnectionError):
+            if self._serving and error.status_code is None:
+                return self._gone()
+            self._note_outcome(error)
+            return error
+        if isinstance(error, redis_errors.ResponseError):
+            self._note_outcome(error)
+            if self._farewell is not None and str(error).startswith("UNBLOCKED"):
+                return _said(self._farewell, maybe_executed=False)
+            return error
+        if isinstance(error, _UNREADABLE):
+            if not self._serving:
+                return redis_errors.InvalidResponse(str(error))
+            return self._lost("sent a reply that could not be parsed")
+        return error
+
+    def _gone(self) -> Exception:
+        """Return the error for a connection that ended before the reply came."""
+        if self._farewell is None:
+            return self._lost("was lost before the reply came")
+        self.abort()
+        return _said(self._farewell, maybe_executed=self._blocking > 0)
 
     def _note_outcome(self, outcome: Any) -> None:
         """Note what a reply, or an error, says of the session and of its transaction."""
@@ -248,7 +325,7 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
         if isinstance(stream, asyncio.StreamReaderProtocol):
             self.transport.set_protocol(PiecewiseProtocol(stream))
 
-    def _note(self, name: Any, *, alone: bool) -> None:
+    def _note(self, name: Any, args: tuple[Any, ...], *, alone: bool) -> None:
         """Note a command; with arguments that it does not take, a closer closes nothing."""
         word = name.upper() if type(name) is str else upper_word(name)
         if word in _OPENERS:
@@ -259,8 +336,19 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
             self._unfinished.clear()
             if word == "EXEC":  # until it is answered as it is when the transaction ends
                 self._unfinished.add(word)
+        elif word in BLOCKING:
+            self._note_time(args)
+        elif word in _LISTENING:
+            self.listens = self.tainted = True
         elif word not in LEAVE_SESSION and not leaves_session_alone(word):
             self.tainted = True
+
+    def _note_time(self, args: tuple[Any, ...]) -> None:
+        """Note how long the commands that were packed since the last reply may block."""
+        seconds = blocking_timeout(args)
+        if seconds is not None:
+            self._blocking += seconds or inf
+            self._blocks_until = asyncio.get_running_loop().time() + self._blocking
 
     def _lost(self, what: str, *, maybe_executed: bool = True) -> ReplyLostError:
         self._was_lost = True
@@ -271,6 +359,12 @@ class DedicatedConnection(HidingHandshake, AbortableConnection):
     def _late(self) -> CommandTimeoutError:
         message = f"redis {self.instance!r} sent no reply in time"
         return CommandTimeoutError(message, instance=self.instance, maybe_executed=True)
+
+
+def _said(farewell: Callable[[], RedisManagerError], *, maybe_executed: bool) -> RedisManagerError:
+    error = farewell()
+    error.maybe_executed = maybe_executed
+    return error
 
 
 def _as_bytes(value: Any) -> Any:

@@ -95,7 +95,10 @@ class Dialer:
                 credentials.clean(error)
                 credentials.clean(reason)
             tls = isinstance(connection, DedicatedTLSConnection)
-            raise from_connect(reason, self._instance, self._timeout, tls=tls) from reason
+            translated = from_connect(reason, self._instance, self._timeout, tls=tls)
+            if translated is error:
+                raise  # not from itself: who follows causes would never end
+            raise translated from reason
         return connection
 
     def _share_context(self, connection: DedicatedTLSConnection) -> None:

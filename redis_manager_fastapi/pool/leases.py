@@ -5,9 +5,12 @@ code, so a cancellation at any await finds the count in order.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from redis.exceptions import RedisError
 from redis.himport import HImportRegistry
@@ -23,7 +26,10 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer
 from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.state import Suspicion
+from redis_manager_fastapi.redis_py import abort_stream
 from redis_manager_fastapi.settings import RedisSettings
+
+logger = logging.getLogger("redis_manager_fastapi")
 
 
 class LeaseEvents(Protocol):
@@ -65,8 +71,8 @@ class Lease:
 
     __slots__ = ("_held", "_leases", "connection")
 
-    def __init__(self, leases: "Leases", held: Held) -> None:
-        self.connection = held.connection
+    def __init__(self, leases: "Leases", held: Held, connection: DedicatedConnection) -> None:
+        self.connection = connection
         self._leases = leases
         self._held = held
 
@@ -179,6 +185,7 @@ class Leases:
         *,
         decode: bool = True,
         unlimited: bool = False,
+        lasting: bool = False,
         registry: HImportRegistry | None = None,
     ) -> Acquisition:
         """Lease a connection that serves: `await` it, or enter it by `async with`.
@@ -190,6 +197,7 @@ class Leases:
             decode: Whether replies are decoded.
             unlimited: Whether redis-py sets no limit for each read; else it is
                 `timeout.command`.
+            lasting: Whether it may be held for longer than a command's time, by a listener.
             registry: What redis-py knows of the client's HIMPORT fieldsets.
 
         Raises:
@@ -199,16 +207,18 @@ class Leases:
         """
 
         async def acquire() -> Lease:
-            held = await self._take(purpose, deadline)
-            self._set_up(held.connection, decode=decode, unlimited=unlimited, registry=registry)
-            return Lease(self, held)
+            held, connection = await self._take(purpose, deadline, lasting=lasting)
+            self._set_up(connection, decode=decode, unlimited=unlimited, registry=registry)
+            connection.when_dropped = partial(self._dropped, held)
+            held.kept = None
+            return Lease(self, held, connection)
 
         return Acquisition(acquire())
 
     def of(self, connection: DedicatedConnection) -> Lease:
         """Return the lease on *connection*; one that has ended when nobody holds it."""
         held = self.capacity.find(connection)
-        return Lease(self, held or Held(connection, "", 0.0, returned=True))
+        return Lease(self, held or Held(connection, "", 0.0, returned=True), connection)
 
     def _set_up(
         self,
@@ -223,31 +233,38 @@ class Leases:
         connection.socket_timeout = None if unlimited else self._command_timeout
         connection.himport_registry = registry
 
-    async def _take(self, purpose: str, deadline: float) -> Held:
+    async def _take(
+        self, purpose: str, deadline: float, *, lasting: bool
+    ) -> tuple[Held, DedicatedConnection]:
         while True:
             if not self._links.serving:
                 await self._events.serving(deadline)
             now = self._loop.time()
             grant: HandOver | None
-            grant, closing = self.capacity.take(purpose, self._events.generation, now)
+            generation = self._events.generation
+            grant, closing = self.capacity.take(purpose, generation, now, lasting=lasting)
             if closing:
                 self.close_all(closing)
             if grant is None:
-                grant = await self._wait(purpose, max(0.0, self._wait_limit(deadline - now)))
-            held = await self._use(grant, purpose, deadline)
-            if held is not None:
-                return held
+                limit = max(0.0, deadline - now)
+                if len(self.capacity.waiting) >= self.capacity.room(lasting=lasting):
+                    limit = min(self._acquire_timeout, limit)  # it counts while no place is free
+                grant = await self._wait(purpose, limit, lasting=lasting)
+            held = await self._use(grant, purpose, deadline, lasting=lasting)
+            if held is not None and held.kept is not None:
+                return held, held.kept
 
     def give_back(self, connection: DedicatedConnection, *, reusable: bool) -> None:
         """End the lease at once; keep the connection only if nothing is left on it."""
         if id(connection) not in self.capacity.leased:
             return
         self._set_up(connection)
-        current = connection.generation == self._events.generation
-        if connection.broken and current:
+        connection.when_dropped = None
+        current, clean = connection.generation == self._events.generation, connection.clean
+        if current and not clean and connection.broken:
             reason = "a dedicated connection was lost"
             self._events.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
-        reusable = reusable and current and connection.clean
+        reusable = reusable and current and clean
         if not self.capacity.give_back(connection, self._loop.time(), reusable=reusable):
             self._end(connection)
         if self.when_returned is not None:
@@ -255,29 +272,69 @@ class Leases:
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Release leases that were never returned; return their purposes."""
-        forgotten = [held for each in connections if (held := self.capacity.find(each))]
-        for held in forgotten:
-            self.give_back(held.connection, reusable=False)
-        return [held.purpose for held in forgotten]
+        purposes = []
+        for connection in connections:
+            held = self.capacity.find(connection)
+            if held is not None:
+                self.give_back(connection, reusable=False)
+                purposes.append(held.purpose)
+        return purposes
+
+    def _dropped(self, held: Held) -> None:
+        """A holder dropped its connection: this may run in any thread, at any moment."""
+        with suppress(RuntimeError):  # the loop is closed, and its sockets with it
+            self._loop.call_soon_threadsafe(self._take_back_dropped, held)
+
+    def _take_back_dropped(self, held: Held) -> None:
+        if held.stream is not None:
+            abort_stream(held.stream)
+        if self.capacity.strike(held, self._loop.time()):
+            logger.warning(
+                "redis %r: gave back the connection of %s, which was dropped while it was open;"
+                " close it yourself, ideally with `async with`",
+                self._instance,
+                held.purpose,
+            )
+        if self.when_returned is not None:
+            self.when_returned()
+
+    def _held(self) -> list[DedicatedConnection]:
+        """The connections in use, oldest first."""
+        connections = (held.connection for held in self.capacity.held())
+        return [connection for connection in connections if connection is not None]
 
     def close_stale(self, *, leased: bool) -> None:
         """Close what belongs to an old generation; with *leased*, also what callers hold."""
         self.close_all(self.capacity.weed(self._events.generation, self._loop.time()))
         if leased:
-            for held in self.capacity.held():
-                if held.connection.generation != self._events.generation:
-                    held.connection.abort()
+            for connection in self._held():
+                if connection.generation != self._events.generation:
+                    connection.abort()
+
+    def say_goodbye(
+        self, farewell: Callable[[], RedisManagerError], ends: float
+    ) -> list[DedicatedConnection]:
+        """Have listeners get the error of *farewell*; return those that block beyond *ends*."""
+        listening = [each for each in self._held() if each.listens or each.blocks_until > ends]
+        for connection in listening:
+            connection.say_goodbye(farewell)
+        return [each for each in listening if each.alive and not each.listens]
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a holder may be in the middle of something; listeners are not."""
+        return any(connection.alive and not connection.listens for connection in self._held())
 
     def abort_all(self) -> None:
         """Drop every connection at once; holders keep their place until they give it back."""
         self.close_all(self.capacity.weed(-1, self._loop.time()))
-        for held in self.capacity.held():
-            held.connection.abort()
+        for connection in self._held():
+            connection.abort()
 
     def close(self) -> None:
         """Close every connection, held or not."""
         self.close_all(self.capacity.weed(-1, self._loop.time()))
-        self.revoke([held.connection for held in self.capacity.held()])
+        self.revoke(self._held())
 
     def close_all(self, connections: list[DedicatedConnection]) -> None:
         """Close connections that capacity no longer counts."""
@@ -289,18 +346,13 @@ class Leases:
         connection.reconnect = self._raise_ended
         connection.abort()
 
-    async def _raise_ended(self, connection: DedicatedConnection) -> None:
+    async def _raise_ended(self, connection: DedicatedConnection) -> NoReturn:
         self._events.check_usable()
         raise errors.lease_ended(self._instance)
 
-    def _wait_limit(self, left: float) -> float:
-        """Return how long to wait; `acquire_timeout` counts only while no place is free."""
-        has_place = len(self.capacity.waiting) < self.capacity.free
-        return left if has_place else min(self._acquire_timeout, left)
-
-    async def _wait(self, purpose: str, timeout: float) -> HandOver:
+    async def _wait(self, purpose: str, timeout: float, *, lasting: bool) -> HandOver:
         self._events.check_crowd()
-        waiter = Waiter(self._loop.create_future(), purpose)
+        waiter = Waiter(self._loop.create_future(), purpose, lasting)
         self.capacity.waiting[waiter] = None
         try:
             async with asyncio.timeout(timeout):
@@ -318,8 +370,8 @@ class Leases:
             grant = waiter.future.result()
             if isinstance(grant, Open):
                 self.capacity.opening -= 1
-            elif isinstance(grant, Held):
-                self.give_back(grant.connection, reusable=True)
+            elif isinstance(grant, Held) and grant.kept is not None:
+                self.give_back(grant.kept, reusable=True)
         self.capacity.serve(self._loop.time())
 
     def _no_place(self, timeout: float) -> PoolTimeoutError:
@@ -331,13 +383,17 @@ class Leases:
         )
         return PoolTimeoutError(message, instance=self._instance)
 
-    async def _use(self, grant: HandOver, purpose: str, deadline: float) -> Held | None:
+    async def _use(
+        self, grant: HandOver, purpose: str, deadline: float, *, lasting: bool
+    ) -> Held | None:
         """Return a place with a usable connection; None means that the caller has to ask again."""
         if isinstance(grant, Exception):
             raise grant
         if isinstance(grant, Open):
-            return await self._open(purpose, deadline)
-        connection = grant.connection
+            return await self._open(purpose, deadline, lasting=lasting)
+        connection = grant.kept
+        if connection is None:
+            return None
         try:
             usable = connection.alive and not await connection.can_read()
         except RedisError:
@@ -350,7 +406,7 @@ class Leases:
         self.give_back(connection, reusable=False)
         return None
 
-    async def _open(self, purpose: str, deadline: float) -> Held | None:
+    async def _open(self, purpose: str, deadline: float, *, lasting: bool) -> Held | None:
         connection = None
         try:
             async with asyncio.timeout_at(deadline):
@@ -362,7 +418,7 @@ class Leases:
             )
             raise PoolTimeoutError(message, instance=self._instance) from None
         finally:
-            held = self._opened(connection, purpose)
+            held = self._opened(connection, purpose, lasting=lasting)
         return held
 
     async def _dial(self, deadline: float) -> DedicatedConnection | None:
@@ -402,13 +458,15 @@ class Leases:
             raise
         return connection
 
-    def _opened(self, connection: DedicatedConnection | None, purpose: str) -> Held | None:
+    def _opened(
+        self, connection: DedicatedConnection | None, purpose: str, *, lasting: bool
+    ) -> Held | None:
         """Settle the place that an attempt to open had taken."""
         now, held = self._loop.time(), None
         self.capacity.opening -= 1
         if connection is not None:
             self._backoff.forget()
-            held = self.capacity.lend(connection, purpose, now)
+            held = self.capacity.lend(connection, purpose, now, lasting=lasting)
         self.capacity.serve(now)
         return held
 
@@ -428,10 +486,13 @@ class Leases:
             except RedisUnavailableError as error:
                 self._backoff.remember(error, connection.generation)
                 raise
-            await self._check_held(connection)
+            held = await self._check_held(connection)
+            held.stream = connection.stream
 
-    async def _check_held(self, connection: DedicatedConnection) -> None:
+    async def _check_held(self, connection: DedicatedConnection) -> Held:
         """Drop a connection whose lease ended while it was waiting to be connected again."""
-        if self.capacity.find(connection) is None:
+        held = self.capacity.find(connection)
+        if held is None:
             connection.abort()
             await self._raise_ended(connection)
+        return held

@@ -6,6 +6,7 @@ Conditions only announce it.
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, StateChanged
@@ -29,7 +30,13 @@ from redis_manager_fastapi.pool.state import (
     is_graver,
     keeps_leases,
 )
-from redis_manager_fastapi.pool.waiting import GracePeriod, Spell, StateCondition
+from redis_manager_fastapi.pool.unblock import unblock
+from redis_manager_fastapi.pool.waiting import (
+    GracePeriod,
+    KnownRefusals,
+    Spell,
+    StateCondition,
+)
 from redis_manager_fastapi.settings import RedisSettings
 
 # Of callers whose grace ends together so many are told at a time, and so far apart (seconds):
@@ -72,6 +79,8 @@ class Pool:
         self._reason = ""
         self._failure: Exception | None = None
         self._address: object = None
+        self._peer: object = None
+        self._refusals = KnownRefusals(self.loop)
         self._grace = GracePeriod(self.loop, settings)
         self.short_of_replicas = Spell(self.loop, settings.outage.grace)
         self._waiting = 0
@@ -212,6 +221,8 @@ class Pool:
             return
         if not is_graver(suspicion, self.suspicion):
             return
+        if suspicion is Suspicion.REFUSING and self._refusals.known:
+            return
         self.suspicion = suspicion
         last_heard, links = self.link_set.last_heard, CONSEQUENCES[suspicion].links
         if links is not Meanwhile.SERVE:
@@ -258,9 +269,13 @@ class Pool:
         Without a suspicion, as when connections have reached their lifetime, nobody notices.
         """
         elsewhere, self._address = self._address != connections[0].address, connections[0].address
+        peer = connections[0].peer
+        same, self._peer = not elsewhere and peer == self._peer, peer
         down = self.state is PoolState.DOWN
         fate = fate_of_links(self.suspicion, elsewhere=elsewhere)
-        keep = keeps_leases(self.suspicion, elsewhere=elsewhere, down=down)
+        keep = keeps_leases(self.suspicion, elsewhere=elsewhere, same=same, down=down)
+        if self.suspicion is Suspicion.REFUSING or not same:
+            self._refusals.found(again=same)
         heard_since = self.loop.time() - self.settings.health.interval
         self.generation += 1
         self.link_set.replace(connections, fate, heard_since=heard_since)
@@ -290,12 +305,16 @@ class Pool:
         self._move(PoolState.DRAINING, "closing")
         self.leases.capacity.fail_waiting(lambda: errors.closed(self.instance, self.state))
         if serving:
+            ends = self.loop.time() + timeout
+            closed = partial(errors.closed, self.instance, self.state)
+            blocking = self.leases.say_goodbye(closed, ends)
+            if blocking:
+                await unblock(draining[0], blocking, ends)
             for link in draining:
                 link.retire()
-            capacity, ends = self.leases.capacity, self.loop.time() + timeout
             self.leases.when_returned = self._condition.notify_all
             await self._condition.wait_for(
-                lambda: all(link.lost for link in draining) and not capacity.leased, ends
+                lambda: all(link.lost for link in draining) and not self.leases.at_work, ends
             )
         for link in draining:
             link.abort("closed")

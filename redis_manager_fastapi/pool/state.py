@@ -61,7 +61,8 @@ class Suspicion(enum.Enum):
     serves.  To drain is to finish what is in flight, if heard only on a link
     that was heard within `health.interval`; a lease that is kept ends when its
     holder gives it back.  A server at another address counts as moved, and
-    after DOWN no lease is kept.
+    after DOWN no lease is kept.  A server that refuses, and is found again at the
+    same IP address, keeps its leases: nothing is better elsewhere.
     """
 
     LEASE_LOST = "a dedicated connection broke"
@@ -132,10 +133,21 @@ def fate_of_links(suspicion: Suspicion | None, *, elsewhere: bool) -> OldLinks:
     return OldLinks.DRAIN_IF_HEARD if elsewhere and fate is OldLinks.DRAIN else fate
 
 
-def keeps_leases(suspicion: Suspicion | None, *, elsewhere: bool, down: bool) -> bool:
-    """Whether leases of the old generation are kept; *down* is where the pool stands until now."""
+def keeps_leases(
+    suspicion: Suspicion | None, *, elsewhere: bool, same: bool = False, down: bool
+) -> bool:
+    """Whether leases of the old generation are kept.
+
+    Args:
+        suspicion: What was suspected.
+        elsewhere: Whether the new server has another address.
+        same: Whether it is at the same IP address.
+        down: Whether the pool was down until now.
+    """
     if elsewhere or down:
         return False
+    if suspicion is Suspicion.REFUSING and same:
+        return True
     return suspicion is None or CONSEQUENCES[suspicion].keep_leases
 
 

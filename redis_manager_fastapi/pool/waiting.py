@@ -6,6 +6,10 @@ from collections.abc import Callable
 
 from redis_manager_fastapi.settings import RedisSettings
 
+# Seconds between two attempts to find another server than one that refuses; they double.
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 5.0
+
 
 class StateCondition:
     """Wakes the tasks that wait for a predicate over the pool's state once it holds."""
@@ -122,3 +126,28 @@ class GracePeriod:
     def reset(self) -> None:
         """Count from now: nothing has been asked yet."""
         self._last_reply = self._served = self._loop.time()
+
+
+class KnownRefusals:
+    """How long a server's refusals are taken as they are, because connecting again did not help.
+
+    One caller that writes to a read-only replica again and again would otherwise have every
+    connection replaced as often.
+
+    Args:
+        loop: Whose clock it is.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._pause = self._until = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether a refusal says nothing new now."""
+        return self._loop.time() < self._until
+
+    def found(self, *, again: bool) -> None:
+        """A server serves; *again* if it is the one that refused."""
+        self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE) if again else 0.0
+        self._until = self._loop.time() + self._pause

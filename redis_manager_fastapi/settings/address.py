@@ -6,7 +6,8 @@ the caller knows whether it may be shown.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any, NamedTuple
 
@@ -93,3 +94,49 @@ def _node(item: Any, default_port: int) -> Address:
     if not (isinstance(item, (tuple, list)) and len(item) == 2):
         raise ValueError("has a node that is neither a string nor a pair of host and port")
     return Address(host_name(str(item[0])), port_number(str(item[1])))
+
+
+@dataclass(frozen=True)
+class AddressTable:
+    """Where the servers are that call themselves something else, such as behind a NAT.
+
+    Attributes:
+        entries: Announced host, or host and port, and the place where that is reached.
+    """
+
+    entries: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        """Check all entries: a place is a host, or a host and a port, on both sides alike."""
+        for announced, reached in self.entries.items():
+            if _has_port(announced) != _has_port(reached):
+                raise ValueError("has an entry with a port on one side alone")
+            parse_address(announced, REDIS_PORT)
+            parse_address(reached, REDIS_PORT)
+
+    def __call__(self, address: Address) -> Address:
+        """Return where *address* is reached; itself if it is not in the table."""
+        whole = self.entries.get(str(address))
+        if whole is not None:
+            return parse_address(whole, address.port)
+        host = str(Address(address.host, 0)).removesuffix(":0")
+        return parse_address(self.entries.get(host, host), address.port)
+
+    def __str__(self) -> str:
+        return ",".join(f"{announced}={reached}" for announced, reached in self.entries.items())
+
+
+def parse_address_map(value: Any) -> Any:
+    """Return a table given as `10.0.0.5:6379=nat:7000,10.0.0.6=nat2`, or as a mapping."""
+    if isinstance(value, str):
+        entries = [part.strip().partition("=") for part in value.split(",")]
+        if not all(reached for _, _, reached in entries):
+            raise ValueError("has an entry without `=`, or with nothing after it")
+        value = {announced: reached for announced, _, reached in entries}
+    if not isinstance(value, Mapping):
+        return value
+    return AddressTable({str(announced): str(reached) for announced, reached in value.items()})
+
+
+def _has_port(text: str) -> bool:
+    return ":" in text.rpartition("]")[2]

@@ -4,12 +4,13 @@ Type checkers and editors read this; the fields themselves, with what each one
 means, are those of `RedisSettings` and its groups.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import Literal, TypedDict
 
 from pydantic import SecretStr
 
+from redis_manager_fastapi.settings.address import Address
 from redis_manager_fastapi.settings.groups import (
     ClusterSettings,
     HealthSettings,
@@ -26,6 +27,7 @@ from redis_manager_fastapi.settings.groups import (
 Path = str | PathLike[str] | None
 Secret = SecretStr | str | None
 Nodes = str | Iterable[str | tuple[str, int]]
+AddressMap = str | Mapping[str, str] | Callable[[Address], tuple[str, int]] | None
 Reads = Literal["primary", "replica", "any"]
 
 
@@ -124,6 +126,7 @@ class SettingsArguments(TypedDict, total=False):
     client_name: str | None
     protocol: Literal[2, 3]
     decode_responses: bool
+    address_map: AddressMap
     critical: bool
     tls: TLSArguments | TLSSettings
     pipelining: PipeliningArguments | PipeliningSettings

@@ -1,16 +1,18 @@
 """The types of single settings, with the words that say what each one takes."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, StringConstraints
 
 from redis_manager_fastapi.settings.address import (
     REDIS_PORT,
     SENTINEL_PORT,
     Address,
     host_name,
+    parse_address_map,
     parse_nodes,
 )
 
@@ -115,4 +117,10 @@ ClusterNodes = Annotated[
     tuple[Address, ...],
     BeforeValidator(_cluster_nodes),
     Takes("hosts and ports, such as h1:6379,h2:6379 (IPv6 in brackets, ports 1 to 65535)"),
+]
+AddressMap = Annotated[
+    Callable[[Address], tuple[str, int]] | None,
+    BeforeValidator(parse_address_map),
+    PlainSerializer(str, when_used="json-unless-none"),
+    Takes("announced=reached pairs, such as 10.0.0.5:6379=nat:7000,10.0.0.6=nat2"),
 ]

@@ -7,9 +7,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.sources import DotenvType
 
 from redis_manager_fastapi.errors import RedisConfigError
+from redis_manager_fastapi.settings.address import Address
 from redis_manager_fastapi.settings.arguments import SettingsArguments
 from redis_manager_fastapi.settings.environment import read_variables, warn_unknown
 from redis_manager_fastapi.settings.fields import (
+    AddressMap,
     ClientName,
     Digit,
     FilePath,
@@ -75,6 +77,8 @@ class RedisSettings(Frozen, BaseSettings):
         client_name: The name that connections show in `CLIENT LIST`.
         protocol: 2 serves Redis 5.0 and later; 3 is RESP3.
         decode_responses: Whether replies are `str` rather than `bytes`.
+        address_map: Where the servers are reached that a Cluster or Sentinels name
+            by other addresses, such as behind a NAT: pairs, or a callable.
         critical: Whether the app's readiness depends on this deployment.
         tls: Encryption.
         pipelining: The connections that all callers share.
@@ -112,6 +116,7 @@ class RedisSettings(Frozen, BaseSettings):
     client_name: ClientName = None
     protocol: Annotated[Literal[2, 3], Digit] = 2
     decode_responses: bool = True
+    address_map: AddressMap = None
     critical: bool = True
     tls: TLSSettings = TLSSettings()
     pipelining: PipeliningSettings = PipeliningSettings()
@@ -191,6 +196,10 @@ class RedisSettings(Frozen, BaseSettings):
         if self.sentinel.nodes:
             return "sentinel"
         return "cluster" if self.cluster.nodes else "standalone"
+
+    def reach(self, announced: Address) -> Address:
+        """Return where the server that is announced at an address is reached."""
+        return Address(*self.address_map(announced)) if self.address_map else announced
 
     def variable(self, path: str) -> str:
         """Return the environment variable of a field, such as `timeout.connect`."""

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, SupportsIndex
 
-from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
 
+from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.settings import RedisSettings
 
 _HIDDEN = "**********"
@@ -41,19 +41,12 @@ class HiddenBytes(bytes):
         return HiddenBytes(part) if isinstance(part, bytes) else part
 
 
-class HidingHandshake(AbstractConnection):
-    """A connection that hides what it packs, until `hides` is false.
-
-    Attributes:
-        hides: Whether what is packed may hold a password.
-    """
-
-    hides = True
+class HidingHandshake(AbortableConnection):
+    """A connection that hides each command that it packs: one of them holds a password."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Pack one command."""
-        packed: list[bytes] = super().pack_command(*args)
-        return [HiddenBytes(each) for each in packed] if self.hides else packed
+        return [HiddenBytes(packed) for packed in super().pack_command(*args)]
 
 
 class Credentials(CredentialProvider):

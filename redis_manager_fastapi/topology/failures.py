@@ -269,16 +269,10 @@ def _strip_arguments(error: BaseException) -> None:
             link.args = (str(link).partition(_ARGUMENTS)[0],)
 
 
-def shown_code(code: str) -> str:
-    """Return an error's code for callers; what does not look like one may be a host or a user."""
-    return code if re.fullmatch("[A-Z]{2,16}", code) else "an error"
-
-
 def _auth_message(error: BaseException) -> str:
     if any(words in str(error) for words in _NO_PASSWORD):
         return "the server has no password for the user, but one is set"
     code = getattr(error, "status_code", None)
-    code = code and shown_code(code)
     return f"the server refused the credentials ({code})" if code else "the credentials are wrong"
 
 
@@ -302,9 +296,8 @@ def _reason(error: BaseException) -> str:
         return "what answers there is not Redis"
     if isinstance(error, redis_errors.ResponseError):
         # Its own text stays in the cause: it may repeat what we sent.
-        hint = "; it may not support RESP3: set REDIS_PROTOCOL=2" if "HELLO" in str(error) else ""
-        code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
-        return f"the server refused the handshake ({shown_code(code)}){hint}"
+        word = re.match(r"[A-Z]+\b", getattr(error, "status_code", None) or str(error))
+        return f"the server refused the handshake ({word[0] if word else 'ERR'})"
     for link in _chain(error):
         if isinstance(link, socket.gaierror):
             return "the host name does not resolve"

@@ -2,7 +2,9 @@
 
 The newest configuration epoch wins: a Sentinel that was cut off from the others
 goes on naming the old primary, which may go on calling itself a primary, and a
-check of its role alone would not tell.
+check of its role alone would not tell.  Against the others, though, one Sentinel
+is believed only when the server that it names goes on with the history that is
+known: a promoted replica does.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ from typing import Any, cast
 
 from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
-from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from redis_manager_fastapi.errors import RedisAuthError, RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
@@ -21,7 +23,13 @@ from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.failures import from_connect
 from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import target_at
-from redis_manager_fastapi.topology.sentinel_link import Answer, ask_all, connect_to
+from redis_manager_fastapi.topology.sentinel_link import (
+    Answer,
+    ask_all,
+    ask_history,
+    connect_to,
+    history_of,
+)
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -49,6 +57,7 @@ class Sentinel:
         self._settings = settings
         self._credentials = credentials
         self._known: Answer | None = None
+        self._history: str | None = None
         self._news = False
         self._doubted_at: float | None = None
         self._on_move: Callable[[str], None] | None = None
@@ -86,7 +95,7 @@ class Sentinel:
         now = asyncio.get_running_loop().time()
         if answers and self._doubted_at is not None and now - self._doubted_at > _TRUST:
             self._known = None
-        newest = max(answers, key=lambda answer: answer.epoch, default=None)
+        newest = await self._credible(answers)
         if newest is not None and (self._known is None or newest.epoch >= self._known.epoch):
             self._known = newest
         if self._known is None:
@@ -98,18 +107,47 @@ class Sentinel:
     async def confirm(self, connection: AbstractConnection) -> None:
         """Check that the server calls itself a primary, and is the one that is named by now."""
         address = Address(connection.host, connection.port)  # type: ignore[attr-defined]
-        if self._known is None or self._known.address != address:
+        if self._known is None or self._settings.reach(self._known.address) != address:
             raise RedisUnavailableError("the Sentinels now name another primary")
         await connection.send_command("ROLE")
         try:
             role = cast("list[Any]", await connection.read_response())
         except NoPermissionError:
             role = ["master"]  # the Sentinels' word has to do
+        history = await history_of(connection)
         if role[0] not in ("master", b"master"):
             raise RedisUnavailableError("the server named by the Sentinels is not a primary yet")
-        self._doubted_at = None
+        self._doubted_at, self._history = None, history[0] if history else None
+
+    async def _credible(self, answers: list[Answer]) -> Answer | None:
+        """Return the newest answer that is to be believed.
+
+        That is one of most of those that answer, or of one alone whose server goes on with
+        the history that is known.
+        """
+        newest_first = sorted(answers, key=lambda answer: answer.epoch, reverse=True)
+        for answer in newest_first:
+            same = [each for each in newest_first if each.address == answer.address]
+            if 2 * len(same) > len(answers):
+                return same[len(answers) // 2]  # the epoch, too, is one that most have reached
+            if self._known is not None and answer.address == self._known.address:
+                return self._known
+            if await self._goes_on(answer.address):
+                return answer
+        return newest_first[0] if newest_first and self._known is None else None
+
+    async def _goes_on(self, address: Address) -> bool:
+        """Ask the server at *address* whether it has the data of the primary that is known."""
+        if self._history is None:
+            return False
+        try:
+            async with asyncio.timeout(self._settings.timeout.connect):
+                return self._history in await ask_history(self._target(address))
+        except (RedisError, OSError):
+            return False
 
     def _target(self, address: Address) -> Target:
+        address = self._settings.reach(address)
         return target_at(self._settings, self._credentials, address.host, address.port)
 
     async def _follow(self, node: Address) -> None:
@@ -126,13 +164,27 @@ class Sentinel:
 
     async def _listen(self, node: Address) -> None:
         async with connect_to(node, self._settings) as link:
-            self._hear(await link.subscribe())
+            await self._weigh(await link.subscribe())
             while True:
                 address = await link.heard(_SILENCE)
                 known = self._known
                 if address is not None and (known is None or known.address != address):
                     # The event has no epoch; a fail-over raises it by one at least.
-                    self._hear(Answer(known.epoch + 1 if known else 0, address))
+                    await self._weigh(Answer(known.epoch + 1 if known else 0, address))
+
+    async def _weigh(self, answer: Answer) -> None:
+        """Take the word of one Sentinel that another server is the primary, if it is credible."""
+        known = self._known
+        if known is not None and known.address != answer.address:
+            if answer.epoch <= known.epoch:
+                return
+            answers, _ = await ask_all(self._settings.sentinel.nodes, self._settings, _PATIENCE)
+            if all(each.address != answer.address for each in answers):
+                answers.append(answer)
+            credible = await self._credible(answers)
+            if credible is None or credible.address != answer.address:
+                return
+        self._hear(answer)
 
     def _hear(self, answer: Answer) -> None:
         """Take a newer answer; that another server is the primary is news."""

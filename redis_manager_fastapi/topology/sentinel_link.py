@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import Any, Self
 
-from redis.asyncio.connection import SSLConnection
+from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
@@ -23,6 +23,7 @@ from redis_manager_fastapi.topology.credentials import (
     HidingHandshake,
     SentinelCredentials,
 )
+from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import tls_options
 from redis_manager_fastapi.topology.racing import RacingConnection
 
@@ -62,11 +63,11 @@ class Replica:
     vouched_for: bool
 
 
-class _Plain(HidingHandshake, AbortableConnection, RacingConnection):
+class _Plain(HidingHandshake, RacingConnection):
     """A connection to a Sentinel over TCP."""
 
 
-class _Encrypted(HidingHandshake, AbortableConnection, RacingConnection, SSLConnection):
+class _Encrypted(HidingHandshake, RacingConnection, SSLConnection):
     """A connection to a Sentinel over TLS."""
 
 
@@ -226,6 +227,36 @@ async def ask_all(
     finally:
         await end(tasks)
     return answers, failures
+
+
+async def ask_history(target: Target) -> tuple[str, ...]:
+    """Connect to a server and ask for its history, as `history_of` does.
+
+    Raises:
+        redis.RedisError: It cannot be reached, or refuses us.
+    """
+    make = _Encrypted if target.transport == "tls" else _Plain
+    connection = make(**target.options)
+    try:
+        await connection.connect()
+        return await history_of(connection)
+    finally:
+        connection.abort()
+
+
+async def history_of(connection: AbstractConnection) -> tuple[str, ...]:
+    """Return a server's replication ID and, if it was promoted, its former primary's.
+
+    Nothing is returned for a user who may not ask.
+    """
+    await connection.send_command("INFO", "replication")
+    try:
+        info = str(await connection.read_response())
+    except ResponseError:
+        return ()
+    facts = dict(line.split(":", 1) for line in info.split("\r\n") if ":" in line)
+    found = (facts.get("master_replid", ""), facts.get("master_replid2", ""))
+    return tuple(each for each in found if each.strip("0"))
 
 
 async def ask_for_replicas(

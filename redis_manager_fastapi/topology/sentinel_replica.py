@@ -58,6 +58,7 @@ class SentinelReplica:
         """
         async with self._choosing:
             address = self.address = self.address or await self._choose()
+        address = self._settings.reach(address)
         return target_at(self._settings, self._credentials, address.host, address.port)
 
     async def confirm(self, connection: AbstractConnection) -> None:

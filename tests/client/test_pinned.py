@@ -4,7 +4,10 @@ import asyncio
 import gc
 from typing import Any
 
-from redis_manager_fastapi import RedisManager
+import pytest
+
+from redis_manager_fastapi import CommandTimeoutError, RedisManager, ReplyLostError
+from redis_manager_fastapi.testing import RedisServer
 
 
 async def test_cancelled_at_its_end_still_gives_the_connection_back(
@@ -91,3 +94,61 @@ async def test_client_of_a_pinned_client_is_pinned_to_another_connection(
         async with one.client() as other:
             assert await other.client_id() != await one.client_id()
         assert redis_manager.stats().leased == 1
+
+
+async def cancelled(call: Any) -> None:
+    """Cancel *call* while the server works on it."""
+    task = asyncio.ensure_future(call)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_goes_on_with_another_connection_after_a_cancelled_command(
+    redis_manager: RedisManager,
+) -> None:
+    async with redis_manager.connection() as pinned:
+        raw = pinned.with_options(decode_responses=False)
+        for client in (pinned, raw):
+            number = await pinned.client_id()
+            await cancelled(client.blpop(["nothing"], timeout=5))
+
+            assert await client.client_id() != number
+            assert await pinned.client_id() == await raw.client_id()
+            assert redis_manager.stats().leased == 1
+    assert redis_manager.stats().leased == 0
+
+
+async def test_goes_on_with_another_connection_after_a_deadline(
+    redis_manager: RedisManager,
+) -> None:
+    async with redis_manager.connection() as pinned:
+        with pytest.raises(CommandTimeoutError):
+            await pinned.with_options(timeout=0.05).execute_command("DEBUG", "SLEEP", 0.2)
+        assert await pinned.ping() is True
+
+
+async def test_tells_of_a_lost_connection_once(
+    redis_manager: RedisManager, redis_server: RedisServer
+) -> None:
+    async with redis_manager.connection() as pinned:
+        await redis_server.command("CLIENT", "KILL", "ID", await pinned.client_id())
+        with pytest.raises(ReplyLostError):
+            await pinned.set("k", 1)
+
+        assert await pinned.set("k", 2)
+        assert redis_manager.stats().leased == 1
+
+
+@pytest.mark.parametrize("prepare", [("SELECT", 1), ("CLIENT SETNAME", "mine"), ("WATCH", "k")])
+async def test_says_that_what_was_set_on_a_dropped_connection_is_lost(
+    redis_manager: RedisManager, prepare: tuple[Any, ...]
+) -> None:
+    async with redis_manager.connection() as pinned:
+        await pinned.execute_command(*prepare)
+        await cancelled(pinned.blpop(["nothing"], timeout=5))
+        for _ in range(2):
+            with pytest.raises(ReplyLostError, match="take another client") as caught:
+                await pinned.get("k")
+            assert caught.value.maybe_executed is False
+    assert redis_manager.stats().leased == 0

@@ -57,18 +57,20 @@ async def test_blocking_command_under_watch_has_its_own_time(manager: RedisManag
 async def test_pipeline_waits_for_a_place_as_long_as_its_client_says(
     manager: RedisManager,
 ) -> None:
-    held = await manager.connection_pool.get_connection()
+    held = manager.redis.pipeline()
+    await held.watch("another key")
     client = manager.redis.with_options(timeout=LONG, dedicated=True)
     calls = [asyncio.ensure_future(act(client)) for act in (store, watch)]
     await until(lambda: manager.stats().waiting == 2)
     await asyncio.sleep(2 * SHORT)
-    await manager.connection_pool.release(held)
+    await held.reset()
 
     assert await asyncio.gather(*calls) == [[True], True]
 
 
 async def test_pipeline_that_found_no_place_was_not_executed(manager: RedisManager) -> None:
-    held = await manager.connection_pool.get_connection()
+    held = manager.redis.pipeline()
+    await held.watch("another key")
     client = manager.redis.with_options(dedicated=True)
 
     with pytest.raises(PoolTimeoutError) as raised:
@@ -76,7 +78,7 @@ async def test_pipeline_that_found_no_place_was_not_executed(manager: RedisManag
 
     assert not raised.value.maybe_executed
     assert manager.stats().waiting == 0
-    await manager.connection_pool.release(held)
+    await held.reset()
 
 
 async def test_silence_under_watch_is_no_changed_key(

@@ -210,6 +210,88 @@ async def test_a_pipeline_s_errors_are_at_their_places(manager: RedisManager) ->
         await queued().execute()
 
 
+async def crossing(pipe: Any) -> None:
+    pipe.set("{t}a", 1)
+    pipe.set("{u}b", 1)
+    await pipe.execute()
+
+
+async def crossing_at_the_second_watch(pipe: Any) -> None:
+    await pipe.watch("{t}a")
+    await pipe.watch("{u}b")
+
+
+async def crossing_in_one_watch(pipe: Any) -> None:
+    await pipe.watch("{t}a", "{u}b")
+
+
+async def crossing_under_watch(pipe: Any) -> None:
+    await pipe.watch("{t}a")
+    await pipe.get("{u}b")
+
+
+async def crossing_after_multi(pipe: Any) -> None:
+    await pipe.watch("{t}a")
+    pipe.multi()
+    pipe.set("{u}b", 1)
+    await pipe.execute()
+
+
+async def no_integer(pipe: Any) -> None:
+    pipe.set("{t}a", "x").incr("{t}a")
+    await pipe.execute()
+
+
+async def no_integer_under_watch(pipe: Any) -> None:
+    await pipe.watch("{t}a")
+    pipe.multi()
+    pipe.set("{t}a", "x").incr("{t}a")
+    await pipe.execute()
+
+
+async def too_few_arguments(pipe: Any) -> None:
+    pipe.execute_command("SET", "{t}a")
+    await pipe.execute()
+
+
+async def nested_multi(pipe: Any) -> None:
+    pipe.multi()
+    pipe.multi()
+
+
+async def watch_after_multi(pipe: Any) -> None:
+    pipe.multi()
+    await pipe.watch("{t}a")
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        crossing,
+        crossing_at_the_second_watch,
+        crossing_in_one_watch,
+        crossing_under_watch,
+        crossing_after_multi,
+        no_integer,
+        no_integer_under_watch,
+        too_few_arguments,
+        nested_multi,
+        watch_after_multi,
+    ],
+)
+async def test_mistakes_in_a_transaction_are_told_in_redis_py_s_words(
+    manager: RedisManager, plain: Any, mistake: Any
+) -> None:
+    told = []
+    for client in (manager.redis, plain):
+        async with client.pipeline(transaction=True) as pipe:
+            with pytest.raises((redis.exceptions.RedisError, RedisClusterException)) as caught:
+                await mistake(pipe)
+        told.append((type(caught.value), str(caught.value)))
+
+    assert told[0] == told[1]
+
+
 async def test_a_transaction_has_one_slot(manager: RedisManager) -> None:
     pipe: Any = manager.redis.pipeline(transaction=True)
     pipe.set("{t}a", 1).incr("{t}a").get("{t}a")

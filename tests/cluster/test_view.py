@@ -111,3 +111,37 @@ async def test_one_who_does_not_answer_is_not_waited_for_beyond_patience() -> No
 
     assert await best_of([never(), now()], patience=0.01) == (view(), [])
     assert len(asyncio.all_tasks()) == 1
+
+
+NODES = (
+    "id1 10.0.0.1:6379@16379,redis-1 myself,master - 0 0 1 connected 0-8191\n"
+    "id2 10.0.0.2:6379@16379 master - 0 0 2 connected 8192-16383\n"
+    "id4 10.0.0.4:6380@16380 slave id1 0 0 1 connected\n"
+    "id5 10.0.0.5:6379@16379,,shard-id=x master - 0 0 3 connected\n"
+    "id6 2001:db8::6:6379@16379 master - 0 0 3 connected\n"
+    "id7 :6379@16379 master - 0 0 3 connected\n"
+    "id8 10.0.0.8:6379@16379 handshake - 0 0 0 disconnected\n"
+    "id9 :0@0 master,noaddr - 0 0 0 disconnected\n"
+)
+
+
+@pytest.mark.parametrize("nodes", [NODES, NODES.encode()])
+def test_members_are_all_nodes_that_have_an_address_also_without_a_slot(nodes: Any) -> None:
+    assert parse([SLOTS, INFO, nodes], ASKED).members == {
+        Address("10.0.0.1", 6379),
+        Address("redis-1", 6379),
+        Address("10.0.0.2", 6379),
+        Address("10.0.0.4", 6380),
+        Address("10.0.0.5", 6379),
+        Address("2001:db8::6", 6379),
+    }
+
+
+def test_without_the_list_of_nodes_the_members_are_those_of_the_slots() -> None:
+    refused = NoPermissionError("no permissions")
+
+    assert parse([SLOTS, INFO, refused], ASKED).members == {
+        Address("10.0.0.1", 6379),
+        Address("10.0.0.4", 6380),
+        Address("10.0.0.2", 6379),
+    }

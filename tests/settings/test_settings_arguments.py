@@ -1,7 +1,7 @@
 """The keyword arguments that type checkers know are the fields, with what each one takes."""
 
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, is_typeddict
@@ -40,6 +40,8 @@ def taken(annotation: Any, name: str) -> set[Any]:
     types = members(annotation)
     if types == {tuple[Address, ...]}:
         return {str, Iterable[str | tuple[str, int]]}
+    if name == "address_map":
+        return types | {str, Mapping[str, str]}
     if SecretStr in types:
         types |= {str}
     if name.endswith("_file") or name == "unix_socket":

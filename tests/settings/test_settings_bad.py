@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.credentials import UsernamePasswordCredentialProvider
 
+from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.settings import RedisSettings
 
@@ -302,3 +304,23 @@ def test_a_long_value_is_cut_short(environment: Callable[..., None]) -> None:
     environment(REDIS_PORT="9" * 5000)
 
     assert len(message()) < 200
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"password": "p"}, "password"),
+        ({"username": "u", "password": "p"}, "username and password"),
+        ({"url": "redis://u:p@localhost"}, "username and password"),
+        ({"url": "redis+cluster://:p@localhost"}, "password"),
+        ({"password_file": __file__}, "password_file"),
+    ],
+)
+def test_credentials_beside_a_provider_are_refused(given: Any, named: str) -> None:
+    provider = UsernamePasswordCredentialProvider("user", "secret")
+    with pytest.raises(RedisConfigError) as caught:
+        RedisManager(credential_provider=provider, **given)
+
+    assert str(caught.value) == (
+        f"{named} and credential_provider=... are both set; remove one of them."
+    )

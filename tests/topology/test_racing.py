@@ -68,8 +68,9 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Known:
 
 
 def manager(**settings: Any) -> RedisManager:
-    startup: Any = {"policy": "fail"}
-    return RedisManager(host=NAME, timeout={"connect": CONNECT}, startup=startup, **settings)
+    return RedisManager(
+        host=NAME, timeout={"connect": CONNECT}, startup={"policy": "fail"}, **settings
+    )
 
 
 @pytest.mark.parametrize("dead_ones", [1, 3])

@@ -277,6 +277,7 @@ async def test_the_server_s_text_reaches_the_log_and_no_answer(
     caplog: pytest.LogCaptureFixture, protocol: Any
 ) -> None:
     caplog.set_level(logging.INFO, "redis_manager_fastapi")
+    reason = "REDIS_PROTOCOL=2" if protocol == 3 else "the server refused the handshake (ERR)"
     async with answering(repeating) as port:
         manager = RedisManager(
             port=port,
@@ -304,7 +305,7 @@ async def test_the_server_s_text_reaches_the_log_and_no_answer(
             async def with_state(scope: Any, receive: Any, send: Any) -> None:
                 await app({**scope, "state": dict(state or {})}, receive, send)
 
-            await until(lambda: "answered" in manager.stats().reason)
+            await until(lambda: reason in manager.stats().reason)
             transport = httpx.ASGITransport(with_state)
             async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
                 answers = [await client.get(path) for path in ("/read", "/pop", "/readyz")]
@@ -313,9 +314,25 @@ async def test_the_server_s_text_reaches_the_log_and_no_answer(
     for answer in answers:
         assert answer.status_code == 503
         text = json.dumps(answer.json())
-        assert "the server answered ERR" in text
+        assert reason in text
         assert not any(word in text for word in (UPSTREAM, PASSWORD, USER))
     assert not any(word in caplog.text for word in (PASSWORD, USER))
+
+
+async def test_no_error_is_its_own_cause() -> None:
+    """Who follows the causes of an error of this library's own, as the log does, gets to an end."""
+    async with RedisServer() as server:
+        nodes = f"127.0.0.1:{server.port}"
+        manager = RedisManager(
+            sentinel={"nodes": nodes, "service": "m"}, startup={"policy": "degraded"}
+        )
+        async with manager:
+            await until(lambda: manager.stats().reason not in ("", "opening"))
+            with pytest.raises(RedisManagerError) as caught:
+                await manager.redis.blpop(["k"], timeout=1)
+
+    for each in every_error(caught.value):
+        assert each.__cause__ is not each
 
 
 def test_a_part_of_what_is_hidden_is_hidden() -> None:

@@ -34,7 +34,11 @@ def waiting_app(manager: RedisManager) -> FastAPI:
 
     @app.get("/wait")
     async def wait(r: RedisDep) -> Any:
-        return await r.blpop(["queue"], timeout=0)
+        return await r.blpop(["queue"], timeout=2)
+
+    @app.get("/set")
+    async def store(r: RedisDep) -> Any:
+        return await r.set("k", "v" * 70_000)
 
     return app
 
@@ -60,15 +64,18 @@ async def test_drain_lets_running_work_finish(
 
 
 @pytest.mark.measures
-async def test_drain_is_bounded(serve: Serve, redis_url: str) -> None:
+async def test_drain_is_bounded(serve: Serve, redis_url: str, redis_server: RedisServer) -> None:
     """Work that does not finish within `shutdown.drain` is cut off, and its caller is told."""
     manager = RedisManager(url=redis_url, shutdown={"drain": 0.3})
     site = await serve(waiting_app(manager))
-    request = asyncio.create_task(site.http.get("/wait"))
+    await site.http.get("/set")
+    redis_server.pause()
+    request = asyncio.create_task(site.http.get("/set"))
     await until(lambda: manager.stats().leased == 1, PATIENCE)
     began = time.monotonic()
     await manager.aclose()
     took = time.monotonic() - began
+    redis_server.resume()
 
     assert 0.3 <= took < 0.3 + 0.3
     assert (await request).status_code == 503

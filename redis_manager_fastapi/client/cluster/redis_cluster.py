@@ -1,8 +1,6 @@
 """The cluster client: redis-py's `RedisCluster`, with one shared connection per node."""
 
-import random
-from collections.abc import Callable, Iterable, Mapping
-from copy import copy
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
 from typing import Any, Literal, Self, cast, overload
@@ -18,7 +16,6 @@ from redis.cluster import SLOT_ID
 from redis.commands import READ_COMMANDS
 from redis.exceptions import (
     AskError,
-    DataError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -28,6 +25,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi.client.cluster.keys import KeyFinder, goes_on_nowhere, is_zero, slot_of
 from redis_manager_fastapi.client.cluster.parts import part, together, whole
+from redis_manager_fastapi.client.cluster.picking import PickingNodes
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
 from redis_manager_fastapi.client.cluster.router import (
@@ -36,13 +34,12 @@ from redis_manager_fastapi.client.cluster.router import (
     after_asking,
     node_left,
     send,
-    uncovered_is_unavailable,
 )
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.typed import ClusterCommands, TextT
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
-from redis_manager_fastapi.cluster.redis_py import CommandPolicies, RequestPolicy
+from redis_manager_fastapi.cluster.redis_py import CommandPolicies
 from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap, UncoveredSlotError
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand, blocking_timeout
@@ -54,8 +51,6 @@ from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.request import SingleRequest
 
-# redis-py's rules by which one node takes a command that every node could take.
-_ANY_NODE = (RequestPolicy.DEFAULT_NODE, RequestPolicy.DEFAULT_KEYLESS)
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 _ANY_SCRIPT = frozenset({*_SCRIPTS, "EVALSHA_RO", "EVAL_RO"})
 
@@ -64,7 +59,7 @@ _OURS = ("_lock", "nodes_manager", "response_callbacks")
 _SLOTS = tuple(name for name in redis.asyncio.RedisCluster.__slots__ if name not in _OURS)
 
 
-class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type: ignore[misc]  # replies are exact
+class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.RedisCluster` over the manager's Cluster.
 
     Ordinary commands of all callers share one connection per node.  Redirects,
@@ -78,6 +73,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
 
     def __init__(self, session: Session[Cluster]) -> None:
         self.session = session  # redis-py's constructor asks for the map already
+        self._shares_callbacks = True
         # redis-py wants a node to start from; the map comes from the deployment instead.
         super().__init__(
             startup_nodes=[ClusterNode("0.0.0.0", 0)],  # noqa: S104 (never connected to)
@@ -92,7 +88,6 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         reads = session.deployment.settings.cluster.reads
         self.read_from_replicas = reads != "primary"
         self._initialize = False
-        self._default_node: Node | None = None
 
     def __repr__(self) -> str:
         return f"<RedisCluster {self.session.instance!r} {self.session.options}>"
@@ -128,7 +123,7 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
     @response_callbacks.setter
     def response_callbacks(self, callbacks: Callbacks) -> None:
         """Replace them, on this client alone."""
-        self.session = self.session.with_callbacks(callbacks, self.session.own_callbacks)
+        self.session, self._shares_callbacks = self.session.with_callbacks(callbacks), True
 
     @overload
     def with_options(
@@ -214,95 +209,19 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             kwargs, callbacks = session.connection_kwargs, self.response_callbacks
             target.client = Redis(Session(target.deployment, options, kwargs, callbacks))
         client: Redis[Any] = target.client.scoped(session.scope)
-        client.response_callbacks = self.response_callbacks
+        client.response_callbacks, self._shares_callbacks = self.response_callbacks, True
         return client.with_call_options(options)
 
     def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
         """Have *callback* parse the replies to *command*, on this client alone."""
-        self.response_callbacks = copy(self.response_callbacks)
-        super().set_response_callback(command, callback)
-
-    @property
-    def _policies_callback_mapping(self) -> dict[Any, Callable[..., Any]]:
-        """What picks nodes; a copy's own where redis-py's constructor bound the first client."""
-        return self._pickers | {
-            RequestPolicy.DEFAULT_NODE: lambda: [self.get_default_node()],
-            RequestPolicy.SPECIAL: self.get_special_nodes,
-        }
-
-    @_policies_callback_mapping.setter
-    def _policies_callback_mapping(self, pickers: dict[Any, Callable[..., Any]]) -> None:
-        self._pickers = pickers
-
-    def set_default_node(self, node: ClusterNode) -> None:
-        """Have *node* take commands without a key, on this client and on those made of it.
-
-        Raises:
-            redis.DataError: It is not part of the cluster.
-        """
-        known = self.session.opened.map.current(node) if node else None
-        if known is None:
-            raise DataError("The requested node does not exist in the cluster.")
-        self._default_node = known
-
-    def replace_default_node(self, target_node: Any = None) -> None:
-        """Have another node take commands without a key, a primary if there is one.
-
-        Args:
-            target_node: Which one; a random one if left out.
-
-        Raises:
-            redis.DataError: It is not part of the cluster.
-        """
-        if target_node is None:
-            present = self.get_default_node()
-            nodes = self.session.opened.map
-            others = [node for node in nodes.primaries if node is not present]
-            others = others or [node for node in nodes.nodes if node is not present]
-            if not others:
-                return
-            target_node = random.choice(others)  # noqa: S311
-        self.set_default_node(target_node)
-
-    def get_default_node(self) -> Node:
-        """Return the node for commands without a key.
-
-        It is the one that was set, as long as it keeps its role and serves; otherwise
-        a primary, one that serves, if any does.
-        """
-        chosen = self._default_node
-        if chosen is not None:
-            node = self.session.opened.map.current(chosen)
-            same = node is not None and node.server_type == chosen.server_type
-            if node is not None and same and (node.pool is None or node.serving):
-                return node
-        owners = self.session.opened.map.owners
-        default = next((node for node in owners if node.serving), owners[0] if owners else None)
-        if default is None:
-            raise self.session.opened.unavailable()
-        return default
-
-    def get_random_primary_node(self) -> Node:
-        """Return a random primary among those that serve."""
-        return self._any_of(self.session.opened.map.owners)
-
-    def get_random_node(self) -> Node:
-        """Return a random node among those that serve."""
-        return self._any_of(self.session.opened.map.nodes)
-
-    def get_node_from_key(self, key: Any, replica: bool = False) -> Any:
-        """Return the node of *key*; arguments are redis-py's."""
-        with uncovered_is_unavailable(self.session.opened):
-            return super().get_node_from_key(key, replica)
-
-    def _any_of(self, nodes: list[Node]) -> Node:
-        if not nodes:
-            raise self.session.opened.unavailable()
-        return random.choice([node for node in nodes if node.serving] or nodes)  # noqa: S311
+        if self._shares_callbacks:
+            self.session, self._shares_callbacks = self.session.with_own_callbacks(), False
+        self.session.add_callback(command, callback)
 
     def _copy(self) -> Self:
         """Return a client that shares everything; redis-py's constructor would build it anew."""
         copy = object.__new__(type(self))
+        self._shares_callbacks = True
         copy.__dict__.update(self.__dict__)
         for name in _SLOTS:
             setattr(copy, name, getattr(self, name))
@@ -406,23 +325,6 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             except SlotNotCoveredError as error:
                 await cluster.mended(getattr(error, "slot", None), str(error), deadline)
 
-    async def _determine_nodes(
-        self,
-        command: str,
-        *args: Any,
-        request_policy: RequestPolicy,
-        node_flag: str | None = None,
-    ) -> list[Any]:
-        """Pick nodes by redis-py's rules; those the caller did not name are `AutoTarget`."""
-        nodes: list[Any] = await super()._determine_nodes(
-            command, *args, request_policy=request_policy, node_flag=node_flag
-        )
-        if node_flag:
-            return nodes
-        flag: Any = self.command_flags.get(command)
-        replaceable = self._command_flags_mapping.get(flag, request_policy) in _ANY_NODE
-        return [AutoTarget(node.name, replaceable) for node in nodes]
-
     @part
     async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Execute on *target_node*, or where the command's slot is by now."""
@@ -432,7 +334,8 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         deadline = clock() + timeout + (inf if blocking == 0 else blocking or 0.0)
         command = SHARED.get(args[0])
         read_only = command is not None and command.replicable
-        first = cluster.map.current(target_node)
+        named = not isinstance(target_node, AutoTarget)
+        first = _standing(cluster, target_node)
         # The node's own client has sent a read again already.
         kind = Kind.SCRIPT if args[0] in _ANY_SCRIPT else Kind.WRITE
         execution = Execution(kind, routed=True, answered=self.answered)
@@ -443,11 +346,10 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
             node, first = first, None
             if node is not None:
                 return node
-            named = not isinstance(target_node, AutoTarget)
             route.slot = await self._slot_if_any(args, named=named)
             if route.slot is not None:
                 return await self.node_of(route.slot, deadline, read_only=read_only)
-            return cluster.map.current(target_node) or self._stand_in(target_node)
+            return _standing(cluster, target_node) or self._stand_in(target_node)
 
         async def attempt(node: Node, asking: bool) -> Any:
             # A blocking command's own time is added to its client's, anew at each node.
@@ -504,12 +406,6 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
         )
         return nodes
 
-    def _stand_in(self, target: Any) -> Node:
-        """Return another node for a command whose node has left, if any other would do."""
-        if isinstance(target, AutoTarget) and target.replaceable:
-            return self.get_default_node()
-        raise node_left(self.session.instance)
-
     async def _slot_if_any(self, args: tuple[Any, ...], *, named: bool) -> int | None:
         """Return the slot that a command belongs to; None when it belongs to a node.
 
@@ -549,3 +445,12 @@ class RedisCluster(ClusterCommands[TextT], redis.asyncio.RedisCluster):  # type:
     def pubsub(self, *args: Any, **kwargs: Any) -> ClusterPubSub:
         """Return redis-py's `ClusterPubSub` on dedicated connections; arguments are redis-py's."""
         return ClusterPubSub(self, *args, **kwargs)
+
+
+def _standing(cluster: Cluster, target: Any) -> Node | None:
+    """Return the node that a command is for as the map is now; its heir if it was demoted."""
+    node = cluster.map.current(target)
+    demoted = node is None or not node.is_primary
+    if demoted and isinstance(target, AutoTarget) and target.is_primary:
+        return cluster.map.heir(target) or node
+    return node

@@ -34,7 +34,7 @@ from redis_manager_fastapi.errors import (
 )
 from redis_manager_fastapi.pool.request import Batch, Request
 from redis_manager_fastapi.settings import Address
-from redis_manager_fastapi.topology.failures import from_reply, own_words
+from redis_manager_fastapi.topology.failures import from_reply, own_words, refusal_code
 
 Attempt = Callable[[Node, bool], Awaitable[Any]]
 Find = Callable[[], Awaitable[Node]]
@@ -100,10 +100,12 @@ class AutoTarget(NamedTuple):
     Attributes:
         name: Its name in the map.
         replaceable: Whether any other node would do.
+        is_primary: Whether it was picked as a primary.
     """
 
     name: str
     replaceable: bool
+    is_primary: bool
 
 
 class Route:
@@ -210,11 +212,15 @@ class Route:
             raise self._seen(error)
 
     async def _redirect(self, error: Exception, sender: Node | None) -> None:
-        if isinstance(error, MovedError):
-            self._cluster.moved(error.slot_id, _address(error, sender))
-        elif isinstance(error, AskError):
-            self._node = self._cluster.map.add_importing(_address(error, sender))
-            self._asking = True
+        if isinstance(error, AskError):  # a MovedError is one
+            address = self._cluster.settings.reach(_address(error, sender))
+            if not await self._cluster.knows(address, sender, self._deadline):
+                raise unknown_node(self._cluster.instance) from error
+            if isinstance(error, MovedError):
+                self._cluster.moved(error.slot_id, address)
+            else:
+                self._node = self._cluster.map.add_importing(address)
+                self._asking = True
         await self._slow_down()
 
     async def _elsewhere(self, error: Exception, failed: Node | None, find: Find) -> None:
@@ -224,6 +230,10 @@ class Route:
         if failed is None:
             raise self._seen(error)
         self._node = await find()
+        if self._node is failed and refusal_code(error.__cause__ or error) == "READONLY":
+            # It was demoted, and the map does not say so yet.
+            await self._cluster.refreshed(failed, self._deadline, self._deadline)
+            self._node = await find()
         if self._node is failed:
             raise self._seen(error)
 
@@ -270,6 +280,12 @@ async def send(
 def node_left(instance: str) -> RedisUnavailableError:
     """Return the error for a command whose node is not in the map any more."""
     message = f"the node that the command is for has left the cluster of redis {instance!r}"
+    return RedisUnavailableError(message, instance=instance)
+
+
+def unknown_node(instance: str) -> RedisUnavailableError:
+    """Return the error for a redirect to where no node of the Cluster is."""
+    message = f"a redirect of redis {instance!r} names a node that the cluster does not know"
     return RedisUnavailableError(message, instance=instance)
 
 

@@ -7,7 +7,6 @@ from redis.exceptions import (
     AskError,
     CrossSlotTransactionError,
     ExecAbortError,
-    RedisClusterException,
     RedisError,
     TryAgainError,
     WatchError,
@@ -17,6 +16,12 @@ from redis_manager_fastapi.client.cluster.router import ClusterClient, Route
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.delivery.contract import Execution, Kind
+from redis_manager_fastapi.delivery.session import Session
+from redis_manager_fastapi.pool.pool import Pool
+
+# The words of redis-py's own.
+_CROSSING = "Cannot watch or send commands on different slots"
+_CROSSING_QUEUED = "All keys involved in a cluster transaction must map to the same slot"
 
 
 class OneSlotTransaction(AbstractStrategy):
@@ -57,7 +62,7 @@ class OneSlotTransaction(AbstractStrategy):
             return await self._client.node_of(slot, deadline)
 
         async def attempt(node: Node, asking: bool) -> list[Any]:
-            pipe = self._client.on(node, timeout=deadline - cluster.loop.time()).pipeline()
+            pipe = self._pipeline(node, timeout=deadline - cluster.loop.time())
             pipe.asking = asking
             return await _execute(pipe, stack, raise_on_error)
 
@@ -91,7 +96,7 @@ class OneSlotTransaction(AbstractStrategy):
         async def attempt(node: Node, asking: bool) -> Any:
             if asking:
                 raise TryAgainError("a key that is moving to another node cannot be watched")
-            pipe = self._client.on(node).pipeline()
+            pipe = self._pipeline(node)
             try:
                 reply = await pipe.execute_command(*args, **options)
             except BaseException:
@@ -103,27 +108,25 @@ class OneSlotTransaction(AbstractStrategy):
         execution = Execution(Kind.READ, routed=True)
         return await Route(cluster, slot, deadline, execution).follow(attempt, find)
 
+    def _pipeline(self, node: Node, *, timeout: float | None = None) -> Pipeline:
+        return _NodePipeline(self._client.on(node, timeout=timeout).session, self)
+
     @staticmethod
     async def _immediately(pipe: Pipeline, *args: Any, **options: Any) -> Any:
         pending: Any = pipe.execute_command(*args, **options)
         return await pending
 
     async def _check_slot(self, args: tuple[Any, ...]) -> int:
-        try:
-            slot = await self._client.slot_of_command(args)
-        except RedisClusterException as error:
-            if "same key slot" in str(error):
-                raise _crossing() from error
-            raise
+        slot = await self._client.slot_of_command(args)
         if self._slot is not None and slot != self._slot:
-            raise _crossing()
+            raise CrossSlotTransactionError(_CROSSING_QUEUED if self._explicit else _CROSSING)
         self._slot = slot
         return slot
 
     async def _common_slot(self, stack: list[PipelineCommand]) -> int:
         slots = {await self._client.slot_of_command(command.args) for command in stack}
         if len(slots) > 1:
-            raise _crossing()
+            raise CrossSlotTransactionError(_CROSSING_QUEUED)
         return slots.pop()
 
     async def reset(self) -> None:
@@ -182,7 +185,13 @@ async def _execute(pipe: Pipeline, stack: list[PipelineCommand], raise_on_error:
         raise
 
 
-def _crossing() -> CrossSlotTransactionError:
-    return CrossSlotTransactionError(
-        "All keys involved in a cluster transaction must map to the same slot"
-    )
+class _NodePipeline(Pipeline):
+    """A pipeline on one node whose errors are told as those of a Cluster's pipelines are."""
+
+    def __init__(self, session: Session[Pool], strategy: OneSlotTransaction) -> None:
+        super().__init__(session)
+        self._strategy = strategy
+
+    def annotate_exception(self, exception: Exception, number: int, command: Any) -> None:
+        """Name the command in its error."""
+        self._strategy._annotate_exception(exception, number, command)  # noqa: SLF001

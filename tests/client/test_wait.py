@@ -1,0 +1,154 @@
+"""WAIT counts what its client has written, whichever connection carried it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from redis.exceptions import ResponseError
+
+from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.testing import RedisServer
+from tests.kit.managers import opened, pool_of
+from tests.kit.waiting import eventually, until
+
+LIMIT = 0.7
+SET = "return redis.call('SET', KEYS[1], ARGV[1])"
+
+
+async def plain(redis: Redis) -> None:
+    await redis.set("k", "v")
+
+
+async def large(redis: Redis) -> None:
+    await redis.set("k", "v" * 70_000)
+
+
+async def scripted(redis: Redis) -> None:
+    await redis.eval(SET, 1, "k", "v")
+
+
+async def in_a_pipeline(redis: Redis) -> None:
+    await redis.pipeline(transaction=False).set("k", "v").set("l", "v").execute()
+
+
+async def in_a_transaction(redis: Redis) -> None:
+    await redis.pipeline().set("k", "v").execute()
+
+
+async def under_watch(redis: Redis) -> None:
+    async with redis.pipeline() as pipe:
+        await pipe.watch("k")
+        pipe.multi()
+        pipe.set("k", "v")
+        await pipe.execute()
+
+
+async def moved(redis: Redis) -> None:
+    await redis.rpush("from", "v")
+    await redis.brpoplpush("from", "to", 1)
+
+
+WRITES = [plain, large, scripted, in_a_pipeline, in_a_transaction, under_watch, moved]
+
+
+@pytest.fixture
+async def replica(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
+    """A replica of the server, up to date."""
+    directive = {"replicaof": f"127.0.0.1 {redis_server.port}"}
+    async with RedisServer(directive) as server:
+
+        async def is_online() -> bool:
+            report = await redis_server.command("INFO", "replication")
+            return "'state': 'online'" in str(report)
+
+        await eventually(is_online, 20)
+        yield server
+        server.resume()
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("write", WRITES)
+async def test_wait_counts_the_replicas_that_have_what_was_written(
+    redis_url: str,
+    replica: RedisServer,
+    write: Callable[[Redis], Awaitable[None]],
+    protocol: int,
+) -> None:
+    async with opened(f"{redis_url}?protocol={protocol}") as manager:
+        redis = manager.redis
+        await write(redis)
+        assert await redis.wait(1, 5000) == 1
+
+        replica.pause()
+        await write(redis)
+        begun = time.monotonic()
+        assert await redis.wait(1, round(LIMIT * 1000)) == 0
+        assert time.monotonic() - begun >= LIMIT - 0.01
+
+        replica.resume()
+        assert await redis.wait(1, 5000) == 1
+
+
+async def test_wait_counts_what_a_lost_connection_has_written(
+    redis_server: RedisServer, redis_url: str, replica: RedisServer
+) -> None:
+    async with opened(redis_url) as manager:
+        replica.pause()
+        await manager.redis.set("k", "v")
+        generation = pool_of(manager).generation
+        await redis_server.command("CLIENT", "KILL", "TYPE", "normal")
+        await until(lambda: pool_of(manager).generation > generation)
+
+        assert await manager.redis.wait(1, 100) == 0
+
+
+async def test_wait_ends_though_others_write_on(redis_url: str, replica: RedisServer) -> None:
+    async with opened(redis_url) as manager:
+
+        async def others() -> None:
+            while True:
+                await manager.redis.incr("n")
+
+        writer = asyncio.ensure_future(others())
+        await manager.redis.set("k", "v")
+        assert await manager.redis.wait(1, 5000) == 1
+        writer.cancel()
+        await asyncio.wait([writer])
+
+
+async def test_wait_blocks_nobody_else(redis_url: str, replica: RedisServer) -> None:
+    async with opened(redis_url) as manager:
+        replica.pause()
+        await manager.redis.set("k", "v")
+        waiting = asyncio.ensure_future(manager.redis.wait(1, 0))
+        await until(lambda: manager.stats().leased == 1)
+
+        assert await manager.redis.get("k") == "v"
+        assert not waiting.done()
+        replica.resume()
+        assert await waiting == 1
+
+
+async def test_wait_under_a_pinned_client_is_the_server_s_own(
+    redis_url: str, replica: RedisServer
+) -> None:
+    async with opened(redis_url) as manager, manager.redis.client() as pinned:
+        replica.pause()
+        await pinned.set("k", "v")
+        assert await pinned.wait(1, 100) == 0
+
+
+async def test_what_the_server_refuses_is_refused_in_its_words(
+    redis_url: str, replica: RedisServer
+) -> None:
+    async with opened(replica.url) as of_replica:
+        with pytest.raises(ResponseError, match=r"replica|slave"):
+            await of_replica.redis.wait(0, 100)
+    async with opened(redis_url) as manager:
+        with pytest.raises(ResponseError, match="not an integer"):
+            await manager.redis.execute_command("WAIT", "many", 0)
+        with pytest.raises(ResponseError, match="timeout is negative"):
+            await manager.redis.wait(1, -1)
+        with pytest.raises(ResponseError, match="wrong number of arguments"):
+            await manager.redis.execute_command("WAIT", 1)

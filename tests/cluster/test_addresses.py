@@ -1,0 +1,89 @@
+"""Where commands of a Cluster go: to nodes that it knows, and to the ones that serve now."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.exceptions import RedisError
+
+from redis_manager_fastapi.client.cluster.keys import slot_of
+from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from tests.kit.clusters import keys_in, opened
+from tests.kit.servers import needs
+from tests.kit.waiting import until
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A stranger: its port, and what was sent to it by whom ever."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(b"connected")
+        while data := await reader.read(4096):
+            heard.append(data)
+            writer.write(b"+OK\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], heard
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("word", ["MOVED", "ASK"])
+async def test_a_redirect_to_a_stranger_is_not_followed(
+    shared: ClusterDeployment, word: str
+) -> None:
+    """Row 65: no connection and no credentials there; a refresh first."""
+    key = keys_in(shared.slots_of(0), 1)[0]
+    async with listening() as (port, heard), opened(shared.url) as manager:
+        r: Any = manager.cluster
+        refreshes = r.session.opened.stats().refreshes
+        script = f"return redis.error_reply('{word} {slot_of(key)} 127.0.0.1:{port}')"
+        with pytest.raises(RedisError):
+            await r.eval(script, 1, key)
+        assert r.session.opened.stats().refreshes > refreshes
+        for transaction in (False, True):
+            pipe = r.pipeline(transaction=transaction).eval(script, 1, key)
+            with pytest.raises(RedisError):
+                await pipe.execute()
+        with pytest.raises(RedisError):
+            await r.on(r.get_nodes()[0]).eval(script, 1, key)
+        assert await r.set(key, 1)
+        await asyncio.sleep(0)
+
+        assert not heard
+        assert port not in {node.address.port for node in r.get_nodes()}
+
+
+@needs("FUNCTION", redis="7.0")
+async def test_after_a_manual_failover_commands_without_a_key_go_to_the_new_primary(
+    deployment: ClusterDeployment,
+) -> None:
+    code = "#!lua name=lib{}\nredis.register_function('f{}', function() return 1 end)"
+    async with opened(deployment.url) as manager:
+        r: Any = manager.cluster
+        await r.flushall()
+        for index in range(3):
+            await deployment.failover(deployment.replica_of(index))
+        started = time.monotonic()
+        await r.function_load(code.format(1, 1))
+        assert await r.flushall()
+        assert time.monotonic() - started < 2.0
+        assert await r.wait(0, 10) is not None
+
+
+async def test_an_idle_cluster_notices_a_manual_failover(deployment: ClusterDeployment) -> None:
+    """Nobody sends a command, so no redirect tells; a newer epoch does."""
+    async with opened(deployment.url) as manager:
+        cluster: Any = manager.cluster.session.opened
+        replica = deployment.replica_of(0)
+        await deployment.failover(replica)
+        await until(
+            lambda: replica.port in {node.address.port for node in cluster.map.owners}, timeout=3.0
+        )

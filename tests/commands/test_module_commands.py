@@ -1,0 +1,104 @@
+"""Commands of modules leave a session alone, and most share a connection.
+
+A server without the modules refuses them, over the connection that they would use.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from redis.exceptions import ResponseError
+
+from redis_manager_fastapi import RedisManager
+from redis_manager_fastapi.client.cluster.keys import slot_of
+from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
+from redis_manager_fastapi.commands.sharing import SHARED, leaves_session_alone
+from redis_manager_fastapi.commands.table import MODULES
+
+SHARING: list[tuple[Any, ...]] = [
+    ("JSON.GET", "k"),
+    ("JSON.SET", "k", "$", "1"),
+    ("BF.ADD", "k", "a"),
+    ("CF.ADD", "k", "a"),
+    ("CMS.INCRBY", "k", "a", 1),
+    ("TOPK.ADD", "k", "a"),
+    ("TDIGEST.ADD", "k", 1),
+    ("TS.ADD", "k", "*", 1),
+    ("VADD", "k", "VALUES", 1, 1, "a"),
+    ("VEMB", "k", "a"),
+    ("FT.SUGADD", "k", "a", 1),
+]
+ALONE: list[tuple[Any, ...]] = [
+    ("FT.SEARCH", "i", "q"),
+    ("FT.AGGREGATE", "i", "q"),
+    ("FT.CURSOR", "READ", "i", 1),
+    ("TS.MRANGE", "-", "+", "FILTER", "a=b"),
+    ("VSIM", "k", "ELE", "a"),
+    ("CLIENT ID",),
+]
+
+
+async def try_to(call: Callable[[], Awaitable[Any]]) -> None:
+    with suppress(ResponseError):
+        await call()
+
+
+@pytest.mark.parametrize("args", SHARING, ids=lambda args: args[0])
+async def test_command_shares_the_connection(
+    redis_manager: RedisManager, args: tuple[Any, ...]
+) -> None:
+    await redis_manager.redis.ping()
+    before = redis_manager.stats().connects
+    for _ in range(20):
+        await try_to(lambda: redis_manager.redis.execute_command(*args))
+
+    assert redis_manager.stats().connects == before
+    assert redis_manager.stats().idle == 0
+
+
+@pytest.mark.parametrize("args", ALONE, ids=lambda args: args[0])
+async def test_command_s_connection_is_leased_again(
+    redis_manager: RedisManager, args: tuple[Any, ...]
+) -> None:
+    await redis_manager.redis.ping()
+    before = redis_manager.stats().connects
+    for _ in range(20):
+        await try_to(lambda: redis_manager.redis.execute_command(*args))
+
+    assert redis_manager.stats().connects <= before + 1
+
+
+async def test_pinned_connection_is_leased_again_after_them(redis_manager: RedisManager) -> None:
+    numbers = set()
+    for _ in range(3):
+        async with redis_manager.connection() as pinned:
+            numbers.add(await pinned.client_id())
+            for args in (*SHARING, *ALONE):
+                await try_to(lambda args=args: pinned.execute_command(*args))  # type: ignore[misc]
+
+    assert len(numbers) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "keys"),
+    [
+        (("JSON.MGET", "{t}a", "{t}b", "$.path"), ("{t}a", "{t}b")),
+        (("JSON.MSET", "{t}a", "$", "1", "{t}b", "$", "2"), ("{t}a", "{t}b")),
+        (("TS.MADD", "{t}a", 1, 2.0, "{t}b", 1, 2.0), ("{t}a", "{t}b")),
+        (("TS.CREATERULE", "{t}a", "{t}b", "AGGREGATION", "avg", 60), ("{t}a", "{t}b")),
+        (("TS.DELETERULE", "{t}a", "{t}b"), ("{t}a", "{t}b")),
+        (("CMS.MERGE", "{t}a", 2, "{t}b", "{t}c", "WEIGHTS", 1, 2), ("{t}a", "{t}b", "{t}c")),
+        (("TDIGEST.MERGE", "{t}a", 1, "{t}b", "OVERRIDE"), ("{t}a", "{t}b")),
+    ],
+    ids=lambda value: value[0],
+)
+def test_keys_of_commands_with_several(args: tuple[Any, ...], keys: tuple[str, ...]) -> None:
+    assert tuple(KEYS_OF[args[0]](args[1:])) == keys
+    assert len({slot_of(key) for key in keys}) == 1
+
+
+def test_every_one_is_in_one_table() -> None:
+    assert all(leaves_session_alone(name) for name in MODULES)
+    assert not MODULES & SHARED.keys()
+    assert {"JSON.GET", "BF.ADD", "TS.ADD", "VADD"} <= ONE_KEY.keys()

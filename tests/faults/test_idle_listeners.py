@@ -1,0 +1,137 @@
+"""Whoever only listens does not hold up the closing of a manager, and loses nothing by it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import redis.asyncio
+
+from redis_manager_fastapi import PoolClosedError, RedisManager
+from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.testing import RedisServer
+from tests.kit.waiting import until
+
+PROMPTLY = 2.0  # the drain's limit is 5 s
+
+
+async def pop(redis: Redis) -> None:
+    await redis.blpop(["jobs"], timeout=0)
+
+
+async def pop_for_long(redis: Redis) -> None:
+    await redis.brpop(["jobs"], timeout=60)
+
+
+async def read(redis: Redis) -> None:
+    await redis.xread({"stream": "$"}, block=0)
+
+
+async def pop_pinned(redis: Redis) -> None:
+    async with redis.client() as pinned:
+        await pinned.blpop(["jobs"], timeout=0)
+
+
+async def listen(redis: Redis) -> None:
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe("news")
+        async for _ in pubsub.listen():
+            pass
+
+
+async def poll(redis: Redis) -> None:
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe("news")
+        while True:
+            await pubsub.get_message(timeout=30)
+
+
+async def watch_commands(redis: Redis) -> None:
+    async with redis.monitor() as monitor:
+        while True:
+            await monitor.next_command()
+
+
+LISTENERS = [pop, pop_for_long, read, pop_pinned, listen, poll, watch_commands]
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("wait", LISTENERS)
+async def test_an_idle_listener_does_not_hold_up_the_closing(
+    redis_url: str, wait: Callable[[Redis], Awaitable[None]], protocol: int
+) -> None:
+    async with RedisManager(url=f"{redis_url}?protocol={protocol}") as manager:
+        listener = asyncio.ensure_future(wait(manager.redis))
+        await until(lambda: manager.stats().leased == 1)
+        await asyncio.sleep(0.1)
+        begun = time.monotonic()
+
+    assert time.monotonic() - begun < PROMPTLY
+    with pytest.raises(PoolClosedError):
+        await listener
+
+
+async def test_a_subscription_that_nobody_reads_does_not_hold_up_the_closing(
+    redis_url: str,
+) -> None:
+    async with RedisManager(url=redis_url) as manager:
+        pubsub = manager.redis.pubsub()
+        await pubsub.subscribe("news")
+        begun = time.monotonic()
+
+    assert time.monotonic() - begun < PROMPTLY
+    await pubsub.aclose()
+
+
+@pytest.mark.parametrize("attempt", range(5))
+async def test_what_was_popped_while_closing_is_in_somebody_s_hands(
+    redis_server: RedisServer, redis_url: str, attempt: int
+) -> None:
+    popped: list[Any] = []
+
+    async def consume(redis: Redis) -> None:
+        while True:
+            popped.append(await redis.blpop(["jobs"], timeout=0))
+
+    async def produce() -> int:
+        for number in range(200):
+            await producer.rpush("jobs", number)
+            closing.set()
+        return 200
+
+    closing = asyncio.Event()
+    async with redis_server.client() as producer:
+        async with RedisManager(url=redis_url) as manager:
+            consumers = [asyncio.ensure_future(consume(manager.redis)) for _ in range(5)]
+            await until(lambda: manager.stats().leased == 5)
+            producing = asyncio.ensure_future(produce())
+            await closing.wait()
+            await asyncio.sleep(0.005 * attempt)
+        pushed = await producing
+        outcomes = await asyncio.gather(*consumers, return_exceptions=True)
+
+        assert {type(outcome) for outcome in outcomes} == {PoolClosedError}
+        assert len(popped) + await producer.llen("jobs") == pushed
+
+
+async def test_a_client_of_redis_py_s_own_has_a_blocking_command_s_time(
+    redis_url: str, redis_server: RedisServer
+) -> None:
+    """Its limit for each reply is that of a command, here 0.3 s."""
+    async with (
+        RedisManager(url=redis_url, timeout={"command": 0.3}) as manager,
+        redis_server.client() as producer,
+    ):
+        connections: Any = manager.connection_pool
+        foreign: Any = redis.asyncio.Redis(connection_pool=connections)
+        assert await foreign.blpop(["jobs"], timeout=1) is None
+        popping = asyncio.ensure_future(foreign.blpop(["jobs"], timeout=0))
+        await asyncio.sleep(0.8)
+        await producer.rpush("jobs", "job")
+        assert tuple(await popping) == ("jobs", "job")
+        pipe = foreign.pipeline(transaction=False)
+        pipe.get("k")
+        pipe.blpop(["jobs"], timeout=1)
+        pipe.get("k")
+        assert await pipe.execute() == [None, None, None]

@@ -1,0 +1,115 @@
+"""Leases that their holder has dropped are given back, outside a request as well."""
+
+import asyncio
+import gc
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from redis_manager_fastapi import RedisManager
+from tests.kit.managers import assert_at_rest, opened
+from tests.kit.waiting import until
+
+Hold = Callable[[RedisManager], Awaitable[Any]]
+
+
+async def subscribed(manager: RedisManager) -> Any:
+    pubsub = manager.redis.pubsub()
+    await pubsub.subscribe("news")
+    return pubsub
+
+
+async def subscribed_with_a_handler(manager: RedisManager) -> Any:
+    pubsub = manager.redis.pubsub()
+    await pubsub.psubscribe(**{"news.*": print})
+    return pubsub
+
+
+async def watching(manager: RedisManager) -> Any:
+    pipeline = manager.redis.pipeline()
+    await pipeline.watch("k")
+    return pipeline
+
+
+async def monitoring(manager: RedisManager) -> Any:
+    monitor = manager.redis.monitor()
+    await monitor.__aenter__()
+    return monitor
+
+
+async def pinned(manager: RedisManager) -> Any:
+    client = manager.redis.client()
+    await client.__aenter__()
+    await client.ping()
+    return client
+
+
+async def leased(manager: RedisManager) -> Any:
+    return await manager.connection_pool.get_connection()
+
+
+HOLDERS = [subscribed, subscribed_with_a_handler, watching, monitoring, pinned, leased]
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("hold", HOLDERS)
+async def test_a_dropped_lease_is_given_back_with_one_warning(
+    redis_url: str, caplog: pytest.LogCaptureFixture, hold: Hold, protocol: int
+) -> None:
+    """Row 66: dropped without being closed, by as many as there are places, twice."""
+    url = f"{redis_url}?protocol={protocol}"
+    async with opened(url, pool={"max_connections": 2}) as manager:
+        for number in range(4):
+            holder = await hold(manager)
+            with caplog.at_level(logging.WARNING):
+                del holder
+                await until(lambda: manager.stats().leased == 0)
+            assert len(caplog.records) == number + 1
+        assert "was dropped while it was open" in caplog.text
+
+
+async def test_what_a_dropped_holder_was_waiting_for_goes_to_who_waits(redis_url: str) -> None:
+    async with opened(redis_url, pool={"max_connections": 1}) as manager:
+        holder = await subscribed(manager)
+        next_one = asyncio.ensure_future(subscribed(manager))
+        await until(lambda: manager.stats().waiting == 1)
+
+        del holder
+
+        async with await next_one:
+            assert manager.stats().leased == 1
+
+
+async def test_a_lease_may_be_dropped_in_a_cycle_that_another_thread_collects(
+    redis_url: str,
+) -> None:
+    async with opened(redis_url) as manager:
+        cycle: list[Any] = [await subscribed(manager)]
+        cycle.append(cycle)
+        collector = threading.Thread(target=gc.collect)
+        gc.disable()
+        try:
+            del cycle
+            collector.start()
+            collector.join()
+        finally:
+            gc.enable()
+
+        await until(lambda: manager.stats().leased == 0)
+        assert_at_rest(manager)
+
+
+async def test_a_lease_that_was_closed_is_not_missed(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(redis_url) as manager:
+        for hold in (subscribed, watching, pinned):
+            holder = await hold(manager)
+            await (holder.reset() if hold is watching else holder.aclose())
+            del holder
+        gc.collect()
+
+    assert not caplog.records

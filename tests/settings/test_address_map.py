@@ -1,0 +1,48 @@
+"""Where servers are reached that are announced at other addresses."""
+
+import pickle
+from typing import Any
+
+import pytest
+
+from redis_manager_fastapi import RedisConfigError
+from redis_manager_fastapi.settings import Address, RedisSettings
+
+PAIRS = "10.0.0.5:6379=nat:7000, 10.0.0.6=nat2,[2001:db8::1]:6379=[::1]:7001,unused=unused"
+
+
+@pytest.mark.parametrize(
+    ("announced", "reached"),
+    [
+        (("10.0.0.5", 6379), ("nat", 7000)),
+        (("10.0.0.5", 6380), ("10.0.0.5", 6380)),
+        (("10.0.0.6", 6380), ("nat2", 6380)),
+        (("10.0.0.7", 6379), ("10.0.0.7", 6379)),
+        (("2001:db8::1", 6379), ("::1", 7001)),
+    ],
+)
+def test_pairs_of_the_environment_are_looked_up(
+    monkeypatch: pytest.MonkeyPatch, announced: Any, reached: Any
+) -> None:
+    monkeypatch.setenv("REDIS_ADDRESS_MAP", PAIRS.rpartition(",")[0])
+    settings = RedisSettings()
+
+    assert settings.reach(Address(*announced)) == reached
+    assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301
+    assert "nat2" in settings.model_dump_json()
+
+
+def test_a_mapping_or_a_callable_does_the_same() -> None:
+    announced = Address("10.0.0.5", 6379)
+
+    assert RedisSettings(address_map={"10.0.0.5": "nat"}).reach(announced) == ("nat", 6379)
+    shifted = RedisSettings(address_map=lambda address: ("nat", address.port + 1))
+    assert shifted.reach(announced) == Address("nat", 6380)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["10.0.0.5", "10.0.0.5=", "a:1=b", "a=b:1", "a:x=b:1", "redis://a=b", 5, {"a:1": ""}]
+)
+def test_a_wrong_entry_is_told_with_the_variable_and_an_example(wrong: Any) -> None:
+    with pytest.raises(RedisConfigError, match=r"REDIS_ADDRESS_MAP.*10\.0\.0\.5:6379=nat:7000"):
+        RedisSettings(address_map=wrong)
