@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any
 
-from redis_manager_fastapi import Event, PoolState, StateChanged
+from redis_manager_fastapi import Event, StateChanged
+from redis_manager_fastapi.pool.state import Suspicion
 from tests.kit.fake_server import FakeServer
 from tests.kit.managers import opened, pool_of
 from tests.kit.trial import SLACK
@@ -55,17 +56,16 @@ async def test_a_silent_one_is_replaced_while_the_other_serves() -> None:
 
 async def test_one_that_speaks_says_nothing_of_the_other() -> None:
     """Row 63: all were silent; only the one that was heard takes commands again."""
-    settings: Any = {**SETTINGS, "timeout": {"connect": 2.0, "command": 1.0}}
-    async with FakeServer() as fake, opened(fake.url, **settings) as manager:
+    async with FakeServer() as fake, opened(fake.url, **SETTINGS) as manager:
         pool = pool_of(manager)
-        links = pool.links
-        writers = list(fake.connections)
-        fake.deaf.update(writers)
-        await until(lambda: len(pool.link_set.suspended) == 2)
-        writers[0].write(b"$4\r\n")  # half of something
-        await until(lambda: bool(pool.links) or manager.stats().generation > 1)
+        heard, silent = pool.links
+        pool.suspect(pool.generation, Suspicion.SILENT, "no reply to a heartbeat")
+        assert (pool.links, pool.link_set.suspended) == ((), (heard, silent))
 
-        assert len(pool.link_set.suspended) == 1 or manager.stats().generation > 1
-        await until(lambda: manager.stats().state is PoolState.READY)
-        await until(lambda: all(link.lost for link in links))
+        pool.link_heard(heard)
+
+        assert (pool.links, pool.link_set.suspended) == ((heard,), (silent,))
+        assert pool.suspicion is Suspicion.LINK_QUIET
+        await until(lambda: manager.stats().generation == 2)
+        await until(lambda: heard.lost and silent.lost)
         assert await manager.redis.echo("mine") == "mine"
