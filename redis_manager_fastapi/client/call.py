@@ -364,7 +364,7 @@ class Call(_Command, Coroutine[Any, Any, Any]):
     async def _later(self) -> Any:
         """Execute in the caller's context what has to wait, or is more than a shared command."""
         session, pool = self.session, getattr(self, "pool", None)
-        if pool is None or pool.link_set.goes_alone(self.packed):
+        if pool is None or (pool.link_set.room.alone and pool.link_set.goes_alone(self.packed)):
             exchange = partial(exchange_listed, session)
             return await execute(session, self.args, self.options, exchange)
         request = self._request(pool.loop.create_future())

@@ -14,7 +14,6 @@ from typing import Any
 
 from redis.exceptions import (
     AskError,
-    ExecAbortError,
     MovedError,
     SlotNotCoveredError,
     TryAgainError,
@@ -28,7 +27,7 @@ from redis_manager_fastapi.errors import (
     RedisUnavailableError,
     ReplyLostError,
 )
-from redis_manager_fastapi.pool.request import Interrupted
+from redis_manager_fastapi.pool.request import DISCARDED, Interrupted
 from redis_manager_fastapi.topology.failures import (
     Meaning,
     from_reply,
@@ -323,6 +322,6 @@ def ran_in_part(commands: Iterable[tuple[Any, Any]], outcomes: list[Any]) -> boo
         return isinstance(begun, Exception)
     if not isinstance(begun, Exception):
         # Whatever else EXEC is answered, it may have run or may still.
-        return not isinstance(ended, ExecAbortError)
+        return not isinstance(ended, DISCARDED)
     # Without MULTI each ran as it came; an error of a script is no proof that it did not.
     return Kind.SCRIPT in kinds or not all(isinstance(each, Exception) for each in outcomes)

@@ -27,6 +27,7 @@ from redis_manager_fastapi.commands.sharing import (
     upper_word,
 )
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
+from redis_manager_fastapi.pool.request import DISCARDED
 from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.topology.credentials import HiddenBytes
 from redis_manager_fastapi.topology.racing import RacingConnection
@@ -324,16 +325,19 @@ class DedicatedConnection(AbortableConnection):
         """Note what a reply, or an error, says of the session and of its transaction."""
         if self.outcomes is not None:
             self.outcomes.append(outcome)
-        if outcome is None or isinstance(outcome, list | redis_errors.ExecAbortError):
+        if outcome is None or isinstance(outcome, (list, *DISCARDED)):
             self._unfinished.discard("EXEC")
         # redis-py passes over some of the handshake's; the server may hang up after one.
-        if not self._serving and "unknown" not in str(outcome).lower():
+        if isinstance(outcome, Exception) and not (
+            self._serving or "unknown" in str(outcome).lower()
+        ):
             self.refusal = outcome
 
     def _read_in_pieces(self) -> None:
-        stream = self.transport.get_protocol()
+        transport: Any = None if self._writer is None else self._writer.transport
+        stream = transport and transport.get_protocol()
         if isinstance(stream, asyncio.StreamReaderProtocol):
-            self.transport.set_protocol(PiecewiseProtocol(stream))
+            transport.set_protocol(PiecewiseProtocol(stream))
 
     def _note(self, name: Any, args: tuple[Any, ...], *, alone: bool) -> None:
         """Note a command; with arguments that it does not take, a closer closes nothing."""

@@ -87,17 +87,11 @@ class Lease:
         return self._held.returned
 
     async def release(self) -> None:
-        """Give the connection back; the next caller gets it unless something is left on it."""
-        if self.ended:
-            return
-        try:
-            unread = self.connection.alive and await self.connection.can_read()
-        except RedisError:
-            unread = True
-        except BaseException:
-            self.give_back(reusable=False)
-            raise
-        self.give_back(reusable=not unread)
+        """Give the connection back; the next caller gets it unless something is left on it.
+
+        What is left unread shows when it is taken: until then more may have come.
+        """
+        self.give_back(reusable=True)
 
     def give_back(self, *, reusable: bool) -> None:
         """Give the connection back at once; it is closed unless *reusable* and clean."""

@@ -4,12 +4,23 @@ import asyncio
 from typing import Any
 
 import hiredis
-from redis.exceptions import AuthenticationError, ExecAbortError, NoPermissionError
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    ClusterDownError,
+    ExecAbortError,
+    NoPermissionError,
+    TryAgainError,
+)
 
 from redis_manager_fastapi.errors import CommandTimeoutError
 from redis_manager_fastapi.topology.failures import refusal_code
 
 Reply = asyncio.Future[Any]
+
+# With these EXEC says that it has discarded the transaction: a Cluster's node redirects it as
+# a whole, before its first command.
+DISCARDED = (ExecAbortError, AskError, TryAgainError, ClusterDownError)
 
 
 class Interrupted(Exception):  # noqa: N818 (never leaves the library)
@@ -133,9 +144,7 @@ class Batch(SingleRequest):
     def refused(self) -> bool:
         """Whether EXEC was answered by what it does not answer when the transaction ends."""
         last = self.replies[-1]
-        return self.multi is not None and not (
-            last is None or isinstance(last, list | ExecAbortError)
-        )
+        return self.multi is not None and not (last is None or isinstance(last, (list, *DISCARDED)))
 
     @property
     def unended(self) -> bool:
