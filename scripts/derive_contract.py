@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from redis.exceptions import ExecAbortError, ResponseError
+from redis.exceptions import ExecAbortError, MovedError, ResponseError
 
 from redis_manager_fastapi.delivery.contract import (
     MEANT,
@@ -25,9 +25,9 @@ KINDS = {
     Kind.WRITE: "write",
     Kind.SCRIPT: "script (EVAL, EVALSHA, FCALL)",
     Kind.BLOCKING: "blocking command",
-    Kind.READ_PIPELINE: "pipeline of reads",
+    Kind.READ_PIPELINE: "pipeline of reads, with or without MULTI",
     Kind.PIPELINE: "any other pipeline without MULTI",
-    Kind.TRANSACTION: "transaction (MULTI)",
+    Kind.TRANSACTION: "transaction (MULTI) that writes",
     Kind.WATCHED: "under WATCH, or on a pinned connection",
 }
 ONE_SERVER = {
@@ -70,6 +70,7 @@ ANSWERED = {
 
 _INCR = (("INCR", "key"), {})
 _NO, _ABORTED = ResponseError("no"), ExecAbortError("EXECABORT")
+_MOVED = MovedError("7 127.0.0.1:6380")
 _UNSENT = RedisUnavailableError()
 
 
@@ -81,6 +82,7 @@ WHOLES = {
     "a transaction: MULTI is refused, a command is not": ran_in_part([_INCR], [_NO, 1, _NO]),
     "a transaction: MULTI and every command are refused": ran_in_part([_INCR], [_NO, _NO, _NO]),
     "a transaction: EXEC is answered by EXECABORT": ran_in_part([_INCR], ["OK", _NO, _ABORTED]),
+    "a transaction: EXEC is answered by a redirect": ran_in_part([_INCR], ["OK", "QUEUED", _MOVED]),
     "a transaction: EXEC is refused in another way": ran_in_part([_INCR], ["OK", "QUEUED", _NO]),
     "a transaction: one of its commands fails in EXEC": ran_in_part(
         [_INCR], ["OK", "QUEUED", [_NO]]

@@ -324,7 +324,8 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         """Make a request of the command; return the connection that takes it as it is, now.
 
         Raises:
-            ClientEndedError, RedisNotStartedError, PoolClosedError: The client is of no use here.
+            ClientEndedError, RedisNotStartedError, PoolClosedError: The client's block
+                is over, or its manager is not open.
             redis.DataError: An argument cannot be packed.
         """
         session, command = self.session, self.command

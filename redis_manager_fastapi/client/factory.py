@@ -22,7 +22,7 @@ def make_client(
 ) -> Any:
     """Return a `Redis`, or a `RedisCluster`, over a deployment that is not open yet."""
     if settings.topology == "cluster":
-        # Imported here, so that only who uses a Cluster depends on redis-py's cluster client.
+        # Imported here, so that only those who use a Cluster depend on redis-py's cluster client.
         from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
         from redis_manager_fastapi.cluster.cluster import Clustered
 

@@ -42,7 +42,7 @@ class TopologyRefresh:
     """Asks a Cluster for its map.
 
     Args:
-        settings: Of the manager.
+        settings: The manager's.
         credentials: The manager's provider, if it has one.
         slots: The map, read for whom to ask.
         take: Called with each new view; returns once everybody has been told.

@@ -147,7 +147,8 @@ class Session(Generic[P]):
         """Return where a command goes that begins now, and when its time is up on the loop's clock.
 
         Raises:
-            ClientEndedError, RedisNotStartedError: The client is of no use here.
+            ClientEndedError, RedisNotStartedError: The client's block
+                is over, or its manager is not open.
         """
         if self.scope is not None and self.scope.ended:
             self.scope.check()
@@ -180,7 +181,8 @@ class Session(Generic[P]):
         Return where it may be sent; None if it is too large to share a connection.
 
         Raises:
-            ClientEndedError, RedisNotStartedError, PoolClosedError: The client is of no use here.
+            ClientEndedError, RedisNotStartedError, PoolClosedError: The client's block
+                is over, or its manager is not open.
             redis.DataError: An argument cannot be packed.
         """
         scope, deployment = self.scope, self.deployment

@@ -142,7 +142,7 @@ class Leases:
         events: The pool.
         links: Its multiplexed connections: leases serve when they do.
         dialer: Makes connections.
-        settings: Of the manager.
+        settings: The manager's.
         instance: The manager's name.
 
     Attributes:

@@ -23,10 +23,11 @@ _PER_TURN = 64
 # A task that asks again within so many seconds asks at once.
 _AT_ONCE = 0.01
 
-# How often a task may do that before it has to wait, and the first and the longest wait
-# (seconds): it then costs little of the processor, and hears of a heal in time.
-_FREE = 3
-_FIRST, _LONGEST = 0.001, 0.05
+# How often a task may do that before it has to wait, which one that handles a list of keys
+# does, and the first and the longest wait (seconds): a loop without end then costs some 2 %
+# of a processor, and hears of a heal in time.
+_FREE = 64
+_FIRST, _LONGEST = 0.001, 0.01
 
 # After so many turns in a row in which somebody was refused, turns are so far apart (seconds):
 # a loop of new tasks, as `asyncio.gather` makes them, leaves the others most of the processor.

@@ -90,7 +90,7 @@ class GracePeriod:
 
     Args:
         loop: Whose clock it is.
-        settings: Of the manager.
+        settings: The manager's.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, settings: RedisSettings) -> None:

@@ -171,8 +171,8 @@ class Single(Deployment[Pool]):
 
     Args:
         make_topology: Says where the server is; a new one for each opening.
-        settings: Of the manager.
-        bus: Is told what happens.
+        settings: The manager's.
+        bus: Takes the events.
         instance: The manager's name.
     """
 

@@ -44,7 +44,7 @@ class Replica(Single):
         primary: The primary's deployment.
         make_topology: Finds a replica.
         settings: The deployment's.
-        bus: Is told what happens, with the replica's address as the node.
+        bus: Takes the events, with the replica's address as the node.
         instance: The manager's name.
     """
 

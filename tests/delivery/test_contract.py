@@ -362,6 +362,9 @@ EVAL: Any = (("EVAL", "return 1", 0), {})
         (INCR, [REFUSED], True),  # the rest was not read
         (INCR, ["OK", WRONG, ABORTED], False),
         (INCR, ["OK", "QUEUED", ABORTED], False),
+        (INCR, ["OK", "QUEUED", redis_errors.MovedError("7 127.0.0.1:6380")], False),
+        (INCR, ["OK", "QUEUED", redis_errors.AskError("7 127.0.0.1:6380")], False),
+        (INCR, ["OK", "QUEUED", redis_errors.ClusterDownError("Hash slot not served")], False),
         (INCR, ["OK", "QUEUED", REFUSED], True),
         (INCR, ["OK", "QUEUED", [WRONG]], True),
         (INCR, ["OK", "QUEUED", None], False),

@@ -24,10 +24,10 @@ from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from tests.kit.managers import until_state
 from tests.kit.waiting import until
 
-# What a refused loop may ask in half a second: the pauses of one task double up to 50 ms;
-# those of ever new tasks are 1 ms, and each asks twice.
+# What a refused loop may ask in half a second: one task 64 times without a pause, then with
+# pauses that double up to 10 ms; those of ever new tasks are 1 ms, and each asks twice.
 WATCHED = 0.5
-MOST = 100
+MOST = 160
 MOST_OF_NEW_TASKS = 1200
 
 pytestmark = pytest.mark.timeout(30)
