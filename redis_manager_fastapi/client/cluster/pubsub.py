@@ -10,7 +10,6 @@ from redis.exceptions import MovedError
 
 from redis_manager_fastapi.client.cluster.router import (
     ClusterClient,
-    node_left,
     uncovered_is_unavailable,
 )
 from redis_manager_fastapi.client.pubsub import PubSub
@@ -150,10 +149,12 @@ class _NodePubSub(PubSub):
         except MovedError:  # the answer to redis-py's own SUNSUBSCRIBE
             cluster.doubt()
             return None
-        except PoolClosedError as error:
+        except PoolClosedError:
             if cluster.state in FINAL:
                 raise
-            raise node_left(cluster.instance) from error
+            # The node serves no slots any more, and redis-py moves its channels by that news.
+            await self.aclose()
+            return None
         if isinstance(message, list) and message[0] in (b"sunsubscribe", "sunsubscribe"):
             cluster.doubt()
         return message
