@@ -48,7 +48,8 @@ async def test_a_pipeline_of_very_many_commands_lets_the_loop_turn(
                     pipe.get(f"key {number}")
             turns.append(await longest_turn(pipe.execute()))
 
-        assert min(turns) <= 0.015
+        # 10 to 18 ms on a busy machine; in one piece 0.4 s at least.
+        assert min(turns) <= 0.03
 
 
 def filled(manager: RedisManager, transaction: bool) -> Any:
