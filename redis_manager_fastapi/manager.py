@@ -5,14 +5,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
-from pydantic import SecretStr
 from redis.credentials import CredentialProvider
 
 from redis_manager_fastapi.client.factory import make_client
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
-from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.lifespan import (
     AppLifespan,
     StatefulLifespan,
@@ -24,6 +22,7 @@ from redis_manager_fastapi.observe.log import LogListener
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import PoolStats
 from redis_manager_fastapi.settings import RedisSettings, SettingsArguments
+from redis_manager_fastapi.settings.given import GivenSettings, check_alone
 from redis_manager_fastapi.supervision.deployment import Deployment
 
 if TYPE_CHECKING:
@@ -64,11 +63,11 @@ class RedisManager:
         **overrides: Unpack[SettingsArguments],
     ) -> None:
         self.name = name
-        given = _Given(settings, overrides)
+        given = GivenSettings(settings, overrides)
         del settings, overrides
         self.settings = given.resolved()
         if credential_provider is not None:
-            _check_alone(self.settings, name)
+            check_alone(self.settings, name)
         bus = Bus((LogListener(), *listeners))
         self._client = make_client(self.settings, credential_provider, bus, instance=name)
         self._deployment: Deployment[Any] = self._client.session.deployment
@@ -190,37 +189,3 @@ class RedisManager:
     def _check_single(self) -> None:
         if self.settings.topology == "cluster":
             raise TypeError(_NO_SINGLE_CONNECTION)
-
-
-def _check_alone(settings: RedisSettings, name: str) -> None:
-    """Refuse credentials that nobody would look at."""
-    fields = ("username", "password", "password_file")
-    given = [field for field in fields if getattr(settings, field) is not None]
-    if given:
-        raise RedisConfigError(
-            f"{' and '.join(given)} and credential_provider=... are both set; remove one of them.",
-            instance=name,
-        )
-
-
-class _Given:
-    """What a constructor was given: no variable of a traceback shows a password in it."""
-
-    def __init__(self, settings: RedisSettings | str | None, overrides: SettingsArguments) -> None:
-        self._settings = settings
-        self._overrides = overrides
-
-    def resolved(self) -> RedisSettings:
-        """Return the settings that it means."""
-        if isinstance(self._settings, RedisSettings):
-            if self._overrides:
-                raise TypeError("pass either settings or single fields, not both")
-            return self._settings
-        if self._settings is None:
-            return RedisSettings(**self._overrides)
-        if not isinstance(self._settings, str):
-            raise TypeError("settings is neither a RedisSettings nor a URL")
-        if "url" in self._overrides:
-            raise TypeError("the URL is given twice: as the first argument and as url=...")
-        together: SettingsArguments = {**self._overrides, "url": SecretStr(self._settings)}
-        return RedisSettings(**together)

@@ -122,6 +122,14 @@ class DedicatedConnection(AbortableConnection):
         """Whether nothing of the last holder is left: no session state, no open transaction."""
         return self.alive and not self.has_session
 
+    async def reusable(self) -> bool:
+        """Return whether another holder may have it: it is clean, and no reply is left unread."""
+        try:
+            unread = self.alive and await self.can_read()
+        except redis_errors.RedisError:
+            return False
+        return self.clean and not unread
+
     @property
     def has_session(self) -> bool:
         """Whether the holder has left anything on it that another connection would not have."""

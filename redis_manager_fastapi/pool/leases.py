@@ -12,7 +12,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
-from redis.exceptions import RedisError
 from redis.himport import HImportRegistry
 
 from redis_manager_fastapi.errors import (
@@ -87,16 +86,20 @@ class Lease:
         return self._held.returned
 
     async def release(self) -> None:
-        """Give the connection back; the next caller gets it unless something is left on it.
-
-        What is left unread shows when it is taken: until then more may have come.
-        """
-        self.give_back(reusable=True)
+        """Give the connection back; the next caller gets it unless something is left on it."""
+        if self.ended:
+            return
+        try:
+            reusable = await self.connection.reusable()
+        except BaseException:
+            self._leases.give_back(self.connection, reusable=False)
+            raise
+        self._leases.give_back(self.connection, reusable=reusable)
 
     def give_back(self, *, reusable: bool) -> None:
         """Give the connection back at once; it is closed unless *reusable* and clean."""
         if not self.ended:
-            self._leases.give_back(self.connection, reusable=reusable)
+            self._leases.give_back(self.connection, reusable=reusable and self.connection.clean)
 
     def set_decoding(self, decode: bool) -> None:
         """Have replies decoded, or not, until the lease ends."""
@@ -249,16 +252,16 @@ class Leases:
                 return held, held.kept
 
     def give_back(self, connection: DedicatedConnection, *, reusable: bool) -> None:
-        """End the lease at once; keep the connection only if nothing is left on it."""
+        """End the lease at once; keep the connection if it is *reusable* and not of before."""
         if id(connection) not in self.capacity.leased:
             return
         self._set_up(connection)
         connection.when_dropped = None
-        current, clean = connection.generation == self._events.generation, connection.clean
-        if current and not clean and connection.broken:
+        current = connection.generation == self._events.generation
+        if current and not reusable and connection.broken:
             reason = "a dedicated connection was lost"
             self._events.suspect(connection.generation, Suspicion.LEASE_LOST, reason)
-        reusable = reusable and current and clean
+        reusable = reusable and current
         if not self.capacity.give_back(connection, self._loop.time(), reusable=reusable):
             self._end(connection)
         if self.when_returned is not None:
@@ -365,7 +368,7 @@ class Leases:
             if isinstance(grant, Open):
                 self.capacity.opening -= 1
             elif isinstance(grant, Held) and grant.kept is not None:
-                self.give_back(grant.kept, reusable=True)
+                self.give_back(grant.kept, reusable=grant.kept.clean)
         self.capacity.serve(self._loop.time())
 
     def _no_place(self, timeout: float) -> PoolTimeoutError:
@@ -389,9 +392,7 @@ class Leases:
         if connection is None:
             return None
         try:
-            usable = connection.alive and not await connection.can_read()
-        except RedisError:
-            usable = False
+            usable = await connection.reusable()
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
