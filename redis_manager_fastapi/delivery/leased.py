@@ -30,9 +30,9 @@ async def execute(
     """
     pool, deadline = await session.admit()
     purpose = args[0] if isinstance(args[0], str) else "a command"
-    limit = reply_deadline(args, deadline)
 
     async def attempt() -> Any:
+        limit = reply_deadline(args, deadline)
         async with pool.leases.acquire(
             purpose,
             deadline,
