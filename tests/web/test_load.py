@@ -150,5 +150,6 @@ async def test_silence_of_five_seconds_is_bounded(
     assert {answer.status for answer in known if answer.sent + answer.took < back} == {503}
     assert {answer.status for answer in load.between(back + RECOVERY, float("inf"))} == {200}
     assert max(a.took - load.lag(a) for a in load.answers) < GRACE + 0.3
-    assert p99(known) < p99(beside) + AT_ONCE
+    # When the machine is short of time, an answer with an error is short of a little more.
+    assert p99(known) < 1.25 * p99(beside) + AT_ONCE
     assert min(a.sent + a.took - load.lag(a) for a in successes) - back < RECOVERY
