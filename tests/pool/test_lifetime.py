@@ -72,7 +72,8 @@ async def test_a_name_that_leads_nowhere_costs_nothing_while_the_server_lives(
     tmp_path: Path,
 ) -> None:
     name = tmp_path / "redis.sock"
-    settings: Any = {"pool": {"max_lifetime": 0.1}, "health": {"interval": 0.05}}
+    settings: Any = {"pipelining": {"enabled": True}}  # a command's own connection has no server
+    settings |= {"pool": {"max_lifetime": 0.1}, "health": {"interval": 0.05}}
     async with RedisServer(unix_socket=True) as server:
         assert server.unix_socket
         name.symlink_to(server.unix_socket)

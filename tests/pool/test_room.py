@@ -17,7 +17,7 @@ async def test_closed_loops_do_not_overtake_those_who_wait(
 ) -> None:
     """Row 62."""
     limits: Any = {
-        "pipelining": {"max_in_flight": 10, "connections": connections},
+        "pipelining": {"enabled": True, "max_in_flight": 10, "connections": connections},
         "timeout": {"command": 1.0},
     }
     async with opened(redis_url, **limits) as manager:
@@ -37,7 +37,9 @@ async def test_closed_loops_do_not_overtake_those_who_wait(
 async def test_those_who_wait_go_in_the_order_in_which_they_came(
     redis_server: RedisServer,
 ) -> None:
-    async with opened(redis_server.url, pipelining={"max_in_flight": 3}) as manager:
+    async with opened(
+        redis_server.url, pipelining={"enabled": True, "max_in_flight": 3}
+    ) as manager:
         redis_server.pause()
         callers: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(manager.redis.rpush("came", n)) for n in range(20)
@@ -60,7 +62,10 @@ async def test_who_left_a_full_connection_does_not_count(
     redis_server: RedisServer, cancelled: bool
 ) -> None:
     """Row 62: no TooManyWaitersError with nobody waiting."""
-    settings: Any = {"pipelining": {"max_in_flight": 1}, "pool": {"max_waiting": 5}}
+    settings: Any = {
+        "pipelining": {"enabled": True, "max_in_flight": 1},
+        "pool": {"max_waiting": 5},
+    }
     health = {"interval": 9, "timeout": 9}
     async with opened(redis_server.url, health=health, **settings) as manager:
         redis_server.pause()
@@ -116,7 +121,9 @@ async def test_who_left_the_queue_for_leases_does_not_count(redis_url: str) -> N
 async def test_who_waits_for_room_goes_on_over_the_next_connection(
     redis_server: RedisServer,
 ) -> None:
-    async with opened(redis_server.url, pipelining={"max_in_flight": 2}) as manager:
+    async with opened(
+        redis_server.url, pipelining={"enabled": True, "max_in_flight": 2}
+    ) as manager:
         redis_server.pause()
         callers: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(manager.redis.incr("counter")) for _ in range(12)
@@ -132,7 +139,10 @@ async def test_who_waits_for_room_goes_on_over_the_next_connection(
 async def test_who_waits_for_room_learns_that_the_app_shuts_down(
     redis_server: RedisServer,
 ) -> None:
-    settings: Any = {"pipelining": {"max_in_flight": 1}, "shutdown": {"drain": 0.1}}
+    settings: Any = {
+        "pipelining": {"enabled": True, "max_in_flight": 1},
+        "shutdown": {"drain": 0.1},
+    }
     async with RedisManager(url=redis_server.url, **settings) as manager:
         redis_server.pause()
         callers: list[asyncio.Future[Any]] = [
