@@ -20,7 +20,7 @@ async def test_a_large_reply_ends_no_connection_and_goes_alone_next_time(
     """Row 68: its own caller may be late; nobody is dropped, and nobody waits the next time."""
     async with redis_server.client() as admin:
         await admin.set("large", b"x" * SIZE)
-    settings: Any = {"health": HEALTH, "timeout": {"command": 5.0}}
+    settings: Any = {"pipelining": {"enabled": True}, "health": HEALTH, "timeout": {"command": 5.0}}
     async with opened(fault_proxy.url, **settings) as manager:
         (link,) = pool_of(manager).links
         await fault_proxy.drip(80_000, 0.01, direction="to_client")
@@ -52,7 +52,7 @@ async def test_the_rest_of_a_large_reply_never_comes(
     """Row 68: it had begun to flow, and stops: the connection is dropped within the bound."""
     async with redis_server.client() as admin:
         await admin.set("large", b"x" * SIZE)
-    settings: Any = {"health": HEALTH, "timeout": {"command": 2.0}}
+    settings: Any = {"pipelining": {"enabled": True}, "health": HEALTH, "timeout": {"command": 2.0}}
     async with opened(fault_proxy.url, **settings) as manager:
         (link,) = pool_of(manager).links
         await fault_proxy.drip(80_000, 0.01, direction="to_client")

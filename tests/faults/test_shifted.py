@@ -22,6 +22,7 @@ from tests.kit.servers import needs
 from tests.kit.trial import SLACK
 from tests.kit.waiting import until
 
+SHARED = {"enabled": True}
 HEALTH = {"interval": 0.2, "timeout": 0.2}
 BOUND = 0.4
 
@@ -67,7 +68,9 @@ async def test_a_stream_out_of_step_ends_at_the_next_heartbeat(
     timeout = {"command": 5.0}
     async with (
         FakeServer() as fake,
-        opened(fake.url, health=HEALTH, timeout=timeout, protocol=protocol) as manager,
+        opened(
+            fake.url, pipelining=SHARED, health=HEALTH, timeout=timeout, protocol=protocol
+        ) as manager,
         echoing(manager.redis, callers) as outcomes,
     ):
         await asyncio.sleep(0.05)
@@ -91,7 +94,7 @@ async def test_a_stream_out_of_step_ends_at_the_next_heartbeat(
 async def test_a_late_reply_that_trickles_ends_the_connection() -> None:
     """Row 58: bytes come all the time, and no reply."""
     settings: Any = {"health": {"interval": 5, "timeout": 5}, "timeout": {"command": 0.3}}
-    async with FakeServer() as fake, opened(fake.url, **settings) as manager:
+    async with FakeServer() as fake, opened(fake.url, pipelining=SHARED, **settings) as manager:
         (link,) = pool_of(manager).links
         fake.replies.append(b"*100000\r\n")
         call = asyncio.create_task(manager.redis.execute_command("MGET", "a"))
@@ -114,7 +117,10 @@ async def test_a_late_reply_that_trickles_ends_the_connection() -> None:
 
 async def test_a_connection_in_order_lives_on_under_traffic(redis_url: str) -> None:
     settings: Any = {"health": {"interval": 0.02, "timeout": 0.5}}
-    async with opened(redis_url, **settings) as manager, echoing(manager.redis, 16) as outcomes:
+    async with (
+        opened(redis_url, pipelining=SHARED, **settings) as manager,
+        echoing(manager.redis, 16) as outcomes,
+    ):
         (link,) = pool_of(manager).links
         await until(lambda: link._beats > 10)
 
@@ -161,7 +167,7 @@ async def test_nobody_is_queued_behind_a_transaction_that_was_refused(
     """Row 60: the shared connection goes."""
     async with (
         refusing() as url,
-        opened(url, protocol=protocol) as manager,
+        opened(url, pipelining=SHARED, protocol=protocol) as manager,
         echoing(manager.redis, 8) as outcomes,
     ):
         (link,) = pool_of(manager).links
