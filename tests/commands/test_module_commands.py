@@ -15,6 +15,7 @@ from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED, leaves_session_alone
 from redis_manager_fastapi.commands.table import MODULES
+from tests.kit.managers import opened
 
 SHARING: list[tuple[Any, ...]] = [
     ("JSON.GET", "k"),
@@ -45,16 +46,15 @@ async def try_to(call: Callable[[], Awaitable[Any]]) -> None:
 
 
 @pytest.mark.parametrize("args", SHARING, ids=lambda args: args[0])
-async def test_command_shares_the_connection(
-    redis_manager: RedisManager, args: tuple[Any, ...]
-) -> None:
-    await redis_manager.redis.ping()
-    before = redis_manager.stats().connects
-    for _ in range(20):
-        await try_to(lambda: redis_manager.redis.execute_command(*args))
+async def test_command_shares_the_connection(redis_url: str, args: tuple[Any, ...]) -> None:
+    async with opened(redis_url, pipelining={"enabled": True}) as manager:
+        await manager.redis.ping()
+        before = manager.stats().connects
+        for _ in range(20):
+            await try_to(lambda: manager.redis.execute_command(*args))
 
-    assert redis_manager.stats().connects == before
-    assert redis_manager.stats().idle == 0
+        assert manager.stats().connects == before
+        assert manager.stats().idle == 0
 
 
 @pytest.mark.parametrize("args", ALONE, ids=lambda args: args[0])

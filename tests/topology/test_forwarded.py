@@ -23,8 +23,8 @@ async def test_the_primary_that_sentinels_name_is_reached_where_the_map_says() -
             proxy = await stack.enter_async_context(FaultProxy(server.host, server.port))
             ports[server.port] = proxy.port
         address_map = {f"127.0.0.1:{a}": f"127.0.0.1:{b}" for a, b in ports.items()}
-        sentinel: Any = {"reads": "replica"}
-        async with opened(deployment.url, address_map=address_map, sentinel=sentinel) as manager:
+        settings: Any = {"sentinel": {"reads": "replica"}, "pipelining": {"enabled": True}}
+        async with opened(deployment.url, address_map=address_map, **settings) as manager:
             await manager.redis.set("k", 1)
             await until(lambda: serving_replica(manager))
 
