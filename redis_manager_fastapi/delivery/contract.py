@@ -55,9 +55,6 @@ REPEATABLE = frozenset({Kind.READ, Kind.READ_PIPELINE})
 PIPELINES = frozenset({Kind.READ_PIPELINE, Kind.PIPELINE})
 """What consists of commands that run one by one: an error of one says nothing of the others."""
 
-KEEPS_CONNECTION = frozenset({Kind.WATCHED})
-"""What means nothing on any other connection."""
-
 
 class Happened(enum.Enum):
     """What became of one attempt to execute a command."""
@@ -176,7 +173,7 @@ def decide(
 
 
 def _step(kind: Kind, happened: Happened, *, repeated: bool, routed: bool) -> Step:
-    if kind in KEEPS_CONNECTION:
+    if kind is Kind.WATCHED:  # it means nothing on any other connection
         return Step.RAISE
     if happened is Happened.NOT_SENT:
         return Step.AGAIN

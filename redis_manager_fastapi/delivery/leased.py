@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
-from redis.client import EMPTY_RESPONSE, NEVER_DECODE
+from redis.client import NEVER_DECODE
 from redis.exceptions import DataError, ResponseError
 
 from redis_manager_fastapi.commands.sharing import blocking_timeout, upper_word
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
-from redis_manager_fastapi.delivery.replies import parsed
+from redis_manager_fastapi.delivery.replies import empty_response, parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on
 from redis_manager_fastapi.errors import CommandTimeoutError
@@ -109,10 +109,8 @@ async def exchange_listed(
     await connection.send_command(*args)
     try:
         reply = await connection.read_response(disable_decoding=NEVER_DECODE in options)
-    except ResponseError:
-        if EMPTY_RESPONSE in options:
-            return options[EMPTY_RESPONSE]
-        raise
+    except ResponseError as error:
+        return empty_response(error, options)
     return await parsed(session.callbacks, args[0], reply, options)
 
 

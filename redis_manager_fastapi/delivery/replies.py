@@ -48,7 +48,12 @@ async def recovered(
     """Turn an exception into a reply, by the outage contract, or raise what the caller sees."""
     try:
         return await recover(pool, request, outcome, kind)
-    except ResponseError:
-        if EMPTY_RESPONSE in options:
-            return options[EMPTY_RESPONSE]
-        raise
+    except ResponseError as error:
+        return empty_response(error, options)
+
+
+def empty_response(error: ResponseError, options: dict[str, Any]) -> Any:
+    """Return what redis-py's command takes instead of an error, or raise the error."""
+    if EMPTY_RESPONSE in options:
+        return options[EMPTY_RESPONSE]
+    raise error

@@ -145,10 +145,8 @@ class SplitPipeline(PipelineStrategy):
         failed = next((each for each in stack if isinstance(each.result, Exception)), None)
         if failed is None:
             return
-        kind, parts = (
-            kind_of_pipeline(((each.args, None) for each in stack), transaction=False),
-            Parts(),
-        )
+        kind = kind_of_pipeline(((each.args, None) for each in stack), transaction=False)
+        parts = Parts()
         for command in stack:
             parts.ended(command.result, kind_of(command.args))
         error = Execution(kind).error(failed.result, self._pipe.cluster_client.session.instance)  # type: ignore[attr-defined]

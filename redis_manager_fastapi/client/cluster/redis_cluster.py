@@ -11,7 +11,6 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.client import EMPTY_RESPONSE
 from redis.cluster import SLOT_ID
 from redis.commands import READ_COMMANDS
 from redis.exceptions import (
@@ -45,7 +44,7 @@ from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap, Uncovere
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand, blocking_timeout
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
-from redis_manager_fastapi.delivery.replies import parse
+from redis_manager_fastapi.delivery.replies import empty_response, parse
 from redis_manager_fastapi.delivery.session import Callbacks, Scope, Session
 from redis_manager_fastapi.delivery.shared import deliver
 from redis_manager_fastapi.errors import RedisManagerError
@@ -265,10 +264,8 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
             lost = reply
         try:
             reply = await self._recover(cluster, slot, command, args, request, node, lost)
-        except ResponseError:
-            if EMPTY_RESPONSE in options:
-                return options[EMPTY_RESPONSE]
-            raise
+        except ResponseError as error:
+            return empty_response(error, options)
         return parse(session.callbacks, args[0], reply, options)
 
     async def _recover(
