@@ -25,6 +25,7 @@ from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
 from redis_manager_fastapi.topology.failures import from_connect
+from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -77,6 +78,7 @@ class TopologyRefresh:
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._logged = ""
+        self._tls = SharedTLSContext()
 
     def start(self) -> None:
         """Begin, with a first refresh."""
@@ -198,7 +200,7 @@ class TopologyRefresh:
         self.connects += 1
         topology = ClusterNode(self._settings, self._credentials, address)
         timeout = self._settings.timeout.connect
-        return Dialer(topology, timeout=timeout, instance=self._instance)
+        return Dialer(topology, timeout=timeout, instance=self._instance, tls=self._tls)
 
     def _log_once(self, error: Exception) -> None:
         """Log a fault of the refresh itself, not again while it repeats."""

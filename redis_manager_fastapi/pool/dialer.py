@@ -5,9 +5,7 @@ An attempt keeps its limit, and leaves nothing behind when it fails.
 
 import asyncio
 import logging
-import ssl
 from dataclasses import dataclass
-from pathlib import Path
 
 from redis.exceptions import ResponseError
 
@@ -21,6 +19,7 @@ from redis_manager_fastapi.pool.dedicated import (
 from redis_manager_fastapi.topology.credentials import credentials_of
 from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
+from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -43,14 +42,21 @@ class Dialer:
             are in flight at most.
     """
 
-    def __init__(self, topology: Topology, *, timeout: float, instance: str) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        timeout: float,
+        instance: str,
+        tls: SharedTLSContext | None = None,
+    ) -> None:
         self.connects = 0
         self.second_connect = asyncio.Lock()
         self._topology = topology
         self._timeout = timeout
         self._instance = instance
         self._target: Target | None = None
-        self._context: tuple[object, ssl.SSLContext] | None = None
+        self._tls = tls or SharedTLSContext()
         self._warned = float("-inf")
 
     async def dial(self) -> DedicatedConnection:
@@ -84,7 +90,7 @@ class Dialer:
                     connection = make(instance=self._instance, **target.options)
                 connection.aim(target.options)
                 if isinstance(connection, DedicatedTLSConnection):
-                    self._share_context(connection)
+                    self._tls.give_to(connection)
                 await self._shake_hands(connection)
                 self._target = target
         except BaseException as error:
@@ -100,24 +106,6 @@ class Dialer:
                 raise  # not from itself: who follows causes would never end
             raise translated from reason
         return connection
-
-    def _share_context(self, connection: DedicatedTLSConnection) -> None:
-        """Give *connection* the TLS context of the last one, unless a file has changed since.
-
-        Making one takes 35 ms of the event loop, most of it for the system's certificates:
-        on a busy machine a few connects at a time would spend their whole limit on it.
-        """
-        tls = connection.ssl_context
-        try:
-            files = [Path(name) for name in (tls.ca_certs, tls.certfile, tls.keyfile) if name]
-            found = [(file, file.stat()) for file in files]
-        except OSError:
-            return  # redis-py says which file it is
-        stamp = [(name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in found]
-        if self._context is None or self._context[0] != stamp:
-            tls.context = None
-            self._context = stamp, tls.get()
-        tls.context = self._context[1]
 
     def serves(self, answer: object) -> bool:
         """Return whether a server that answers PING like that serves.

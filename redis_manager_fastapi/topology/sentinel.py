@@ -30,6 +30,7 @@ from redis_manager_fastapi.topology.sentinel_link import (
     connect_to,
     history_of,
 )
+from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -56,6 +57,7 @@ class Sentinel:
     ) -> None:
         self._settings = settings
         self._credentials = credentials
+        self._tls = SharedTLSContext()
         self._known: Answer | None = None
         self._history: str | None = None
         self._news = False
@@ -91,7 +93,7 @@ class Sentinel:
             return self._target(self._known.address)
         patience = _PATIENCE if self._known else None
         nodes = self._settings.sentinel.nodes
-        answers, failures = await ask_all(nodes, self._settings, patience)
+        answers, failures = await ask_all(nodes, self._settings, self._tls, patience)
         now = asyncio.get_running_loop().time()
         if answers and self._doubted_at is not None and now - self._doubted_at > _TRUST:
             self._known = None
@@ -163,7 +165,7 @@ class Sentinel:
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 (spreads load)
 
     async def _listen(self, node: Address) -> None:
-        async with connect_to(node, self._settings) as link:
+        async with connect_to(node, self._settings, self._tls) as link:
             await self._weigh(await link.subscribe())
             while True:
                 address = await link.heard(_SILENCE)
@@ -178,7 +180,9 @@ class Sentinel:
         if known is not None and known.address != answer.address:
             if answer.epoch <= known.epoch:
                 return
-            answers, _ = await ask_all(self._settings.sentinel.nodes, self._settings, _PATIENCE)
+            answers, _ = await ask_all(
+                self._settings.sentinel.nodes, self._settings, self._tls, _PATIENCE
+            )
             if all(each.address != answer.address for each in answers):
                 answers.append(answer)
             credible = await self._credible(answers)

@@ -26,6 +26,7 @@ from redis_manager_fastapi.topology.credentials import (
 from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import tls_options
 from redis_manager_fastapi.topology.racing import RacingConnection
+from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 EVENT = "+switch-master"
 
@@ -171,7 +172,7 @@ class SentinelLink:
         return Address(host, int(port)) if service == self._service else None
 
 
-def connect_to(node: Address, settings: RedisSettings) -> SentinelLink:
+def connect_to(node: Address, settings: RedisSettings, tls: SharedTLSContext) -> SentinelLink:
     """Return a link to the Sentinel at *node*, with the Sentinels' own credentials."""
     sentinel, limit = settings.sentinel, settings.timeout.connect
     options: dict[str, Any] = {
@@ -188,14 +189,18 @@ def connect_to(node: Address, settings: RedisSettings) -> SentinelLink:
         options["credential_provider"] = Credentials(SentinelCredentials(settings))
     encrypted = settings.tls.enabled if sentinel.tls is None else sentinel.tls
     if encrypted:
-        connection: AbortableConnection = _Encrypted(**options, **tls_options(settings))
-    else:
-        connection = _Plain(**options)
+        encrypting = _Encrypted(**options, **tls_options(settings))
+        tls.give_to(encrypting)
+        return SentinelLink(encrypting, sentinel.service or "")
+    connection = _Plain(**options)
     return SentinelLink(connection, sentinel.service or "")
 
 
 async def ask_all(
-    nodes: tuple[Address, ...], settings: RedisSettings, patience: float | None
+    nodes: tuple[Address, ...],
+    settings: RedisSettings,
+    tls: SharedTLSContext,
+    patience: float | None,
 ) -> tuple[list[Answer], list[Exception]]:
     """Ask all Sentinels at once; return the answers and the reasons of those who gave none.
 
@@ -206,7 +211,7 @@ async def ask_all(
     answers: list[Answer] = []
     failures: list[Exception] = []
     loop = asyncio.get_running_loop()
-    tasks = {loop.create_task(_ask(node, settings)) for node in nodes}
+    tasks = {loop.create_task(_ask(node, settings, tls)) for node in nodes}
     waiting, hurry = set(tasks), loop.time() + _HUNG
     give_up = None if patience is None else loop.time() + patience
     try:
@@ -260,7 +265,7 @@ async def history_of(connection: AbstractConnection) -> tuple[str, ...]:
 
 
 async def ask_for_replicas(
-    nodes: tuple[Address, ...], settings: RedisSettings
+    nodes: tuple[Address, ...], settings: RedisSettings, tls: SharedTLSContext
 ) -> tuple[list[Replica], list[Exception]]:
     """Ask one Sentinel after the other, in random order, until one names replicas.
 
@@ -269,7 +274,7 @@ async def ask_for_replicas(
     failures: list[Exception] = []
     for node in random.sample(nodes, len(nodes)):
         try:
-            async with asyncio.timeout(_HUNG), connect_to(node, settings) as link:
+            async with asyncio.timeout(_HUNG), connect_to(node, settings, tls) as link:
                 replicas = await link.replicas()
         except Exception as error:  # one that answers nonsense has no say
             failures.append(error)
@@ -287,9 +292,9 @@ def _replica(listed: dict[str, str]) -> Replica | None:
     return Replica(Address(listed["ip"], int(listed["port"])), vouched_for)
 
 
-async def _ask(node: Address, settings: RedisSettings) -> Answer | Exception:
+async def _ask(node: Address, settings: RedisSettings, tls: SharedTLSContext) -> Answer | Exception:
     try:
-        async with connect_to(node, settings) as link:
+        async with connect_to(node, settings, tls) as link:
             return await link.ask()
     except Exception as error:  # one that answers nonsense has no say
         return error

@@ -19,6 +19,7 @@ from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import target_at
 from redis_manager_fastapi.topology.sentinel_link import ask_for_replicas
+from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 _DISCONNECTED = "the replica is not connected to its primary"
 
@@ -36,6 +37,7 @@ class SentinelReplica:
         self.address: Address | None = None
         self._settings = settings
         self._credentials = credentials
+        self._tls = SharedTLSContext()
         self._left: Address | None = None
         self._vouched_for = False
         self._choosing = asyncio.Lock()
@@ -75,7 +77,9 @@ class SentinelReplica:
             raise RedisUnavailableError(reason)
 
     async def _choose(self) -> Address:
-        replicas, failures = await ask_for_replicas(self._settings.sentinel.nodes, self._settings)
+        replicas, failures = await ask_for_replicas(
+            self._settings.sentinel.nodes, self._settings, self._tls
+        )
         others = [each for each in replicas if each.address != self._left] or replicas
         if not others:
             error = RedisUnavailableError("no Sentinel knows a replica that is up")
