@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
@@ -21,6 +22,7 @@ from redis_manager_fastapi.observe.events import Bus, Listener
 from redis_manager_fastapi.observe.log import LogListener
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import PoolStats
+from redis_manager_fastapi.realtime.manager import RealTimeManager
 from redis_manager_fastapi.settings import RedisSettings, SettingsArguments
 from redis_manager_fastapi.settings.given import GivenSettings, check_alone
 from redis_manager_fastapi.supervision.deployment import Deployment
@@ -34,7 +36,7 @@ _NO_SINGLE_CONNECTION = (
 )
 
 
-class RedisManager:
+class RedisManager(RealTimeManager):
     """One Redis deployment, from the app's start to its end.
 
     Creating one does no I/O and needs no event loop.  Open it with the app's
@@ -65,12 +67,13 @@ class RedisManager:
         self.name = name
         given = GivenSettings(settings, overrides)
         del settings, overrides
-        self.settings = given.resolved()
+        resolved = given.resolved()
         if credential_provider is not None:
-            check_alone(self.settings, name)
+            check_alone(resolved, name)
         bus = Bus((LogListener(), *listeners))
-        self._client = make_client(self.settings, credential_provider, bus, instance=name)
-        self._deployment: Deployment[Any] = self._client.session.deployment
+        client = make_client(resolved, credential_provider, bus, instance=name)
+        super().__init__(client, resolved, bus)
+        self._deployment: Deployment[Any] = client.session.deployment
 
     def __repr__(self) -> str:
         # An error reporter looks at a manager whose settings are wrong, too.
@@ -138,7 +141,7 @@ class RedisManager:
         Raises:
             RedisNotStartedError: The manager is not open.
         """
-        return self._deployment.stats()
+        return replace(self._deployment.stats(), realtime=self._realtime_stats())
 
     # Opening and closing.
 
@@ -151,10 +154,12 @@ class RedisManager:
             RedisManagerError: It is already open.
         """
         await self._deployment.open()
+        self._start_realtime()
 
     async def aclose(self) -> None:
         """Refuse new work, give running commands `shutdown.drain` seconds to finish, and close."""
-        await self._deployment.aclose(self.settings.shutdown.drain)
+        left = await self._close_realtime(self.settings.shutdown.drain)
+        await self._deployment.aclose(left)
 
     @paced
     async def wait_ready(self, timeout: float) -> None:

@@ -16,6 +16,7 @@ LAYERS = (
     "web",
     "manager",
     "lifespan",
+    "realtime",
     "client",
     "delivery",
     "cluster",

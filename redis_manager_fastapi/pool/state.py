@@ -8,6 +8,8 @@ can be read, and tested, on its own.
 import enum
 from dataclasses import dataclass
 
+from redis_manager_fastapi.observe.realtime import RealTimeStats
+
 
 class PoolState(enum.Enum):
     """Where a pool stands."""
@@ -177,6 +179,7 @@ class PoolStats:
         connects: Connections made since the pool opened, probes included.
         replica: The counters of the pool that reads from a replica, by
             `REDIS_SENTINEL__READS`; None without one.
+        realtime: The counters of what listens; set in the manager's own stats alone.
     """
 
     instance: str
@@ -193,3 +196,4 @@ class PoolStats:
     clients: int
     connects: int
     replica: "PoolStats | None" = None
+    realtime: RealTimeStats | None = None

@@ -1,0 +1,1 @@
+"""Subscriptions, stream consumers and tails that survive an outage."""
