@@ -6,7 +6,7 @@ from redis_manager_fastapi import (
     REDIS_RESPONSES,
     RedisDep,
     RedisManager,
-    RedisUnavailableError,
+    RedisOutageError,
     ReplyLostError,
     health_router,
 )
@@ -20,7 +20,7 @@ app.include_router(health_router)
 async def greeting(r: RedisDep) -> str:
     try:
         name = str(await r.get("name") or "there")
-    except RedisUnavailableError:
+    except RedisOutageError:
         name = "there"  # this route works without Redis
     return f"Hello {name}"
 

@@ -51,7 +51,13 @@ class ClientEndedError(RedisManagerError, RuntimeError):
     code = "redis_client_ended"
 
 
-class RedisUnavailableError(RedisManagerError, redis.exceptions.ConnectionError):
+class RedisOutageError(RedisManagerError):
+    """Redis could not serve this: what a route catches that can do without."""
+
+    code = "redis_outage"
+
+
+class RedisUnavailableError(RedisOutageError, redis.exceptions.ConnectionError):
     """Redis cannot serve the command now: down after grace, loading, read-only, cluster down."""
 
     code = "redis_unavailable"
@@ -116,7 +122,7 @@ class RedisTLSError(RedisUnavailableError):
     code = "redis_tls"
 
 
-class CommandTimeoutError(RedisManagerError, redis.exceptions.TimeoutError):
+class CommandTimeoutError(RedisOutageError, redis.exceptions.TimeoutError):
     """The command's deadline passed before its reply came."""
 
     code = "redis_timeout"

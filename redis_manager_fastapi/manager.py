@@ -19,7 +19,7 @@ from redis_manager_fastapi.lifespan import (
     wrap_lifespan,
 )
 from redis_manager_fastapi.observe.events import Bus, Listener
-from redis_manager_fastapi.observe.log import LogListener
+from redis_manager_fastapi.observe.log import LogListener, install_fallback
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import PoolStats
 from redis_manager_fastapi.realtime.manager import RealTimeManager
@@ -70,7 +70,7 @@ class RedisManager(RealTimeManager):
         resolved = given.resolved()
         if credential_provider is not None:
             check_alone(resolved, name)
-        bus = Bus((LogListener(), *listeners))
+        bus = Bus((LogListener(addresses=resolved.log_addresses), *listeners))
         client = make_client(resolved, credential_provider, bus, instance=name)
         super().__init__(client, resolved, bus)
         self._deployment: Deployment[Any] = client.session.deployment
@@ -153,6 +153,7 @@ class RedisManager(RealTimeManager):
                 "wait": none succeeded within `startup.timeout`.
             RedisManagerError: It is already open.
         """
+        install_fallback()
         await self._deployment.open()
         self._start_realtime()
 

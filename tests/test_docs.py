@@ -14,7 +14,7 @@ import pytest
 
 import redis_manager_fastapi
 from redis_manager_fastapi import RedisManagerError, RedisSettings
-from redis_manager_fastapi.pool.state import Suspicion
+from redis_manager_fastapi.pool.state import PoolState, Suspicion
 from redis_manager_fastapi.settings.aliases import KNOWN_ALIASES, QUERY_PARAMETERS
 from redis_manager_fastapi.settings.layers import canonical
 from redis_manager_fastapi.settings.sources import setting_paths
@@ -188,3 +188,13 @@ def test_architecture_names_what_exists() -> None:
     ] == []
     words = {name for name in quoted - paths if not name.startswith(("REDIS_", "asyncio."))}
     assert [word for word in words - OTHERS if not set(word.split(".")) <= known] == []
+
+
+def test_every_logged_event_stands_there() -> None:
+    """Those of the log itself; a state's own is named after the state."""
+    page = (ROOT / "docs" / "logging.md").read_text()
+    source = (PACKAGE / "observe" / "log.py").read_text()
+    named = set(re.findall(r'"(redis_[a-z_]+)"', source))
+    named |= {f"redis_{state.value}" for state in PoolState if state is not PoolState.NEW}
+    own_name = {PACKAGE.name}
+    assert named - own_name == set(re.findall(r"`(redis_[a-z_]+)`", page)) - own_name

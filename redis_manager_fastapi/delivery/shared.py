@@ -92,6 +92,8 @@ async def carry_on(
         elif step is Step.WAIT_AGAIN and await pool.short_of_replicas.wait(deadline):
             pass
         elif step is not Step.AGAIN:
+            if happened is Happened.LOST:
+                pool.affected.lost += 1
             seen = execution.error(error, pool.instance)
             if isinstance(seen, RedisManagerError):
                 await turnstile().refused()

@@ -27,6 +27,12 @@ class StateChanged:
         node: The address of the Cluster node, or of the replica that reads go
             to, whose pool it is, or "replica" while none is chosen; empty for
             a primary without a Cluster.
+        address: The server that is spoken to, as `host:port` or a socket's path; empty
+            before the first connection.
+        elsewhere: Whether that is another server than before.
+        waited: Commands that have waited since the pool last served.
+        refused: Commands that were refused since then, because it did not serve.
+        lost: Writes since then whose reply was lost.
     """
 
     instance: str
@@ -36,6 +42,11 @@ class StateChanged:
     reason: str
     outage: float = 0.0
     node: str = ""
+    address: str = ""
+    elsewhere: bool = False
+    waited: int = 0
+    refused: int = 0
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,15 @@
-"""Events as log lines: one for each change of state, one a minute while it stays down."""
+"""Events as log lines: one for each change of state, one a minute for what goes on.
 
+Each line has a stable name in its record's `event`, and what it says in fields
+beside it (`logging`'s `extra`), so that a reader of JSON needs no pattern.
+"""
+
+import asyncio
 import logging
+import sys
 import time
+from collections import Counter
+from typing import Any
 
 from redis.exceptions import ResponseError
 
@@ -10,13 +18,18 @@ from redis_manager_fastapi.observe.events import Event, ProbeFailed, StateChange
 
 logger = logging.getLogger("redis_manager_fastapi")
 
-REPEAT = 60.0  # seconds between two lines about the same failing probe
+REPEAT = 60.0  # seconds between two lines about the same thing that goes on
 
 
 class LogListener:
-    """Writes a manager's events to the logger `redis_manager_fastapi`."""
+    """Writes a manager's events to the logger `redis_manager_fastapi`.
 
-    def __init__(self) -> None:
+    Args:
+        addresses: Whether lines name the servers that they are about.
+    """
+
+    def __init__(self, *, addresses: bool = False) -> None:
+        self._addresses = addresses
         self._last: dict[str, tuple[str, float]] = {}
 
     def __call__(self, event: Event) -> None:
@@ -27,13 +40,21 @@ class LogListener:
             self._state_changed(event)
 
     def _state_changed(self, event: StateChanged) -> None:
+        who, fields = self._who(event), self._fields(event)
         if event.state == "down":
-            logger.warning("redis %s is down: %s", _who(event), event.reason)
-        elif event.state == "ready" and event.previous == "down":
-            logger.info("redis %s recovered after %.2f s", _who(event), event.outage)
+            _log(logging.WARNING, "redis_down", f"redis {who} is down: {event.reason}", fields)
+        elif event.state == "ready" and (event.previous == "down" or event.elsewhere):
             self._last.pop(event.node, None)
+            where = " from another server" if event.elsewhere else ""
+            text = f"redis {who} serves again{where} after {event.outage:.2f} s: {_met(event)}"
+            name = "redis_failed_over" if event.elsewhere else "redis_recovered"
+            _log(logging.WARNING, name, text, fields)
+            tallies.close(event.instance)
         else:
-            logger.info("redis %s is %s: %s", _who(event), event.state, event.reason)
+            if event.state == "closed":
+                tallies.close(event.instance)
+            text = f"redis {who} is {event.state}: {event.reason}"
+            _log(logging.INFO, f"redis_{event.state}", text, fields)
 
     def _probe_failed(self, event: ProbeFailed) -> None:
         words = _server_words(event.error)
@@ -42,15 +63,129 @@ class LogListener:
         if reason == said and now - at < REPEAT:
             return
         self._last[event.node] = (reason, now)
+        fields = {**self._fields(event), "reason": reason, "attempt": event.attempt}
         if event.attempt == 1 and words:
-            logger.info("redis %s said: %s", _who(event), words)
+            text = f"redis {self._who(event)} said: {words}"
+            _log(logging.INFO, "redis_said", text, fields)
         elif event.attempt > 1:
-            logger.warning(
-                "redis %s is still down after %d probes: %s",
-                _who(event),
-                event.attempt,
-                reason,
-            )
+            text = f"redis {self._who(event)} is still down after {event.attempt} probes: {reason}"
+            _log(logging.WARNING, "redis_still_down", text, fields)
+
+    def _who(self, event: Event) -> str:
+        """The instance as a log line names it, with the Cluster node and the server's address."""
+        who = f"{event.instance!r} node {event.node}" if event.node else repr(event.instance)
+        address = getattr(event, "address", "") if self._addresses else ""
+        return f"{who} ({address})" if address and address != event.node else who
+
+    def _fields(self, event: Event) -> dict[str, Any]:
+        fields: dict[str, Any] = {"instance": event.instance}
+        if event.node:
+            fields["node"] = event.node
+        if isinstance(event, StateChanged):
+            fields |= {
+                name: getattr(event, name)
+                for name in ("previous", "state", "reason", "waited", "refused", "lost")
+            }
+            fields["outage"] = round(event.outage, 3)
+            if self._addresses:
+                fields["address"] = event.address
+        return fields
+
+
+_MISTAKES = (500, 1011)
+"""The answers to a mistake in the app, which is logged as any other error of the app."""
+
+
+class Tallies:
+    """What requests were answered in an outage: the first in a line, the others counted.
+
+    One line a minute says how many there were, and one when Redis serves again.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def answered(self, error: RedisManagerError, status: int) -> None:
+        """Note that a request was answered *status*, or a WebSocket closed, because of *error*."""
+        if status in _MISTAKES:
+            return
+        counts = self._counts.get(error.instance)
+        if counts is not None:
+            counts[f"{status} {error.code}"] += 1
+            return
+        self._begin(error.instance)
+        text = (
+            f"redis {error.instance!r}: a request was answered {status} ({error.code}: {error});"
+            f" further ones are counted, and told in {REPEAT:g} s or when Redis serves again"
+        )
+        fields = {"instance": error.instance, "status": status, "code": error.code}
+        _log(logging.WARNING, "redis_request_refused", text, fields)
+
+    def close(self, instance: str) -> None:
+        """Tell what has been counted, and begin anew."""
+        timer, counts = self._timers.pop(instance, None), self._counts.pop(instance, None)
+        if timer is not None:
+            timer.cancel()
+        if counts:
+            self._tell(instance, counts)
+
+    def _begin(self, instance: str) -> None:
+        loop = asyncio.get_running_loop()
+        self._counts[instance] = Counter()
+        self._timers[instance] = loop.call_later(REPEAT, self._minute, instance)
+
+    def _minute(self, instance: str) -> None:
+        counts = self._counts.get(instance)
+        self.close(instance)
+        if counts:
+            self._begin(instance)
+
+    def _tell(self, instance: str, counts: Counter[str]) -> None:
+        words = ", ".join(f"{count} with {what}" for what, count in counts.most_common())
+        text = f"redis {instance!r}: {sum(counts.values())} more requests were answered: {words}"
+        fields = {"instance": instance, "answers": dict(counts)}
+        _log(logging.WARNING, "redis_requests_refused", text, fields)
+
+
+tallies = Tallies()
+
+
+class FallbackHandler(logging.StreamHandler[Any]):
+    """Prints warnings, with time and level, where an app has set up no logging of its own.
+
+    uvicorn and gunicorn set up their own loggers only; Python would print the bare words.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setLevel(logging.WARNING)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print, unless the root logger has got a handler by now."""
+        if not logging.getLogger().handlers:
+            self.stream = sys.stderr
+            super().emit(record)
+
+
+def install_fallback() -> None:
+    """Have warnings printed with time and level if nobody else prints them."""
+    if not logger.hasHandlers():
+        logger.addHandler(FallbackHandler())
+
+
+def _log(level: int, event: str, text: str, fields: dict[str, Any]) -> None:
+    logger.log(level, "%s", text, extra={"event": event, **fields})
+
+
+def _met(event: StateChanged) -> str:
+    """How callers met the outage, in words."""
+    counts = [(event.waited, "waited"), (event.refused, "were refused")]
+    words = [f"{count} commands {what}" for count, what in counts if count]
+    if event.lost:
+        words.append(f"{event.lost} lost their reply and may have run")
+    return ", ".join(words) or "no command met it"
 
 
 def _server_words(error: BaseException | None) -> str:
@@ -63,8 +198,3 @@ def _server_words(error: BaseException | None) -> str:
             return str(error)
         error = error.__cause__
     return ""
-
-
-def _who(event: Event) -> str:
-    """The instance as a log line names it, with the Cluster node if it is one."""
-    return f"{event.instance!r} node {event.node}" if event.node else repr(event.instance)

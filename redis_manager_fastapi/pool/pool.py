@@ -32,6 +32,7 @@ from redis_manager_fastapi.pool.state import (
 )
 from redis_manager_fastapi.pool.unblock import unblock
 from redis_manager_fastapi.pool.waiting import (
+    Affected,
     GracePeriod,
     KnownRefusals,
     Spell,
@@ -59,6 +60,7 @@ class Pool:
         clients: Scoped clients in use.
         short_of_replicas: Since when the server refuses writes for want of replicas.
         suspicion_changed: Announced when a suspicion arises or grows; the supervisor waits on it.
+        affected: How many commands have met an outage since it last served.
         worn: Whether the links should be replaced, though nothing is wrong with the server.
     """
 
@@ -78,8 +80,10 @@ class Pool:
         self.state, self.refusing = PoolState.NEW, False
         self._reason = ""
         self._failure: Exception | None = None
-        self._address: object = None
+        self._address: tuple[object, ...] = ()
+        self._elsewhere = False
         self._peer: object = None
+        self.affected = Affected()
         self._refusals = KnownRefusals(self.loop)
         self._grace = GracePeriod(self.loop, settings)
         self.short_of_replicas = Spell(self.loop, settings.outage.grace)
@@ -122,16 +126,19 @@ class Pool:
         self.check_usable()
         grace = self._grace.deadline
         if min(deadline, grace) <= self.loop.time():
+            self.affected.refused += 1
             raise self.unavailable()
         self.check_crowd()
         limit = min(deadline, grace + self._waiting // _TOGETHER * _APART)
         self._waiting += 1
+        self.affected.waited += 1
         try:
             in_time = await self._decision.wait_for(self._decided, limit)
         finally:
             self._waiting -= 1
         self.check_usable()
         if not in_time:
+            self.affected.refused += 1
             raise self.unavailable()
 
     async def wait_ready(self, timeout: float) -> None:
@@ -269,6 +276,7 @@ class Pool:
         Without a suspicion, as when connections have reached their lifetime, nobody notices.
         """
         elsewhere, self._address = self._address != connections[0].address, connections[0].address
+        self._elsewhere = elsewhere and self.generation > 0
         peer = connections[0].peer
         same, self._peer = not elsewhere and peer == self._peer, peer
         down = self.state is PoolState.DOWN
@@ -366,10 +374,33 @@ class Pool:
         self._reason = "" if new is PoolState.READY else reason
         if new is PoolState.READY:
             self._failure = None
-        outage = self._grace.outage if new is PoolState.READY else 0.0
+        serves, affected = new is PoolState.READY, self.affected
         self._bus.emit(
-            StateChanged(self.instance, previous.value, new.value, self.generation, reason, outage)
+            StateChanged(
+                self.instance,
+                previous.value,
+                new.value,
+                self.generation,
+                reason,
+                self._grace.outage if serves else 0.0,
+                address=address_text(self._address),
+                elsewhere=serves and self._elsewhere,
+                waited=affected.waited,
+                refused=affected.refused,
+                lost=affected.lost,
+            )
         )
+        if serves:
+            self.affected, self._elsewhere = Affected(), False
         self._condition.notify_all()
         if self.link_set.serving or new in FINAL:
             self._decision.notify_all()
+
+
+def address_text(address: tuple[object, ...]) -> str:
+    """Return a connection's address (host, port, path) as people write it."""
+    host, port, path = address or ("", None, None)
+    if path:
+        return str(path)
+    host = f"[{host}]" if ":" in str(host) else host
+    return f"{host}:{port}" if host else ""

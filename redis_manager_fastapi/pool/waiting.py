@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from redis_manager_fastapi.settings import RedisSettings
 
@@ -83,6 +84,21 @@ class Spell:
     def end(self) -> None:
         """Note that the condition is over."""
         self._reported = float("-inf")
+
+
+@dataclass(slots=True)
+class Affected:
+    """How many commands have met an outage, and how, since the pool last served.
+
+    Attributes:
+        waited: Those that waited for it to serve.
+        refused: Those that were refused, because it did not.
+        lost: Writes that had been sent, and whose reply was lost.
+    """
+
+    waited: int = 0
+    refused: int = 0
+    lost: int = 0
 
 
 class GracePeriod:

@@ -128,6 +128,7 @@ class SettingsArguments(TypedDict, total=False):
     decode_responses: bool
     address_map: AddressMap
     critical: bool
+    log_addresses: bool
     tls: TLSArguments | TLSSettings
     pipelining: PipeliningArguments | PipeliningSettings
     pool: PoolArguments | PoolSettings

@@ -80,6 +80,7 @@ class RedisSettings(Frozen, BaseSettings):
         address_map: Where the servers are reached that a Cluster or Sentinels name
             by other addresses, such as behind a NAT: pairs, or a callable.
         critical: Whether the app's readiness depends on this deployment.
+        log_addresses: Whether log lines name the servers they are about.
         tls: Encryption.
         pipelining: The connections that all callers share.
         pool: The dedicated connections.
@@ -118,6 +119,7 @@ class RedisSettings(Frozen, BaseSettings):
     decode_responses: bool = True
     address_map: AddressMap = None
     critical: bool = True
+    log_addresses: bool = False
     tls: TLSSettings = TLSSettings()
     pipelining: PipeliningSettings = PipeliningSettings()
     pool: PoolSettings = PoolSettings()

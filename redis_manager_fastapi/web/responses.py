@@ -24,6 +24,7 @@ from redis_manager_fastapi.errors import (
     RedisUnavailableError,
     RedisWritesRefusedError,
 )
+from redis_manager_fastapi.observe.log import tallies
 
 # Starlette 1.10: ExceptionMiddleware shares its table of handlers with the routes under
 # this key; tests/web/test_private_keys.py fails when the key changes.
@@ -91,6 +92,7 @@ def translation(error: RedisManagerError) -> Translation:
 def error_response(error: RedisManagerError) -> JSONResponse:
     """Return the 503 or 504 for *error*; it holds no host, user or password."""
     how = translation(error)
+    tallies.answered(error, how.status)
     body = {"detail": str(error), "code": error.code, "instance": error.instance}
     headers = {"Retry-After": RETRY_AFTER} if how.retry else None
     return JSONResponse(body, how.status, headers=headers)
@@ -116,6 +118,7 @@ async def _end(websocket: WebSocket, error: RedisManagerError, how: Translation)
     if websocket.client_state is WebSocketState.DISCONNECTED:
         return
     if websocket.application_state is WebSocketState.CONNECTED:
+        tallies.answered(error, how.websocket_code)
         with suppress(WebSocketDisconnect):
             await websocket.close(how.websocket_code, error.code)
     elif websocket.application_state is WebSocketState.CONNECTING and how.status != 500:
@@ -127,6 +130,7 @@ async def _deny(websocket: WebSocket, error: RedisManagerError, how: Translation
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(error_response(error))
     else:
+        tallies.answered(error, how.websocket_code)
         await websocket.close(how.websocket_code, error.code)
 
 

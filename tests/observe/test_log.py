@@ -1,0 +1,176 @@
+"""What a person reads who has nothing but the log of a service."""
+
+import asyncio
+import json
+import logging
+import re
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from redis_manager_fastapi import RedisManager, RedisUnavailableError
+from redis_manager_fastapi.observe import log
+from redis_manager_fastapi.testing import RedisServer
+from redis_manager_fastapi.testing.sentinel import SentinelDeployment
+from tests.kit.json_log import CONFIG
+from tests.kit.managers import opened
+from tests.kit.serving import ROOT, environment, server_process
+from tests.kit.waiting import until
+
+RATE, AWAY = 60, 4.0
+
+
+async def paced_requests(url: str, seconds: float) -> list[int]:
+    """Ask `RATE` times a second; return the answers' statuses."""
+    async with httpx.AsyncClient(base_url=url, timeout=30) as http:
+
+        async def ask(number: int) -> int:
+            await asyncio.sleep(number / RATE)
+            return (await http.get("/hits/page")).status_code
+
+        return await asyncio.gather(*(ask(number) for number in range(round(RATE * seconds))))
+
+
+async def outage_log(server: RedisServer, *arguments: str) -> tuple[list[str], list[int]]:
+    """Return what a service writes of an outage, and what its clients were answered meanwhile."""
+    env = environment(REDIS_URL=server.url, REDIS_LOG_ADDRESSES="true")
+    app = "tests.kit.service:app"
+    async with server_process(app, *arguments, directory=ROOT, env=env) as service:
+        url = await service.url()
+        began = len(service.log.splitlines())
+        load = asyncio.create_task(paced_requests(url, AWAY + 2))
+        await asyncio.sleep(0.5)
+        await server.kill()
+        await asyncio.sleep(AWAY)
+        await server.start()
+        statuses = await load
+        await until(lambda: "were answered" in service.log)
+        return service.log.splitlines()[began:], statuses
+
+
+async def test_six_lines_tell_an_outage_under_uvicorns_own_logging(
+    redis_server: RedisServer,
+) -> None:
+    lines, statuses = await outage_log(redis_server, "--no-access-log")
+
+    assert len(lines) <= 6, lines
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} WARNING ", line) for line in lines)
+    down = next(line for line in lines if " is down: connection refused" in line)
+    assert f"'default' (127.0.0.1:{redis_server.port})" in down
+    healed = next(line for line in lines if " serves again after " in line)
+    seconds = re.search(r"after (\d+\.\d\d) s", healed)
+    assert seconds is not None
+    assert AWAY - 0.5 <= float(seconds[1]) <= AWAY + 2
+    refused = re.search(r"(\d+) commands were refused", healed)
+    assert refused is not None
+    assert int(refused[1]) == statuses.count(503) > 0
+    more = re.search(r"(\d+) more requests were answered: \d+ with 503 redis_", lines[-1])
+    assert more is not None
+    assert int(more[1]) == statuses.count(503) - 1
+
+
+async def test_the_same_in_json(redis_server: RedisServer, tmp_path: Path) -> None:
+    config = tmp_path / "log.json"
+    config.write_text(json.dumps(CONFIG))
+    lines, statuses = await outage_log(redis_server, "--no-access-log", "--log-config", str(config))
+
+    records: list[dict[str, Any]] = [json.loads(line) for line in lines if '"event"' in line]
+    warnings = [record for record in records if record["level"] == "WARNING"]
+    assert len(warnings) <= 6
+    assert {record["instance"] for record in records} == {"default"}
+    by_event = {record["event"]: record for record in warnings}
+    assert by_event["redis_down"]["reason"] == "connection refused"
+    healed = by_event["redis_recovered"]
+    assert healed["refused"] == statuses.count(503)
+    assert healed["address"] == f"127.0.0.1:{redis_server.port}"
+    answers = by_event["redis_requests_refused"]["answers"]
+    assert sum(answers.values()) == statuses.count(503) - 1
+
+
+async def test_an_apps_own_logging_is_not_doubled(redis_server: RedisServer) -> None:
+    """With a handler on the root logger ours stays silent, also if that came later."""
+    code = (
+        "import asyncio, logging\n"
+        "from redis_manager_fastapi import RedisManager\n"
+        f"manager = RedisManager({redis_server.url!r}, startup={{'policy': 'fail'}})\n"
+        "async def main():\n"
+        "    async with manager:\n"
+        "        logging.getLogger('redis_manager_fastapi').warning('first')\n"
+        "        logging.basicConfig(format='own %(message)s')\n"
+        "        logging.getLogger('redis_manager_fastapi').warning('second')\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, cwd=ROOT, env=environment(), stdout=PIPE, stderr=PIPE
+    )
+    _, errors = await process.communicate()
+    first, second = errors.decode().splitlines()
+    assert re.match(r"[\d\-]+ [\d:,]+ WARNING redis_manager_fastapi: first$", first)
+    assert second == "own second"
+
+
+async def test_a_fail_over_names_the_new_primary(caplog: pytest.LogCaptureFixture) -> None:
+    async with (
+        SentinelDeployment() as sentinel,
+        opened(sentinel.url, log_addresses=True) as manager,
+    ):
+        before = await sentinel.primary()
+        await sentinel.failover()
+        await until(lambda: any("another server" in text for text in caplog.messages), 20)
+        await manager.redis.set("key", "value")
+    assert "serves again from another server" in caplog.text
+    record = next(r for r in caplog.records if vars(r).get("event") == "redis_failed_over")
+    assert vars(record)["address"] != f"127.0.0.1:{before.port}"
+    assert vars(record)["address"] in record.getMessage()
+
+
+async def test_addresses_are_told_only_when_asked_for(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        async with opened(redis_server.url) as manager:
+            await redis_server.kill()
+            await until(lambda: not manager.is_ready)
+            await redis_server.start()
+            await manager.wait_ready(10)
+    ours = [record for record in caplog.records if record.name == "redis_manager_fastapi"]
+    assert ours
+    assert not any(str(redis_server.port) in str(vars(record)) for record in ours)
+
+
+async def test_what_goes_on_is_told_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log, "REPEAT", 0.05)
+    tallies = log.Tallies()
+    error = RedisUnavailableError("redis 'cache' is down", instance="cache")
+    for _ in range(3):
+        tallies.answered(error, 503)
+    await until(lambda: len(caplog.messages) == 2)
+    assert caplog.messages[1] == (
+        "redis 'cache': 2 more requests were answered: 2 with 503 redis_unavailable"
+    )
+    tallies.close("cache")
+    tallies.answered(error, 503)
+    assert len(caplog.messages) == 3
+    tallies.close("cache")
+
+
+@pytest.fixture(autouse=True)
+async def quiet() -> AsyncIterator[None]:
+    """Leave no tally behind."""
+    yield
+    for instance in list(log.tallies._counts):
+        log.tallies.close(instance)
+
+
+async def test_a_manager_that_closes_leaves_no_tally(redis_server: RedisServer) -> None:
+    manager = RedisManager(redis_server.url)
+    async with manager:
+        log.tallies.answered(RedisUnavailableError("down"), 503)
+    assert not log.tallies._counts
