@@ -23,7 +23,7 @@ from redis_manager_fastapi.errors import (
     TooManyWaitersError,
 )
 from redis_manager_fastapi.manager import RedisManager
-from redis_manager_fastapi.observe.events import Event, ProbeFailed, StateChanged
+from redis_manager_fastapi.observe.events import Event, ProbeFailed, Resubscribed, StateChanged
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.web.dependencies import (
@@ -73,6 +73,7 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "PoolState",
     "PoolStats",
     "ProbeFailed",
+    "Resubscribed",
     "ShardStats",
     "StateChanged",
     # callers catch

@@ -172,6 +172,11 @@ class AbortableConnection(AbstractConnection):
         """What has arrived and was not read, also after a reset."""
         return bytes(getattr(self._reader, "_buffer", b""))
 
+    @property
+    def address(self) -> tuple[object, ...]:
+        """Where the server is: host and port, or the path of a unix socket."""
+        return tuple(getattr(self, name, None) for name in ("host", "port", "path"))
+
     def abort(self) -> None:
         """Drop the connection at once, with whatever is unsent."""
         self._drop()

@@ -21,10 +21,10 @@ PAGE = Path(__file__).parent.parent / "docs" / "errors.md"
 BEGIN, END = "<!-- written by scripts/contract -->\n", "<!-- until here -->\n"
 
 KINDS = {
-    Kind.READ: "read (flag `readonly` of the server's `COMMAND`)",
+    Kind.READ: "read (flag `readonly` of the server's `COMMAND`; XREAD also while it blocks)",
     Kind.WRITE: "write",
     Kind.SCRIPT: "script (EVAL, EVALSHA, FCALL)",
-    Kind.BLOCKING: "blocking command",
+    Kind.BLOCKING: "any other blocking command",
     Kind.READ_PIPELINE: "pipeline of reads, with or without MULTI",
     Kind.PIPELINE: "any other pipeline without MULTI",
     Kind.TRANSACTION: "transaction (MULTI) that writes",

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "redis_manager_fastapi"
 # Changes of file in one warm call, at most.
 FLOWS = {
     "GET in a scope": 11,
-    "BLPOP": 25,
+    "BLPOP": 26,
     "WATCH .. EXEC": 55,
     "Cluster GET after MOVED": 35,
     "kill -9, restart, GET": 80,
@@ -168,7 +168,10 @@ async def single_flows() -> dict[str, int]:
     from redis_manager_fastapi import RedisManager
     from redis_manager_fastapi.testing import RedisServer
 
-    async with RedisServer() as server, RedisManager(url=server.url) as manager:
+    async with (
+        RedisServer() as server,
+        RedisManager(url=server.url, health={"interval": 2}) as manager,
+    ):
 
         async def get() -> None:
             async with manager.client() as r:

@@ -119,6 +119,8 @@ def summed(
         waiting=sum(pool.waiting for pool in pools) + waiting,
         clients=clients,
         connects=sum(pool.connects for pool in pools),
+        resubscribed=sum(pool.resubscribed for pool in pools),
+        missed=sum(pool.missed for pool in pools),
         refreshes=refreshes,
         shards=shards,
     )

@@ -4,10 +4,10 @@ Sharing is an allow-list.  A name that is not in `SHARED` takes a dedicated
 connection and behaves exactly as in redis-py.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from redis_manager_fastapi.commands.blocking import BLOCKING, upper_word
 from redis_manager_fastapi.commands.table import MODULES, READS, WRITES
 
 
@@ -53,52 +53,6 @@ SHARED: dict[str, SharedCommand] = {
 find_shared = SHARED.get
 """Look a name up; the bound method, because CPython 3.11 makes one of an imported dict's anew."""
 
-
-def upper_word(value: Any) -> str:
-    """Return a command's or an option's name in upper case, as the tables spell it."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        value = bytes(value).decode(errors="replace")
-    return str(value).upper()
-
-
-def _last_argument(args: tuple[Any, ...]) -> float:
-    return float(args[-1])
-
-
-def _first_argument(args: tuple[Any, ...]) -> float:
-    return float(args[1])
-
-
-def _last_argument_in_milliseconds(args: tuple[Any, ...]) -> float:
-    return float(args[-1]) / 1000
-
-
-def _block_option(args: tuple[Any, ...]) -> float | None:
-    index = 1
-    while index < len(args) and (option := upper_word(args[index])) != "STREAMS":
-        if option == "BLOCK":
-            return float(args[index + 1]) / 1000
-        index += 3 if option == "GROUP" else 1  # a group, or its consumer, may have any name
-    return None
-
-
-# How long each blocking command asks the server to hold it, in seconds; 0 is for
-# ever, None is not at all.  Redis documents the units: XREAD, WAIT and WAITAOF
-# take milliseconds, the others seconds.
-BLOCKING: dict[str, Callable[[tuple[Any, ...]], float | None]] = {
-    "BLPOP": _last_argument,
-    "BRPOP": _last_argument,
-    "BRPOPLPUSH": _last_argument,
-    "BLMOVE": _last_argument,
-    "BZPOPMIN": _last_argument,
-    "BZPOPMAX": _last_argument,
-    "BLMPOP": _first_argument,
-    "BZMPOP": _first_argument,
-    "XREAD": _block_option,
-    "XREADGROUP": _block_option,
-    "WAIT": _last_argument_in_milliseconds,
-    "WAITAOF": _last_argument_in_milliseconds,
-}
 
 SCRIPTS = frozenset({"EVAL", "EVALSHA", "FCALL"})
 """Commands that run what the user wrote, which may have written before it fails."""
@@ -147,14 +101,3 @@ LEAVE_SESSION = frozenset({*SHARED, *BLOCKING, *NEUTRAL, *MODULES})
 def leaves_session_alone(name: str) -> bool:
     """Return whether the upper-case command *name* changes nothing about the connection."""
     return name in LEAVE_SESSION or name.partition(" ")[0] in NEUTRAL
-
-
-def blocking_timeout(args: tuple[Any, ...]) -> float | None:
-    """Return how long a command asks to block, in seconds: 0 is for ever, None is not at all."""
-    rule = BLOCKING.get(upper_word(args[0]))
-    if rule is None:
-        return None
-    try:
-        return rule(args)
-    except (TypeError, ValueError, IndexError):
-        return None

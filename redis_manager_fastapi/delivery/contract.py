@@ -19,7 +19,8 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from redis_manager_fastapi.commands.sharing import SCRIPTS, SHARED, blocking_timeout
+from redis_manager_fastapi.commands.blocking import blocking_timeout, new_only
+from redis_manager_fastapi.commands.sharing import SCRIPTS, SHARED
 from redis_manager_fastapi.errors import (
     CommandTimeoutError,
     PoolClosedError,
@@ -229,6 +230,10 @@ class Execution:
         self._repeated = self._repeated or happened in once_more
         return verdict.step
 
+    def was_answered(self) -> None:
+        """Note that a part of the command was answered: a loss from then on is a new one."""
+        self._repeated = self._answered
+
     def error(self, error: Exception, instance: str) -> Exception:
         """Return what the caller sees of *error*, which says whether the command may have run."""
         if isinstance(error, Interrupted):
@@ -248,6 +253,8 @@ def kind_of(args: tuple[Any, ...]) -> Kind:
         return Kind.READ
     if name in SCRIPTS:
         return Kind.SCRIPT
+    if name == "XREAD" and not new_only(args):
+        return Kind.READ
     return Kind.WRITE if blocking_timeout(args) is None else Kind.BLOCKING
 
 

@@ -1,21 +1,28 @@
 """Carrying a command over a dedicated connection, by the contract."""
 
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any, NoReturn
 
 from redis.client import NEVER_DECODE
 from redis.exceptions import DataError, ResponseError
 
-from redis_manager_fastapi.commands.sharing import blocking_timeout, upper_word
+from redis_manager_fastapi.commands.blocking import blocking_timeout, upper_word, with_time_left
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
 from redis_manager_fastapi.delivery.replies import empty_response, parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on
-from redis_manager_fastapi.errors import CommandTimeoutError
+from redis_manager_fastapi.errors import CommandTimeoutError, ReplyLostError
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
+
+_XREAD = frozenset({"XREAD", "xread", b"XREAD", b"xread"})
+
+# Seconds: longer than any heal that is waited for.  A blocking command may have waited for
+# longer than its client's commands take.
+_LONG = 1e6
 
 Exchange = Callable[[DedicatedConnection, tuple[Any, ...], dict[str, Any]], Awaitable[Any]]
 """Sends a command on a connection and returns the parsed reply."""
@@ -26,13 +33,21 @@ async def execute(
 ) -> Any:
     """Execute one command on a connection of its own.
 
-    A blocking command gets its own timeout plus the client's as a margin.
+    A blocking command gets its own timeout plus the client's as a margin.  It takes no longer
+    however often it goes out, and XREAD goes on from the ids from which it began.
     """
     pool, deadline = await session.admit()
     purpose = args[0] if isinstance(args[0], str) else "a command"
+    blocking, clock = blocking_timeout(args), pool.loop.time
+    ends = clock() + (blocking or inf)
+    execution: Execution | None = None
 
     async def attempt() -> Any:
-        limit = reply_deadline(args, deadline)
+        nonlocal args, deadline
+        again = blocking is not None and execution is not None
+        if again:
+            deadline = clock() + session.options.timeout
+        limit = None if blocking == 0 else deadline + (blocking or 0.0)
         async with pool.leases.acquire(
             purpose,
             deadline,
@@ -41,18 +56,27 @@ async def execute(
             lasting=limit is None or limit > deadline,
             registry=session.connection_kwargs["himport_registry"],
         ) as lease:
+            if again:
+                args = with_time_left(args, ends - clock())
             try:
                 async with Deadline(limit):
+                    if args[0] in _XREAD:
+                        args = await lease.connection.resolve(args)
                     return await exchange(lease.connection, args, options)
             except TimeoutError:
                 lease.connection.abort()
                 raise too_late(args, session, sent=True) from None
+            except ReplyLostError:
+                if execution is not None and lease.connection.parts:
+                    execution.was_answered()
+                raise
 
     try:
         return await attempt()
     except FAILURES as failure:
-        error = failure
-    return await carry_on(pool, Execution(kind_of(args)), attempt, deadline, error, leased=True)
+        error, execution = failure, Execution(kind_of(args))
+    until = deadline if blocking is None else clock() + _LONG
+    return await carry_on(pool, execution, attempt, until, error, leased=True)
 
 
 async def refuse(name: str) -> NoReturn:

@@ -66,7 +66,27 @@ class ProbeFailed:
     node: str = ""
 
 
-Event = StateChanged | ProbeFailed
+@dataclass(frozen=True, slots=True)
+class Resubscribed:
+    """A pub/sub object of redis-py's is subscribed again, after its connection was lost.
+
+    What was published in between, it has not heard.
+
+    Attributes:
+        instance: The manager's name.
+        channels: How many channels and patterns the server has confirmed.
+        seconds: For how long nothing could be heard: since the last sign of life of the
+            old connection.
+        node: As with `StateChanged`.
+    """
+
+    instance: str
+    channels: int
+    seconds: float
+    node: str = ""
+
+
+Event = StateChanged | ProbeFailed | Resubscribed
 Listener = Callable[[Event], None]
 
 

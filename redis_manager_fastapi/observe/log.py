@@ -14,11 +14,12 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisManagerError
-from redis_manager_fastapi.observe.events import Event, ProbeFailed, StateChanged
+from redis_manager_fastapi.observe.events import Event, ProbeFailed, Resubscribed, StateChanged
 
 logger = logging.getLogger("redis_manager_fastapi")
 
 REPEAT = 60.0  # seconds between two lines about the same thing that goes on
+APART = 1.0  # seconds between two lines about pub/subs: after one outage many are subscribed again
 
 
 class LogListener:
@@ -31,11 +32,14 @@ class LogListener:
     def __init__(self, *, addresses: bool = False) -> None:
         self._addresses = addresses
         self._last: dict[str, tuple[str, float]] = {}
+        self._said_at: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
         """Log *event*, or leave it out when the same was said less than a minute ago."""
         if isinstance(event, ProbeFailed):
             self._probe_failed(event)
+        elif isinstance(event, Resubscribed):
+            self._resubscribed(event)
         else:
             self._state_changed(event)
 
@@ -55,6 +59,18 @@ class LogListener:
                 tallies.close(event.instance)
             text = f"redis {who} is {event.state}: {event.reason}"
             _log(logging.INFO, f"redis_{event.state}", text, fields)
+
+    def _resubscribed(self, event: Resubscribed) -> None:
+        now = time.monotonic()
+        if now - self._said_at.get(event.node, -REPEAT) < APART:
+            return
+        self._said_at[event.node] = now
+        text = (
+            f"redis {self._who(event)}: a pub/sub ({event.channels} channels) is subscribed again;"
+            f" it heard nothing for {event.seconds:.2f} s"
+        )
+        fields = {"channels": event.channels, "seconds": round(event.seconds, 3)}
+        _log(logging.WARNING, "redis_resubscribed", text, self._fields(event) | fields)
 
     def _probe_failed(self, event: ProbeFailed) -> None:
         words = _server_words(event.error)

@@ -14,23 +14,19 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import redis.exceptions as redis_errors
-from redis.asyncio.connection import (
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
 
-from redis_manager_fastapi.commands.sharing import (
+from redis_manager_fastapi.commands.blocking import (
     BLOCKING,
-    LEAVE_SESSION,
+    Wait,
+    begin,
     blocking_timeout,
-    leaves_session_alone,
     upper_word,
 )
+from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
+from redis_manager_fastapi.pool.listening import ListeningConnection
 from redis_manager_fastapi.pool.request import DISCARDED
-from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.topology.credentials import HiddenBytes
-from redis_manager_fastapi.topology.racing import RacingConnection
 
 _LISTENING = frozenset({"MONITOR", "PSUBSCRIBE", "SSUBSCRIBE", "SUBSCRIBE"})
 _OPENERS = frozenset({"MULTI", "WATCH"})
@@ -38,6 +34,8 @@ _CLOSERS = frozenset({"EXEC", "DISCARD"})
 
 # What hiredis raises of bytes that are no reply; it reads nothing after that.
 _UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError, ValueError)
+
+_BEFORE = "was lost before the reply came"
 
 SLICE = 256
 """How many commands, or replies, of a pipeline are dealt with in one turn of the event loop."""
@@ -50,7 +48,7 @@ class Unpacked:
     commands: list[Any]
 
 
-class DedicatedConnection(AbortableConnection):
+class DedicatedConnection(ListeningConnection):
     """A redis-py connection that one caller holds at a time.
 
     Attributes:
@@ -63,7 +61,6 @@ class DedicatedConnection(AbortableConnection):
             pub/sub connects again by itself, and must wait for the pool like any caller.
         peer: The socket's other end.
         stream: What the socket belongs to.
-        listens: Whether a subscription or MONITOR has begun on it.
         when_dropped: Called when the holder has dropped the connection without giving it
             back, from any thread; whoever sets it closes the stream.
         tainted: A command changed the session (SELECT, SUBSCRIBE, an unknown
@@ -74,10 +71,9 @@ class DedicatedConnection(AbortableConnection):
     decode: bool = True
     generation: int = 0
     opened_at: float = 0.0
-    reconnect: "Callable[[DedicatedConnection], Awaitable[None]] | None" = None
+    reconnect: Callable[[Any], Awaitable[None]] | None = None
     peer: object = None
     stream: asyncio.StreamWriter | None = None
-    listens: bool = False
     when_dropped: "Callable[[], None] | None" = None
     tainted: bool = False
 
@@ -88,7 +84,7 @@ class DedicatedConnection(AbortableConnection):
         self._serving = self._was_lost = False
         self._blocking, self._answered, self._blocks_until = 0.0, False, 0.0
         self._read_at_once = 0
-        self._farewell: Callable[[], RedisManagerError] | None = None
+        self._wait: Wait | None = None
 
     def __del__(self, *_: Any) -> None:
         """Have the place freed of a connection that its holder has dropped."""
@@ -96,11 +92,6 @@ class DedicatedConnection(AbortableConnection):
             self.when_dropped()
         else:
             super().__del__()
-
-    @property
-    def address(self) -> tuple[object, ...]:
-        """Where the server is: host and port, or the path of a unix socket."""
-        return tuple(getattr(self, name, None) for name in ("host", "port", "path"))
 
     @property
     def alive(self) -> bool:
@@ -152,10 +143,21 @@ class DedicatedConnection(AbortableConnection):
 
         self._parser.parse_error = parse_any  # type: ignore[method-assign]
 
+    async def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """Shake hands, once a server that takes no clients has had time to say so.
+
+        Its last words are lost when a command is written to the socket that it has closed.
+        """
+        for _ in range(2):
+            await asyncio.sleep(0)
+        await super().on_connect_check_health(*args, **kwargs)
+
     async def connect(self) -> None:
         """Connect if the connection is not connected; in service, by way of the pool."""
-        if self.alive:
+        if self.alive and (self._serving or self.reconnect is None):
             return
+        if self._resubscribing:
+            raise self._lost("was lost before it was subscribed", maybe_executed=False)
         if self.reconnect is None:
             await self.establish()
         else:
@@ -163,6 +165,8 @@ class DedicatedConnection(AbortableConnection):
 
     async def establish(self) -> None:
         """Connect and shake hands; errors are redis-py's until the session starts."""
+        if self.listens:
+            self.note_loss()
         if self._writer is not None:
             self.abort()
         self._serving, self.last_words, self.refusal = False, b"", None
@@ -174,15 +178,6 @@ class DedicatedConnection(AbortableConnection):
         finally:
             self._connect_callbacks = callbacks
 
-    async def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
-        """Shake hands, once a server that takes no clients has had time to say so.
-
-        Its last words are lost when a command is written to the socket that it has closed.
-        """
-        for _ in range(2):
-            await asyncio.sleep(0)
-        await super().on_connect_check_health(*args, **kwargs)
-
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
         for name in {"host", "port"} & options.keys():
@@ -192,34 +187,13 @@ class DedicatedConnection(AbortableConnection):
         """The handshake is over: from here on state and lost replies are noted."""
         self.tainted = False
         self._unfinished.clear()
-        self._serving, self._was_lost = True, False
-        self._blocking, self._blocks_until, self.listens = 0.0, 0.0, False
+        self._serving, self._was_lost, self.was_silent = True, False, False
+        self._blocking, self._blocks_until, self._wait = 0.0, 0.0, None
+        if self.listens:
+            self._listen_anew()
         self.stream = self._writer
         self.peer = self._writer.get_extra_info("peername") if self._writer else None
         self.opened_at = asyncio.get_running_loop().time()
-
-    def say_goodbye(self, farewell: Callable[[], RedisManagerError]) -> None:
-        """Have the holder, who listens, get the error that *farewell* makes.
-
-        A pub/sub's gets it when the server has closed the connection, which it does because
-        nothing more will be sent; what it sent before still arrives.  One that blocks gets
-        it when the server is asked to unblock it.
-        """
-        self._farewell = farewell
-        if not (self.listens and self.alive):
-            return
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        else:  # TLS
-            self.abort()
-
-    async def resubscribe(self) -> None:
-        """Have a pub/sub that holds the connection take up its channels again."""
-        for reference in self._connect_callbacks:
-            callback = reference()
-            if callback is not None:
-                # Those of a pub/sub are coroutines; redis-py's type has plain functions too.
-                await callback(self)  # pyright: ignore[reportGeneralTypeIssues]
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Pack one command and, once the session has started, note what it does to it."""
@@ -229,6 +203,30 @@ class DedicatedConnection(AbortableConnection):
             self._note(args[0], args, alone=len(args) == 1)
             return super().pack_command(*map(_as_bytes, args))
         return [HiddenBytes(packed) for packed in super().pack_command(*args)]
+
+    async def send_command(self, *args: Any, **kwargs: Any) -> None:
+        """Send one command; one that blocks goes out in parts, which `read_response` sends on."""
+        self._wait, self._owed, self.parts = None, None, 0
+        name, watch = args[0], self.watch
+        word = name.upper() if type(name) is str else upper_word(name)
+        if word not in BLOCKING or watch is None or "MULTI" in self._unfinished:
+            await super().send_command(*args, **kwargs)
+            return
+        if word == "XREAD":
+            args = await self.resolve(args)
+        now, whole = asyncio.get_running_loop().time(), self._takes_whole_seconds
+        begun = begin(word, args, now, watch.interval, whole=whole)
+        if begun is None:
+            await super().send_command(*args, **kwargs)
+        else:
+            self._wait, args = begun
+            await self._send_part(self._wait, args)
+
+    async def _send_part(self, wait: Wait, args: tuple[Any, ...]) -> None:
+        if self._farewell is not None:
+            raise self._parting(self._farewell)
+        packed, self._owed = self.pack_command(*args), wait.part_ends
+        await self.send_packed_command(packed)
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> Any:
         """Pack commands; many are packed later, in slices, by `send_packed_command`."""
@@ -253,7 +251,9 @@ class DedicatedConnection(AbortableConnection):
 
     async def _send_packed(self, command: Any, check_health: bool) -> None:
         if self._serving and not self.alive:
-            raise self._lost("was lost before the command was sent", maybe_executed=False)
+            if not self._subscribed or self._resubscribing:
+                raise self._lost("was lost before the command was sent", maybe_executed=False)
+            await self.connect()
         # redis-py limits a write with `asyncio.wait_for`, which on Python 3.11 may swallow a
         # cancellation (python/cpython#86296); `asyncio.timeout` does not.
         limit, self.socket_timeout = self.socket_timeout, None
@@ -269,37 +269,81 @@ class DedicatedConnection(AbortableConnection):
         finally:
             self.socket_timeout = limit
 
-    async def read_response(self, disable_decoding: bool = False, *args: Any, **kwargs: Any) -> Any:
-        """Read one reply.
+    async def read_response(
+        self,
+        disable_decoding: bool = False,
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Read one reply; a pub/sub's connection is replaced when it is lost meanwhile.
 
         Raises:
             CommandTimeoutError: None came in time.
             ReplyLostError: The connection was lost first, or the reply is malformed.
+            RedisUnavailableError: A pub/sub's was not replaced within grace.
         """
         self._read_at_once += 1
         if self._read_at_once > SLICE:
             self._read_at_once = 0
             await asyncio.sleep(0)
+        if self.listens:
+            return await self._hear(disable_decoding, timeout, **kwargs)
+        while (wait := self._wait) is not None:
+            try:
+                reply = await self._read(disable_decoding, timeout, **kwargs)
+            except redis_errors.ResponseError as error:
+                if not wait.must_be_whole(str(error)):
+                    self._wait = None
+                    raise
+                self._takes_whole_seconds = True
+            else:
+                now = asyncio.get_running_loop().time()
+                if now >= wait.ends or not wait.goes_on(reply, now):
+                    self._wait = None
+                    return reply
+            self._answered, self.parts = True, self.parts + 1
+            await self._send_part(wait, wait.next(asyncio.get_running_loop().time()))
+        return await self._read(disable_decoding, timeout, **kwargs)
+
+    async def _read(
+        self, disable_decoding: bool = False, timeout: float | None = None, **kwargs: Any
+    ) -> Any:
         raw = disable_decoding or not self.decode
         limit = self.socket_timeout
         if self._blocking and limit is not None:
             self.socket_timeout = None if isinf(self._blocking) else limit + self._blocking
+        if self.listens or self._owed is not None:
+            self._watch_reply()
+        stream = self._writer
         try:
-            reply = await super().read_response(raw, *args, **kwargs)
+            reply = await super().read_response(raw, timeout, **kwargs)
         except (RedisManagerError, UnicodeDecodeError):  # the latter's reply is there, and was read
             raise
         except (redis_errors.RedisError, *_UNREADABLE) as error:
-            seen = self._seen(error)
+            replaced = self._writer is not None and self._writer is not stream
+            seen = self._error(_BEFORE) if replaced else self._seen(error)
             if seen is error:
                 raise
             raise seen from error
         finally:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             self._answered = True
+            if not self.listens:
+                self._owed = None
             if self._blocking:
                 self.socket_timeout = limit
         if self._unfinished or self.outcomes is not None:
             self._note_outcome(reply)
         return reply
+
+    def _watch_reply(self) -> None:
+        if self.listens:
+            self._start_watch()
+        elif self._owed and self.watch:
+            due = self._owed + self.watch.timeout
+            self._timer = asyncio.get_running_loop().call_at(due, self._look, due)
 
     def _seen(self, error: Exception) -> Exception:
         """Return what the holder sees of an error that came in a reply's place."""
@@ -314,7 +358,7 @@ class DedicatedConnection(AbortableConnection):
         if isinstance(error, redis_errors.ResponseError):
             self._note_outcome(error)
             if self._farewell is not None and str(error).startswith("UNBLOCKED"):
-                return _said(self._farewell, maybe_executed=False)
+                return self._parting(self._farewell)
             return error
         if isinstance(error, _UNREADABLE):
             if not self._serving:
@@ -324,10 +368,13 @@ class DedicatedConnection(AbortableConnection):
 
     def _gone(self) -> Exception:
         """Return the error for a connection that ended before the reply came."""
+        if self._farewell is None and self.was_silent and self.watch is not None:
+            seconds = self.watch.interval + self.watch.timeout
+            return self._lost(f"was silent for {seconds:g} s, and is dropped")
         if self._farewell is None:
-            return self._lost("was lost before the reply came")
+            return self._lost(_BEFORE)
         self.abort()
-        return _said(self._farewell, maybe_executed=self._blocking > 0)
+        return self._parting(self._farewell, maybe_executed=self._blocking > 0)
 
     def _note_outcome(self, outcome: Any) -> None:
         """Note what a reply, or an error, says of the session and of its transaction."""
@@ -345,7 +392,8 @@ class DedicatedConnection(AbortableConnection):
         transport: Any = None if self._writer is None else self._writer.transport
         stream = transport and transport.get_protocol()
         if isinstance(stream, asyncio.StreamReaderProtocol):
-            transport.set_protocol(PiecewiseProtocol(stream))
+            self._pieces = PiecewiseProtocol(stream)
+            transport.set_protocol(self._pieces)
 
     def _note(self, name: Any, args: tuple[Any, ...], *, alone: bool) -> None:
         """Note a command; with arguments that it does not take, a closer closes nothing."""
@@ -361,20 +409,26 @@ class DedicatedConnection(AbortableConnection):
         elif word in BLOCKING:
             self._note_time(args)
         elif word in _LISTENING:
-            self.listens = self.tainted = True
+            self.tainted = True
+            self._note_listening(len(args) - 1)
         elif word not in LEAVE_SESSION and not leaves_session_alone(word):
             self.tainted = True
 
     def _note_time(self, args: tuple[Any, ...]) -> None:
         """Note how long the commands that were packed since the last reply may block."""
-        seconds = blocking_timeout(args)
-        if seconds is not None:
+        now, wait = asyncio.get_running_loop().time(), self._wait
+        if wait is not None:
+            self._blocking, self._blocks_until = wait.part_ends - now, wait.ends
+        elif (seconds := blocking_timeout(args)) is not None:
             self._blocking += seconds or inf
-            self._blocks_until = asyncio.get_running_loop().time() + self._blocking
+            self._blocks_until = now + self._blocking
 
     def _lost(self, what: str, *, maybe_executed: bool = True) -> ReplyLostError:
         self._was_lost = True
         self.abort()
+        return self._error(what, maybe_executed=maybe_executed)
+
+    def _error(self, what: str, *, maybe_executed: bool = True) -> ReplyLostError:
         message = f"the connection to redis {self.instance!r} {what}"
         return ReplyLostError(message, instance=self.instance, maybe_executed=maybe_executed)
 
@@ -383,29 +437,11 @@ class DedicatedConnection(AbortableConnection):
         return CommandTimeoutError(message, instance=self.instance, maybe_executed=True)
 
 
-def _said(farewell: Callable[[], RedisManagerError], *, maybe_executed: bool) -> RedisManagerError:
-    error = farewell()
-    error.maybe_executed = maybe_executed
-    return error
-
-
 def _as_bytes(value: Any) -> Any:
     """A memoryview of wide items as bytes: redis-py 8.1 announces its length in items."""
     if isinstance(value, memoryview) and value.nbytes != len(value):
         return value.tobytes()
     return value
-
-
-class DedicatedTCPConnection(DedicatedConnection, RacingConnection):
-    """A dedicated connection over TCP."""
-
-
-class DedicatedTLSConnection(DedicatedConnection, RacingConnection, SSLConnection):
-    """A dedicated connection over TLS."""
-
-
-class DedicatedUnixConnection(DedicatedConnection, UnixDomainSocketConnection):
-    """A dedicated connection over a unix socket."""
 
 
 # At most this many bytes of one connection are taken in one turn of the loop. asyncio and
@@ -422,6 +458,7 @@ class PiecewiseProtocol(asyncio.BufferedProtocol):
 
     Attributes:
         stream: The protocol that `asyncio.open_connection` made.
+        heard_at: When bytes last came, on the loop's clock; before the first, when it began.
     """
 
     def __init__(self, stream: asyncio.StreamReaderProtocol) -> None:
@@ -430,6 +467,8 @@ class PiecewiseProtocol(asyncio.BufferedProtocol):
         if loop not in _buffers:
             _buffers[loop] = memoryview(bytearray(PIECE))
         self._buffer = _buffers[loop]
+        self._clock = loop.time
+        self.heard_at = loop.time()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to read to."""
@@ -437,14 +476,18 @@ class PiecewiseProtocol(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass the piece on."""
+        self.heard_at = self._clock()
         self.stream.data_received(bytes(self._buffer[:nbytes]))
 
     def eof_received(self) -> bool | None:
         """The server closed its side."""
+        self.heard_at = self._clock()
         return self.stream.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
+        if exc is not None:
+            self.heard_at = self._clock()
         self.stream.connection_lost(exc)
 
     def pause_writing(self) -> None:

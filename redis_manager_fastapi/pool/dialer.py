@@ -7,24 +7,34 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
-from redis_manager_fastapi.pool.dedicated import (
-    DedicatedConnection,
-    DedicatedTCPConnection,
-    DedicatedTLSConnection,
-    DedicatedUnixConnection,
-)
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.topology.credentials import credentials_of
 from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
+from redis_manager_fastapi.topology.racing import RacingConnection
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 logger = logging.getLogger("redis_manager_fastapi")
 
 # Seconds between two lines about a server that cannot save.
 REPEAT = 60.0
+
+
+class DedicatedTCPConnection(DedicatedConnection, RacingConnection):
+    """A dedicated connection over TCP."""
+
+
+class DedicatedTLSConnection(DedicatedConnection, RacingConnection, SSLConnection):
+    """A dedicated connection over TLS."""
+
+
+class DedicatedUnixConnection(DedicatedConnection, UnixDomainSocketConnection):
+    """A dedicated connection over a unix socket."""
+
 
 _CLASSES: dict[str, type[DedicatedConnection]] = {
     "tcp": DedicatedTCPConnection,
@@ -82,6 +92,7 @@ class Dialer:
     async def _attempt(
         self, connection: DedicatedConnection | None, target: Target | None
     ) -> DedicatedConnection:
+        revived = connection is not None
         try:
             async with asyncio.timeout(self._timeout):
                 target = target or await self._topology.locate()
@@ -92,6 +103,8 @@ class Dialer:
                 if isinstance(connection, DedicatedTLSConnection):
                     self._tls.give_to(connection)
                 await self._shake_hands(connection)
+                if revived:
+                    await connection.resubscribe()
                 self._target = target
         except BaseException as error:
             reason = error if connection is None else connection.give_up(error)
@@ -136,7 +149,6 @@ class Dialer:
             raise RedisUnavailableError(message, instance=self._instance)
         await self._topology.confirm(connection)
         connection.session_starts()
-        await connection.resubscribe()
 
 
 def _cancelled(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from redis.himport import HImportRegistry
 
@@ -22,40 +22,15 @@ from redis_manager_fastapi.errors import (
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Held, Open, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer
+from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer, Refusal
+from redis_manager_fastapi.pool.lease_events import LeaseEvents
 from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.state import Suspicion
+from redis_manager_fastapi.pool.watched import Watch
 from redis_manager_fastapi.redis_py import abort_stream
 from redis_manager_fastapi.settings import RedisSettings
 
 logger = logging.getLogger("redis_manager_fastapi")
-
-
-class LeaseEvents(Protocol):
-    """What the leases need of the pool that they belong to."""
-
-    generation: int
-    moves: int
-
-    async def serving(self, deadline: float) -> None:
-        """Wait until commands can go out."""
-        ...
-
-    async def settled(self, generation: int, deadline: float) -> bool:
-        """Wait until a suspicion is resolved; return whether *generation* serves on."""
-        ...
-
-    def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
-        """Report to the supervisor that something broke."""
-        ...
-
-    def check_usable(self) -> None:
-        """Raise if the pool is closing."""
-        ...
-
-    def check_crowd(self) -> None:
-        """Raise when no further caller may wait."""
-        ...
 
 
 class Lease:
@@ -172,6 +147,8 @@ class Leases:
         self._acquire_timeout = pool.acquire_timeout
         self._command_timeout = settings.timeout.command
         self._grace = settings.outage.grace
+        health = settings.health
+        self._watch = Watch(health.interval, health.timeout, lambda: links.last_heard)
         self._loop = asyncio.get_running_loop()
         self._backoff = ConnectBackoff(self._loop, settings.health.backoff_cap, self._grace)
 
@@ -435,7 +412,8 @@ class Leases:
                         connection.abort()
                         return None
                     connection.generation = generation
-                    connection.reconnect = self._reconnect
+                    connection.reconnect, connection.watch = self._reconnect, self._watch
+                    connection.when_resubscribed = self._events.resubscribed
                     return connection
             if not await self._events.settled(generation, deadline):
                 return None
@@ -466,23 +444,41 @@ class Leases:
         return held
 
     async def _reconnect(self, connection: DedicatedConnection) -> None:
-        """Connect a leased connection again, for redis-py's pub/sub; one at a time."""
-        await self._events.serving(self._loop.time() + self._command_timeout)
+        """Connect a leased connection again, for redis-py's pub/sub, within grace."""
+        deadline = self._loop.time() + max(self._grace, self._command_timeout)
+        while True:
+            await self._events.serving(deadline)
+            refusal = await self._revive(connection)
+            if refusal is None:
+                return
+            generation = self._events.generation
+            self._events.suspect(generation, Suspicion.LEASE_LOST, str(refusal.error))
+            await self._events.settled(generation, deadline)
+            now = self._loop.time()
+            if refusal.final or now >= min(deadline, refusal.since + self._grace):
+                raise refusal.repeated()
+            await asyncio.sleep(max(0.0, refusal.until - now))
+
+    async def _revive(self, connection: DedicatedConnection) -> Refusal | None:
+        """Connect it once, one at a time; return why it could not be."""
         async with self._dialer.second_connect:
             await self._check_held(connection)
             if connection.alive:  # another task of the holder was faster
-                return
-            refusal = self._backoff.fresh(self._events.generation)
+                return None
+            generation, moves = self._events.generation, self._events.moves
+            refusal = self._backoff.fresh(generation)
             if refusal is not None:
-                raise refusal.repeated()
-            connection.generation = self._events.generation
+                return refusal
+            connection.generation = generation
             try:
                 await self._dialer.revive(connection)
             except RedisUnavailableError as error:
-                self._backoff.remember(error, connection.generation)
-                raise
+                return self._backoff.remember(error, generation)
             held = await self._check_held(connection)
             held.stream = connection.stream
+            if moves != self._events.moves:
+                connection.abort()
+        return None
 
     async def _check_held(self, connection: DedicatedConnection) -> Held:
         """Drop a connection whose lease ended while it was waiting to be connected again."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from redis_manager_fastapi.errors import RedisUnavailableError
-from redis_manager_fastapi.observe.events import Bus, StateChanged
+from redis_manager_fastapi.observe.events import Bus, Resubscribed, StateChanged
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
@@ -87,7 +87,8 @@ class Pool:
         self._refusals = KnownRefusals(self.loop)
         self._grace = GracePeriod(self.loop, settings)
         self.short_of_replicas = Spell(self.loop, settings.outage.grace)
-        self._waiting = 0
+        self._waiting = self._resubscribed = 0
+        self._missed = 0.0
         self._condition = StateCondition(self.loop)
         self._decision = StateCondition(self.loop)
         self.suspicion_changed = StateCondition(self.loop)
@@ -243,6 +244,12 @@ class Pool:
             self._move(PoolState.SUSPECT, reason)
         self.suspicion_changed.notify_all()
 
+    def resubscribed(self, channels: int, seconds: float) -> None:
+        """A pub/sub's channels are back, which heard nothing for so many seconds."""
+        self._resubscribed += 1
+        self._missed += seconds
+        self._bus.emit(Resubscribed(self.instance, channels, seconds))
+
     def moved(self, reason: str) -> None:
         """Another server is the primary now: send nothing more to this one, and go there."""
         self.moves += 1
@@ -365,6 +372,8 @@ class Pool:
             waiting=self.waiters(),
             clients=self.clients,
             connects=self.dialer.connects,
+            resubscribed=self._resubscribed,
+            missed=self._missed,
         )
 
     def _move(self, new: PoolState, reason: str) -> None:

@@ -180,6 +180,9 @@ class PoolStats:
         replica: The counters of the pool that reads from a replica, by
             `REDIS_SENTINEL__READS`; None without one.
         realtime: The counters of what listens; set in the manager's own stats alone.
+        resubscribed: How often redis-py's pub/sub objects were subscribed again, each
+            after its connection was lost.
+        missed: Seconds for which they heard nothing then, all together.
     """
 
     instance: str
@@ -197,3 +200,5 @@ class PoolStats:
     connects: int
     replica: "PoolStats | None" = None
     realtime: RealTimeStats | None = None
+    resubscribed: int = 0
+    missed: float = 0.0

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import hiredis
 
-from redis_manager_fastapi.observe.events import Bus, Event, ProbeFailed
+from redis_manager_fastapi.observe.events import Bus, Event, StateChanged
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import new_request
@@ -81,7 +81,7 @@ class Replica(Single):
     def _changed(self, event: Event) -> None:
         """Choose another one after trouble; take from a silent replica what waits for it."""
         pool = self.require()
-        if not isinstance(event, ProbeFailed) and event.state == PoolState.READY.value:
+        if isinstance(event, StateChanged) and event.state == PoolState.READY.value:
             return
         self._replica.leave()
         if pool.suspicion is Suspicion.SILENT:

@@ -1,14 +1,16 @@
 """Subscriptions on a Cluster whose nodes change their roles, leave, and hand over slots."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import PoolClosedError
+from redis_manager_fastapi import PoolClosedError, Resubscribed
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
 from tests.kit.clusters import PATIENT, keys_in, opened
 from tests.kit.servers import needs
+from tests.kit.waiting import until
 
 
 async def until_heard(manager: Any, subscription: Any, message: str) -> None:
@@ -85,3 +87,78 @@ async def test_a_node_whose_channels_are_being_moved_has_no_message(
         connection, node.connection = node.connection, None
         assert await subscription.get_sharded_message(timeout=0.01) is None
         node.connection = connection
+
+
+async def test_a_subscription_whose_node_stays_away_is_taken_up_by_another(
+    steady: ClusterDeployment,
+) -> None:
+    events: list[Any] = []
+    async with (
+        opened(steady.url, listeners=[events.append]) as manager,
+        manager.cluster.pubsub(ignore_subscribe_messages=True) as heard,
+    ):
+        await heard.subscribe("news")
+        await heard.psubscribe("room:*")
+        await heard.get_message(timeout=1)
+        await heard.get_message(timeout=1)
+        node = next(each for each in steady.primaries if each.port == heard.node.port)
+        hearing = asyncio.ensure_future(anext(heard.listen()))
+        await asyncio.sleep(0.1)
+        await node.kill()
+        await until(lambda: manager.stats().resubscribed == 1)
+        other = next(each for each in steady.primaries if each is not node)
+        await other.command("PUBLISH", "room:1", "after")
+
+        assert (await asyncio.wait_for(hearing, 5))["data"] == "after"
+        (event,) = [each for each in events if isinstance(each, Resubscribed)]
+        assert event.channels == 2
+        assert event.node
+        assert 1.5 < event.seconds < 4
+        assert manager.stats().missed == event.seconds
+
+
+@pytest.mark.parametrize(
+    "sharded", [False, pytest.param(True, marks=needs("SSUBSCRIBE", redis="7.0"))]
+)
+async def test_a_restart_of_its_node_is_no_error_for_a_subscription(
+    steady: ClusterDeployment, sharded: bool
+) -> None:
+    async with opened(steady.url) as manager, manager.cluster.pubsub() as pubsub:
+        receive: Any = pubsub.get_sharded_message if sharded else pubsub.get_message
+        await (pubsub.ssubscribe("news") if sharded else pubsub.subscribe("news"))
+        assert await receive(timeout=1)
+        port = manager.cluster.get_node_from_key("news").port
+        node = next(each for each in steady.primaries if each.port == port)
+        heard: list[Any] = []
+
+        async def hear() -> None:
+            while True:
+                message = await receive(ignore_subscribe_messages=True, timeout=0.1)
+                heard.extend([message["data"]] if message else [])
+
+        hearing = asyncio.ensure_future(hear())
+        await node.kill()
+        await asyncio.sleep(0.7)
+        await node.start()
+        await until(lambda: manager.stats().resubscribed == 1)
+        await node.command("SPUBLISH" if sharded else "PUBLISH", "news", "again")
+        await until(lambda: hearing.done() or heard == ["again"])
+        assert not hearing.done()
+        hearing.cancel()
+
+
+async def test_a_subscription_that_is_forgotten_gives_its_connection_back(
+    shared: ClusterDeployment,
+) -> None:
+    async with opened(shared.url) as manager:
+        pubsub = manager.cluster.pubsub()
+        await pubsub.subscribe("news")
+        listening = asyncio.ensure_future(anext(pubsub.listen()))
+        await listening
+        listening = asyncio.ensure_future(anext(pubsub.listen()))
+        await asyncio.sleep(0.7)
+        listening.cancel()
+        await asyncio.wait([listening])
+        del pubsub, listening
+        gc.collect()
+        await until(lambda: manager.stats().leased == 0)

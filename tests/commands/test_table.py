@@ -9,13 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from redis_manager_fastapi import RedisManager
-from redis_manager_fastapi.commands.sharing import (
-    BLOCKING,
-    NEUTRAL,
-    SHARED,
-    blocking_timeout,
-    leaves_session_alone,
-)
+from redis_manager_fastapi.commands.blocking import BLOCKING, blocking_timeout
+from redis_manager_fastapi.commands.sharing import NEUTRAL, SHARED, leaves_session_alone
 from redis_manager_fastapi.commands.table import MODULES, READS, WRITES
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.kit.servers import needs

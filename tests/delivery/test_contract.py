@@ -290,7 +290,10 @@ def test_cluster_that_is_down_below_another_error_is_unserved() -> None:
         (("FCALL", "f", 0), Kind.SCRIPT),
         (("BLPOP", "key", 1), Kind.BLOCKING),
         (("XREAD", "BLOCK", 0, "STREAMS", "s", "$"), Kind.BLOCKING),
-        (("XREAD", "STREAMS", "s", "0"), Kind.WRITE),
+        (("XREAD", "BLOCK", 0, "STREAMS", "s", "t", "0", "$"), Kind.BLOCKING),
+        (("XREAD", "BLOCK", 0, "STREAMS", "s", "5-0"), Kind.READ),
+        (("XREAD", "STREAMS", "s", "0"), Kind.READ),
+        (("XREADGROUP", "GROUP", "g", "c", "BLOCK", 0, "STREAMS", "s", ">"), Kind.BLOCKING),
         ((b"GET", "key"), Kind.WRITE),
     ],
 )

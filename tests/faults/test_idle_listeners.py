@@ -84,6 +84,19 @@ async def test_a_subscription_that_nobody_reads_does_not_hold_up_the_closing(
     await pubsub.aclose()
 
 
+async def test_a_hundred_idle_listeners_do_not_hold_up_the_closing(redis_url: str) -> None:
+    async with RedisManager(url=redis_url, pool={"max_connections": 100}) as manager:
+        waiting = [listen, poll, pop, pop_for_long, read] * 20
+        listeners = [asyncio.ensure_future(wait(manager.redis)) for wait in waiting]
+        await until(lambda: manager.stats().leased == 100)
+        await asyncio.sleep(0.7)
+        begun = time.monotonic()
+
+    assert time.monotonic() - begun < 1.0
+    outcomes = await asyncio.gather(*listeners, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {PoolClosedError}
+
+
 @pytest.mark.parametrize("attempt", range(5))
 async def test_what_was_popped_while_closing_is_in_somebody_s_hands(
     redis_server: RedisServer, redis_url: str, attempt: int

@@ -4,7 +4,8 @@ import asyncio
 
 from redis_manager_fastapi import PoolTimeoutError
 from redis_manager_fastapi.pool.capacity import OPEN, Capacity, HandOver, Held, Waiter
-from redis_manager_fastapi.pool.dedicated import DedicatedConnection, DedicatedTCPConnection
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.dialer import DedicatedTCPConnection
 
 
 def capacity(places: int = 2, max_idle: float = 0.0, max_lifetime: float = 0.0) -> Capacity:

@@ -8,8 +8,7 @@ from redis_manager_fastapi import (
     RedisTLSError,
     RedisUnavailableError,
 )
-from redis_manager_fastapi.pool.dedicated import DedicatedTCPConnection
-from redis_manager_fastapi.pool.dialer import ConnectBackoff
+from redis_manager_fastapi.pool.dialer import ConnectBackoff, DedicatedTCPConnection
 from redis_manager_fastapi.topology.failures import from_connect
 from tests.kit.clock import HandClock
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from redis_manager_fastapi import RedisSettings
-from redis_manager_fastapi.pool.dedicated import DedicatedConnection, DedicatedTLSConnection
-from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.dialer import DedicatedTLSConnection, Dialer
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from redis_manager_fastapi.topology.standalone import Standalone
 from tests.kit.servers import CERTIFICATES

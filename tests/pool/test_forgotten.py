@@ -113,3 +113,19 @@ async def test_a_lease_that_was_closed_is_not_missed(
         gc.collect()
 
     assert not caplog.records
+
+
+async def test_a_subscription_whose_listener_was_cancelled_gives_its_connection_back(
+    redis_url: str,
+) -> None:
+    """Its own PING, sent while it was listening, does not keep it."""
+    async with opened(redis_url) as manager:
+        pubsub: Any = manager.redis.pubsub(ignore_subscribe_messages=True)
+        await pubsub.subscribe("news")
+        listening = asyncio.ensure_future(anext(pubsub.listen()))
+        await asyncio.sleep(0.7)
+        listening.cancel()
+        await asyncio.wait([listening])
+        del pubsub, listening
+        gc.collect()
+        await until(lambda: manager.stats().leased == 0)

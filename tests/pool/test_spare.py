@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import PoolTimeoutError
+from redis_manager_fastapi import PoolTimeoutError, RedisManager
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.managers import opened
@@ -78,6 +78,32 @@ async def test_listeners_on_every_place_starve_nobody(
         await until(lambda: manager.stats().leased == PLACES)
 
         await act(manager.redis)
+
+
+async def test_a_hundred_subscriptions_leave_room_for_commands(redis_url: str) -> None:
+    """One that finds no place is told how many there are, and what has them."""
+    async with (
+        opened(redis_url, pool={"max_connections": 100, "acquire_timeout": 0.2}) as manager,
+        AsyncExitStack() as stack,
+    ):
+        for _ in range(100):
+            pubsub = await stack.enter_async_context(manager.redis.pubsub())
+            await pubsub.subscribe("news")
+
+        await asyncio.gather(
+            *(large_set(manager.redis) for _ in range(50)),
+            *(watch_own(manager, n) for n in range(50)),
+        )
+        with pytest.raises(PoolTimeoutError, match=r"100 of 100 leased, \d+ waiting"):
+            await manager.redis.pubsub().subscribe("news")
+
+
+async def watch_own(manager: RedisManager, number: int) -> None:
+    async with manager.redis.pipeline() as pipe:
+        await pipe.watch(f"key:{number}")
+        pipe.multi()
+        pipe.set(f"key:{number}", "v")
+        assert await pipe.execute() == [True]
 
 
 async def test_places_are_limited_for_listeners_and_for_commands(

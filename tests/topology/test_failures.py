@@ -15,7 +15,7 @@ from redis_manager_fastapi import (
     RedisTLSError,
     RedisUnavailableError,
 )
-from redis_manager_fastapi.pool.dedicated import DedicatedTCPConnection
+from redis_manager_fastapi.pool.dialer import DedicatedTCPConnection
 from redis_manager_fastapi.topology.failures import (
     REFUSALS,
     from_connect,

@@ -132,6 +132,35 @@ async def test_what_callers_hold_does_not_stay_with_the_old_primary(
         assert await connections_of_ours(old) == 0
 
 
+@pytest.mark.parametrize("fault", ["killed", "demoted"])
+async def test_who_listens_follows_the_primary_without_an_error(
+    deployment: SentinelDeployment, fault: str
+) -> None:
+    old = deployment.servers[0]
+
+    async with (
+        opened(deployment.url, **PATIENT) as manager,
+        manager.redis.pubsub(ignore_subscribe_messages=True) as pubsub,
+    ):
+        await pubsub.subscribe("news")
+        await pubsub.psubscribe("room:*")
+        await pubsub.get_message(timeout=1)
+        heard = asyncio.create_task(anext(pubsub.listen()))
+        reading = asyncio.create_task(manager.redis.xread({"stream": "$"}, block=0))
+        await until(lambda: manager.stats().leased == 2)
+        await asyncio.sleep(0.7)
+        if fault == "killed":
+            await old.kill()
+        else:
+            await deployment.failover()
+        new = await deployment.elected(old)
+        await until(lambda: manager.stats().resubscribed == 1, 20)
+        await new.command("PUBLISH", "room:1", "hello")
+        await new.command("XADD", "stream", "1-1", "f", "v")
+        assert (await asyncio.wait_for(heard, 5))["data"] == "hello"
+        assert await asyncio.wait_for(reading, 5) == [["stream", [("1-1", {"f": "v"})]]]
+
+
 async def until_subscribed(server: RedisServer, channel: str) -> None:
     async with asyncio.timeout(10):
         while True:

@@ -15,7 +15,11 @@ from redis_manager_fastapi.client.cluster.router import (
 from redis_manager_fastapi.client.pubsub import PubSub
 from redis_manager_fastapi.cluster.redis_py import resubscribe_by_slot
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
-from redis_manager_fastapi.errors import ClientEndedError, PoolClosedError
+from redis_manager_fastapi.errors import (
+    ClientEndedError,
+    PoolClosedError,
+    RedisUnavailableError,
+)
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import FINAL
 
@@ -28,8 +32,8 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
     """A `redis.asyncio.cluster.ClusterPubSub` whose connections are leased from the nodes' pools.
 
     Sharded subscriptions follow their slots.  An ordinary one stays with its
-    node in whatever role, and goes to another one when that leaves: every node
-    hears what is published.
+    node in whatever role, and goes to another one when that leaves, or does not
+    come back within grace: every node hears what is published.
     """
 
     cluster: ClusterClient  # type: ignore[assignment]
@@ -42,6 +46,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
         self._moving = asyncio.Lock()
         self._mover: asyncio.Task[Any] | None = None
         self._behind = False
+        self._lost: Any = None  # the connection whose place the next one takes
         if self.node is not None:
             self.connection_pool = self._connections(self.node)
 
@@ -58,7 +63,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
             return await super().execute_command(*args, **kwargs)
 
     async def parse_response(self, block: bool = True, timeout: float = 0) -> Any:
-        """Read one message, on another connection when the node's pool has ended."""
+        """Read one message, from another node when this one has left or stays away."""
         while True:
             await self._keep_up()
             connection = self.connection
@@ -66,6 +71,11 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
                 return await super().parse_response(block, timeout)
             except _ENDED:
                 if self.connection is connection and not self._left_behind():
+                    raise
+            except RedisUnavailableError:
+                if self.connection is connection:
+                    await self._leave_for(self._another())
+                if self.connection is connection:
                     raise
 
     async def ssubscribe(self, *args: Any, **kwargs: Any) -> None:
@@ -81,6 +91,23 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
         session = self.cluster.session
         return session.opened.state not in FINAL and not session.ended
 
+    def _another(self) -> ClusterNode | None:
+        """Return a node that serves, if there is one besides that of the ordinary channels."""
+        nodes = self.cluster.session.opened.map.nodes
+        return next((node for node in nodes if node.serving and node is not self.node), None)
+
+    async def _leave_for(self, node: ClusterNode | None) -> None:
+        """Take the ordinary channels to another node, if there is one."""
+        if node is None:
+            return
+        async with self._moving:
+            self._mover = asyncio.current_task()
+            try:
+                await self._leave(node)
+                await self._move()
+            finally:
+                self._mover = None
+
     async def _keep_up(self) -> None:
         """Subscribe anew where the node is by now, or at another one, when its pool has ended."""
         if self._mover is asyncio.current_task() or not (self._behind or self._left_behind()):
@@ -94,18 +121,26 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
 
     async def _move(self) -> None:
         if self._left_behind():
-            old, pool, self.connection = self.connection, self.connection_pool, None
             cluster = self.cluster
-            self.node = cluster.nodes_manager.current(self.node) or cluster.get_default_node()
-            self.connection_pool = self._connections(self.node)
-            self._behind = self.subscribed
-            if old is not None:
-                old.deregister_connect_callback(self.on_connect)
-                await pool.release(old)
+            await self._leave(
+                cluster.nodes_manager.current(self.node) or cluster.get_default_node()
+            )
         if self._behind:
             await self.connect()
+            if self._lost is not None:
+                self.connection.continue_from(self._lost)
             await self.on_connect(self.connection)
-            self._behind = False
+            self._behind, self._lost = False, None
+
+    async def _leave(self, node: ClusterNode) -> None:
+        old, pool, self.connection = self.connection, self.connection_pool, None
+        self.node, self.connection_pool = node, self._connections(node)
+        self._behind = self.subscribed
+        if old is not None:
+            old.note_loss()
+            self._lost = old
+            old.deregister_connect_callback(self.on_connect)
+            await pool.release(old)
 
     def _node_for(self, args: tuple[Any, ...]) -> ClusterNode:
         if len(args) < 2:

@@ -41,8 +41,9 @@ from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.redis_py import CommandPolicies
 from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap, UncoveredSlotError
+from redis_manager_fastapi.commands.blocking import blocking_timeout
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
-from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand, blocking_timeout
+from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
 from redis_manager_fastapi.delivery.replies import empty_response, parse
 from redis_manager_fastapi.delivery.session import Callbacks, Scope, Session

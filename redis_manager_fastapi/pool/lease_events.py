@@ -1,0 +1,36 @@
+"""What the leases need of the pool that they belong to."""
+
+from typing import Protocol
+
+from redis_manager_fastapi.pool.state import Suspicion
+
+
+class LeaseEvents(Protocol):
+    """What the leases need of the pool that they belong to."""
+
+    generation: int
+    moves: int
+
+    async def serving(self, deadline: float) -> None:
+        """Wait until commands can go out."""
+        ...
+
+    async def settled(self, generation: int, deadline: float) -> bool:
+        """Wait until a suspicion is resolved; return whether *generation* serves on."""
+        ...
+
+    def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
+        """Report to the supervisor that something broke."""
+        ...
+
+    def check_usable(self) -> None:
+        """Raise if the pool is closing."""
+        ...
+
+    def check_crowd(self) -> None:
+        """Raise when no further caller may wait."""
+        ...
+
+    def resubscribed(self, channels: int, seconds: float) -> None:
+        """Report that a pub/sub's channels are back, which heard nothing for so long."""
+        ...

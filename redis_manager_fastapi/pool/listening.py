@@ -1,0 +1,136 @@
+"""A connection that somebody listens on: a pub/sub, which outlives it, or MONITOR.
+
+When it is lost, a pub/sub object gets another one in its place: it is connected again by way
+of the pool, within grace, and redis-py's own callbacks subscribe to all channels again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import Any
+
+import redis.exceptions as redis_errors
+
+from redis_manager_fastapi.errors import RedisManagerError, ReplyLostError
+from redis_manager_fastapi.pool.watched import WatchedConnection, answers_question
+from redis_manager_fastapi.topology.failures import refusal_code
+
+_CONFIRMED = frozenset(
+    word for kind in ("psubscribe", "ssubscribe", "subscribe") for word in (kind, kind.encode())
+)
+
+
+class ListeningConnection(WatchedConnection):
+    """A redis-py connection that a pub/sub may keep for longer than its socket lives.
+
+    Attributes:
+        listens: Whether a subscription or MONITOR has begun on it.
+        reconnect: Connects it again; None as long as it has no pool.
+        when_resubscribed: Called when a pub/sub's channels are back after the connection was
+            lost: with how many there are, and for how many seconds nothing was heard.
+    """
+
+    listens: bool = False
+    reconnect: Callable[[Any], Awaitable[None]] | None = None
+    when_resubscribed: Callable[[int, float], None] | None = None
+
+    _farewell: Callable[[], RedisManagerError] | None = None
+    _resubscribing = False
+    _channels = _unconfirmed = 0
+    _missing_since: float | None = None
+
+    def _listen_anew(self) -> None:
+        """Begin a session, in which nothing is subscribed yet."""
+        self.listens, self._asks, self._owed = False, False, None
+        self._channels = self._unconfirmed = 0
+
+    def _note_listening(self, channels: int) -> None:
+        self.listens = True
+        self._channels += channels
+        self._unconfirmed += channels
+
+    def say_goodbye(self, farewell: Callable[[], RedisManagerError]) -> None:
+        """Have the holder, who listens, get the error that *farewell* makes.
+
+        A pub/sub's gets it when the server has closed the connection, which it does because
+        nothing more will be sent; what it sent before still arrives.  One that blocks gets
+        it when the server is asked to unblock it.
+        """
+        self._farewell = farewell
+        if not self.listens or self._writer is None or self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:  # TLS
+            self.abort()
+
+    @staticmethod
+    def _parting(
+        farewell: Callable[[], RedisManagerError], *, maybe_executed: bool = False
+    ) -> RedisManagerError:
+        error = farewell()
+        error.maybe_executed = maybe_executed
+        return error
+
+    async def resubscribe(self) -> None:
+        """Have a pub/sub that holds the connection take up its channels again."""
+        self._resubscribing = True
+        try:
+            for reference in self._connect_callbacks:
+                callback = reference()
+                if callback is not None:
+                    # Those of a pub/sub are coroutines; redis-py's type has plain functions too.
+                    await callback(self)  # pyright: ignore[reportGeneralTypeIssues]
+        finally:
+            self._resubscribing = False
+
+    def continue_from(self, other: "ListeningConnection") -> None:
+        """Take the place of *other*, whose subscriptions are taken up again on this one."""
+        self._missing_since = other._missing_since  # noqa: SLF001 (its own)
+
+    def note_loss(self) -> None:
+        """Note since when a subscription hears nothing, once until it is taken up again."""
+        if self._missing_since is None and self.listens and self._connect_callbacks:
+            now = asyncio.get_running_loop().time()
+            self._missing_since = now if self._pieces is None else self._pieces.heard_at
+
+    async def _hear(self, disable_decoding: bool, timeout: float | None, **kwargs: Any) -> Any:
+        """Read what a listener gets, and nothing of what is there because we asked."""
+        clock = asyncio.get_running_loop().time
+        ends = clock() + (inf if timeout is None else timeout)
+        while True:
+            try:
+                reply = await self._read(disable_decoding, timeout, **kwargs)
+            except ReplyLostError:
+                if not self._subscribed:
+                    raise
+                await self.connect()
+            except redis_errors.ResponseError as error:
+                if self._owed is None or self._unconfirmed or refusal_code(error) is None:
+                    self._unconfirmed = 0
+                    raise
+            else:
+                if not answers_question(reply):
+                    self._note_confirmed(reply)
+                    return reply
+            if timeout is not None:
+                timeout = max(0.0, ends - clock())
+
+    @property
+    def _subscribed(self) -> bool:
+        """Whether a pub/sub holds the connection, so that another one is as good."""
+        return self.listens and bool(self._connect_callbacks) and self.reconnect is not None
+
+    def _note_confirmed(self, reply: Any) -> None:
+        """Count what the server confirms, and tell when all channels are back after a loss."""
+        if not self._unconfirmed or not isinstance(reply, list) or reply[0] not in _CONFIRMED:
+            return
+        self._unconfirmed -= 1
+        since, when_resubscribed = self._missing_since, self.when_resubscribed
+        if self._unconfirmed == 0 and since is not None:
+            self._missing_since = None
+            if when_resubscribed is not None:
+                when_resubscribed(self._channels, asyncio.get_running_loop().time() - since)
+
+    def _may_ask(self) -> bool:
+        return super()._may_ask() and self._farewell is None

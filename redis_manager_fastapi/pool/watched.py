@@ -1,0 +1,162 @@
+"""A connection on which somebody waits for as long as it takes, and that notices when it is dead.
+
+A flow that a NAT or a balancer has forgotten looks like one on which nothing happens.  A
+subscription is therefore asked by a PING within it, and a blocking command is sent in parts
+(`commands/blocking.py`), so that the server owes an answer all the time.  If one does not
+come, although the same server answers on a shared connection, the connection is dropped, and
+whoever reads from it learns that it was lost.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from redis.exceptions import ResponseError
+
+from redis_manager_fastapi.commands.blocking import new_only, stream_of
+from redis_manager_fastapi.pool.deadline import STALL
+from redis_manager_fastapi.redis_py import AbortableConnection
+
+QUESTION = "redis-manager-heartbeat"
+"""What a PING within a subscription carries, so that its answer is known from an app's own."""
+
+_ANSWERS: tuple[Any, ...] = (
+    QUESTION,
+    QUESTION.encode(),
+    ["pong", QUESTION],
+    [b"pong", QUESTION.encode()],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How soon a silent flow is noticed.
+
+    Attributes:
+        interval: Seconds of silence before the server is asked; also how long a part of a
+            blocking command lasts.
+        timeout: Seconds that an answer may take.
+        server_heard: When the server was last heard on a shared connection, on the loop's clock.
+    """
+
+    interval: float
+    timeout: float
+    server_heard: Callable[[], float]
+
+
+class Pieces(Protocol):
+    """What a stream reads from.
+
+    Attributes:
+        heard_at: When bytes last came, on the loop's clock.
+    """
+
+    heard_at: float
+
+
+class WatchedConnection(AbortableConnection):
+    """A redis-py connection that is dropped when the server owes it an answer for too long.
+
+    Attributes:
+        watch: How soon; None is never.
+        was_silent: Whether it was dropped for that.
+        parts: How many parts of the present blocking command were answered.
+    """
+
+    watch: Watch | None = None
+    was_silent = False
+    parts: int = 0
+
+    _takes_whole_seconds = False
+    _pieces: Pieces | None = None
+    _owed: float | None = None
+    _asks = _excused = False
+    _timer: asyncio.TimerHandle | None = None
+
+    async def _read(
+        self, disable_decoding: bool = False, timeout: float | None = None, **kwargs: Any
+    ) -> Any:
+        """Read one reply, with this library's errors."""
+        raise NotImplementedError
+
+    async def resolve(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return XREAD's arguments with the last id of each stream in the place of `$`.
+
+        They stay as they are if the server does not let this user ask for it.
+        """
+        resolved = list(args)
+        for index in new_only(args):
+            await self.send_command("XREVRANGE", stream_of(args, index), "+", "-", "COUNT", 1)
+            self._owed = asyncio.get_running_loop().time()
+            try:
+                last = await self._read(True)
+            except ResponseError:
+                return args
+            resolved[index] = last[0][0] if last else "0-0"
+        self._owed = None
+        return tuple(resolved)
+
+    def _start_watch(self) -> None:
+        """Watch a subscription while a message is being read, which need not come by itself."""
+        if self.watch is not None and self._pieces is not None:
+            self._asks = True
+            # What came while nobody was reading is not late: the loop gets a turn to take it in.
+            now = asyncio.get_running_loop().time()
+            self._arm(max(self._due(self.watch, self._pieces), now + (STALL if self._owed else 0)))
+
+    def _due(self, watch: Watch, pieces: Pieces) -> float:
+        """Return when to look again; what the server owed before it was heard is settled."""
+        heard = pieces.heard_at
+        if self._owed is not None and heard >= self._owed:
+            self._owed = None if self._asks else heard + watch.interval
+        return heard + watch.interval if self._owed is None else self._owed + watch.timeout
+
+    def _arm(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(when, self._look, when)
+
+    def _look(self, when: float) -> None:
+        """Ask, or find out whether the answer is late."""
+        watch, pieces = self.watch, self._pieces
+        if watch is None or pieces is None or self._writer is None:
+            return
+        now, due = asyncio.get_running_loop().time(), self._due(watch, pieces)
+        if now - when > STALL:  # the loop was stalled, and what came meanwhile is yet to be read
+            self._arm(now + STALL)
+        elif due > now:
+            self._arm(due)
+        elif self._owed is None:
+            self._owed = now
+            self._ask()
+            self._arm(now + watch.timeout)
+        elif self._is_late(watch):
+            self.was_silent = True
+            self.transport.abort()
+        else:
+            self._arm(now + STALL)
+
+    def _is_late(self, watch: Watch) -> bool:
+        """Whether the server answers others; if it has just begun to, it gets a moment more."""
+        if watch.server_heard() < (self._owed or 0.0):
+            self._excused = True
+            return False
+        excused, self._excused = self._excused, False
+        return not excused
+
+    def _ask(self) -> None:
+        """Send a PING, if anything may be sent."""
+        if self._may_ask():
+            self.transport.write(b"".join(self.pack_command("PING", QUESTION)))
+
+    def _may_ask(self) -> bool:
+        return not self.transport.is_closing()
+
+
+def answers_question(reply: Any) -> bool:
+    """Whether *reply* is there because we asked: the answer, or our question in MONITOR."""
+    if isinstance(reply, str | bytes):
+        line = reply if isinstance(reply, str) else reply.decode(errors="replace")
+        return line == QUESTION or line.endswith(f'"PING" "{QUESTION}"')
+    return isinstance(reply, list) and list(reply) in _ANSWERS

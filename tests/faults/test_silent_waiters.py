@@ -1,0 +1,250 @@
+"""Who waits on a flow that dies without a word hears of it, within the detection bound."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import redis.asyncio
+
+from redis_manager_fastapi import RedisManager, ReplyLostError, Resubscribed
+from redis_manager_fastapi.testing import RedisServer
+from tests.kit.forgetful import ForgetfulNat, forgetful_nat
+from tests.kit.managers import pool_of
+from tests.kit.servers import has, needs
+from tests.kit.waiting import eventually, until
+
+# `health.interval` and `health.timeout`; before Redis 6.0 a part of BLPOP takes a whole second.
+BOUND = 1.0 if has(redis="6.0") else 1.5
+SLACK = 0.25
+
+
+@asynccontextmanager
+async def behind_nat(
+    server: RedisServer, **settings: Any
+) -> AsyncIterator[tuple[RedisManager, ForgetfulNat]]:
+    async with (
+        forgetful_nat(server) as nat,
+        RedisManager(url=nat.url, pipelining={"connections": 1}, **settings) as manager,
+    ):
+        yield manager, nat
+
+
+def lease_port(manager: RedisManager) -> int:
+    """The local port of the one connection that is leased."""
+    (held,) = pool_of(manager).leases.capacity.held()
+    assert held.connection is not None
+    port: int = held.connection.transport.get_extra_info("sockname")[1]
+    return port
+
+
+def foreign(manager: RedisManager) -> Any:
+    connections: Any = manager.connection_pool
+    client: Any = redis.asyncio.Redis(connection_pool=connections)
+    return client
+
+
+def own(manager: RedisManager) -> Any:
+    return manager.redis
+
+
+CLIENTS = pytest.mark.parametrize("client", [own, foreign])
+PROTOCOLS = pytest.mark.parametrize(
+    "protocol", [2, pytest.param(3, marks=needs("RESP3", redis="6.0"))]
+)
+
+WRITES: dict[str, Callable[[Any], Awaitable[Any]]] = {
+    "BLPOP": lambda r: r.blpop(["jobs"], timeout=0),
+    "BRPOP": lambda r: r.brpop(["jobs"], timeout=60),
+    "BRPOPLPUSH": lambda r: r.brpoplpush("jobs", "done", timeout=0),
+    "BZPOPMIN": lambda r: r.bzpopmin(["ranked"], timeout=0),
+    "XREADGROUP": lambda r: r.xreadgroup("g", "c", {"stream": ">"}, block=0),
+    "WAIT": lambda r: r.execute_command("WAIT", 3, 0),
+    **({"BLMOVE": lambda r: r.blmove("jobs", "done", timeout=0)} if has(redis="6.2") else {}),
+}
+
+
+@CLIENTS
+@pytest.mark.parametrize("directions", [("to_server", "to_client"), ("to_client",)])
+@pytest.mark.parametrize("name", WRITES)
+async def test_a_write_that_blocks_on_a_dead_flow_ends_with_reply_lost(
+    redis_server: RedisServer, name: str, directions: tuple[str, ...], client: Any
+) -> None:
+    await redis_server.command("XGROUP", "CREATE", "stream", "g", "$", "MKSTREAM")
+    async with behind_nat(redis_server) as (manager, nat):
+        waiting = asyncio.ensure_future(WRITES[name](client(manager)))
+        await until(lambda: manager.stats().leased == 1)
+        await asyncio.sleep(0.7)
+        assert not waiting.done()
+        nat.forget(lease_port(manager), *directions)
+        died = time.monotonic()
+
+        with pytest.raises(ReplyLostError) as lost:
+            await asyncio.wait_for(waiting, 5)
+
+        assert time.monotonic() - died < BOUND + SLACK
+        assert lost.value.maybe_executed
+        assert manager.stats().generation == 1, "nobody else noticed"
+        assert await manager.redis.ping()
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("start", ["$", "0-0"])
+async def test_xread_goes_on_from_where_it_began_on_another_connection(
+    redis_server: RedisServer, start: str, protocol: int
+) -> None:
+    await redis_server.command("XADD", "stream", "1-0", "f", "old")
+    await redis_server.command("XDEL", "stream", "1-0")
+    async with behind_nat(redis_server, protocol=protocol) as (manager, nat):
+        for _ in range(2):
+            waiting = asyncio.ensure_future(manager.redis.xread({"stream": start}, block=0))
+            await until(lambda: manager.stats().leased == 1)
+            await asyncio.sleep(0.7)
+            for _ in range(2):
+                connects = manager.stats().connects
+                nat.forget(lease_port(manager))
+                await until(lambda n=connects: manager.stats().connects > n)
+                await asyncio.sleep(0.7)
+            entry = await redis_server.command("XADD", "stream", "*", "f", "new")
+            read: Any = await asyncio.wait_for(waiting, 2)
+            ((_, entries),) = read.items() if isinstance(read, dict) else read
+            if protocol == 3:
+                (entries,) = entries
+            assert [each[0] for each in entries][-1] == entry
+            start = "$"
+
+
+@PROTOCOLS
+@CLIENTS
+@pytest.mark.parametrize("limit", [None, 30, 0.05])
+async def test_a_subscription_on_a_dead_flow_is_taken_up_again(
+    redis_server: RedisServer, client: Any, protocol: int, limit: float | None
+) -> None:
+    events: list[Any] = []
+    async with (
+        behind_nat(redis_server, protocol=protocol, listeners=[events.append]) as (
+            manager,
+            nat,
+        ),
+        client(manager).pubsub(ignore_subscribe_messages=True) as pubsub,
+    ):
+        await pubsub.subscribe("news")
+        await pubsub.psubscribe("room:*")
+
+        async def next_message() -> Any:
+            while (message := await pubsub.get_message(timeout=limit)) is None:
+                pass
+            return message
+
+        waiting = asyncio.ensure_future(next_message())
+        await eventually(lambda: heard(redis_server, "news"))
+        await asyncio.sleep(1.2)
+        assert not waiting.done(), "our own PING is not a message"
+        assert not [each for each in events if isinstance(each, Resubscribed)]
+        nat.forget(lease_port(manager))
+        died = time.monotonic()
+
+        await until(lambda: manager.stats().resubscribed == 1)
+        assert time.monotonic() - died < BOUND + SLACK
+
+        await redis_server.command("PUBLISH", "room:1", "hello")
+        assert (await asyncio.wait_for(waiting, 2))["data"] in ("hello", b"hello")
+        (event,) = [each for each in events if isinstance(each, Resubscribed)]
+        assert event.channels == 2
+        assert 0.5 < event.seconds < BOUND + SLACK + 0.5
+        assert manager.stats().generation == 1
+
+
+async def heard(server: RedisServer, channel: str) -> bool:
+    return bool(await server.command("PUBSUB", "NUMPAT"))
+
+
+async def test_an_app_s_own_ping_in_a_subscription_is_answered(redis_manager: RedisManager) -> None:
+    async with redis_manager.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+        await pubsub.subscribe("news")
+        assert await pubsub.get_message(timeout=0.7) is None
+        await pubsub.ping("mine")
+        message = await pubsub.get_message(timeout=1)
+        assert message is not None
+        assert (message["type"], message["data"]) == ("pong", "mine")
+
+
+@PROTOCOLS
+@CLIENTS
+async def test_monitor_on_a_dead_flow_ends_and_shows_no_question_of_ours(
+    redis_server: RedisServer, protocol: int, client: Any
+) -> None:
+    async with (
+        behind_nat(redis_server, protocol=protocol, health={"interval": 0.5}) as (
+            manager,
+            nat,
+        ),
+        client(manager).monitor() as monitor,
+    ):
+        port = lease_port(manager)
+        seen = []
+
+        async def watch() -> None:
+            while True:
+                seen.append((await monitor.next_command())["command"])
+
+        watching = asyncio.ensure_future(watch())
+        await asyncio.sleep(1.3)
+        assert not watching.done()
+        nat.forget(port)
+        died = time.monotonic()
+        with pytest.raises(ReplyLostError):
+            await asyncio.wait_for(watching, 5)
+        assert time.monotonic() - died < BOUND + SLACK
+        assert not [each for each in seen if "redis-manager" in each]
+
+
+async def test_a_blocking_command_s_time_is_its_caller_s(
+    redis_server: RedisServer, redis_url: str
+) -> None:
+    async with RedisManager(url=redis_url) as manager:
+        for timeout in (1, 2, 3):
+            begun = time.monotonic()
+            assert await manager.redis.blpop(["jobs"], timeout=timeout) is None
+            assert (
+                timeout - 0.01
+                <= time.monotonic() - begun
+                < timeout + (SLACK if BOUND == 1 else 0.6)
+            )
+        begun = time.monotonic()
+        assert not await manager.redis.xread({"s": "$"}, block=1700)
+        assert 1.69 <= time.monotonic() - begun < 1.7 + SLACK
+
+
+async def test_a_stalled_server_is_no_dead_flow(redis_server: RedisServer, redis_url: str) -> None:
+    """One that answers nobody for a moment is not taken for one that answers others."""
+    async with RedisManager(url=redis_url, health={"timeout": 3}) as manager:
+        waiting: Any = asyncio.ensure_future(manager.redis.blpop(["jobs"], timeout=0))
+        await until(lambda: manager.stats().leased == 1)
+        redis_server.pause()
+        await asyncio.sleep(2.5)
+        redis_server.resume()
+        await asyncio.sleep(0.3)
+        await redis_server.command("RPUSH", "jobs", "job")
+        assert tuple(await asyncio.wait_for(waiting, 2) or ()) == ("jobs", "job")
+        assert manager.stats().connects == 2
+
+
+async def test_a_stalled_loop_is_no_dead_flow(redis_server: RedisServer, redis_url: str) -> None:
+    async with RedisManager(url=redis_url) as manager:
+        waiting: Any = asyncio.ensure_future(manager.redis.blpop(["jobs"], timeout=0))
+        async with manager.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await pubsub.subscribe("news")
+            hearing = asyncio.ensure_future(pubsub.get_message(timeout=None))
+            await asyncio.sleep(0.3)
+            for _ in range(3):
+                time.sleep(1.5)  # noqa: ASYNC251 (the stall is the fault)
+                await asyncio.sleep(0.2)
+            await redis_server.command("PUBLISH", "news", "hello")
+            await redis_server.command("RPUSH", "jobs", "job")
+            assert tuple(await asyncio.wait_for(waiting, 2) or ()) == ("jobs", "job")
+            await asyncio.sleep(0.1)
+            assert manager.stats().resubscribed == 0
+            hearing.cancel()
