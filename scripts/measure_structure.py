@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "redis_manager_fastapi"
 # Changes of file in one warm call, at most.
 FLOWS = {
     "GET in a scope": 11,
-    "BLPOP": 26,
+    "BLPOP": 25,
     "WATCH .. EXEC": 55,
     "Cluster GET after MOVED": 35,
     "kill -9, restart, GET": 80,

@@ -73,7 +73,7 @@ _IN_MILLISECONDS = frozenset({"XREAD", "XREADGROUP", "WAIT", "WAITAOF"})
 _FIRST = frozenset({"BLMPOP", "BZMPOP"})
 
 # A reply that comes earlier (seconds) than its part ends was not brought by the part's end.
-_EARLY = 0.01
+EARLY = 0.01
 
 # How a server before Redis 6.0 refuses a part that is no whole number of seconds.
 _NOT_WHOLE = "timeout is not an integer"
@@ -130,9 +130,7 @@ class Wait:
         return refused
 
     def goes_on(self, reply: Any, now: float) -> bool:
-        """Whether another part follows *reply*: nothing came, and the caller has time left."""
-        if now < self.part_ends - _EARLY:
-            return False  # as when another client unblocks this one
+        """Whether another part follows *reply*, with which one ended: nothing, and time is left."""
         least = 0.5 if self.whole and self.name not in _IN_MILLISECONDS else 0.001
         return self.ends - now >= least and not self._is_answer(reply)
 

@@ -17,6 +17,7 @@ import redis.exceptions as redis_errors
 
 from redis_manager_fastapi.commands.blocking import (
     BLOCKING,
+    EARLY,
     Wait,
     begin,
     blocking_timeout,
@@ -298,7 +299,9 @@ class DedicatedConnection(ListeningConnection):
                 self._takes_whole_seconds = True
             else:
                 now = asyncio.get_running_loop().time()
-                if now >= wait.ends or not wait.goes_on(reply, now):
+                # An earlier reply is an answer, or another client has unblocked this one.
+                part_is_over = wait.part_ends - EARLY <= now < wait.ends
+                if not part_is_over or not wait.goes_on(reply, now):
                     self._wait = None
                     return reply
             self._answered, self.parts = True, self.parts + 1
