@@ -37,11 +37,11 @@ class LeaseEvents(Protocol):
     generation: int
     moves: int
 
-    async def serving(self, deadline: float) -> None:
+    async def wait_serving(self, deadline: float) -> None:
         """Wait until commands can go out."""
         ...
 
-    async def settled(self, generation: int, deadline: float) -> bool:
+    async def wait_resolved(self, generation: int, deadline: float) -> bool:
         """Wait until a suspicion is resolved; return whether *generation* serves on."""
         ...
 
@@ -235,7 +235,7 @@ class Leases:
     ) -> tuple[Held, DedicatedConnection]:
         while True:
             if not self._links.serving:
-                await self._events.serving(deadline)
+                await self._events.wait_serving(deadline)
             now = self._loop.time()
             grant: HandOver | None
             generation = self._events.generation
@@ -437,7 +437,7 @@ class Leases:
                     connection.generation = generation
                     connection.reconnect = self._reconnect
                     return connection
-            if not await self._events.settled(generation, deadline):
+            if not await self._events.wait_resolved(generation, deadline):
                 return None
             now = self._loop.time()
             if refusal.final or now >= refusal.since + self._grace:
@@ -467,7 +467,7 @@ class Leases:
 
     async def _reconnect(self, connection: DedicatedConnection) -> None:
         """Connect a leased connection again, for redis-py's pub/sub; one at a time."""
-        await self._events.serving(self._loop.time() + self._command_timeout)
+        await self._events.wait_serving(self._loop.time() + self._command_timeout)
         async with self._dialer.second_connect:
             await self._check_held(connection)
             if connection.alive:  # another task of the holder was faster
