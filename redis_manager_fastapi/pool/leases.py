@@ -215,7 +215,7 @@ class Leases:
     def of(self, connection: DedicatedConnection) -> Lease:
         """Return the lease on *connection*; one that has ended when nobody holds it."""
         held = self.capacity.find(connection)
-        return Lease(self, held or Held(connection, "", 0.0, returned=True), connection)
+        return Lease(self, held or Held(connection, "", returned=True), connection)
 
     def _set_up(
         self,
@@ -285,7 +285,7 @@ class Leases:
     def _take_back_dropped(self, held: Held) -> None:
         if held.stream is not None:
             abort_stream(held.stream)
-        if self.capacity.strike(held, self._loop.time()):
+        if self.capacity.strike(held):
             logger.warning(
                 "redis %r: gave back the connection of %s, which was dropped while it was open;"
                 " close it yourself, ideally with `async with`",
@@ -369,7 +369,7 @@ class Leases:
                 self.capacity.opening -= 1
             elif isinstance(grant, Held) and grant.kept is not None:
                 self.give_back(grant.kept, reusable=grant.kept.clean)
-        self.capacity.serve(self._loop.time())
+        self.capacity.serve()
 
     def _no_place(self, timeout: float) -> PoolTimeoutError:
         capacity = self.capacity
@@ -457,12 +457,12 @@ class Leases:
         self, connection: DedicatedConnection | None, purpose: str, *, lasting: bool
     ) -> Held | None:
         """Settle the place that an attempt to open had taken."""
-        now, held = self._loop.time(), None
+        held = None
         self.capacity.opening -= 1
         if connection is not None:
             self._backoff.forget()
-            held = self.capacity.lend(connection, purpose, now, lasting=lasting)
-        self.capacity.serve(now)
+            held = self.capacity.lend(connection, purpose, lasting=lasting)
+        self.capacity.serve()
         return held
 
     async def _reconnect(self, connection: DedicatedConnection) -> None:
