@@ -5,12 +5,12 @@ from typing import Generic, Protocol, TypeVar
 
 from redis_manager_fastapi.errors import (
     RedisManagerError,
-    RedisNotStartedError,
     RedisUnavailableError,
 )
 from redis_manager_fastapi.observe.events import Bus
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.pool.errors import not_started
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
@@ -216,14 +216,3 @@ class Single(Deployment[Pool]):
         topology.start(pool.moved)
         supervisor.start()
         return pool
-
-
-def not_started(instance: str) -> RedisNotStartedError:
-    """Return the error for a manager whose lifespan never ran, with the fix for app and tests."""
-    message = (
-        f"redis {instance!r} is not started: pass its lifespan to the app,"
-        " `FastAPI(lifespan=manager.lifespan)` or `manager.wrap(your_lifespan)`; in tests, run the"
-        " lifespan too, `with TestClient(app) as client:` or `async with manager:`; the lifespan of"
-        " a mounted sub-app never runs, so pass it to the outermost app"
-    )
-    return RedisNotStartedError(message, instance=instance)
