@@ -15,8 +15,9 @@ from redis_manager_fastapi.testing.cluster import (
     move_slot,
     node_id,
 )
-from tests.kit.clusters import PATIENT, keys_in, node_at, opened, ports_of
+from tests.kit.clusters import PATIENT, keys_in, node_at, ports_of
 from tests.kit.load import Outcomes, count, counter, read, steady_load
+from tests.kit.managers import opened
 from tests.kit.servers import has, needs
 from tests.kit.waiting import until
 

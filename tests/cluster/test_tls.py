@@ -12,7 +12,8 @@ from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.testing import FaultProxy
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot, primaries_by
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.kit.clusters import cluster_of, keys_in, opened, shard_keys
+from tests.kit.clusters import cluster_of, keys_in, shard_keys
+from tests.kit.managers import opened
 from tests.kit.servers import CERTIFICATES, needs
 from tests.kit.waiting import eventually, until
 
