@@ -10,6 +10,7 @@ from redis.auth.token import TokenInterface
 from redis.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.exceptions import RedisError
 
+from redis_manager_fastapi.delivery.attempts import ContractRetry
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -52,6 +53,7 @@ class LeasedConnections(ConnectionPoolInterface):
         """Lease a connection within the client's timeout; the arguments are redis-py's, unused."""
         _, deadline = self._session.begin()
         lease = await self.lease(deadline)
+        lease.set_retry(ContractRetry(self._session, lease.connection))
         return lease.connection
 
     async def lease(

@@ -127,6 +127,13 @@ def reply_deadline(args: tuple[Any, ...], deadline: float) -> float | None:
 def too_late(args: tuple[Any, ...], session: Session[Any], *, sent: bool) -> CommandTimeoutError:
     """Return the error for a command whose reply did not come in time."""
     name = upper_word(args[0]).partition(" ")[0]  # the rest may be arguments
-    seconds = session.options.timeout + (blocking_timeout(args) or 0.0)
-    message = f"{name} on redis {session.instance!r} got no reply within {seconds:g} s"
+    return late(name, session, blocking_timeout(args) or 0.0, sent=sent)
+
+
+def late(
+    what: str, session: Session[Any], more: float = 0.0, *, sent: bool = True
+) -> CommandTimeoutError:
+    """Return the error for what got no reply within the client's time and *more* seconds."""
+    seconds = session.options.timeout + more
+    message = f"{what} on redis {session.instance!r} got no reply within {seconds:g} s"
     return CommandTimeoutError(message, instance=session.instance, maybe_executed=sent)

@@ -18,6 +18,8 @@ from redis.asyncio.connection import (
     SSLConnection,
     UnixDomainSocketConnection,
 )
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from redis_manager_fastapi.commands.sharing import (
     BLOCKING,
@@ -39,6 +41,9 @@ _CLOSERS = frozenset({"EXEC", "DISCARD"})
 # What hiredis raises of bytes that are no reply; it reads nothing after that.
 _UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError, ValueError)
 
+ONCE = Retry(NoBackoff(), 0)
+"""redis-py makes one attempt, unless `delivery/attempts.py` decides."""
+
 SLICE = 256
 """How many commands, or replies, of a pipeline are dealt with in one turn of the event loop."""
 
@@ -55,6 +60,7 @@ class DedicatedConnection(AbortableConnection):
 
     Attributes:
         instance: The name of the manager, for errors.
+        sent: Takes every command that is packed, while somebody wants to know.
         outcomes: Takes every reply, or the error that it was, while somebody wants to know.
         decode: Whether replies are decoded for the present holder.
         generation: The pool's generation when it was made.
@@ -70,6 +76,7 @@ class DedicatedConnection(AbortableConnection):
             one): it is closed on release, never leased again.
     """
 
+    sent: list[tuple[Any, ...]] | None = None
     outcomes: list[Any] | None = None
     decode: bool = True
     generation: int = 0
@@ -168,11 +175,12 @@ class DedicatedConnection(AbortableConnection):
         self._serving, self.last_words, self.refusal = False, b"", None
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
+        retry, self.retry = self.retry, ONCE  # it is for commands
         try:
             await super().connect()
             self._read_in_pieces()
         finally:
-            self._connect_callbacks = callbacks
+            self._connect_callbacks, self.retry = callbacks, retry
 
     async def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """Shake hands, once a server that takes no clients has had time to say so.
@@ -226,6 +234,8 @@ class DedicatedConnection(AbortableConnection):
         if self._serving:
             if self._answered:
                 self._blocking, self._answered, self._blocks_until = 0.0, False, 0.0
+            if self.sent is not None:
+                self.sent.append(args)
             self._note(args[0], args, alone=len(args) == 1)
             return super().pack_command(*map(_as_bytes, args))
         return [HiddenBytes(packed) for packed in super().pack_command(*args)]

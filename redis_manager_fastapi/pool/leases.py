@@ -12,6 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
+from redis.asyncio.retry import Retry
 from redis.himport import HImportRegistry
 
 from redis_manager_fastapi.errors import (
@@ -21,7 +22,7 @@ from redis_manager_fastapi.errors import (
 )
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Held, Open, Waiter
-from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.dedicated import ONCE, DedicatedConnection
 from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer
 from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.state import Suspicion
@@ -105,6 +106,11 @@ class Lease:
         """Have replies decoded, or not, until the lease ends."""
         if not self.ended:
             self.connection.decode = decode
+
+    def set_retry(self, retry: Retry) -> None:
+        """Have redis-py's code make its attempts by *retry*, until the lease ends."""
+        if not self.ended:
+            self.connection.retry = retry
 
     def lift_limit(self) -> None:
         """Have redis-py set no limit for each read, until the lease ends."""
@@ -228,7 +234,7 @@ class Leases:
         """Set a connection up for its holder, or by default for nobody."""
         connection.decode = decode
         connection.socket_timeout = None if unlimited else self._command_timeout
-        connection.himport_registry = registry
+        connection.himport_registry, connection.retry = registry, ONCE
 
     async def _take(
         self, purpose: str, deadline: float, *, lasting: bool
