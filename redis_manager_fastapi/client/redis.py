@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any, Literal, Self, cast, overload
 
 import redis.asyncio
-from redis.asyncio.client import ResponseCallbackT
 
 from redis_manager_fastapi.client.call import Call, allocate, coroutine_function
+from redis_manager_fastapi.client.callbacks import OwnCallbacks
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.pubsub import Monitor, PubSub
 from redis_manager_fastapi.client.typed import RedisCommands, TextT
@@ -22,7 +22,7 @@ from redis_manager_fastapi.commands.sharing import (
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.delivery.replicas_acknowledge import wait
-from redis_manager_fastapi.delivery.session import Callbacks, CallOptions, Scope, Session
+from redis_manager_fastapi.delivery.session import CallOptions, Scope, Session
 from redis_manager_fastapi.errors import ReplyLostError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
@@ -36,7 +36,7 @@ _FOR_ANY = LEAVE_SESSION - OF_THEIR_CONNECTION
 _WAIT = frozenset({"WAIT", "wait", b"WAIT", b"wait"})
 
 
-class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
+class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.Redis` over the manager's pool.
 
     In annotations `Redis` is a client whose replies are `str`, and `Redis[bytes]`
@@ -68,17 +68,6 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
 
     def __repr__(self) -> str:
         return f"<Redis {self.session.instance!r} {self.session.options}>"
-
-    @property
-    def response_callbacks(self) -> Callbacks:
-        """What makes values of replies, by command."""
-        return self.session.callbacks
-
-    # In redis-py an attribute; this is read and set in the same way.
-    @response_callbacks.setter
-    def response_callbacks(self, callbacks: Callbacks) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Replace them, on this client alone."""
-        self.session, self._shares_callbacks = self.session.with_callbacks(callbacks), True
 
     @overload
     def with_options(
@@ -238,12 +227,6 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
         if args[0] in _WAIT and not self.single_connection_client:
             return await wait(connection, args, send)
         return await send()
-
-    def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
-        """Have *callback* parse the replies to *command*, on this client alone."""
-        if self._shares_callbacks:
-            self.session, self._shares_callbacks = self.session.with_own_callbacks(), False
-        self.session.add_callback(command, callback)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return a pipeline; without WATCH it leaves as one write on the shared connection."""
