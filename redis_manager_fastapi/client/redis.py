@@ -69,6 +69,18 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
     def __repr__(self) -> str:
         return f"<Redis {self.session.instance!r} {self.session.options}>"
 
+    # In redis-py an attribute.  Most copies of a client never need one.
+    @property
+    def connection_pool(self) -> Any:
+        """The dedicated connections, as redis-py knows pools; those leased end with the client."""
+        self._connections = connections = self._connections.of(self.session)
+        return connections
+
+    @connection_pool.setter
+    def connection_pool(self, connections: LeasedConnections) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Set it, as redis-py's constructor does."""
+        self._connections = connections
+
     @overload
     def with_options(
         self,
@@ -124,8 +136,6 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         """Return a client on the same pool with these options."""
         client = self._copy()
         client.session = self.session.with_options(options)
-        connections: Any = LeasedConnections(client.session)
-        client.connection_pool = connections
         if self.single_connection_client:
             client._pin(self if self.connection is not None else self.holder)  # noqa: SLF001 (its own)
         return client
@@ -193,7 +203,9 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
                 finally:
                     holder._has_met_loss = not connection.alive  # noqa: SLF001 (its own)
 
-        return await leased.execute_pinned(session, args, exchange, lambda: begun)
+        return await leased.execute_pinned(
+            session, args, exchange, lambda: begun, lambda: holder.connection is not None
+        )
 
     async def _leave_lost_connection(self) -> None:
         """Unpin this client from a connection that was lost, or dropped with a cancelled command.
@@ -248,8 +260,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         client = self._copy()
         options = self.session.options.changed(None, None, dedicated=True)
         client.session = self.session.with_options(options)
-        connections: Any = LeasedConnections(client.session, "a pinned connection")
-        client.connection_pool = connections
+        client.connection_pool = LeasedConnections(client.session, "a pinned connection")
         client._pin(None)  # noqa: SLF001 (its own)
         return client
 

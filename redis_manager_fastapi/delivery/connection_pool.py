@@ -46,6 +46,12 @@ class LeasedConnections(ConnectionPoolInterface):
     def __repr__(self) -> str:
         return f"<LeasedConnections of redis {self._session.instance!r}>"
 
+    def of(self, session: Session[Pool]) -> "LeasedConnections":
+        """Return these, or the same of *session* if they are another's."""
+        if session is self._session:
+            return self
+        return LeasedConnections(session, self._purpose, lasting=self._lasting)
+
     @paced
     async def get_connection(
         self, command_name: str | None = None, *keys: Any, **options: Any

@@ -74,6 +74,7 @@ async def execute_pinned(
     args: tuple[Any, ...],
     exchange: Callable[[], Awaitable[Any]],
     has_begun: Callable[[], bool],
+    is_leased: Callable[[], bool],
 ) -> Any:
     """Execute on the connection that a client is pinned to; a loss ends the command.
 
@@ -82,6 +83,7 @@ async def execute_pinned(
         args: The command.
         exchange: Executes it on that connection.
         has_begun: Whether that has been sent.
+        is_leased: Whether the connection was leased at all, at the first command.
     """
     pool, deadline = await session.admit()
 
@@ -90,6 +92,8 @@ async def execute_pinned(
             async with Deadline(reply_deadline(args, deadline)):
                 return await exchange()
         except TimeoutError:
+            if not is_leased():
+                raise pool.leases.no_place(session.options.timeout) from None
             raise too_late(args, session, sent=has_begun()) from None
 
     try:

@@ -363,7 +363,7 @@ class Leases:
         except BaseException as error:
             self._pass_on(waiter)
             if isinstance(error, TimeoutError):
-                raise self._no_place(timeout) from None
+                raise self.no_place(timeout) from None
             raise
 
     def _pass_on(self, waiter: Waiter) -> None:
@@ -377,7 +377,8 @@ class Leases:
                 self.give_back(grant.kept, reusable=grant.kept.clean)
         self.capacity.serve()
 
-    def _no_place(self, timeout: float) -> PoolTimeoutError:
+    def no_place(self, timeout: float) -> PoolTimeoutError:
+        """Return the error for a caller who got none within *timeout* seconds."""
         capacity = self.capacity
         message = (
             f"no dedicated connection to redis {self._instance!r} became free"
