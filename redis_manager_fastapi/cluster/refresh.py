@@ -145,7 +145,11 @@ class TopologyRefresh:
         if view is None:
             self._fail(self._why(errors))
             return
-        self._take(view)
+        try:
+            self._take(view)
+        except RedisUnavailableError as error:  # the user's `address_map` failed
+            self._fail(error)
+            raise
         await self._map.tell_listeners()
 
     def _why(self, errors: list[Exception]) -> RedisUnavailableError:
