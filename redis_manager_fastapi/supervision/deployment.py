@@ -17,6 +17,7 @@ from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.supervision.supervisor import Supervisor
 from redis_manager_fastapi.topology.interface import Topology
+from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 
 class Opened(Protocol):
@@ -174,6 +175,7 @@ class Single(Deployment[Pool]):
         settings: The manager's.
         bus: Takes the events.
         instance: The manager's name.
+        tls: The TLS context that it shares with others of the manager's connections.
     """
 
     def __init__(
@@ -183,9 +185,11 @@ class Single(Deployment[Pool]):
         bus: Bus,
         *,
         instance: str,
+        tls: SharedTLSContext | None = None,
     ) -> None:
         super().__init__(settings, bus, instance=instance)
         self._make_topology = make_topology
+        self._tls = tls
         self._running: tuple[Topology, Supervisor, Pool] | None = None
 
     def start(self) -> Pool:
@@ -208,7 +212,8 @@ class Single(Deployment[Pool]):
 
     def _start(self, topology: Topology, bus: Bus) -> Pool:
         settings = self.settings
-        dialer = Dialer(topology, timeout=settings.timeout.connect, instance=self.instance)
+        timeout = settings.timeout.connect
+        dialer = Dialer(topology, timeout=timeout, instance=self.instance, tls=self._tls)
         self.opened = pool = Pool(dialer, settings, bus, instance=self.instance)
         supervisor = Supervisor(pool, bus)
         self._running = topology, supervisor, pool
