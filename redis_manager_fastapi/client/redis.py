@@ -55,6 +55,9 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         holder: The pinned client whose connection this one uses and does not own.
     """
 
+    session: Session[Pool]
+    _connections: LeasedConnections
+
     def __init__(self, session: Session[Pool]) -> None:
         self.session = session  # redis-py's constructor sets the callbacks
         self._shares_callbacks = True
@@ -77,7 +80,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         return connections
 
     @connection_pool.setter
-    def connection_pool(self, connections: LeasedConnections) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def connection_pool(self, connections: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Set it, as redis-py's constructor does."""
         self._connections = connections
 

@@ -289,4 +289,4 @@ def _is_open(info: FieldInfo) -> bool:
 def qualified_name(given: object) -> str:
     """Return the name of a callable that a setting is, or of its class."""
     named = given if hasattr(given, "__qualname__") else type(given)
-    return f"{named.__module__}.{named.__qualname__}"  # type: ignore[attr-defined]
+    return f"{named.__module__}.{named.__qualname__}"

@@ -68,6 +68,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
     nothing and closes nothing itself: map and nodes are the manager's.
     """
 
+    session: Session[Cluster]
+
     answered = False
     """Whether what it executes was sent before, and answered by a redirect."""
 
