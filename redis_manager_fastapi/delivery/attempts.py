@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import ref
 
+import redis.exceptions as redis_errors
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, WatchError
@@ -22,6 +23,9 @@ from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import Suspicion
+
+# What redis-py is told of, which drops the connection then.
+_REPORTED = (redis_errors.ConnectionError, redis_errors.TimeoutError)
 
 # Seconds between two attempts to connect.
 _PAUSE = 0.05
@@ -62,7 +66,7 @@ class ContractRetry(Retry):
         async def once() -> Any:
             try:
                 return await do()
-            except self._supported_errors as error:
+            except _REPORTED as error:
                 try:
                     await (fail(error, 1) if with_failure_count else fail(error))
                 except WatchError:
