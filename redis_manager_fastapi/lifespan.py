@@ -16,7 +16,7 @@ StatefulLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]
 """A lifespan that yields a state, as `lifespan=` of FastAPI and Starlette takes it."""
 
 
-class Opened(Protocol):
+class Openable(Protocol):
     """What a lifespan needs of a manager."""
 
     @property
@@ -34,7 +34,7 @@ class Opened(Protocol):
 
 
 @asynccontextmanager
-async def run_lifespan(manager: Opened) -> AsyncIterator[dict[str, Any]]:
+async def run_lifespan(manager: Openable) -> AsyncIterator[dict[str, Any]]:
     """Open the manager, put it into the lifespan state, close it at the end."""
     await manager.open()
     try:
@@ -43,7 +43,7 @@ async def run_lifespan(manager: Opened) -> AsyncIterator[dict[str, Any]]:
         await manager.aclose()
 
 
-def wrap_lifespan(manager: Opened, lifespan: AppLifespan) -> StatefulLifespan:
+def wrap_lifespan(manager: Openable, lifespan: AppLifespan) -> StatefulLifespan:
     """Return a lifespan that runs *lifespan* while the manager is open and merges their states.
 
     Raises:

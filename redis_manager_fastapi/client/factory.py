@@ -15,6 +15,7 @@ from redis_manager_fastapi.topology.interface import Topology
 from redis_manager_fastapi.topology.sentinel import Sentinel
 from redis_manager_fastapi.topology.sentinel_replica import SentinelReplica
 from redis_manager_fastapi.topology.standalone import Standalone
+from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 
 def make_client(
@@ -33,16 +34,19 @@ def make_client(
 def _single(
     settings: RedisSettings, credentials: CredentialProvider | None, bus: Bus, instance: str
 ) -> Single:
+    tls = SharedTLSContext()
+
     def make_topology() -> Topology:
-        kind = Sentinel if settings.topology == "sentinel" else Standalone
-        return kind(settings, credentials)
+        if settings.topology == "sentinel":
+            return Sentinel(settings, credentials, tls)
+        return Standalone(settings, credentials)
 
     def make_replica() -> SentinelReplica:
-        return SentinelReplica(settings, credentials)
+        return SentinelReplica(settings, credentials, tls)
 
     if settings.sentinel.reads == "primary":
-        return Single(make_topology, settings, bus, instance=instance)
-    return WithReplica(make_topology, make_replica, settings, bus, instance=instance)
+        return Single(make_topology, settings, bus, instance=instance, tls=tls)
+    return WithReplica(make_topology, make_replica, settings, bus, instance=instance, tls=tls)
 
 
 def _session(deployment: Deployment[Any]) -> Session[Any]:

@@ -22,7 +22,7 @@ from redis_manager_fastapi.delivery.contract import (
     ran_in_part,
     what_happened,
 )
-from redis_manager_fastapi.delivery.leased import reply_deadline
+from redis_manager_fastapi.delivery.leased import late, reply_deadline
 from redis_manager_fastapi.delivery.replica_reads import READS, read
 from redis_manager_fastapi.delivery.replies import parsed
 from redis_manager_fastapi.delivery.session import Session
@@ -314,9 +314,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             raise self._late() from None
 
     def _late(self) -> CommandTimeoutError:
-        instance, seconds = self._session.instance, self._session.options.timeout
-        message = f"a pipeline on redis {instance!r} got no reply within {seconds:g} s"
-        return CommandTimeoutError(message, instance=instance, maybe_executed=True)
+        transaction = self.is_transaction or self.explicit_transaction
+        return late("a transaction" if transaction else "a pipeline", self._session)
 
     async def _ask(self) -> None:
         try:

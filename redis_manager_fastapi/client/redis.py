@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any, Literal, Self, cast, overload
 
 import redis.asyncio
-from redis.asyncio.client import ResponseCallbackT
 
 from redis_manager_fastapi.client.call import Call, allocate, coroutine_function
+from redis_manager_fastapi.client.callbacks import OwnCallbacks
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.pubsub import Monitor, PubSub
 from redis_manager_fastapi.client.typed import RedisCommands, TextT
@@ -22,7 +22,7 @@ from redis_manager_fastapi.commands.sharing import (
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.delivery.replicas_acknowledge import wait
-from redis_manager_fastapi.delivery.session import Callbacks, CallOptions, Scope, Session
+from redis_manager_fastapi.delivery.session import CallOptions, Scope, Session
 from redis_manager_fastapi.errors import ReplyLostError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
@@ -36,7 +36,7 @@ _FOR_ANY = LEAVE_SESSION - OF_THEIR_CONNECTION
 _WAIT = frozenset({"WAIT", "wait", b"WAIT", b"wait"})
 
 
-class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
+class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.Redis` over the manager's pool.
 
     In annotations `Redis` is a client whose replies are `str`, and `Redis[bytes]`
@@ -55,6 +55,9 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
         holder: The pinned client whose connection this one uses and does not own.
     """
 
+    session: Session[Pool]
+    _connections: LeasedConnections
+
     def __init__(self, session: Session[Pool]) -> None:
         self.session = session  # redis-py's constructor sets the callbacks
         self._shares_callbacks = True
@@ -69,16 +72,17 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
     def __repr__(self) -> str:
         return f"<Redis {self.session.instance!r} {self.session.options}>"
 
+    # In redis-py an attribute.  Most copies of a client never need one.
     @property
-    def response_callbacks(self) -> Callbacks:
-        """What makes values of replies, by command."""
-        return self.session.callbacks
+    def connection_pool(self) -> Any:
+        """The dedicated connections, as redis-py knows pools; those leased end with the client."""
+        self._connections = connections = self._connections.of(self.session)
+        return connections
 
-    # In redis-py an attribute; this is read and set in the same way.
-    @response_callbacks.setter
-    def response_callbacks(self, callbacks: Callbacks) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Replace them, on this client alone."""
-        self.session, self._shares_callbacks = self.session.with_callbacks(callbacks), True
+    @connection_pool.setter
+    def connection_pool(self, connections: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Set it, as redis-py's constructor does."""
+        self._connections = connections
 
     @overload
     def with_options(
@@ -135,8 +139,6 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
         """Return a client on the same pool with these options."""
         client = self._copy()
         client.session = self.session.with_options(options)
-        connections: Any = LeasedConnections(client.session)
-        client.connection_pool = connections
         if self.single_connection_client:
             client._pin(self if self.connection is not None else self.holder)  # noqa: SLF001 (its own)
         return client
@@ -204,7 +206,9 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
                 finally:
                     holder._has_met_loss = not connection.alive  # noqa: SLF001 (its own)
 
-        return await leased.execute_pinned(session, args, exchange, lambda: begun)
+        return await leased.execute_pinned(
+            session, args, exchange, lambda: begun, lambda: holder.connection is not None
+        )
 
     async def _leave_lost_connection(self) -> None:
         """Unpin this client from a connection that was lost, or dropped with a cancelled command.
@@ -239,12 +243,6 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
             return await wait(connection, args, send)
         return await send()
 
-    def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
-        """Have *callback* parse the replies to *command*, on this client alone."""
-        if self._shares_callbacks:
-            self.session, self._shares_callbacks = self.session.with_own_callbacks(), False
-        self.session.add_callback(command, callback)
-
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return a pipeline; without WATCH it leaves as one write on the shared connection."""
         return Pipeline(self.session, transaction, shard_hint)
@@ -265,8 +263,7 @@ class Redis(RedisCommands[TextT], redis.asyncio.Redis):  # type: ignore[misc]  #
         client = self._copy()
         options = self.session.options.changed(None, None, dedicated=True)
         client.session = self.session.with_options(options)
-        connections: Any = LeasedConnections(client.session, "a pinned connection")
-        client.connection_pool = connections
+        client.connection_pool = LeasedConnections(client.session, "a pinned connection")
         client._pin(None)  # noqa: SLF001 (its own)
         return client
 

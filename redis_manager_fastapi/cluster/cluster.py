@@ -21,6 +21,7 @@ from redis_manager_fastapi.pool.waiting import StateCondition
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.supervision.deployment import Deployment, Single
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
+from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 _FAILED = "the cluster is down (CLUSTERDOWN)"
 
@@ -60,6 +61,7 @@ class Cluster:
         self.map = SlotMap(self._make_node, self._retire, reads=settings.cluster.reads)
         self._credentials = credentials
         self._bus = bus
+        self._tls = SharedTLSContext()
         self._refresh = TopologyRefresh(
             settings,
             credentials,
@@ -69,6 +71,7 @@ class Cluster:
             fail=self._fail,
             needed=self._troubled,
             epoch=lambda: self._epoch,
+            tls=self._tls,
         )
         self._phase = PoolState.NEW
         self._known = self._healthy = False
@@ -316,7 +319,7 @@ class Cluster:
             )
 
         bus = NodeBus(self._bus, node.address, self._node_changed)
-        return Single(make_topology, self.settings, bus, instance=self.instance)
+        return Single(make_topology, self.settings, bus, instance=self.instance, tls=self._tls)
 
     def _retire(self, node: Node) -> None:
         """Close a node that is not part of the map any more; what is in flight may finish."""

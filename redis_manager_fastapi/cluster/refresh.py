@@ -50,6 +50,7 @@ class TopologyRefresh:
         fail: Called with the reason when nobody answers.
         needed: Whether to go on asking.
         epoch: The newest epoch that is known; a newer one is a reason to ask.
+        tls: The TLS context that it shares with the nodes.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class TopologyRefresh:
         fail: Callable[[RedisUnavailableError], None],
         needed: Callable[[], bool],
         epoch: Callable[[], int],
+        tls: SharedTLSContext,
     ) -> None:
         self.connects = 0
         self._settings = settings
@@ -78,7 +80,7 @@ class TopologyRefresh:
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._logged = ""
-        self._tls = SharedTLSContext()
+        self._tls = tls
 
     def start(self) -> None:
         """Begin, with a first refresh."""
@@ -145,7 +147,11 @@ class TopologyRefresh:
         if view is None:
             self._fail(self._why(errors))
             return
-        self._take(view)
+        try:
+            self._take(view)
+        except RedisUnavailableError as error:  # the user's `address_map` failed
+            self._fail(error)
+            raise
         await self._map.tell_listeners()
 
     def _why(self, errors: list[Exception]) -> RedisUnavailableError:

@@ -10,6 +10,7 @@ from redis.auth.token import TokenInterface
 from redis.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.exceptions import RedisError
 
+from redis_manager_fastapi.delivery.attempts import ContractRetry
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -45,6 +46,12 @@ class LeasedConnections(ConnectionPoolInterface):
     def __repr__(self) -> str:
         return f"<LeasedConnections of redis {self._session.instance!r}>"
 
+    def of(self, session: Session[Pool]) -> "LeasedConnections":
+        """Return these, or the same of *session* if they are another's."""
+        if session is self._session:
+            return self
+        return LeasedConnections(session, self._purpose, lasting=self._lasting)
+
     @paced
     async def get_connection(
         self, command_name: str | None = None, *keys: Any, **options: Any
@@ -52,6 +59,7 @@ class LeasedConnections(ConnectionPoolInterface):
         """Lease a connection within the client's timeout; the arguments are redis-py's, unused."""
         _, deadline = self._session.begin()
         lease = await self.lease(deadline)
+        lease.set_retry(ContractRetry(self._session, lease.connection))
         return lease.connection
 
     async def lease(

@@ -98,6 +98,7 @@ async def execute_pinned(
     args: tuple[Any, ...],
     exchange: Callable[[], Awaitable[Any]],
     has_begun: Callable[[], bool],
+    is_leased: Callable[[], bool],
 ) -> Any:
     """Execute on the connection that a client is pinned to; a loss ends the command.
 
@@ -106,6 +107,7 @@ async def execute_pinned(
         args: The command.
         exchange: Executes it on that connection.
         has_begun: Whether that has been sent.
+        is_leased: Whether the connection was leased at all, at the first command.
     """
     pool, deadline = await session.admit()
 
@@ -114,6 +116,8 @@ async def execute_pinned(
             async with Deadline(reply_deadline(args, deadline)):
                 return await exchange()
         except TimeoutError:
+            if not is_leased():
+                raise pool.leases.no_place(session.options.timeout) from None
             raise too_late(args, session, sent=has_begun()) from None
 
     try:
@@ -151,6 +155,13 @@ def reply_deadline(args: tuple[Any, ...], deadline: float) -> float | None:
 def too_late(args: tuple[Any, ...], session: Session[Any], *, sent: bool) -> CommandTimeoutError:
     """Return the error for a command whose reply did not come in time."""
     name = upper_word(args[0]).partition(" ")[0]  # the rest may be arguments
-    seconds = session.options.timeout + (blocking_timeout(args) or 0.0)
-    message = f"{name} on redis {session.instance!r} got no reply within {seconds:g} s"
+    return late(name, session, blocking_timeout(args) or 0.0, sent=sent)
+
+
+def late(
+    what: str, session: Session[Any], more: float = 0.0, *, sent: bool = True
+) -> CommandTimeoutError:
+    """Return the error for what got no reply within the client's time and *more* seconds."""
+    seconds = session.options.timeout + more
+    message = f"{what} on redis {session.instance!r} got no reply within {seconds:g} s"
     return CommandTimeoutError(message, instance=session.instance, maybe_executed=sent)

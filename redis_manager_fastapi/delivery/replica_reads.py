@@ -74,8 +74,8 @@ async def _either_serves(primary: Pool, replica: Pool, deadline: float) -> None:
         RedisUnavailableError: Neither does; the error is the primary's.
     """
     loop = primary.loop
-    first = loop.create_task(primary.serving(deadline))
-    second = loop.create_task(replica.serving(deadline))
+    first = loop.create_task(primary.wait_serving(deadline))
+    second = loop.create_task(replica.wait_serving(deadline))
     waiting = {first, second}
     try:
         while waiting:

@@ -105,7 +105,7 @@ class Session(Generic[P]):
         options: How they are carried out.
         connection_kwargs: What redis-py's code looks up in a pool; no secrets.
         callbacks: What makes values of replies, by command; redis-py's.
-        own_callbacks: The commands whose callback the user has set.
+        own_callbacks: The commands whose callback is the user's.
         scope: What ends the client; None for one that lasts.
     """
 
@@ -209,7 +209,12 @@ class Session(Generic[P]):
 
     def with_callbacks(self, callbacks: Callbacks) -> "Session[P]":
         """Return the same session with these callbacks."""
-        return replace(self, callbacks=callbacks)
+        own = {name.upper() for name, callback in callbacks.items() if not is_redis_py_s(callback)}
+        return replace(self, callbacks=callbacks, own_callbacks=own)
+
+    def with_callbacks_of(self, other: "Session[Any]") -> "Session[P]":
+        """Return the same session with those of *other*."""
+        return replace(self, callbacks=other.callbacks, own_callbacks=other.own_callbacks)
 
     def with_own_callbacks(self) -> "Session[P]":
         """Return the same session with a table of callbacks that no other client shares."""
@@ -218,6 +223,18 @@ class Session(Generic[P]):
         return replace(self, callbacks=callbacks, own_callbacks=set(self.own_callbacks))
 
     def add_callback(self, command: str, callback: Any) -> None:
-        """Have the user's *callback* parse the replies to *command*, in a table of its own."""
+        """Have *callback* parse the replies to *command*, in a table of its own."""
         self.callbacks[command] = callback
-        self.own_callbacks.add(command.upper())
+        if is_redis_py_s(callback):
+            self.own_callbacks.discard(command.upper())
+        else:
+            self.own_callbacks.add(command.upper())
+
+
+def is_redis_py_s(callback: Any) -> bool:
+    """Whether *callback* is redis-py's or a built-in, and so needs no context of its caller's.
+
+    The clients of modules, as `r.json()`, set redis-py's when they are made.
+    """
+    module = getattr(callback, "__module__", None) or ""
+    return module == "builtins" or module.partition(".")[0] == "redis"

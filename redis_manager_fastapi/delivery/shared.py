@@ -25,7 +25,7 @@ async def deliver(pool: Pool, request: Request) -> Any:
         if links.serving:
             await _room(pool, request)
             return await request.future
-        await pool.serving(request.deadline)
+        await pool.wait_serving(request.deadline)
     link.submit(request)
     return await request.future
 
@@ -124,7 +124,7 @@ async def _heal(
             raise execution.error(final, pool.instance) from final.__cause__
     elif leased:
         # Idle connections may be lost as well, and not know it yet.
-        await pool.settled(pool.generation, deadline)
+        await pool.wait_resolved(pool.generation, deadline)
 
 
 async def leave_refusing(pool: Pool, error: Exception, deadline: float) -> None:
@@ -136,5 +136,5 @@ async def leave_refusing(pool: Pool, error: Exception, deadline: float) -> None:
     generation = pool.generation
     translated = from_reply(error, pool.instance)
     pool.suspect(generation, Suspicion.REFUSING, str(translated))
-    if await pool.settled(generation, deadline):
+    if await pool.wait_resolved(generation, deadline):
         raise translated

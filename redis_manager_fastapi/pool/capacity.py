@@ -22,7 +22,6 @@ class Held:
 
     Attributes:
         purpose: What it was taken for, in words, for the warning when it is never returned.
-        since: When it was taken, on the monotonic clock.
         lasting: Whether it may be held for longer than a command's time, by a listener.
         returned: Whether the caller has given it back.
         kept: The connection, until it is handed over.
@@ -30,20 +29,18 @@ class Held:
         stream: The connection's, which is still open when the connection has been dropped.
     """
 
-    __slots__ = ("_seen", "kept", "lasting", "number", "purpose", "returned", "since", "stream")
+    __slots__ = ("_seen", "kept", "lasting", "number", "purpose", "returned", "stream")
 
     def __init__(
         self,
         connection: DedicatedConnection,
         purpose: str,
-        since: float,
         *,
         lasting: bool = False,
         returned: bool = False,
     ) -> None:
         self.number = id(connection)
-        self.purpose, self.since = purpose, since
-        self.lasting, self.returned = lasting, returned
+        self.purpose, self.lasting, self.returned = purpose, lasting, returned
         self.stream = connection.stream
         self.kept: DedicatedConnection | None = connection
         self._seen = ref(connection)
@@ -117,9 +114,9 @@ class Capacity:
         """Take a place if nobody is waiting for it; return it with the idle ones to close."""
         closing = self.weed(generation, now)
         crowd = self.crowded() and any(lasting or not each.lasting for each in self.waiting)
-        return (None if crowd else self.grant(purpose, now, lasting=lasting)), closing
+        return (None if crowd else self.grant(purpose, lasting=lasting)), closing
 
-    def grant(self, purpose: str, now: float, *, lasting: bool = False) -> Grant | None:
+    def grant(self, purpose: str, *, lasting: bool = False) -> Grant | None:
         """Take a place: the connection used last, else permission to open one, else nothing.
 
         The place counts as leased or opening from here on.  One connection is
@@ -129,17 +126,15 @@ class Capacity:
         if self.room(lasting=lasting) <= 0:
             return None
         if self._idle:
-            return self.lend(self._idle.pop()[0], purpose, now, lasting=lasting)
+            return self.lend(self._idle.pop()[0], purpose, lasting=lasting)
         if self.opening == 0:
             self.opening += 1
             return OPEN
         return None
 
-    def lend(
-        self, connection: DedicatedConnection, purpose: str, now: float, *, lasting: bool = False
-    ) -> Held:
+    def lend(self, connection: DedicatedConnection, purpose: str, *, lasting: bool = False) -> Held:
         """Enter *connection* as leased."""
-        held = self.leased[id(connection)] = Held(connection, purpose, now, lasting=lasting)
+        held = self.leased[id(connection)] = Held(connection, purpose, lasting=lasting)
         return held
 
     def find(self, connection: DedicatedConnection) -> Held | None:
@@ -147,12 +142,12 @@ class Capacity:
         held = self.leased.get(id(connection))
         return held if held is not None and held.connection is connection else None
 
-    def strike(self, held: Held, now: float) -> bool:
+    def strike(self, held: Held) -> bool:
         """Free a place whose connection is gone; return whether it had not been freed before."""
         forgotten, held.returned = not held.returned, True
         if self.leased.get(held.number) is held:  # a new connection may have its number by now
             del self.leased[held.number]
-            self.serve(now)
+            self.serve()
         return forgotten
 
     def take_back(self, connection: DedicatedConnection) -> Held | None:
@@ -172,7 +167,7 @@ class Capacity:
         kept = reusable and self.lives(connection, now)
         if kept:
             self.keep(connection, now)
-        self.serve(now)
+        self.serve()
         return kept
 
     def keep(self, connection: DedicatedConnection, now: float) -> None:
@@ -189,7 +184,7 @@ class Capacity:
         """Count *waiter* no more, wherever in the queue it is."""
         self.waiting.pop(waiter, None)
 
-    def serve(self, now: float) -> None:
+    def serve(self) -> None:
         """Hand what is free to the waiting callers, first in, first out.
 
         Those who want a place for long are passed over while only spare ones are free.
@@ -198,7 +193,7 @@ class Capacity:
             if waiter.future.done():
                 self.leave(waiter)
             elif not waiter.lasting or self.room(lasting=True) > 0:
-                grant = self.grant(waiter.purpose, now, lasting=waiter.lasting)
+                grant = self.grant(waiter.purpose, lasting=waiter.lasting)
                 if grant is None:
                     return
                 self.leave(waiter)

@@ -14,6 +14,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import redis.exceptions as redis_errors
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from redis_manager_fastapi.commands.blocking import (
     BLOCKING,
@@ -37,6 +39,8 @@ _CLOSERS = frozenset({"EXEC", "DISCARD"})
 _UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError, ValueError)
 
 _BEFORE = "was lost before the reply came"
+ONCE = Retry(NoBackoff(), 0)
+"""redis-py makes one attempt, unless `delivery/attempts.py` decides."""
 
 SLICE = 256
 """How many commands, or replies, of a pipeline are dealt with in one turn of the event loop."""
@@ -54,6 +58,7 @@ class DedicatedConnection(ListeningConnection):
 
     Attributes:
         instance: The name of the manager, for errors.
+        sent: Takes every command that is packed, while somebody wants to know.
         outcomes: Takes every reply, or the error that it was, while somebody wants to know.
         decode: Whether replies are decoded for the present holder.
         generation: The pool's generation when it was made.
@@ -68,6 +73,7 @@ class DedicatedConnection(ListeningConnection):
             one): it is closed on release, never leased again.
     """
 
+    sent: list[tuple[Any, ...]] | None = None
     outcomes: list[Any] | None = None
     decode: bool = True
     generation: int = 0
@@ -173,11 +179,12 @@ class DedicatedConnection(ListeningConnection):
         self._serving, self.last_words, self.refusal = False, b"", None
         # The callbacks are a pub/sub's; after a SUBSCRIBE nothing else could be asked.
         callbacks, self._connect_callbacks = self._connect_callbacks, []
+        retry, self.retry = self.retry, ONCE  # it is for commands
         try:
             await super().connect()
             self._read_in_pieces()
         finally:
-            self._connect_callbacks = callbacks
+            self._connect_callbacks, self.retry = callbacks, retry
 
     def aim(self, options: dict[str, Any]) -> None:
         """Take the address of the next `establish()` from the options of a connection class."""
@@ -201,6 +208,8 @@ class DedicatedConnection(ListeningConnection):
         if self._serving:
             if self._answered:
                 self._blocking, self._answered, self._blocks_until = 0.0, False, 0.0
+            if self.sent is not None:
+                self.sent.append(args)
             self._note(args[0], args, alone=len(args) == 1)
             return super().pack_command(*map(_as_bytes, args))
         return [HiddenBytes(packed) for packed in super().pack_command(*args)]

@@ -48,6 +48,17 @@ def lease_ended(instance: str) -> ClientEndedError:
     return ClientEndedError(message, instance=instance)
 
 
+def not_started(instance: str) -> RedisNotStartedError:
+    """The manager's lifespan never ran; the message has the fix for app and tests."""
+    message = (
+        f"redis {instance!r} is not started: pass its lifespan to the app,"
+        " `FastAPI(lifespan=manager.lifespan)` or `manager.wrap(your_lifespan)`; in tests, run the"
+        " lifespan too, `with TestClient(app) as client:` or `async with manager:`; the lifespan of"
+        " a mounted sub-app never runs, so pass it to the outermost app"
+    )
+    return RedisNotStartedError(message, instance=instance)
+
+
 def wrong_loop(instance: str) -> RedisNotStartedError:
     """The pool belongs to another event loop, or to the process that this one was forked from."""
     message = (

@@ -11,11 +11,11 @@ class LeaseEvents(Protocol):
     generation: int
     moves: int
 
-    async def serving(self, deadline: float) -> None:
+    async def wait_serving(self, deadline: float) -> None:
         """Wait until commands can go out."""
         ...
 
-    async def settled(self, generation: int, deadline: float) -> bool:
+    async def wait_resolved(self, generation: int, deadline: float) -> bool:
         """Wait until a suspicion is resolved; return whether *generation* serves on."""
         ...
 

@@ -12,6 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn
 
+from redis.asyncio.retry import Retry
 from redis.himport import HImportRegistry
 
 from redis_manager_fastapi.errors import (
@@ -21,7 +22,7 @@ from redis_manager_fastapi.errors import (
 )
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Held, Open, Waiter
-from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.dedicated import ONCE, DedicatedConnection
 from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer, Refusal
 from redis_manager_fastapi.pool.lease_events import LeaseEvents
 from redis_manager_fastapi.pool.links import LinkSet
@@ -80,6 +81,11 @@ class Lease:
         """Have replies decoded, or not, until the lease ends."""
         if not self.ended:
             self.connection.decode = decode
+
+    def set_retry(self, retry: Retry) -> None:
+        """Have redis-py's code make its attempts by *retry*, until the lease ends."""
+        if not self.ended:
+            self.connection.retry = retry
 
     def lift_limit(self) -> None:
         """Have redis-py set no limit for each read, until the lease ends."""
@@ -192,7 +198,7 @@ class Leases:
     def of(self, connection: DedicatedConnection) -> Lease:
         """Return the lease on *connection*; one that has ended when nobody holds it."""
         held = self.capacity.find(connection)
-        return Lease(self, held or Held(connection, "", 0.0, returned=True), connection)
+        return Lease(self, held or Held(connection, "", returned=True), connection)
 
     def _set_up(
         self,
@@ -205,14 +211,14 @@ class Leases:
         """Set a connection up for its holder, or by default for nobody."""
         connection.decode = decode
         connection.socket_timeout = None if unlimited else self._command_timeout
-        connection.himport_registry = registry
+        connection.himport_registry, connection.retry = registry, ONCE
 
     async def _take(
         self, purpose: str, deadline: float, *, lasting: bool
     ) -> tuple[Held, DedicatedConnection]:
         while True:
             if not self._links.serving:
-                await self._events.serving(deadline)
+                await self._events.wait_serving(deadline)
             now = self._loop.time()
             grant: HandOver | None
             generation = self._events.generation
@@ -262,7 +268,7 @@ class Leases:
     def _take_back_dropped(self, held: Held) -> None:
         if held.stream is not None:
             abort_stream(held.stream)
-        if self.capacity.strike(held, self._loop.time()):
+        if self.capacity.strike(held):
             logger.warning(
                 "redis %r: gave back the connection of %s, which was dropped while it was open;"
                 " close it yourself, ideally with `async with`",
@@ -334,7 +340,7 @@ class Leases:
         except BaseException as error:
             self._pass_on(waiter)
             if isinstance(error, TimeoutError):
-                raise self._no_place(timeout) from None
+                raise self.no_place(timeout) from None
             raise
 
     def _pass_on(self, waiter: Waiter) -> None:
@@ -346,9 +352,10 @@ class Leases:
                 self.capacity.opening -= 1
             elif isinstance(grant, Held) and grant.kept is not None:
                 self.give_back(grant.kept, reusable=grant.kept.clean)
-        self.capacity.serve(self._loop.time())
+        self.capacity.serve()
 
-    def _no_place(self, timeout: float) -> PoolTimeoutError:
+    def no_place(self, timeout: float) -> PoolTimeoutError:
+        """Return the error for a caller who got none within *timeout* seconds."""
         capacity = self.capacity
         message = (
             f"no dedicated connection to redis {self._instance!r} became free"
@@ -415,7 +422,7 @@ class Leases:
                     connection.reconnect, connection.watch = self._reconnect, self._watch
                     connection.when_resubscribed = self._events.resubscribed
                     return connection
-            if not await self._events.settled(generation, deadline):
+            if not await self._events.wait_resolved(generation, deadline):
                 return None
             now = self._loop.time()
             if refusal.final or now >= refusal.since + self._grace:
@@ -435,25 +442,25 @@ class Leases:
         self, connection: DedicatedConnection | None, purpose: str, *, lasting: bool
     ) -> Held | None:
         """Settle the place that an attempt to open had taken."""
-        now, held = self._loop.time(), None
+        held = None
         self.capacity.opening -= 1
         if connection is not None:
             self._backoff.forget()
-            held = self.capacity.lend(connection, purpose, now, lasting=lasting)
-        self.capacity.serve(now)
+            held = self.capacity.lend(connection, purpose, lasting=lasting)
+        self.capacity.serve()
         return held
 
     async def _reconnect(self, connection: DedicatedConnection) -> None:
         """Connect a leased connection again, for redis-py's pub/sub, within grace."""
         deadline = self._loop.time() + max(self._grace, self._command_timeout)
         while True:
-            await self._events.serving(deadline)
+            await self._events.wait_serving(deadline)
             refusal = await self._revive(connection)
             if refusal is None:
                 return
             generation = self._events.generation
             self._events.suspect(generation, Suspicion.LEASE_LOST, str(refusal.error))
-            await self._events.settled(generation, deadline)
+            await self._events.wait_resolved(generation, deadline)
             now = self._loop.time()
             if refusal.final or now >= min(deadline, refusal.since + self._grace):
                 raise refusal.repeated()

@@ -113,7 +113,7 @@ class Pool:
 
     # What callers do.
 
-    async def serving(self, deadline: float) -> None:
+    async def wait_serving(self, deadline: float) -> None:
         """Wait until commands can go out, no longer than grace after the last reply.
 
         Raises:
@@ -154,7 +154,7 @@ class Pool:
         if not in_time:
             raise self.unavailable()
 
-    async def settled(self, generation: int, deadline: float) -> bool:
+    async def wait_resolved(self, generation: int, deadline: float) -> bool:
         """Wait until a suspicion is resolved; return whether *generation* serves on."""
         await self._condition.wait_for(lambda: self.state is not PoolState.SUSPECT, deadline)
         alive = self.state in (PoolState.READY, PoolState.SUSPECT)

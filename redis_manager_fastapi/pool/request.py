@@ -13,6 +13,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from redis_manager_fastapi.commands.packing import ASKING
 from redis_manager_fastapi.errors import CommandTimeoutError
 from redis_manager_fastapi.topology.failures import refusal_code
 
@@ -67,9 +68,13 @@ class Request:
         """Tell the caller that the connection is gone."""
         self.finish(Interrupted(written=written))
 
+    def what(self) -> str:
+        """Return what it is, in words: the command's name."""
+        return _name(self.packed)
+
     def expire(self, instance: str, *, written: bool) -> None:
         """Tell the caller that its time is up."""
-        name = self.packed[:64].split(b"\r\n", 3)[2].decode(errors="replace")
+        name = self.what()
         what = "got no reply before its deadline" if written else "could not be sent in time"
         message = f"{name} on redis {instance!r} {what}"
         self.finish(CommandTimeoutError(message, instance=instance, maybe_executed=written))
@@ -135,6 +140,14 @@ class Batch(SingleRequest):
         super().renew()
         self.replies = []
 
+    def what(self) -> str:
+        """Return what it is, in words."""
+        if self.multi is not None:
+            return "a transaction"
+        if self.expected == 2 and self.packed.startswith(ASKING):
+            return _name(self.packed[len(ASKING) :])
+        return "a pipeline"
+
     def add(self, reply: Any) -> bool:
         """Take one reply; return whether it was the last."""
         self.replies.append(reply)
@@ -185,6 +198,11 @@ class Heartbeat(SingleRequest):
 
     def expire(self, instance: str, *, written: bool) -> None:
         """Go on waiting: whether the server is silent is for the supervisor to say."""
+
+
+def _name(packed: bytes) -> str:
+    """Return the name of the first command in *packed*."""
+    return packed[:64].split(b"\r\n", 3)[2].decode(errors="replace")
 
 
 def _may_answer_ping(reply: Any) -> bool:

@@ -6,7 +6,7 @@ from pydantic import Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import DotenvType
 
-from redis_manager_fastapi.errors import RedisConfigError
+from redis_manager_fastapi.errors import RedisConfigError, RedisUnavailableError
 from redis_manager_fastapi.settings.address import Address
 from redis_manager_fastapi.settings.arguments import SettingsArguments
 from redis_manager_fastapi.settings.environment import read_variables, warn_unknown
@@ -35,7 +35,13 @@ from redis_manager_fastapi.settings.groups import (
     TLSSettings,
 )
 from redis_manager_fastapi.settings.layers import SettingError, canonical, nested
-from redis_manager_fastapi.settings.problems import contradictions, explained, limits, read_secret
+from redis_manager_fastapi.settings.problems import (
+    contradictions,
+    explained,
+    limits,
+    qualified_name,
+    read_secret,
+)
 from redis_manager_fastapi.settings.sources import (
     Resolution,
     group_names,
@@ -200,8 +206,23 @@ class RedisSettings(Frozen, BaseSettings):
         return "cluster" if self.cluster.nodes else "standalone"
 
     def reach(self, announced: Address) -> Address:
-        """Return where the server that is announced at an address is reached."""
-        return Address(*self.address_map(announced)) if self.address_map else announced
+        """Return where the server that is announced at an address is reached.
+
+        Raises:
+            RedisUnavailableError: The callable that was given raised an error, or returned no
+                pair of host and port.
+        """
+        if self.address_map is None:
+            return announced
+        what = "raised"
+        try:
+            reached = self.address_map(announced)
+            what = "returned no pair of host and port:"
+            return Address(*reached)
+        except Exception as error:
+            name = qualified_name(self.address_map)
+            message = f"address_map: {name} {what} {type(error).__name__}"
+            raise RedisUnavailableError(message) from error
 
     def variable(self, path: str) -> str:
         """Return the environment variable of a field, such as `timeout.connect`."""

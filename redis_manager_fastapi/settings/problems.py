@@ -284,3 +284,9 @@ def _bounds(info: FieldInfo) -> Iterator[str]:
 
 def _is_open(info: FieldInfo) -> bool:
     return any(getattr(item, "gt", None) is not None for item in info.metadata)
+
+
+def qualified_name(given: object) -> str:
+    """Return the name of a callable that a setting is, or of its class."""
+    named = given if hasattr(given, "__qualname__") else type(given)
+    return f"{named.__module__}.{named.__qualname__}"

@@ -5,18 +5,19 @@ from typing import Generic, Protocol, TypeVar
 
 from redis_manager_fastapi.errors import (
     RedisManagerError,
-    RedisNotStartedError,
     RedisUnavailableError,
 )
 from redis_manager_fastapi.observe.events import Bus
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.pool.errors import not_started
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.supervision.supervisor import Supervisor
 from redis_manager_fastapi.topology.interface import Topology
+from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 
 class Opened(Protocol):
@@ -174,6 +175,7 @@ class Single(Deployment[Pool]):
         settings: The manager's.
         bus: Takes the events.
         instance: The manager's name.
+        tls: The TLS context that it shares with others of the manager's connections.
     """
 
     def __init__(
@@ -183,9 +185,11 @@ class Single(Deployment[Pool]):
         bus: Bus,
         *,
         instance: str,
+        tls: SharedTLSContext | None = None,
     ) -> None:
         super().__init__(settings, bus, instance=instance)
         self._make_topology = make_topology
+        self._tls = tls
         self._running: tuple[Topology, Supervisor, Pool] | None = None
 
     def start(self) -> Pool:
@@ -208,7 +212,8 @@ class Single(Deployment[Pool]):
 
     def _start(self, topology: Topology, bus: Bus) -> Pool:
         settings = self.settings
-        dialer = Dialer(topology, timeout=settings.timeout.connect, instance=self.instance)
+        timeout = settings.timeout.connect
+        dialer = Dialer(topology, timeout=timeout, instance=self.instance, tls=self._tls)
         self.opened = pool = Pool(dialer, settings, bus, instance=self.instance)
         supervisor = Supervisor(pool, bus)
         self._running = topology, supervisor, pool
@@ -216,14 +221,3 @@ class Single(Deployment[Pool]):
         topology.start(pool.moved)
         supervisor.start()
         return pool
-
-
-def not_started(instance: str) -> RedisNotStartedError:
-    """Return the error for a manager whose lifespan never ran, with the fix for app and tests."""
-    message = (
-        f"redis {instance!r} is not started: pass its lifespan to the app,"
-        " `FastAPI(lifespan=manager.lifespan)` or `manager.wrap(your_lifespan)`; in tests, run the"
-        " lifespan too, `with TestClient(app) as client:` or `async with manager:`; the lifespan of"
-        " a mounted sub-app never runs, so pass it to the outermost app"
-    )
-    return RedisNotStartedError(message, instance=instance)

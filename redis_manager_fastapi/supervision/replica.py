@@ -25,6 +25,7 @@ from redis_manager_fastapi.topology.sentinel_replica import (
     disconnected,
     not_a_replica,
 )
+from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 _ROLE = hiredis.pack_command(("ROLE",))
 
@@ -56,8 +57,9 @@ class Replica(Single):
         bus: Bus,
         *,
         instance: str,
+        tls: SharedTLSContext | None = None,
     ) -> None:
-        super().__init__(make_topology, _patient(settings), bus, instance=instance)
+        super().__init__(make_topology, _patient(settings), bus, instance=instance, tls=tls)
         self._primary = primary
         self._make_replica = make_topology
         self._replica: SentinelReplica
@@ -130,9 +132,10 @@ class WithReplica(Single):
         bus: Bus,
         *,
         instance: str,
+        tls: SharedTLSContext | None = None,
     ) -> None:
-        super().__init__(make_topology, settings, bus, instance=instance)
-        self.replica = Replica(self, make_replica, settings, bus, instance=instance)
+        super().__init__(make_topology, settings, bus, instance=instance, tls=tls)
+        self.replica = Replica(self, make_replica, settings, bus, instance=instance, tls=tls)
         alternate = settings.sentinel.reads == "any"
         self._replica_is_next: Iterator[bool] = itertools.cycle((True, not alternate))
 

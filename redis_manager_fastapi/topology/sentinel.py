@@ -53,11 +53,14 @@ class Sentinel:
     """Reaches the primary of a service by way of its Sentinels."""
 
     def __init__(
-        self, settings: RedisSettings, credentials: CredentialProvider | None = None
+        self,
+        settings: RedisSettings,
+        credentials: CredentialProvider | None = None,
+        tls: SharedTLSContext | None = None,
     ) -> None:
         self._settings = settings
         self._credentials = credentials
-        self._tls = SharedTLSContext()
+        self._tls = tls or SharedTLSContext()
         self._known: Answer | None = None
         self._history: str | None = None
         self._news = False

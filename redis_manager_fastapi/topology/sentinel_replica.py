@@ -32,12 +32,15 @@ class SentinelReplica:
     """
 
     def __init__(
-        self, settings: RedisSettings, credentials: CredentialProvider | None = None
+        self,
+        settings: RedisSettings,
+        credentials: CredentialProvider | None = None,
+        tls: SharedTLSContext | None = None,
     ) -> None:
         self.address: Address | None = None
         self._settings = settings
         self._credentials = credentials
-        self._tls = SharedTLSContext()
+        self._tls = tls or SharedTLSContext()
         self._left: Address | None = None
         self._vouched_for = False
         self._choosing = asyncio.Lock()

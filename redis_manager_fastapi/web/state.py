@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection
 from redis_manager_fastapi.errors import RedisNotStartedError
 from redis_manager_fastapi.lifespan import KEY_PREFIX
 from redis_manager_fastapi.manager import RedisManager
-from redis_manager_fastapi.supervision.deployment import not_started
+from redis_manager_fastapi.pool.errors import not_started
 from redis_manager_fastapi.web.responses import install_handlers
 
 

@@ -1,11 +1,17 @@
 """Callbacks that are set on a client: what it costs, and whose they are."""
 
+import asyncio
 import time
+from contextvars import ContextVar
+from json import JSONDecoder
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from redis_manager_fastapi import RedisManager
+from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from tests.kit.managers import opened
 
 URLS = ["redis://127.0.0.1:1", "redis+cluster://127.0.0.1:1"]
 
@@ -62,3 +68,59 @@ def test_a_table_that_was_given_is_not_written_to() -> None:
 
     assert given == {"GET": other}
     assert client.response_callbacks["TTL"] is mine
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_callbacks_of_redis_py_s_modules_are_not_the_user_s(url: str) -> None:
+    client: Any = RedisManager(url=url).redis
+    for module in ("json", "ft", "ts", "bf", "cf", "cms", "topk", "tdigest", "vset"):
+        getattr(client, module)()
+    assert client.session.own_callbacks == set()
+
+    client.json(decoder=JSONDecoder())
+    assert "JSON.GET" in client.session.own_callbacks
+    assert all(name.startswith("JSON.") for name in client.session.own_callbacks)
+
+    client.json()
+    client.response_callbacks = {"get": mine, "TTL": int}
+    assert client.session.own_callbacks == {"GET"}
+
+
+async def test_a_module_s_command_leaves_with_the_others(
+    redis_manager: RedisManager, pipelining: None
+) -> None:
+    """A call becomes a future when it goes out in this turn of the loop, without a task."""
+    client: Any = redis_manager.redis.scoped(None)
+    document = client.json()
+
+    call = document.get("k")
+    assert asyncio.isfuture(call)
+    with pytest.raises(ResponseError, match="unknown command"):
+        await call
+
+
+asked_by: ContextVar[str] = ContextVar("asked_by", default="nobody")
+
+
+def who(response: Any, **options: Any) -> str:
+    return asked_by.get()
+
+
+async def who_later(response: Any, **options: Any) -> str:
+    await asyncio.sleep(0)
+    return asked_by.get()
+
+
+@pytest.mark.parametrize("callback", [who, who_later])
+async def test_on_a_cluster_a_callback_runs_in_its_caller_s_context(callback: Any) -> None:
+    async with ClusterDeployment(shards=1) as deployment, opened(deployment.url) as manager:
+        client = manager.cluster
+        client.set_response_callback("GET", callback)
+        node = client.get_default_node()
+        asked_by.set("me")
+
+        assert await client.get("k") == "me"
+        assert await asyncio.ensure_future(client.get("k")) == "me"
+        assert await asyncio.ensure_future(client.on(node).get("k")) == "me"
+        assert await client.pipeline().get("k").execute() == ["me"]
+        assert await client.pipeline(transaction=True).get("k").execute() == ["me"]

@@ -5,8 +5,15 @@ import gc
 from typing import Any
 
 import pytest
+import redis.asyncio
 
-from redis_manager_fastapi import CommandTimeoutError, RedisManager, ReplyLostError
+from redis_manager_fastapi import (
+    ClientEndedError,
+    CommandTimeoutError,
+    PoolTimeoutError,
+    RedisManager,
+    ReplyLostError,
+)
 from redis_manager_fastapi.testing import RedisServer
 
 
@@ -152,3 +159,33 @@ async def test_says_that_what_was_set_on_a_dropped_connection_is_lost(
                 await pinned.get("k")
             assert caught.value.maybe_executed is False
     assert redis_manager.stats().leased == 0
+
+
+async def test_without_a_free_connection_in_time_it_says_so(redis_url: str) -> None:
+    """A connection that is never leased takes no time of a command's."""
+    settings: Any = {"pool": {"max_connections": 1, "acquire_timeout": 5.0}}
+    async with RedisManager(url=redis_url, timeout={"command": 0.2}, **settings) as manager:
+        first, second = manager.redis.client(), manager.redis.client()
+        await first.set("k", "v")
+        with pytest.raises(PoolTimeoutError, match=r"became free within 0\.2 s") as raised:
+            await second.get("k")
+        assert not raised.value.maybe_executed
+        assert await first.get("k") == "v"
+        await first.aclose()
+
+
+async def test_a_connection_leased_through_a_request_s_pool_ends_with_it(
+    redis_manager: RedisManager,
+) -> None:
+    async with redis_manager.client() as r:
+        other = redis.asyncio.Redis(connection_pool=r.connection_pool)
+        kept = await r.connection_pool.get_connection()
+        assert await other.ping()
+        assert redis_manager.stats().leased == 1
+
+    assert redis_manager.stats().leased == 0
+    assert not kept.alive
+    with pytest.raises(ClientEndedError):
+        await other.ping()
+    with pytest.raises(ClientEndedError):
+        await r.connection_pool.get_connection()

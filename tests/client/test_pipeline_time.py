@@ -111,3 +111,27 @@ async def test_block_that_watches_ends_in_time_beside_a_silent_server(
         redis_server.resume()
 
     assert manager.stats().leased == 0
+
+
+async def count_apart(redis: Redis) -> Any:
+    return await redis.pipeline(transaction=False).incr("n").incr("n").execute()
+
+
+@pytest.mark.parametrize("dedicated", [False, True])
+@pytest.mark.parametrize(("act", "name"), [(store, "transaction"), (count_apart, "pipeline")])
+async def test_a_late_one_is_named_by_what_it_is(
+    redis_server: RedisServer,
+    pipelining: None,
+    manager: RedisManager,
+    act: Any,
+    name: str,
+    dedicated: bool,
+) -> None:
+    client = manager.redis.with_options(dedicated=dedicated)
+    await act(client)
+    redis_server.pause()
+    try:
+        with pytest.raises(CommandTimeoutError, match=f"^a {name} on redis 'default' "):
+            await act(client)
+    finally:
+        redis_server.resume()

@@ -7,7 +7,8 @@ import pytest
 
 from redis_manager_fastapi.testing import FaultProxy
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
-from tests.kit.clusters import keys_in, opened
+from tests.kit.clusters import keys_in
+from tests.kit.managers import opened
 
 
 @pytest.mark.parametrize("form", ["text", "callable"])

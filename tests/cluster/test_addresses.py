@@ -11,7 +11,8 @@ from redis.exceptions import RedisError
 
 from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import keys_in, opened
+from tests.kit.clusters import keys_in
+from tests.kit.managers import opened
 from tests.kit.servers import needs
 from tests.kit.waiting import until
 

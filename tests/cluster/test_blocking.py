@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
-from tests.kit.clusters import keys_in, opened
+from tests.kit.clusters import keys_in
+from tests.kit.managers import opened
 from tests.kit.waiting import until
 
 SLOT = 7

@@ -17,7 +17,8 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi import ClientEndedError, RedisManager
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import PATIENT, assert_at_rest, node_at, opened
+from tests.kit.clusters import PATIENT, node_at
+from tests.kit.managers import assert_at_rest, opened
 from tests.kit.servers import needs
 
 MIXED = [f"key:{number}" for number in range(30)]

@@ -8,7 +8,8 @@ from redis.exceptions import DataError
 
 from redis_manager_fastapi.cluster.redis_py import RequestPolicy
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import cluster_of, node_at, opened
+from tests.kit.clusters import cluster_of, node_at
+from tests.kit.managers import opened
 from tests.kit.waiting import until
 
 

@@ -10,7 +10,8 @@ from redis.exceptions import ResponseError
 from redis_manager_fastapi import RedisManager, RedisUnavailableError
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import PATIENT, cluster_of, keys_in, node_at, opened, shard_keys
+from tests.kit.clusters import PATIENT, cluster_of, keys_in, node_at, shard_keys
+from tests.kit.managers import opened
 from tests.kit.waiting import until
 
 Call = Callable[[Any, Any], Any]

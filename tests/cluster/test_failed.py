@@ -8,7 +8,8 @@ import pytest_asyncio
 
 from redis_manager_fastapi import RedisManager, RedisUnavailableError
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, cluster_info, slots_by
-from tests.kit.clusters import cluster_of, keys_in, node_at, opened
+from tests.kit.clusters import cluster_of, keys_in, node_at
+from tests.kit.managers import opened
 from tests.kit.servers import has, needs
 from tests.kit.waiting import eventually, until
 

@@ -13,8 +13,9 @@ from redis_manager_fastapi import (
     ReplyLostError,
 )
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import PATIENT, node_at, opened, shard_keys, stats_of
+from tests.kit.clusters import PATIENT, node_at, shard_keys, stats_of
 from tests.kit.load import Outcomes, assert_counted_at_most_once, count, counter, read, steady_load
+from tests.kit.managers import opened
 from tests.kit.servers import needs
 from tests.kit.waiting import until
 

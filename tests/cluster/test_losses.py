@@ -6,7 +6,8 @@ import pytest
 
 from redis_manager_fastapi import ReplyLostError
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import keys_in, opened
+from tests.kit.clusters import keys_in
+from tests.kit.managers import opened
 
 SLOW = "local t = redis.call('TIME')[1]\nwhile redis.call('TIME')[1] - t < 2 do end"
 

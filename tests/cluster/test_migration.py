@@ -5,8 +5,9 @@ import os
 from typing import Any
 
 import pytest
+from redis.exceptions import WatchError
 
-from redis_manager_fastapi import RedisCluster
+from redis_manager_fastapi import CommandTimeoutError, RedisCluster
 from redis_manager_fastapi.testing.cluster import (
     ClusterDeployment,
     begin_move,
@@ -15,8 +16,9 @@ from redis_manager_fastapi.testing.cluster import (
     move_slot,
     node_id,
 )
-from tests.kit.clusters import PATIENT, keys_in, node_at, opened, ports_of
+from tests.kit.clusters import PATIENT, keys_in, node_at, ports_of
 from tests.kit.load import Outcomes, count, counter, read, steady_load
+from tests.kit.managers import opened
 from tests.kit.servers import has, needs
 from tests.kit.waiting import until
 
@@ -176,6 +178,42 @@ async def test_a_command_on_two_nodes_waits_until_the_slot_has_moved(
         assert not waiting.done()
         await move_slot(slot, source, target)
         assert await waiting == keys
+
+
+async def test_watching_a_key_that_is_moving_waits_until_it_has_moved(
+    steady: ClusterDeployment,
+) -> None:
+    """WATCH is for a connection, and ASKING would have to go ahead of each command on it."""
+    slot, keys = slot_and_keys(steady)
+    source, target = steady.primaries[:2]
+
+    async with opened(steady.url, **PATIENT) as manager:
+        await manager.redis.mset({key: key for key in keys})
+        await half_moved(steady, slot, keys[:2])
+        async with manager.redis.pipeline(transaction=True) as pipe:
+            watching = asyncio.ensure_future(pipe.watch(keys[0]))
+            await asyncio.sleep(0.2)
+            assert not watching.done()
+            await move_slot(slot, source, target)
+            await watching
+            assert await pipe.get(keys[0]) == keys[0]
+            await move_slot(slot, target, source)
+            with pytest.raises(WatchError):
+                await pipe.get(keys[0])
+
+
+async def test_watching_a_key_that_moves_for_too_long_is_late(
+    steady: ClusterDeployment,
+) -> None:
+    slot, keys = slot_and_keys(steady)
+
+    async with opened(steady.url, timeout={"command": 0.3}) as manager:
+        await manager.redis.mset({key: key for key in keys})
+        await half_moved(steady, slot, keys[:2])
+        async with manager.redis.pipeline(transaction=True) as pipe:
+            with pytest.raises(CommandTimeoutError) as raised:
+                await pipe.watch(keys[0])
+            assert not raised.value.maybe_executed
 
 
 async def test_a_slot_that_moves_to_a_new_node_is_followed(

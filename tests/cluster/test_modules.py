@@ -9,7 +9,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import opened
+from tests.kit.managers import opened
 from tests.kit.servers import needs
 
 PROTOCOLS = [2, pytest.param(3, marks=needs("RESP3 (HELLO)", redis="6.0"))]

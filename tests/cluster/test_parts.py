@@ -7,7 +7,8 @@ import pytest
 
 from redis_manager_fastapi import RedisUnavailableError
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import opened, shard_keys, stats_of
+from tests.kit.clusters import shard_keys, stats_of
+from tests.kit.managers import opened
 from tests.kit.waiting import eventually
 
 QUICK: dict[str, Any] = {

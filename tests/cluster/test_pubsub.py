@@ -8,7 +8,8 @@ import pytest
 
 from redis_manager_fastapi import PoolClosedError, Resubscribed
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
-from tests.kit.clusters import PATIENT, keys_in, opened
+from tests.kit.clusters import PATIENT, keys_in
+from tests.kit.managers import opened
 from tests.kit.servers import needs
 from tests.kit.waiting import until
 

@@ -7,7 +7,8 @@ import pytest
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, node_id
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.kit.clusters import cluster_of, node_at, opened
+from tests.kit.clusters import cluster_of, node_at
+from tests.kit.managers import opened
 from tests.kit.waiting import until
 
 

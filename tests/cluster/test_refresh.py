@@ -7,7 +7,8 @@ import pytest
 from redis_manager_fastapi import RedisManager, RedisPermissionError
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import cluster_of, opened
+from tests.kit.clusters import cluster_of
+from tests.kit.managers import opened
 from tests.kit.servers import needs
 from tests.kit.waiting import until
 

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from redis_manager_fastapi import RedisManagerError
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import opened
+from tests.kit.managers import opened
 
 COUNT_AND_FAIL = "redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1])"
 

@@ -12,7 +12,8 @@ from redis_manager_fastapi import RedisCluster, RedisManager, RedisUnavailableEr
 from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, slots_by
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.kit.clusters import cluster_of, opened
+from tests.kit.clusters import cluster_of
+from tests.kit.managers import opened
 from tests.kit.servers import needs
 from tests.kit.waiting import eventually, until
 

@@ -12,7 +12,7 @@ from redis_manager_fastapi import (
     TooManyWaitersError,
 )
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import opened
+from tests.kit.managers import opened
 from tests.kit.waiting import until
 
 

@@ -1,8 +1,5 @@
-"""Managers of Clusters for tests, with the invariants that hold once everybody has let go."""
+"""What tests of a Cluster ask a manager about its nodes and slots."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from redis_manager_fastapi import RedisManager
@@ -12,8 +9,6 @@ from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.stats import ClusterStats
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.kit.managers import open_descriptors
-from tests.kit.waiting import until
 
 PATIENT: dict[str, Any] = {
     "outage": {"grace": 10.0},
@@ -44,28 +39,6 @@ def ports_of(manager: RedisManager, slots: range) -> set[int]:
     """The ports of the nodes that the manager takes for the primaries of *slots*."""
     found = [cluster_of(manager).map.choose(slot) for slot in slots]
     return {node.address.port for node in found if node is not None}
-
-
-def assert_at_rest(manager: RedisManager) -> None:
-    """Nothing is leased, nobody waits, and every place is accounted for (I1, I3)."""
-    stats = manager.stats()
-    assert (stats.leased, stats.opening, stats.waiting, stats.clients) == (0, 0, 0, 0)
-    for node in cluster_of(manager).map.nodes:
-        if node.pool is not None:
-            assert node.pool.leases.capacity.free == node.pool.leases.capacity.places
-
-
-@asynccontextmanager
-async def opened(url: str, **settings: Any) -> AsyncIterator[RedisManager]:
-    """An open manager, checked at its end: at rest, then no task and no descriptor left (I7)."""
-    tasks, descriptors = asyncio.all_tasks(), open_descriptors()
-    manager = RedisManager(url=url, **settings)
-    async with manager:
-        yield manager
-        await until(lambda: not manager.stats().opening)
-        assert_at_rest(manager)
-    await until(lambda: asyncio.all_tasks() <= tasks)
-    await until(lambda: open_descriptors() <= descriptors)
 
 
 def keys_in(slots: range, count: int, prefix: str = "key") -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from redis_manager_fastapi import PoolState, RedisManager
 from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.pool.pool import Pool
 from tests.kit.waiting import until
 
@@ -18,6 +19,14 @@ def pool_of(manager: RedisManager) -> Pool:
     pool = manager._deployment.require()
     assert isinstance(pool, Pool)
     return pool
+
+
+def pools_of(manager: RedisManager) -> list[Pool]:
+    """Every pool that the manager has open: one, or those of a Cluster's nodes."""
+    opened = manager._deployment.require()
+    if isinstance(opened, Cluster):
+        return [node.pool for node in opened.map.nodes if node.pool is not None]
+    return [pool_of(manager)]
 
 
 def open_descriptors() -> int:
@@ -33,9 +42,9 @@ async def until_state(manager: RedisManager, state: PoolState, timeout: float = 
 def assert_at_rest(manager: RedisManager) -> None:
     """Nothing is leased, nobody waits, and every place is accounted for (I1, I3)."""
     stats = manager.stats()
-    capacity = pool_of(manager).leases.capacity
     assert (stats.leased, stats.opening, stats.waiting, stats.clients) == (0, 0, 0, 0)
-    assert capacity.free == capacity.places
+    for pool in pools_of(manager):
+        assert pool.leases.capacity.free == pool.leases.capacity.places
 
 
 async def block(redis: Redis, seconds: float) -> None:
@@ -50,6 +59,7 @@ async def opened(url: str, **settings: Any) -> AsyncIterator[RedisManager]:
     manager = RedisManager(url=url, **settings)
     async with manager:
         yield manager
+        await until(lambda: not manager.stats().opening)
         assert_at_rest(manager)
     await until(lambda: asyncio.all_tasks() <= tasks)
     await until(lambda: open_descriptors() <= descriptors)

@@ -4,7 +4,9 @@
 is skipped by the name of what is missing, never silently.
 """
 
+import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
@@ -44,6 +46,19 @@ def needs(what: str, *, redis: str, valkey: str = FORK) -> pytest.MarkDecorator:
     return pytest.mark.skipif(
         missing, reason=reason(what, redis=redis, valkey=valkey) if missing else ""
     )
+
+
+def contexts_made(monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLContext]:
+    """Return a list that each TLS context goes into which redis-py makes from now on."""
+    made: list[ssl.SSLContext] = []
+    make = ssl.create_default_context
+
+    def make_and_note(*args: Any, **kwargs: Any) -> ssl.SSLContext:
+        made.append(make(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", make_and_note)
+    return made
 
 
 async def is_busy(server: RedisServer) -> bool:

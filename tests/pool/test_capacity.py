@@ -34,20 +34,20 @@ def connection_of(grant: HandOver | None) -> DedicatedConnection:
 def test_one_connection_is_opened_at_a_time() -> None:
     places = capacity(places=3)
 
-    assert places.grant("GET", 0) is OPEN
-    assert places.grant("GET", 0) is None
+    assert places.grant("GET") is OPEN
+    assert places.grant("GET") is None
     assert (places.opening, places.free) == (1, 2)
 
 
-def test_an_opened_connection_is_a_lease_with_purpose_and_time() -> None:
+def test_an_opened_connection_is_a_lease_with_its_purpose() -> None:
     places, opened = capacity(), connection()
-    places.grant("BLPOP", 0)
+    places.grant("BLPOP")
     places.opening -= 1
-    places.lend(opened, "BLPOP", 7.0)
+    places.lend(opened, "BLPOP")
 
     lease = places.find(opened)
     assert lease is not None
-    assert (lease.connection, lease.purpose, lease.since) == (opened, "BLPOP", 7.0)
+    assert (lease.connection, lease.purpose) == (opened, "BLPOP")
     assert places.free == 1
 
 
@@ -56,22 +56,22 @@ def test_the_connection_used_last_is_granted_first() -> None:
     places.keep(old, 1.0)
     places.keep(new, 2.0)
 
-    assert connection_of(places.grant("GET", 3.0)) is new
-    assert connection_of(places.grant("GET", 3.0)) is old
+    assert connection_of(places.grant("GET")) is new
+    assert connection_of(places.grant("GET")) is old
     assert places.idle == 0
 
 
 def test_no_place_is_granted_beyond_the_limit() -> None:
     places = capacity(places=1)
-    places.lend(connection(), "GET", 0)
+    places.lend(connection(), "GET")
 
-    assert places.grant("GET", 0) is None
+    assert places.grant("GET") is None
     assert places.free == 0
 
 
 def test_a_lease_is_given_back_once() -> None:
     places, held = capacity(), connection()
-    places.lend(held, "GET", 0)
+    places.lend(held, "GET")
 
     assert places.take_back(held) is not None
     assert places.take_back(held) is None
@@ -81,7 +81,7 @@ def test_a_lease_is_given_back_once() -> None:
 def test_leases_are_listed_oldest_first() -> None:
     places = capacity(places=3)
     for number in range(3):
-        places.lend(connection(), f"purpose {number}", number)
+        places.lend(connection(), f"purpose {number}")
 
     assert [lease.purpose for lease in places.held()] == ["purpose 0", "purpose 1", "purpose 2"]
 
@@ -91,14 +91,14 @@ async def test_who_waits_is_served_in_turn() -> None:
     first, second = queued(places, "first"), queued(places, "second")
     places.keep(idle, 0)
 
-    places.serve(0)
+    places.serve()
     assert connection_of(first.result()) is idle
     assert not second.done()
     lease = places.take_back(idle)
     assert lease is not None
     assert lease.purpose == "first"
     places.keep(idle, 0)
-    places.serve(0)
+    places.serve()
     assert connection_of(second.result()) is idle
     assert not places.crowded()
 
@@ -109,7 +109,7 @@ async def test_a_waiter_that_gave_up_takes_no_place() -> None:
     gone.cancel()
     places.keep(idle, 0)
 
-    places.serve(0)
+    places.serve()
 
     assert connection_of(patient.result()) is idle
 
@@ -125,7 +125,7 @@ async def test_a_waiter_may_be_handed_the_permission_to_open() -> None:
     places = capacity()
     first, second = queued(places), queued(places)
 
-    places.serve(0)
+    places.serve()
 
     assert first.result() is OPEN
     assert not second.done()
@@ -153,7 +153,7 @@ def test_stale_old_and_unused_connections_are_weeded() -> None:
         places.keep(each, since)
 
     assert places.weed(1, 1000.0) == [stale, old, unused]
-    assert connection_of(places.grant("GET", 1000.0)) is good
+    assert connection_of(places.grant("GET")) is good
 
 
 def test_zero_means_that_nothing_grows_old() -> None:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import RedisConfigError
+from redis_manager_fastapi import RedisConfigError, RedisManager, RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
+from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 
 PAIRS = "10.0.0.5:6379=nat:7000, 10.0.0.6=nat2,[2001:db8::1]:6379=[::1]:7001,unused=unused"
 
@@ -46,3 +48,48 @@ def test_a_mapping_or_a_callable_does_the_same() -> None:
 def test_a_wrong_entry_is_told_with_the_variable_and_an_example(wrong: Any) -> None:
     with pytest.raises(RedisConfigError, match=r"REDIS_ADDRESS_MAP.*10\.0\.0\.5:6379=nat:7000"):
         RedisSettings(address_map=wrong)
+
+
+class Asking:
+    """A callable without a name of its own."""
+
+    def __call__(self, address: Address) -> Any:
+        return address.host  # which is no pair
+
+
+def lookup(address: Address) -> Address:
+    raise KeyError(address.host)
+
+
+@pytest.mark.parametrize(
+    ("address_map", "told"),
+    [
+        (lookup, "test_address_map.lookup raised KeyError"),
+        (Asking(), "Asking returned no pair of host and port: TypeError"),
+    ],
+)
+def test_a_callable_that_fails_is_named(address_map: Any, told: str) -> None:
+    """The message has no address: it may reach an HTTP body."""
+    settings = RedisSettings(address_map=address_map)
+
+    with pytest.raises(RedisUnavailableError, match=f"^address_map: .*{told}$") as raised:
+        settings.reach(Address("10.0.0.5", 6379))
+    assert isinstance(raised.value.__cause__, KeyError | TypeError)
+
+
+async def test_it_is_named_to_whoever_starts_with_sentinels() -> None:
+    async with SentinelDeployment(replicas=0, sentinels=1) as deployment:
+        manager = RedisManager(
+            url=deployment.url, address_map=lookup, startup={"policy": "fail", "timeout": 1.0}
+        )
+        with pytest.raises(RedisUnavailableError, match=r"address_map: .*lookup raised KeyError"):
+            await manager.open()
+
+
+async def test_it_is_named_to_whoever_starts_with_a_cluster() -> None:
+    async with ClusterDeployment(shards=1, replicas=0) as deployment:
+        manager = RedisManager(
+            url=deployment.url, address_map=lookup, startup={"policy": "wait", "timeout": 1.0}
+        )
+        with pytest.raises(RedisUnavailableError, match=r"address_map: .*lookup raised KeyError"):
+            await manager.open()

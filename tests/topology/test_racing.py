@@ -132,3 +132,20 @@ async def test_sentinels_are_found_by_any_of_their_addresses(
         )
         with pytest.raises(RedisUnavailableError, match="do not know the service"):
             await opened.open()
+
+
+async def test_when_the_address_in_use_dies_the_next_one_takes_over(
+    redis_server: RedisServer, dead: tuple[str, int], known: Known
+) -> None:
+    """Within grace, so that no caller hears of it."""
+    async with FaultProxy(redis_server.host, redis_server.port) as proxy:
+        known(("127.0.0.1", proxy.port), ("127.0.0.1", redis_server.port))
+        async with manager() as opened:
+            await opened.redis.set("k", "v")
+            assert (await proxy.stats()).open
+            known(dead, ("127.0.0.1", redis_server.port))
+            await proxy.reset()
+
+            assert await opened.redis.get("k") == "v"
+            assert await opened.redis.blpop(["none"], timeout=0.05) is None
+            assert not (await proxy.stats()).open

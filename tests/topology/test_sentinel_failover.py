@@ -9,14 +9,17 @@ from redis_manager_fastapi import (
     Event,
     PoolState,
     RedisManager,
+    RedisManagerError,
     RedisUnavailableError,
+    RedisWritesRefusedError,
     ReplyLostError,
     StateChanged,
 )
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.kit.load import assert_counted_at_most_once, count, read, steady_load
+from tests.kit.load import Outcomes, assert_counted_at_most_once, count, counter, read, steady_load
 from tests.kit.managers import opened, pool_of, until_state
+from tests.kit.servers import has
 from tests.kit.waiting import until
 
 KEYS = [f"key:{number}" for number in range(20)]
@@ -217,3 +220,45 @@ async def test_from_the_news_on_no_command_goes_out_on_an_old_connection(
         assert {c["id"] for c in await redis_server.command("CLIENT LIST")}.isdisjoint(
             {str(each) for each in old}
         )
+
+
+async def count_in_a_transaction(client: Any, outcomes: Outcomes, key: str) -> None:
+    """Increment a counter in a transaction and note what was told."""
+    try:
+        await client.pipeline().incr(counter(key)).execute()
+    except RedisManagerError as error:
+        outcomes.maybe[key] += error.maybe_executed
+        raise
+    outcomes.acknowledged[key] += 1
+
+
+async def met_too_few_replicas(server: RedisServer) -> bool:
+    """Whether the server refused a write for want of replicas."""
+    if not has(redis="6.2"):  # older servers do not count their errors
+        return True
+    return "errorstat_NOREPLICAS" in await server.command("INFO", "errorstats")
+
+
+@pytest.mark.parametrize("grace", [10.0, 0.3])
+async def test_writes_that_lack_replicas_in_a_fail_over_wait_for_them(grace: float) -> None:
+    """Row 54: the old primary's leave it, one after the other, before anybody is told."""
+    settings = {**PATIENT, "outage": {"grace": grace}}
+    async with SentinelDeployment() as deployment:
+        for server in deployment.servers:
+            await server.config_set("min-replicas-to-write", 1)
+        old = deployment.servers[0]
+        async with opened(deployment.url, **settings) as manager:
+            await fill(manager)
+            writes = steady_load(manager.redis, KEYS, count, count_in_a_transaction, rate=300)
+            async with writes as outcomes:
+                await asyncio.sleep(0.3)
+                await deployment.failover()
+                await deployment.elected(old)
+                await asyncio.sleep(2)
+
+            told = {type(error) for _, error in outcomes.failed}
+            assert told <= {ReplyLostError, RedisUnavailableError, RedisWritesRefusedError}
+            if grace > 1:
+                assert told <= {ReplyLostError}
+            assert await met_too_few_replicas(old)
+            await assert_counted_at_most_once(manager.redis, outcomes)

@@ -6,7 +6,6 @@ from math import inf
 from typing import Any, Literal, Self, cast, overload
 
 import redis.asyncio
-from redis.asyncio.client import ResponseCallbackT
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.asyncio.retry import Retry
@@ -22,6 +21,7 @@ from redis.exceptions import (
 )
 from redis.maint_notifications import MaintNotificationsConfig
 
+from redis_manager_fastapi.client.callbacks import OwnCallbacks
 from redis_manager_fastapi.client.cluster.keys import KeyFinder, goes_on_nowhere, is_zero, slot_of
 from redis_manager_fastapi.client.cluster.parts import part, together, whole
 from redis_manager_fastapi.client.cluster.picking import PickingNodes
@@ -45,8 +45,8 @@ from redis_manager_fastapi.commands.blocking import blocking_timeout
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
-from redis_manager_fastapi.delivery.replies import empty_response, parse
-from redis_manager_fastapi.delivery.session import Callbacks, Scope, Session
+from redis_manager_fastapi.delivery.replies import empty_response, parse, parsed
+from redis_manager_fastapi.delivery.session import Scope, Session
 from redis_manager_fastapi.delivery.shared import deliver
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.pacing import paced
@@ -60,7 +60,7 @@ _OURS = ("_lock", "nodes_manager", "response_callbacks")
 _SLOTS = tuple(name for name in redis.asyncio.RedisCluster.__slots__ if name not in _OURS)
 
 
-class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc]  # replies are exact
+class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.RedisCluster` over the manager's Cluster.
 
     Ordinary commands of all callers share one connection per node.  Redirects,
@@ -68,6 +68,8 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
     outage contract is the same as with one server, shard by shard.  It opens
     nothing and closes nothing itself: map and nodes are the manager's.
     """
+
+    session: Session[Cluster]
 
     answered = False
     """Whether what it executes was sent before, and answered by a redirect."""
@@ -115,16 +117,6 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
 
     async def aclose(self) -> None:
         """Do nothing; the manager closes the connections."""
-
-    @property
-    def response_callbacks(self) -> Callbacks:
-        """What makes values of replies, by command."""
-        return self.session.callbacks
-
-    @response_callbacks.setter
-    def response_callbacks(self, callbacks: Callbacks) -> None:
-        """Replace them, on this client alone."""
-        self.session, self._shares_callbacks = self.session.with_callbacks(callbacks), True
 
     @overload
     def with_options(
@@ -207,17 +199,11 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
             options = replace(options, timeout=max(timeout, 0.001))
         target.open()
         if target.client is None:
-            kwargs, callbacks = session.connection_kwargs, self.response_callbacks
-            target.client = Redis(Session(target.deployment, options, kwargs, callbacks))
+            kwargs = session.connection_kwargs
+            target.client = Redis(Session(target.deployment, options, kwargs, session.callbacks))
         client: Redis[Any] = target.client.scoped(session.scope)
-        client.response_callbacks, self._shares_callbacks = self.response_callbacks, True
+        client.session, self._shares_callbacks = client.session.with_callbacks_of(session), True
         return client.with_call_options(options)
-
-    def set_response_callback(self, command: str, callback: ResponseCallbackT) -> None:
-        """Have *callback* parse the replies to *command*, on this client alone."""
-        if self._shares_callbacks:
-            self.session, self._shares_callbacks = self.session.with_own_callbacks(), False
-        self.session.add_callback(command, callback)
 
     def _copy(self) -> Self:
         """Return a client that shares everything; redis-py's constructor would build it anew."""
@@ -261,13 +247,14 @@ class RedisCluster(ClusterCommands[TextT], PickingNodes):  # type: ignore[misc] 
             link.submit(request)
             reply = await request.future
             if not isinstance(reply, Exception):
-                return parse(session.callbacks, args[0], reply, options)
+                value = parse(session.callbacks, args[0], reply, options)
+                return await value if hasattr(value, "__await__") else value
             lost = reply
         try:
             reply = await self._recover(cluster, slot, command, args, request, node, lost)
         except ResponseError as error:
             return empty_response(error, options)
-        return parse(session.callbacks, args[0], reply, options)
+        return await parsed(session.callbacks, args[0], reply, options)
 
     async def _recover(
         self,

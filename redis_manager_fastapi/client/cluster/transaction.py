@@ -19,7 +19,12 @@ from redis_manager_fastapi.delivery.contract import Execution, Kind
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.pool.pool import Pool
 
+# ASKING is for one command, and a watched key's connection has several; in words that
+# are taken for a server's.
+_MOVING = "WATCH of a key during rehashing of its slot"
+
 # The words of redis-py's own.
+_MOVED = "Slot rebalancing occurred while watching keys"
 _CROSSING = "Cannot watch or send commands on different slots"
 _CROSSING_QUEUED = "All keys involved in a cluster transaction must map to the same slot"
 
@@ -78,7 +83,7 @@ class OneSlotTransaction(AbstractStrategy):
         try:
             return await _execute(pipe, stack, raise_on_error)
         except (AskError, TryAgainError):
-            raise WatchError("Slot rebalancing occurred while watching keys") from None
+            raise WatchError(_MOVED) from None
 
     async def _execute_at_once(self, *args: Any, **options: Any) -> Any:
         if args[0] == "UNWATCH":
@@ -95,7 +100,7 @@ class OneSlotTransaction(AbstractStrategy):
 
         async def attempt(node: Node, asking: bool) -> Any:
             if asking:
-                raise TryAgainError("a key that is moving to another node cannot be watched")
+                raise TryAgainError(_MOVING)
             pipe = self._pipeline(node)
             try:
                 reply = await pipe.execute_command(*args, **options)
@@ -114,7 +119,10 @@ class OneSlotTransaction(AbstractStrategy):
     @staticmethod
     async def _immediately(pipe: Pipeline, *args: Any, **options: Any) -> Any:
         pending: Any = pipe.execute_command(*args, **options)
-        return await pending
+        try:
+            return await pending
+        except (AskError, TryAgainError):
+            raise WatchError(_MOVED) from None
 
     async def _check_slot(self, args: tuple[Any, ...]) -> int:
         slot = await self._client.slot_of_command(args)

@@ -1,0 +1,157 @@
+"""The attempts that redis-py's own code makes at a command, by the contract."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from weakref import ref
+
+import redis.exceptions as redis_errors
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, WatchError
+
+from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of, kind_of_pipeline
+from redis_manager_fastapi.delivery.leased import late, reply_deadline, too_late
+from redis_manager_fastapi.delivery.session import Session
+from redis_manager_fastapi.delivery.shared import FAILURES, carry_on
+from redis_manager_fastapi.errors import (
+    CommandTimeoutError,
+    RedisManagerError,
+    RedisUnavailableError,
+)
+from redis_manager_fastapi.pool.deadline import Deadline
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.state import Suspicion
+
+# What redis-py is told of, which drops the connection then.
+_REPORTED = (redis_errors.ConnectionError, redis_errors.TimeoutError)
+
+# Seconds between two attempts to connect.
+_PAUSE = 0.05
+
+Do = Callable[[], Awaitable[Any]]
+Fail = Callable[..., Awaitable[Any]]
+
+
+class ContractRetry(Retry):
+    """What redis-py's clients ask to carry a command over a connection that they leased.
+
+    They hold on to that connection, so it is connected again for a further attempt.
+
+    Args:
+        session: Whose lease it is.
+        connection: The connection.
+    """
+
+    def __init__(self, session: Session[Pool], connection: DedicatedConnection) -> None:
+        super().__init__(NoBackoff(), 0)
+        self._session = session
+        self._connection = ref(connection)  # its holder alone keeps it alive
+
+    async def call_with_retry(
+        self,
+        do: Do,
+        fail: Fail,
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> Any:
+        """Have *do* send a command, or a pipeline, and read its reply; again by the contract."""
+        connection = self._connection()
+        if connection is None:  # pragma: no cover  # whoever asks holds it
+            return await do()
+        watched = connection.has_session
+        pool, deadline = await self._session.admit()
+
+        async def once() -> Any:
+            try:
+                return await do()
+            except _REPORTED as error:
+                try:
+                    await (fail(error, 1) if with_failure_count else fail(error))
+                except WatchError:
+                    # redis-py calls a lost connection a changed key, also after EXEC.
+                    if not _has_ended(error, sent):
+                        raise
+                raise
+
+        sent: list[tuple[Any, ...]] = []
+        connection.sent = sent
+        try:
+            return await once()
+        except FAILURES as failure:
+            error = failure
+        finally:
+            connection.sent = None
+        if not sent or connection.listens:
+            raise error  # a listener's, who connects again by itself
+        again = _Again(self._session, connection, once, sent, deadline)
+        execution = Execution(Kind.WATCHED if watched else _kind(sent))
+        return await carry_on(pool, execution, again.attempt, deadline, error, leased=True)
+
+
+class _Again:
+    """A further attempt, over the same connection, within the time of the command."""
+
+    def __init__(
+        self,
+        session: Session[Pool],
+        connection: DedicatedConnection,
+        once: Do,
+        commands: list[tuple[Any, ...]],
+        deadline: float,
+    ) -> None:
+        self._session, self._connection, self._once = session, connection, once
+        self._commands, self._deadline = commands, deadline
+        single = len(commands) == 1
+        self._limit = reply_deadline(commands[0], deadline) if single else deadline
+
+    async def attempt(self) -> Any:
+        sent = False
+        try:
+            async with Deadline(self._limit):
+                await self._connect()
+                sent = True
+                return await self._once()
+        except TimeoutError:
+            self._connection.abort()
+            raise self._late(sent) from None
+
+    async def _connect(self) -> None:
+        """Connect again, for as long as grace lasts where a server that served does not."""
+        pool, connection = self._session.opened, self._connection
+        if connection.generation != pool.generation:
+            connection.abort()  # its server was left, if the connection lives
+        gives_up = pool.loop.time() + pool.settings.outage.grace
+        while not connection.alive:
+            await pool.wait_serving(self._deadline)
+            generation = pool.generation
+            try:
+                await connection.connect()
+            except RedisUnavailableError as error:
+                if type(error) is not RedisUnavailableError or pool.loop.time() >= gives_up:
+                    raise
+                pool.suspect(generation, Suspicion.LEASE_LOST, str(error))
+                await pool.wait_resolved(generation, self._deadline)
+                await asyncio.sleep(_PAUSE)
+
+    def _late(self, sent: bool) -> CommandTimeoutError:
+        first = self._commands[0]
+        if len(self._commands) == 1:
+            return too_late(first, self._session, sent=sent)
+        what = "a transaction" if first[0] == "MULTI" else "a pipeline"
+        return late(what, self._session, sent=sent)
+
+
+def _has_ended(error: RedisError, sent: list[tuple[Any, ...]]) -> bool:
+    """Whether the transaction was sent to which *error* happened, so that it may have run."""
+    return isinstance(error, RedisManagerError) and error.maybe_executed and ("EXEC",) in sent
+
+
+def _kind(sent: list[tuple[Any, ...]]) -> Kind:
+    """Return what was sent: one command, or a pipeline with or without MULTI."""
+    if len(sent) == 1:
+        return kind_of(sent[0])
+    transaction = sent[0][0] == "MULTI"
+    commands = sent[1:-1] if transaction else sent
+    return kind_of_pipeline(((args, {}) for args in commands), transaction=transaction)

@@ -1,0 +1,188 @@
+"""Another project's client on our pool: `redis.asyncio.Redis(connection_pool=...)`, redis-py's."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import redis.asyncio
+
+from redis_manager_fastapi import (
+    RedisManager,
+    RedisManagerError,
+    RedisUnavailableError,
+    ReplyLostError,
+)
+from redis_manager_fastapi.testing import FaultProxy, RedisServer
+from redis_manager_fastapi.testing.sentinel import SentinelDeployment
+from tests.kit.fake_server import FakeServer
+from tests.kit.load import Outcomes, assert_counted_at_most_once, count, counter, read, steady_load
+from tests.kit.managers import opened
+
+DOWN = 1.0
+KEYS = [f"key:{number}" for number in range(20)]
+PATIENT: dict[str, Any] = {
+    "outage": {"grace": 10.0},
+    "timeout": {"command": 10.0},
+    "pool": {"acquire_timeout": 10.0},
+}
+
+
+def foreign(manager: RedisManager, **options: Any) -> Any:
+    """redis-py's own client, as another library would make it."""
+    return redis.asyncio.Redis(connection_pool=manager.redis.connection_pool, **options)
+
+
+async def read_many(client: Any, outcomes: Outcomes, key: str) -> None:
+    """Read a key twice in one pipeline."""
+    values = await client.pipeline(transaction=False).get(key).get(key).execute()
+    assert values == [key, key]
+
+
+async def count_in_a_transaction(client: Any, outcomes: Outcomes, key: str) -> None:
+    """Increment a counter in a transaction and note what was told."""
+    try:
+        await client.pipeline(transaction=True).incr(counter(key)).execute()
+    except RedisManagerError as error:
+        outcomes.maybe[key] += error.maybe_executed
+        raise
+    outcomes.acknowledged[key] += 1
+
+
+@asynccontextmanager
+async def standalone() -> AsyncIterator[tuple[str, RedisServer]]:
+    """A server, with its URL."""
+    async with RedisServer() as server:
+        yield server.url, server
+
+
+@asynccontextmanager
+async def with_sentinels() -> AsyncIterator[tuple[str, RedisServer]]:
+    """A primary whose Sentinels elect no other for so short an outage, with their URL."""
+    async with SentinelDeployment(replicas=1, down_after=30.0) as deployment:
+        yield deployment.url, deployment.servers[0]
+
+
+async def open_several(client: Any, number: int = 10) -> None:
+    """Have the pool open as many dedicated connections."""
+    await asyncio.gather(*(client.xread({"none": "$"}, block=100) for _ in range(number)))
+
+
+async def freeze_and_kill(server: RedisServer) -> None:
+    """Kill a server while commands that it has taken are unanswered; start it 1 s later."""
+    server.pause()
+    await asyncio.sleep(0.1)
+    await server.restart(DOWN, crash=True)
+
+
+@pytest.mark.parametrize("deployment", [standalone, with_sentinels])
+async def test_its_commands_ride_through_a_restart(deployment: Any) -> None:
+    async with deployment() as (url, server), opened(url, **PATIENT) as manager:
+        client = foreign(manager)
+        for key in KEYS:
+            await client.set(key, key)
+        await client.save()
+        await open_several(client)
+        steps = (read, count, read_many, count_in_a_transaction)
+
+        async with steady_load(client, KEYS, *steps) as outcomes:
+            await asyncio.sleep(0.3)
+            await freeze_and_kill(server)
+            await asyncio.sleep(0.7)
+
+        assert outcomes.failed
+        assert {type(error) for _, error in outcomes.failed} == {ReplyLostError}
+        assert sum(outcomes.maybe.values()) == len(outcomes.failed)
+        await assert_counted_at_most_once(client, outcomes)
+
+
+async def get(client: Any) -> Any:
+    return [await client.get("k")]
+
+
+async def get_in_a_pipeline(client: Any) -> Any:
+    return await client.pipeline(transaction=False).get("k").execute()
+
+
+async def get_in_a_transaction(client: Any) -> Any:
+    return await client.pipeline().get("k").execute()
+
+
+@pytest.mark.parametrize("reading", [get, get_in_a_pipeline, get_in_a_transaction])
+async def test_reads_survive_idle_connections_that_were_all_reset(
+    fault_proxy: FaultProxy, reading: Callable[[Any], Awaitable[Any]]
+) -> None:
+    async with opened(fault_proxy.url) as manager:
+        client = foreign(manager)
+        await client.set("k", "v")
+        await open_several(client, 3)
+        assert manager.stats().idle == 3
+        await fault_proxy.reset_at(0, direction="to_server", new=False)
+
+        assert await reading(client) == ["v"]
+
+
+async def test_a_write_over_a_reset_connection_is_told_as_lost_and_never_repeated(
+    redis_server: RedisServer, fault_proxy: FaultProxy
+) -> None:
+    async with opened(fault_proxy.url) as manager:
+        client = foreign(manager)
+        await client.incr("n")
+        await fault_proxy.reset_at(0, direction="to_client", new=False)
+
+        with pytest.raises(ReplyLostError) as caught:
+            await client.incr("n")
+
+        assert caught.value.maybe_executed
+        assert await redis_server.command("GET", "n") == "2"
+
+
+async def test_what_watches_is_not_carried_to_another_connection(
+    fault_proxy: FaultProxy,
+) -> None:
+    async with opened(fault_proxy.url) as manager:
+        client = foreign(manager)
+        async with client.pipeline() as pipe:
+            await pipe.watch("k")
+            await fault_proxy.reset_at(0, direction="to_client", new=False)
+
+            with pytest.raises(redis.exceptions.WatchError):
+                await pipe.get("k")
+
+
+async def test_a_blocking_command_has_its_own_time(redis_server: RedisServer) -> None:
+    async with opened(redis_server.url, timeout={"command": 0.5}) as manager:
+        client = foreign(manager)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+
+        assert await client.blpop("nothing", timeout=2) is None
+        assert 1.9 < loop.time() - begun < 4
+
+
+REFUSALS = [
+    "LOADING Redis is loading the dataset in memory",
+    "READONLY You can't write against a read only replica.",
+]
+
+
+@pytest.mark.parametrize("words", REFUSALS)
+async def test_a_server_that_does_not_serve_is_waited_for(words: str) -> None:
+    async with FakeServer() as server, opened(server.url) as manager:
+        client = foreign(manager)
+        server.replies.append(f"-{words}\r\n".encode())
+
+        assert await client.execute_command("ECHO", "hello") == "hello"
+        assert not server.replies
+
+
+async def test_known_down_is_told_as_ours(redis_server: RedisServer) -> None:
+    async with opened(redis_server.url, outage={"grace": 0.2}) as manager:
+        client = foreign(manager)
+        await client.ping()
+        await redis_server.stop()
+
+        with pytest.raises(RedisUnavailableError) as caught:
+            await client.get("k")
+        assert not caught.value.maybe_executed
