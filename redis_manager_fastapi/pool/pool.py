@@ -17,6 +17,7 @@ from redis_manager_fastapi.pool.leases import Leases
 from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
 from redis_manager_fastapi.pool.state import (
     CONSEQUENCES,
     FINAL,
@@ -40,9 +41,9 @@ from redis_manager_fastapi.pool.waiting import (
 )
 from redis_manager_fastapi.settings import RedisSettings
 
-# Of callers whose grace ends together so many are told at a time, and so far apart (seconds):
-# thousands of errors in one turn would hold up the event loop.
-_TOGETHER, _APART = 64, 0.001
+# How far apart (seconds) the time of so many callers is up who wait in the same outage: to
+# look at thousands in one turn would hold up the event loop.
+_APART = 0.001
 
 
 class Pool:
@@ -124,16 +125,16 @@ class Pool:
         if self.links:
             return
         self.check_usable()
-        grace = self._grace.deadline
-        if min(deadline, grace) <= self.loop.time():
+        limit = min(deadline, self._grace.deadline)
+        if limit <= self.loop.time():
             self.affected.refused += 1
             raise self.unavailable()
         self.check_crowd()
-        limit = min(deadline, grace + self._waiting // _TOGETHER * _APART)
+        limit += self._waiting // PER_TURN * _APART
         self._waiting += 1
         self.affected.waited += 1
         try:
-            in_time = await self._decision.wait_for(self._decided, limit)
+            in_time = await self._decision.wait_for(self._decided, limit, paced=True)
         finally:
             self._waiting -= 1
         self.check_usable()
@@ -343,6 +344,7 @@ class Pool:
         await self._condition.settle()
         await self._decision.settle()
         await self.suspicion_changed.settle()
+        await turnstile().all_told()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Release leases that were never returned; return their purposes."""

@@ -90,7 +90,7 @@ class SingleRequest(Request):
 
     def renew(self) -> None:
         """Make ready to be sent again."""
-        self.future = self.future.get_loop().create_future()
+        self.future = asyncio.get_running_loop().create_future()
 
 
 def new_request(
