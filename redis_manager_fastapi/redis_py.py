@@ -50,7 +50,8 @@ PRIVATE_NAMES = (
         AbstractConnection,
         "_reader",
         _REDIS_PY,
-        "what the server said before it closed is in its buffer",
+        "what the server said before it closed is in its buffer; the parser's, of the same"
+        " name, is wrapped with RESP3",
     ),
     PrivateName(
         AbstractConnection,
@@ -171,6 +172,18 @@ class AbortableConnection(AbstractConnection):
     def unread(self) -> bytes:
         """What has arrived and was not read, also after a reset."""
         return bytes(getattr(self._reader, "_buffer", b""))
+
+    def read_with(self, wrap: Callable[[Callable[[], Any]], Any]) -> None:
+        """Have replies read by what *wrap* makes of the function that makes a `hiredis.Reader`."""
+        parser: Any = self._parser
+
+        def make() -> Any:
+            present = parser._reader  # noqa: SLF001
+            parser.on_connect(self)
+            made, parser._reader = parser._reader, present  # noqa: SLF001
+            return made
+
+        parser._reader = wrap(make)  # noqa: SLF001
 
     def abort(self) -> None:
         """Drop the connection at once, with whatever is unsent."""

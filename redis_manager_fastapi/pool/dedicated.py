@@ -27,7 +27,8 @@ from redis_manager_fastapi.commands.sharing import (
     upper_word,
 )
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
-from redis_manager_fastapi.pool.request import DISCARDED
+from redis_manager_fastapi.pool.reader import TolerantReader
+from redis_manager_fastapi.pool.request import ENDED
 from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.topology.credentials import HiddenBytes
 from redis_manager_fastapi.topology.racing import RacingConnection
@@ -171,6 +172,8 @@ class DedicatedConnection(AbortableConnection):
         try:
             await super().connect()
             self._read_in_pieces()
+            if self.protocol != 2:
+                self.read_with(TolerantReader)
         finally:
             self._connect_callbacks = callbacks
 
@@ -333,7 +336,7 @@ class DedicatedConnection(AbortableConnection):
         """Note what a reply, or an error, says of the session and of its transaction."""
         if self.outcomes is not None:
             self.outcomes.append(outcome)
-        if outcome is None or isinstance(outcome, (list, *DISCARDED)):
+        if outcome is None or isinstance(outcome, ENDED):
             self._unfinished.discard("EXEC")
         # redis-py passes over some of the handshake's; the server may hang up after one.
         if isinstance(outcome, Exception) and not (

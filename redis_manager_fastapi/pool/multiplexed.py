@@ -24,6 +24,7 @@ from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
+from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import Batch, DoubtfulReplyError, Heartbeat, Request
 from redis_manager_fastapi.pool.room import LARGE_REPLY, Room
 
@@ -100,12 +101,14 @@ class MultiplexedConnection(asyncio.Protocol):
         self.full = False
         self._events = events
         self._instance = connection.instance
-        self._reader = hiredis.Reader(
+        make = partial(
+            hiredis.Reader,
             encoding="utf-8",
             notEnoughData=_INCOMPLETE,
             protocolError=ValueError,
             replyError=connection.parse_error,
         )
+        self._reader = make() if connection.protocol == 2 else TolerantReader(make)
         self._connection = connection
         self._transport = connection.transport
         self._queue: list[Request] = []
