@@ -271,6 +271,14 @@ class Pool:
         self.suspicion = None
         self._move(PoolState.READY, "the server still answers")
 
+    def serve_on(self) -> None:
+        """Go on without the links that are suspended, until all of them can be replaced."""
+        for link in self.link_set.suspended:
+            self.link_set.discard(link)
+            link.abort("it was silent")
+        self.worn = True
+        self.clear_suspicion()
+
     def install(self, connections: list[DedicatedConnection]) -> None:
         """Serve with a new generation; `Suspicion` says what becomes of the old one.
 
