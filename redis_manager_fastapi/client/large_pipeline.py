@@ -55,8 +55,8 @@ async def execute_transaction(
     pipe.watching = False
     if replies is None:
         raise WatchError("Watched variable changed.") from None
-    for number, error in refused:
-        replies.insert(number, error)
+    for number, refusal in refused:
+        replies.insert(number, refusal)
     if len(replies) != len(commands):
         await connection.disconnect()
         raise ResponseError("Wrong number of response items from pipeline execution")

@@ -181,7 +181,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         # redis-py 8.1: `_execute_transaction` and `_execute_pipeline` read the replies.
         execute = self._execute_transaction if transaction else self._execute_pipeline
         try:
-            return cast("list[Any]", await execute(exchange, stack, raise_on_error))
+            return await execute(exchange, stack, raise_on_error)
         except _TooLargeToShareError:
             return await self._execute_leased(kind, raise_on_error)
         finally:
