@@ -15,6 +15,8 @@ from typing import Any, cast
 import redis.asyncio
 import redis.asyncio.client
 from redis.asyncio.connection import AbstractConnection, Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, InvalidResponse  # noqa: A004 (redis-py's)
 
 
@@ -50,7 +52,8 @@ PRIVATE_NAMES = (
         AbstractConnection,
         "_reader",
         _REDIS_PY,
-        "what the server said before it closed is in its buffer",
+        "what the server said before it closed is in its buffer; the parser's, of the same"
+        " name, is wrapped with RESP3",
     ),
     PrivateName(
         AbstractConnection,
@@ -142,6 +145,10 @@ PRIVATE_NAMES = (
 )
 
 
+ONCE = Retry(NoBackoff(), 0)
+"""redis-py makes one attempt, unless `delivery/attempts.py` decides."""
+
+
 class AbortableConnection(AbstractConnection):
     """A redis-py connection whose every closing drops the socket at once.
 
@@ -176,6 +183,18 @@ class AbortableConnection(AbstractConnection):
     def address(self) -> tuple[object, ...]:
         """Where the server is: host and port, or the path of a unix socket."""
         return tuple(getattr(self, name, None) for name in ("host", "port", "path"))
+
+    def read_with(self, wrap: Callable[[Callable[[], Any]], Any]) -> None:
+        """Have replies read by what *wrap* makes of the function that makes a `hiredis.Reader`."""
+        parser: Any = self._parser
+
+        def make() -> Any:
+            present = parser._reader  # noqa: SLF001
+            parser.on_connect(self)
+            made, parser._reader = parser._reader, present  # noqa: SLF001
+            return made
+
+        parser._reader = wrap(make)  # noqa: SLF001
 
     def abort(self) -> None:
         """Drop the connection at once, with whatever is unsent."""

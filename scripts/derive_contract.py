@@ -163,7 +163,8 @@ def answer(refusal: Refusal, kind: Kind) -> str:
     if kind is Kind.SCRIPT:
         error += "; it may have run"
     if routed:
-        return f"again when the slot is served, within grace, then {error}"
+        again = "once more" if second.is_final else "again"
+        return f"{again} when the slot is served, within grace, then {error}"
     if second.is_final:
         return f"once more, then {error}"
     return f"again, within grace, then {error}"

@@ -31,11 +31,17 @@ from redis_manager_fastapi.delivery.replica_reads import read
 from redis_manager_fastapi.delivery.replies import awaited, callback_of, parse, parsed, recovered
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import deliver
-from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import Reply, Request, SingleRequest, new_request
+from redis_manager_fastapi.pool.request import (
+    Interrupted,
+    Reply,
+    Request,
+    SingleRequest,
+    new_request,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,6 +70,10 @@ class _Nothing:
 
 
 _NOTHING: Any = _Nothing()
+
+
+# What callers are told of a few in each turn of the loop already.
+_TOLD_IN_TURN = (Interrupted, CommandTimeoutError)
 
 
 class _Command(asyncio.Future[Any], Request):
@@ -114,8 +124,11 @@ class _Command(asyncio.Future[Any], Request):
         future, self.future = self.future, _NOTHING
         if future.done():
             return
+        if isinstance(outcome, _TOLD_IN_TURN):
+            self._recover(future, outcome)
+            return
         if isinstance(outcome, Exception):
-            self._carry_on(future, self._value(self._request(future), outcome))
+            turnstile().spread(iter([partial(self._recover, future, outcome)]))
             return
         if callback_of(self.session.callbacks, self.args[0]) is None:
             future.set_result(outcome)
@@ -123,6 +136,12 @@ class _Command(asyncio.Future[Any], Request):
             self._parse(future, outcome)
         if future is self:
             self.packed = b""  # kept no longer than needed, whoever keeps the future
+
+    def _recover(self, future: Reply, error: Exception) -> None:
+        """Carry on after an error, unless the caller has left."""
+        if not future.done():
+            # Its request does not know the future: the error in that would know the request.
+            self._carry_on(future, self._value(self._request(_NOTHING), error))
 
     def _request(self, future: Reply) -> SingleRequest:
         """Return a request that can be sent again."""
@@ -133,8 +152,11 @@ class _Command(asyncio.Future[Any], Request):
     async def _value(self, request: SingleRequest, outcome: Any) -> Any:
         """Return the value of a reply, or what becomes of an exception by the outage contract."""
         if isinstance(outcome, Exception):
-            kind = kind_of(self.args)
-            outcome = await recovered(self.pool, request, outcome, kind, self.options)
+            kind, error, outcome = kind_of(self.args), outcome, None
+            try:
+                outcome = await recovered(self.pool, request, error, kind, self.options)
+            finally:
+                del error  # its traceback has this frame
         return await parsed(self.session.callbacks, self.args[0], outcome, self.options)
 
     def _parse(self, future: Reply, reply: Any) -> None:
@@ -157,8 +179,22 @@ class _Command(asyncio.Future[Any], Request):
         """Hand over what *work* returns or raises, unless the caller leaves before."""
         # Never an eager task: it would begin here, between other callers' replies.
         self.task = task = asyncio.Task(work, loop=future.get_loop())
-        task.add_done_callback(partial(_hand_over, future))
+        task.add_done_callback(partial(self._hand_over, future))
         future.add_done_callback(lambda _: task.cancel())
+
+    def _hand_over(self, future: Reply, task: asyncio.Task[Any]) -> None:
+        """Finish *future* as the task ended."""
+        del self.task  # else an error, whose traceback knows this call, is kept by the call
+        if task.cancelled():
+            future.cancel()
+            return
+        error = task.exception()
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(task.result())
 
 
 class CommandFuture(CallFuture, _Command):
@@ -410,16 +446,3 @@ def _first_frame(coroutine: Coroutine[Any, Any, Any]) -> FrameType:
     frame: FrameType = coroutine.cr_frame  # type: ignore[attr-defined]
     coroutine.close()
     return frame
-
-
-def _hand_over(future: Reply, task: asyncio.Task[Any]) -> None:
-    """Finish *future* as the task ended."""
-    error = None if task.cancelled() else task.exception()
-    if future.done():
-        return
-    if task.cancelled():
-        future.cancel()
-    elif error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(task.result())

@@ -9,8 +9,13 @@ import redis.asyncio.client
 from redis.client import NEVER_DECODE
 from redis.exceptions import ExecAbortError, RedisError, WatchError
 
+from redis_manager_fastapi.client.large_pipeline import (
+    are_ordinary,
+    execute_pipeline,
+    execute_transaction,
+)
 from redis_manager_fastapi.client.typed import PipelineCommands
-from redis_manager_fastapi.commands.packing import ASKING, LARGE_REQUEST, pack
+from redis_manager_fastapi.commands.packing import ASKING, LARGE_REQUEST, SLICE, pack
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.delivery.contract import (
@@ -29,7 +34,6 @@ from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, recover
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
 from redis_manager_fastapi.pool.deadline import Deadline
-from redis_manager_fastapi.pool.dedicated import SLICE
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch
@@ -42,7 +46,7 @@ _BRACKETS = {name: SharedCommand((name,), read_only=True) for name in ("MULTI", 
 _MOST_SHARED = LARGE_REQUEST // len(b"*1\r\n$4\r\nPING\r\n")
 
 # How many replies are looked at, or commands given up, in one turn of the event loop.
-_LOOKED_AT = 10_000
+_LOOKED_AT = 5_000
 
 
 class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore[misc]  # replies are exact
@@ -64,7 +68,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
     ) -> None:
         connections: Any = LeasedConnections(session, "a pipeline", lasting=False)
         super().__init__(connections, session.callbacks, transaction, shard_hint)
-        self.asking = False
+        self.asking = self._ordinary = False
         self._session = session
 
     def __del__(self, *_: Any) -> None:
@@ -80,8 +84,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             redis.WatchError: A watched key changed, or the connection was lost under WATCH.
         """
         await self._session.admit()
-        kind = self._kind()
-        await _let_others_run(self.command_stack)
+        kind = await self._look()
         try:
             share = self._may_share()
             execute = self._execute_shared if share else self._execute_leased
@@ -154,11 +157,21 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             for args, options in self.command_stack
         )
 
-    def _kind(self) -> Kind:
+    async def _look(self) -> Kind:
+        """Return what the commands are together; of very many, note whether all are ordinary."""
+        transaction, stack = self.is_transaction or self.explicit_transaction, self.command_stack
+        kinds: set[Kind] = set()
+        self._ordinary = len(stack) > _MOST_SHARED
+        for start in range(0, len(stack), _LOOKED_AT):
+            if start:
+                await asyncio.sleep(0)
+            part = stack[start : start + _LOOKED_AT]
+            kinds.add(kind_of_pipeline(part, transaction=transaction))
+            self._ordinary = self._ordinary and are_ordinary(part)
         if self.watching:
             return Kind.WATCHED
-        transaction = self.is_transaction or self.explicit_transaction
-        return kind_of_pipeline(self.command_stack, transaction=transaction)
+        others = kinds - {Kind.READ_PIPELINE}
+        return others.pop() if others else kind_of_pipeline(stack[:1], transaction=transaction)
 
     async def _execute_shared(self, kind: Kind, raise_on_error: bool) -> list[Any]:
         stack, transaction = self.command_stack, self.is_transaction or self.explicit_transaction
@@ -167,7 +180,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         # redis-py 8.1: `_execute_transaction` and `_execute_pipeline` read the replies.
         execute = self._execute_transaction if transaction else self._execute_pipeline
         try:
-            return cast("list[Any]", await execute(exchange, stack, raise_on_error))
+            return await execute(exchange, stack, raise_on_error)
         except _TooLargeToShareError:
             return await self._execute_leased(kind, raise_on_error)
         finally:
@@ -230,6 +243,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
 
     async def _transact(self, connection: Any, commands: Any, raise_on_error: bool) -> list[Any]:
         """Execute by redis-py's code; the values of many replies are made in slices."""
+        if self._ordinary:
+            return await execute_transaction(self, connection, commands, raise_on_error)
         execute = super()._execute_transaction
         if len(commands) <= SLICE:
             return cast("list[Any]", await execute(connection, commands, raise_on_error))
@@ -244,6 +259,14 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             if not isinstance(replies[number], Exception):
                 replies[number] = await parsed(callbacks, args[0], replies[number], options)
         return replies
+
+    async def _execute_pipeline(
+        self, connection: Any, commands: Any, raise_on_error: bool
+    ) -> list[Any]:
+        if self._ordinary:
+            return await execute_pipeline(self, connection, commands, raise_on_error)
+        execute = super()._execute_pipeline
+        return cast("list[Any]", await execute(connection, commands, raise_on_error))
 
     def _may_read_replica(self) -> bool:
         if (
@@ -293,9 +316,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         """Lease the connection that redis-py's code takes, unless a WATCH did."""
         if self.connection is None:
             # Looking for fieldsets in a large pipeline would hold the event loop.
-            stack = self.command_stack
-            plain = len(stack) > SLICE and all(args[0] in SHARED for args, _ in stack)
-            lease = await self.connection_pool.lease(deadline, unlimited=True, fieldsets=not plain)
+            fieldsets = not self._ordinary
+            lease = await self.connection_pool.lease(deadline, unlimited=True, fieldsets=fieldsets)
             self.connection = lease.connection
 
     async def reset(self) -> None:  # type: ignore[override]  # redis-py's RESET is a command

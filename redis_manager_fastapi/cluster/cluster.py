@@ -338,7 +338,7 @@ class Cluster:
             self._waiting += 1
             try:
                 in_time = await self._condition.wait_for(
-                    lambda: predicate() or self._phase in FINAL, limit
+                    lambda: predicate() or self._phase in FINAL, limit, paced=True
                 )
             finally:
                 self._waiting -= 1

@@ -1,5 +1,6 @@
 """From a command's arguments to the bytes of a request."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import hiredis
@@ -14,10 +15,20 @@ ASKING = hiredis.pack_command(("ASKING",))
 # hold up the others behind it.
 LARGE_REQUEST = 64 * 1024
 
+SLICE = 256
+"""How many commands, or replies, of a pipeline are dealt with in one turn of the event loop."""
+
 # An int of less than this size is packed by hiredis itself.
 _LONG = 2**63
 
 _ENCODER = Encoder("utf-8", "strict", decode_responses=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """The commands of a large pipeline, which are packed when they are sent."""
+
+    commands: list[Any]
 
 
 def pack(command: SharedCommand, args: tuple[Any, ...]) -> bytes:

@@ -121,14 +121,16 @@ _ROUTED_ANSWERS = frozenset({Happened.REDIRECTED, Happened.POSTPONED, Happened.U
 _HALFWAY = frozenset({Happened.FULL, Happened.FAILED})
 """What a script may meet after it has written."""
 
-_BELIEVED_ONCE = frozenset({Happened.REDIRECTED, Happened.POSTPONED, Happened.SHORT})
+_BELIEVED_ONCE = frozenset(
+    {Happened.REDIRECTED, Happened.POSTPONED, Happened.UNSERVED, Happened.SHORT}
+)
 """What a script may have answered by itself, in the server's words, after it has written."""
 
 
 _ONCE_MORE = frozenset({Happened.LOST, Happened.REFUSED})
 """After what a command goes out once more, if it does."""
 
-_SCRIPT_ANSWERED = _BELIEVED_ONCE | {Happened.REFUSED, Happened.UNSERVED}
+_SCRIPT_ANSWERED = _BELIEVED_ONCE | {Happened.REFUSED}
 """What leaves open whether a script has run that is sent again after it."""
 
 

@@ -50,6 +50,8 @@ async def recovered(
         return await recover(pool, request, outcome, kind)
     except ResponseError as error:
         return empty_response(error, options)
+    finally:
+        del outcome  # its traceback has this frame
 
 
 def empty_response(error: ResponseError, options: dict[str, Any]) -> Any:

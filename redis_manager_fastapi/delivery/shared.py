@@ -58,7 +58,10 @@ async def recover(pool: Pool, request: SingleRequest, outcome: Exception, kind: 
             raise reply
         return reply
 
-    return await carry_on(pool, Execution(kind), attempt, request.deadline, outcome)
+    try:
+        return await carry_on(pool, Execution(kind), attempt, request.deadline, outcome)
+    finally:
+        del outcome  # its traceback has this frame
 
 
 async def carry_on(
@@ -95,9 +98,13 @@ async def carry_on(
             if happened is Happened.LOST:
                 pool.affected.lost += 1
             seen = execution.error(error, pool.instance)
-            if isinstance(seen, RedisManagerError):
+            # Who waited for a reply has let the loop turn already.
+            if isinstance(seen, RedisManagerError) and not isinstance(error, Interrupted):
                 await turnstile().refused()
-            raise seen from seen.__cause__
+            try:
+                raise seen from seen.__cause__
+            finally:
+                del error, seen  # their tracebacks have this frame
         try:
             reply = await attempt()
         except FAILURES as failure:

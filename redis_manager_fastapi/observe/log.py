@@ -47,6 +47,7 @@ class LogListener:
         who, fields = self._who(event), self._fields(event)
         if event.state == "down":
             _log(logging.WARNING, "redis_down", f"redis {who} is down: {event.reason}", fields)
+            self._last[event.node] = (event.reason, time.monotonic())
         elif event.state == "ready" and (event.previous == "down" or event.elsewhere):
             self._last.pop(event.node, None)
             where = " from another server" if event.elsewhere else ""

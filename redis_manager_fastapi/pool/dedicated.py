@@ -8,14 +8,11 @@ handed to the next caller.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from math import inf, isinf
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import redis.exceptions as redis_errors
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from redis_manager_fastapi.commands.blocking import (
     BLOCKING,
@@ -25,10 +22,13 @@ from redis_manager_fastapi.commands.blocking import (
     blocking_timeout,
     upper_word,
 )
+from redis_manager_fastapi.commands.packing import SLICE, Unpacked
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.listening import ListeningConnection
-from redis_manager_fastapi.pool.request import DISCARDED
+from redis_manager_fastapi.pool.reader import TolerantReader
+from redis_manager_fastapi.pool.request import ENDED
+from redis_manager_fastapi.redis_py import ONCE
 from redis_manager_fastapi.topology.credentials import HiddenBytes
 
 _LISTENING = frozenset({"MONITOR", "PSUBSCRIBE", "SSUBSCRIBE", "SUBSCRIBE"})
@@ -39,18 +39,6 @@ _CLOSERS = frozenset({"EXEC", "DISCARD"})
 _UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError, ValueError)
 
 _BEFORE = "was lost before the reply came"
-ONCE = Retry(NoBackoff(), 0)
-"""redis-py makes one attempt, unless `delivery/attempts.py` decides."""
-
-SLICE = 256
-"""How many commands, or replies, of a pipeline are dealt with in one turn of the event loop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unpacked:
-    """The commands of a large pipeline, which are packed when they are sent."""
-
-    commands: list[Any]
 
 
 class DedicatedConnection(ListeningConnection):
@@ -183,6 +171,8 @@ class DedicatedConnection(ListeningConnection):
         try:
             await super().connect()
             self._read_in_pieces()
+            if self.protocol != 2:
+                self.read_with(TolerantReader)
         finally:
             self._connect_callbacks, self.retry = callbacks, retry
 
@@ -250,8 +240,7 @@ class DedicatedConnection(ListeningConnection):
             await self._send_packed(command, check_health)
             return
         # All are packed before the first is sent: one that cannot be packed keeps back all.
-        slices = []
-        commands = command.commands
+        slices, commands = [], command.commands
         for start in range(0, len(commands), SLICE):
             slices.append(super().pack_commands(commands[start : start + SLICE]))
             await asyncio.sleep(0)
@@ -392,7 +381,7 @@ class DedicatedConnection(ListeningConnection):
         """Note what a reply, or an error, says of the session and of its transaction."""
         if self.outcomes is not None:
             self.outcomes.append(outcome)
-        if outcome is None or isinstance(outcome, (list, *DISCARDED)):
+        if outcome is None or isinstance(outcome, ENDED):
             self._unfinished.discard("EXEC")
         # redis-py passes over some of the handshake's; the server may hang up after one.
         if isinstance(outcome, Exception) and not (
@@ -445,8 +434,8 @@ class DedicatedConnection(ListeningConnection):
         return ReplyLostError(message, instance=self.instance, maybe_executed=maybe_executed)
 
     def _late(self) -> CommandTimeoutError:
-        message = f"redis {self.instance!r} sent no reply in time"
-        return CommandTimeoutError(message, instance=self.instance, maybe_executed=True)
+        text = f"redis {self.instance!r} sent no reply in time"
+        return CommandTimeoutError(text, instance=self.instance, maybe_executed=True)
 
 
 def _as_bytes(value: Any) -> Any:

@@ -22,13 +22,13 @@ from redis_manager_fastapi.errors import (
 )
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Held, Open, Waiter
-from redis_manager_fastapi.pool.dedicated import ONCE, DedicatedConnection
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer, Refusal
 from redis_manager_fastapi.pool.lease_events import LeaseEvents
 from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.pool.watched import Watch
-from redis_manager_fastapi.redis_py import abort_stream
+from redis_manager_fastapi.redis_py import ONCE, abort_stream
 from redis_manager_fastapi.settings import RedisSettings
 
 logger = logging.getLogger("redis_manager_fastapi")

@@ -15,6 +15,7 @@ import math
 import secrets
 import sys
 from collections import deque
+from functools import partial
 from typing import Protocol
 
 import hiredis
@@ -22,6 +23,8 @@ import hiredis
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
+from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import Batch, DoubtfulReplyError, Heartbeat, Request
 from redis_manager_fastapi.pool.room import LARGE_REPLY, Room
 
@@ -98,12 +101,14 @@ class MultiplexedConnection(asyncio.Protocol):
         self.full = False
         self._events = events
         self._instance = connection.instance
-        self._reader = hiredis.Reader(
+        make = partial(
+            hiredis.Reader,
             encoding="utf-8",
             notEnoughData=_INCOMPLETE,
             protocolError=ValueError,
             replyError=connection.parse_error,
         )
+        self._reader = make() if connection.protocol == 2 else TolerantReader(make)
         self._connection = connection
         self._transport = connection.transport
         self._queue: list[Request] = []
@@ -125,6 +130,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._last_bytes = b""
         self._partial = 0
         self._late: tuple[Request, int, float] | None = None
+        self._turnstile = turnstile()
         self._transport.set_protocol(self)
 
     def __repr__(self) -> str:
@@ -371,10 +377,12 @@ class MultiplexedConnection(asyncio.Protocol):
         queue, self._queue = self._queue, []
         if notify:
             self._events.link_lost(self, reason)
-        for request in in_flight:
-            request.interrupt(written=True)
-        for request in queue:
-            request.interrupt(written=False)
+        if in_flight or queue:
+            self._turnstile.spread(
+                partial(request.interrupt, written=written)
+                for requests, written in ((in_flight, True), (queue, False))
+                for request in requests
+            )
 
     def _close_if_done(self) -> None:
         if self._retiring and all(r.future.done() for r in (*self._in_flight, *self._queue)):
@@ -394,20 +402,23 @@ class MultiplexedConnection(asyncio.Protocol):
             self._arm(now + STALL)
             return
         self._excused = False
-        deadlines = []
+        deadlines, left = [], PER_TURN
         for requests, written in ((self._in_flight, True), (self._queue, False)):
             for request in requests:
-                if request.deadline <= now:
-                    request.expire(self._instance, written=written)
-                elif not request.future.done():
+                if request.future.done():
+                    continue
+                if request.deadline > now or not left:
                     deadlines.append(request.deadline)
+                    continue
+                left -= 1
+                request.expire(self._instance, written=written)
         self.check_flow()
         if self.lost:
             return
         if self._late is not None:
             deadlines.append(now + _FLOW_WINDOW)
         if deadlines:
-            self._arm(min(deadlines))
+            self._arm(max(min(deadlines), now))
         else:
             self._close_if_done()
 

@@ -1,15 +1,16 @@
-"""Letting the event loop turn while callers are refused.
+"""Letting the event loop turn while callers are refused, or told that their calls have failed.
 
 A refusal that is raised without a suspension freezes the loop under a caller that asks
 again at once: nothing else runs, also not what would heal the pool.  So every refusal
 suspends first, few callers go on in one turn, and a task that is refused again and again
-waits a little longer each time.
+waits a little longer each time.  Calls that fail together, as when their connection is
+lost, are told of it in the same way.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterator
+from functools import partial, wraps
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -17,8 +18,8 @@ from redis_manager_fastapi.errors import RedisManagerError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# How many callers go on in one turn of the loop: each needs some 50 µs for its error.
-_PER_TURN = 64
+PER_TURN = 64
+"""How many callers go on in one turn of the loop: each needs some 50 µs for its error."""
 
 # A task that asks again within so many seconds asks at once.
 _AT_ONCE = 0.01
@@ -40,7 +41,9 @@ class Turnstile:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._untold: deque[Iterator[Callable[[], object]]] = deque()
         self._turning = False
+        self._at_once = 0
         self._busy, self._last = 0, float("-inf")
         self._refused: WeakKeyDictionary[asyncio.Task[Any], tuple[int, float]] = WeakKeyDictionary()
 
@@ -48,10 +51,25 @@ class Turnstile:
         """Return what to await for the caller's turn: the next one, unless many callers wait."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(future)
-        if not self._turning:
-            self._turning = True
-            self._next()
+        self._begin()
         return future
+
+    def spread(self, told: Iterator[Callable[[], object]]) -> None:
+        """Call each of *told*, which tell callers of an error: the first few now, if nobody waits.
+
+        None of them may raise.
+        """
+        self._begin()
+        self._untold.append(told)
+        if len(self._untold) == 1:
+            self._at_once -= self._tell(self._at_once)
+
+    async def all_told(self) -> None:
+        """Wait until those have been told who were to be told before."""
+        if self._untold:
+            told = self._loop.create_future()
+            self.spread(iter([partial(told.set_result, None)]))
+            await asyncio.shield(told)
 
     async def refused(self) -> None:
         """Wait before an error is raised; longer if the same task was refused just now."""
@@ -66,6 +84,11 @@ class Turnstile:
             await asyncio.sleep(min(_LONGEST, _FIRST * 2 ** min(count - _FREE, 16)))
         self._refused[task] = count, self._loop.time()
 
+    def _begin(self) -> None:
+        if not self._turning:
+            self._turning, self._at_once = True, PER_TURN
+            self._next()
+
     def _next(self) -> None:
         """Let the first callers go on in the next turn, or soon if there were many such turns."""
         now = self._loop.time()
@@ -77,13 +100,29 @@ class Turnstile:
 
     def _go_on(self) -> None:
         self._last = self._loop.time()
-        for _ in range(min(_PER_TURN, len(self._waiting))):
+        self._at_once = 0
+        # Who was told of an error goes on before others are told: they do not pile up.
+        released = min(PER_TURN, len(self._waiting))
+        for _ in range(released):
             future = self._waiting.popleft()
             if not future.done():
                 future.set_result(None)
-        self._turning = bool(self._waiting)
+        self._tell(max(PER_TURN - released, PER_TURN // 4))
+        self._turning = bool(self._waiting or self._untold)
         if self._turning:
             self._next()
+
+    def _tell(self, most: int) -> int:
+        """Tell as many callers, or all that there are; return how many."""
+        count = 0
+        while self._untold and count < most:
+            tell = next(self._untold[0], None)
+            if tell is None:
+                self._untold.popleft()
+            else:
+                tell()
+                count += 1
+        return count
 
 
 def paced(function: F) -> F:

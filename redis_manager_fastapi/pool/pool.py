@@ -17,6 +17,7 @@ from redis_manager_fastapi.pool.leases import Leases
 from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
 from redis_manager_fastapi.pool.state import (
     CONSEQUENCES,
     FINAL,
@@ -40,9 +41,9 @@ from redis_manager_fastapi.pool.waiting import (
 )
 from redis_manager_fastapi.settings import RedisSettings
 
-# Of callers whose grace ends together so many are told at a time, and so far apart (seconds):
-# thousands of errors in one turn would hold up the event loop.
-_TOGETHER, _APART = 64, 0.001
+# How far apart (seconds) the time of so many callers is up who wait in the same outage: to
+# look at thousands in one turn would hold up the event loop.
+_APART = 0.001
 
 
 class Pool:
@@ -81,7 +82,7 @@ class Pool:
         self._reason = ""
         self._failure: Exception | None = None
         self._address: tuple[object, ...] = ()
-        self._elsewhere = False
+        self._elsewhere, self._where = False, ""
         self._peer: object = None
         self.affected = Affected()
         self._refusals = KnownRefusals(self.loop)
@@ -125,16 +126,16 @@ class Pool:
         if self.links:
             return
         self.check_usable()
-        grace = self._grace.deadline
-        if min(deadline, grace) <= self.loop.time():
+        limit = min(deadline, self._grace.deadline)
+        if limit <= self.loop.time():
             self.affected.refused += 1
             raise self.unavailable()
         self.check_crowd()
-        limit = min(deadline, grace + self._waiting // _TOGETHER * _APART)
+        limit += self._waiting // PER_TURN * _APART
         self._waiting += 1
         self.affected.waited += 1
         try:
-            in_time = await self._decision.wait_for(self._decided, limit)
+            in_time = await self._decision.wait_for(self._decided, limit, paced=True)
         finally:
             self._waiting -= 1
         self.check_usable()
@@ -277,6 +278,14 @@ class Pool:
         self.suspicion = None
         self._move(PoolState.READY, "the server still answers")
 
+    def serve_on(self) -> None:
+        """Go on without the links that are suspended, until all of them can be replaced."""
+        for link in self.link_set.suspended:
+            self.link_set.discard(link)
+            link.abort("it was silent")
+        self.worn = True
+        self.clear_suspicion()
+
     def install(self, connections: list[DedicatedConnection]) -> None:
         """Serve with a new generation; `Suspicion` says what becomes of the old one.
 
@@ -284,6 +293,9 @@ class Pool:
         """
         elsewhere, self._address = self._address != connections[0].address, connections[0].address
         self._elsewhere = elsewhere and self.generation > 0
+        host, port, path = self._address
+        host = f"[{host}]" if ":" in str(host) else host
+        self._where = str(path) if host is None else f"{host}:{port}"
         peer = connections[0].peer
         same, self._peer = not elsewhere and peer == self._peer, peer
         down = self.state is PoolState.DOWN
@@ -350,6 +362,7 @@ class Pool:
         await self._condition.settle()
         await self._decision.settle()
         await self.suspicion_changed.settle()
+        await turnstile().all_told()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Release leases that were never returned; return their purposes."""
@@ -392,7 +405,7 @@ class Pool:
                 self.generation,
                 reason,
                 self._grace.outage if serves else 0.0,
-                address=address_text(self._address),
+                address=self._where,
                 elsewhere=serves and self._elsewhere,
                 waited=affected.waited,
                 refused=affected.refused,
@@ -404,12 +417,3 @@ class Pool:
         self._condition.notify_all()
         if self.link_set.serving or new in FINAL:
             self._decision.notify_all()
-
-
-def address_text(address: tuple[object, ...]) -> str:
-    """Return a connection's address (host, port, path) as people write it."""
-    host, port, path = address or ("", None, None)
-    if path:
-        return str(path)
-    host = f"[{host}]" if ":" in str(host) else host
-    return f"{host}:{port}" if host else ""

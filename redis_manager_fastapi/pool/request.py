@@ -15,6 +15,7 @@ from redis.exceptions import (
 
 from redis_manager_fastapi.commands.packing import ASKING
 from redis_manager_fastapi.errors import CommandTimeoutError
+from redis_manager_fastapi.pool.reader import UnhashableReplyError
 from redis_manager_fastapi.topology.failures import refusal_code
 
 Reply = asyncio.Future[Any]
@@ -22,6 +23,9 @@ Reply = asyncio.Future[Any]
 # With these EXEC says that it has discarded the transaction: a Cluster's node redirects it as
 # a whole, before its first command.
 DISCARDED = (ExecAbortError, AskError, TryAgainError, ClusterDownError)
+
+ENDED = (list, UnhashableReplyError, *DISCARDED)
+"""What EXEC is answered by, beside nil, when the transaction has ended."""
 
 
 class Interrupted(Exception):  # noqa: N818 (never leaves the library)
@@ -95,7 +99,7 @@ class SingleRequest(Request):
 
     def renew(self) -> None:
         """Make ready to be sent again."""
-        self.future = self.future.get_loop().create_future()
+        self.future = asyncio.get_running_loop().create_future()
 
 
 def new_request(
@@ -157,7 +161,7 @@ class Batch(SingleRequest):
     def refused(self) -> bool:
         """Whether EXEC was answered by what it does not answer when the transaction ends."""
         last = self.replies[-1]
-        return self.multi is not None and not (last is None or isinstance(last, (list, *DISCARDED)))
+        return self.multi is not None and not (last is None or isinstance(last, ENDED))
 
     @property
     def unended(self) -> bool:

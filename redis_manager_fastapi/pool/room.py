@@ -7,7 +7,9 @@ comes later, on whichever connection, gets ahead of one that waits.
 import asyncio
 import time
 from collections import OrderedDict
+from functools import partial
 
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.request import Request
 
 LARGE_REPLY = 1024 * 1024
@@ -52,8 +54,9 @@ class Room:
 
     def clear(self) -> None:
         """Tell all who wait that there is no connection: they were not sent."""
-        while (request := self.next()) is not None:
-            request.interrupt(written=False)
+        waiting = list(self.waiting.items())
+        self.waiting.clear()
+        turnstile().spread(partial(_dismiss, request, entered) for request, entered in waiting)
 
     def note_large(self, packed: bytes) -> None:
         """The reply to *packed* is large: the same request had better go alone for a while."""
@@ -72,3 +75,10 @@ class Room:
             return True
         del self.alone[packed]
         return False
+
+
+def _dismiss(request: Request, entered: "asyncio.Future[None]") -> None:
+    """Tell a request's caller that it was not sent."""
+    request.interrupt(written=False)
+    if not entered.done():
+        entered.set_result(None)

@@ -124,6 +124,10 @@ CONSEQUENCES: dict[Suspicion, Consequences] = {
 }
 
 
+OF_ONE_LINK = frozenset({Suspicion.LINK_LOST, Suspicion.LINK_QUIET})
+"""With these the other links serve on, also when no new connection can be made."""
+
+
 def is_graver(new: Suspicion, current: Suspicion | None) -> bool:
     """Whether *new* takes the place of *current*."""
     return current is None or CONSEQUENCES[new].gravity > CONSEQUENCES[current].gravity

@@ -3,8 +3,11 @@
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
+from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
 from redis_manager_fastapi.settings import RedisSettings
 
 # Seconds between two attempts to find another server than one that refuses; they double.
@@ -18,6 +21,7 @@ class StateCondition:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._condition = asyncio.Condition()
+        self._waiting = 0
         self._announcements: set[asyncio.Task[None]] = set()
 
     def notify_all(self) -> None:
@@ -26,16 +30,28 @@ class StateCondition:
         self._announcements.add(task)
         task.add_done_callback(self._announcements.discard)
 
-    async def wait_for(self, predicate: Callable[[], object], deadline: float | None) -> bool:
+    async def wait_for(
+        self, predicate: Callable[[], object], deadline: float | None, *, paced: bool = False
+    ) -> bool:
         """Wait until *predicate* holds; return False when *deadline* came first.
 
-        *deadline* is on the loop's clock; None waits for ever.
+        *deadline* is on the loop's clock; None waits for ever.  Of many whose time is up
+        together, those that are *paced* are told a few in each turn of the loop.
         """
+        limit = asyncio.timeout_at(None if paced else deadline)
+        timer = None
+        if paced and deadline is not None:
+            timer = self._loop.call_at(deadline, _end_in_turn, limit)
+        self._waiting += 1
         try:
-            async with asyncio.timeout_at(deadline), self._condition:
+            async with limit, self._condition:
                 await self._condition.wait_for(predicate)
         except TimeoutError:
             return False
+        finally:
+            self._waiting -= 1
+            if timer is not None:
+                timer.cancel()
         return True
 
     async def settle(self) -> None:
@@ -44,8 +60,19 @@ class StateCondition:
             await asyncio.wait(self._announcements)
 
     async def _notify(self) -> None:
-        async with self._condition:
-            self._condition.notify_all()
+        # Those who wait are woken in order, and wait again behind those who were not woken yet.
+        for _ in range(0, self._waiting, PER_TURN):
+            async with self._condition:
+                self._condition.notify(PER_TURN)
+
+
+def _end_in_turn(limit: asyncio.Timeout) -> None:
+    turnstile().spread(iter([partial(_end, limit)]))
+
+
+def _end(limit: asyncio.Timeout) -> None:
+    with suppress(RuntimeError):  # nobody waits any more
+        limit.reschedule(asyncio.get_running_loop().time())
 
 
 # How long (seconds) those who wait a condition out pause before they try again, at most.

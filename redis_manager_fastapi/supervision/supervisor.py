@@ -14,7 +14,7 @@ from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, ProbeFailed
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.state import CONSEQUENCES, FINAL, PoolState, Suspicion
+from redis_manager_fastapi.pool.state import CONSEQUENCES, FINAL, OF_ONE_LINK, PoolState, Suspicion
 from redis_manager_fastapi.supervision.probing import HedgedConnect, Pulse, answers
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.failures import from_reply
@@ -179,7 +179,8 @@ class Supervisor:
         try:
             connections = await self._attempts.connect()
         except RedisUnavailableError as error:
-            self._failed(error)
+            if not await self._others_serve():
+                self._failed(error)
             return
         if moves != pool.moves or pool.state in (PoolState.READY, *FINAL):
             for connection in connections:
@@ -189,6 +190,22 @@ class Supervisor:
         self._healed_at = pool.loop.time()
         self._next_pulse = self._healed_at + self._health.interval
         self._logged = None
+
+    async def _others_serve(self) -> bool:
+        """Have the pool serve on if only one of its links is in trouble, and the others answer.
+
+        The server may be there and take no more connections; it is asked again meanwhile.
+        """
+        pool = self._pool
+        if pool.suspicion not in OF_ONE_LINK or not pool.links:
+            return False
+        serves, timeout = pool.dialer.serves, self._health.timeout
+        answered = await asyncio.gather(*(answers(link, timeout, serves) for link in pool.links))
+        if not all(answered) or pool.suspicion not in OF_ONE_LINK or not pool.links:
+            return False
+        self._renew_after = pool.loop.time() + self._health.backoff_cap
+        pool.serve_on()
+        return True
 
     async def _pause(self) -> None:
         """Keep probes apart, after a failure and after a heal that did not last."""

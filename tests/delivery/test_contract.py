@@ -159,7 +159,8 @@ def test_what_may_have_run_once_may_have_run_for_good(kind: Kind, happened: Happ
 
 @pytest.mark.parametrize(("kind", "happened"), list(itertools.product(MOVABLE, ROUTED)))
 def test_cluster_sends_on_what_was_not_executed(kind: Kind, happened: Happened) -> None:
-    believed_once = kind is Kind.SCRIPT and happened in (Happened.REDIRECTED, Happened.POSTPONED)
+    believed = (Happened.REDIRECTED, Happened.POSTPONED, Happened.UNSERVED)
+    believed_once = kind is Kind.SCRIPT and happened in believed
     for repeated in (False, True):
         verdict = decide(kind, happened, sent_before=False, repeated=repeated, routed=True)
         step = RAISE if repeated and believed_once else ROUTED[happened]
@@ -330,8 +331,11 @@ def test_from_its_second_send_on_a_script_may_have_run(answer: Happened) -> None
     assert execution.maybe_executed
 
 
-@pytest.mark.parametrize("answer", [Happened.REDIRECTED, Happened.POSTPONED, Happened.SHORT])
-@pytest.mark.parametrize("again", [Happened.REDIRECTED, Happened.POSTPONED, Happened.SHORT])
+BELIEVED_ONCE = [Happened.REDIRECTED, Happened.POSTPONED, Happened.UNSERVED, Happened.SHORT]
+
+
+@pytest.mark.parametrize("answer", BELIEVED_ONCE)
+@pytest.mark.parametrize("again", BELIEVED_ONCE)
 def test_a_script_follows_one_redirect(answer: Happened, again: Happened) -> None:
     execution = Execution(Kind.SCRIPT, routed=True)
     execution.after(answer)

@@ -1,6 +1,7 @@
 """How late this event loop runs, so that a bound can be held against the library alone."""
 
 import asyncio
+import time
 
 TICK = 0.01
 
@@ -33,3 +34,31 @@ class LagMeter:
         if now - due > _USUAL:
             self._late.append((now, now - due - _USUAL))
         self._timer = self._arm()
+
+
+class Turns:
+    """Measures how long a turn of the loop computes, by the processor's time of its thread."""
+
+    def __init__(self) -> None:
+        self._took = [0.0]
+
+    @property
+    def longest(self) -> float:
+        """The longest one, in seconds."""
+        return max(self._took)
+
+    async def __aenter__(self) -> "Turns":
+        self._watching = asyncio.create_task(self._watch())
+        await asyncio.sleep(0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._watching.cancel()
+
+    async def _watch(self) -> None:
+        last = time.thread_time()
+        while True:
+            await asyncio.sleep(0)
+            now = time.thread_time()
+            self._took.append(now - last)
+            last = now

@@ -3,11 +3,12 @@
 import asyncio
 from typing import Any
 
-from redis_manager_fastapi import Event, StateChanged
+from redis_manager_fastapi import Event, PoolState, StateChanged
 from redis_manager_fastapi.pool.state import Suspicion
+from redis_manager_fastapi.testing import RedisServer
 from tests.kit.fake_server import FakeServer
 from tests.kit.lag import LagMeter
-from tests.kit.managers import opened, pool_of
+from tests.kit.managers import opened, pool_of, until_state
 from tests.kit.trial import SLACK
 from tests.kit.waiting import until
 
@@ -73,3 +74,36 @@ async def test_one_that_speaks_says_nothing_of_the_other() -> None:
         await until(lambda: manager.stats().generation == 2)
         await until(lambda: heard.lost and silent.lost)
         assert await manager.redis.echo("mine") == "mine"
+
+
+async def test_the_others_serve_on_while_no_connection_can_be_made(
+    redis_server: RedisServer,
+) -> None:
+    """Row 63: `maxclients` is reached when one is lost; it is replaced once it may be."""
+    events: list[Event] = []
+    settings: dict[str, Any] = {**SETTINGS, "listeners": [events.append]}
+    async with opened(redis_server.url, **settings) as manager, redis_server.client() as admin:
+        links = pool_of(manager).links
+        await admin.config_set("maxclients", 2)
+        clients: Any = await admin.client_list()
+        own = links[0]._transport.get_extra_info("sockname")
+        address = next(c["addr"] for c in clients if c["addr"].endswith(f":{own[1]}"))
+        await admin.client_kill(address)
+        await until(lambda: manager.stats().links == 1)
+        ends = asyncio.get_running_loop().time() + 1.5
+        while asyncio.get_running_loop().time() < ends:
+            assert manager.is_ready
+            assert await manager.redis.echo("word") == "word"
+            await asyncio.sleep(0.01)
+        assert pool_of(manager).links == links[1:]
+
+        await admin.config_set("maxclients", 100)
+        await until(lambda: manager.stats().links == 2)
+        states = [event.state for event in events if isinstance(event, StateChanged)]
+        assert "down" not in states
+
+
+async def test_a_server_that_is_gone_is_down(redis_server: RedisServer) -> None:
+    async with opened(redis_server.url, **SETTINGS) as manager:
+        await redis_server.kill()
+        await until_state(manager, PoolState.DOWN)
