@@ -288,5 +288,5 @@ def _is_open(info: FieldInfo) -> bool:
 
 def qualified_name(given: object) -> str:
     """Return the name of a callable that a setting is, or of its class."""
-    named = given if hasattr(given, "__qualname__") else type(given)
+    named: Any = given if hasattr(given, "__qualname__") else type(given)
     return f"{named.__module__}.{named.__qualname__}"
