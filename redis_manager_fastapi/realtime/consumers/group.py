@@ -192,11 +192,8 @@ class Group:
 
     async def _deleted(self, stream: str, ids: Iterable[str]) -> list[str]:
         """Return those of *ids* that the stream does not have; another consumer has the others."""
-        gone = []
-        for each in ids:
-            if not await self._alone.execute_command("XRANGE", stream, each, each):
-                gone.append(each)
-        return gone
+        find = self._alone.execute_command
+        return [each for each in ids if not await find("XRANGE", stream, each, each)]
 
     @property
     def _idle(self) -> int:

@@ -183,7 +183,7 @@ class Entries:
         return entry
 
     def done(self) -> None:
-        """Have the entry in hand acknowledged: call it before a `break`, which leaves it pending."""
+        """Have the entry in hand acknowledged: for a `break`, which else leaves it pending."""
         if self._current is not None:
             self._entered().done(self._current)
             self._current = None

@@ -155,9 +155,9 @@ class Teller:
         """Have others take at once what came and was never handed out."""
         deliveries = {each.id: each.delivered for each in unseen if each.stream == ledger.stream}
         if ledger.recover:
-            for entry_id, _, _, times in await self._group.pending_of_own(ledger.stream):
-                if entry_id not in ledger.failed and not ledger.knows(entry_id):
-                    deliveries[entry_id] = times
+            own = await self._group.pending_of_own(ledger.stream)
+            known = {each for each, *_ in own if each in ledger.failed or ledger.knows(each)}
+            deliveries |= {each: times for each, _, _, times in own if each not in known}
         for times in set(deliveries.values()):
             ids = [each for each, count in deliveries.items() if count == times]
             await self._group.hand_back(ledger.stream, ids, times)
