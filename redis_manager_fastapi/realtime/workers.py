@@ -64,19 +64,26 @@ class Worker:
         with suppress(PoolClosedError):
             while not self.stopping:
                 await wait_serving(deployment)
-                began, self._running = loop.time(), True
-                try:
-                    return await self.body()
-                except Exception as error:
-                    if self.stopping:
-                        return
-                    self.failed(error)
-                finally:
-                    self._running = False
+                began = loop.time()
+                if await self._once():
+                    return
                 if loop.time() - began > _CAP:
                     self._backoff.reset()
                 await asyncio.sleep(self._backoff.pause())
                 self._restarts += 1
+
+    async def _once(self) -> bool:
+        """Run once; return whether that was all."""
+        self._running = True
+        try:
+            await self.body()
+        except Exception as error:
+            if not self.stopping:
+                self.failed(error)
+            return self.stopping
+        finally:
+            self._running = False
+        return True
 
     def failed(self, error: Exception, entry: StreamEntry | None = None) -> None:
         """Tell of an error, and count it."""

@@ -150,15 +150,20 @@ class Group:
         return await self._list_and_claim(stream, after)
 
     async def _autoclaim(self, stream: str, after: str) -> tuple[list[StreamEntry], list[str], str]:
-        """As Redis has it from 6.2; from 7.0 it drops what was deleted by itself."""
+        """As Redis has it from 6.2.
+
+        7.0 takes what was deleted off its list by itself; 6.2 has nil in its place, and claims it.
+        """
         options = self._options
         command = ("XAUTOCLAIM", stream, options.group, options.name, self._idle, after)
         reply = await self._alone.execute_command(*command, "COUNT", options.batch)
         rows = [row for row in reply[1] if row]
-        gone = [_text(row[0]) for row in rows if row[1] is None]
-        kept = [row for row in rows if row[1] is not None]
-        times = await self._deliveries(stream, kept)
-        entries = [_entry(stream, row, times.get(_text(row[0]), 1)) for row in kept]
+        times = await self._deliveries(stream, rows)
+        entries = [_entry(stream, row, times.get(_text(row[0]), 1)) for row in rows]
+        gone: list[str] = []
+        if len(rows) < len(reply[1]):
+            ours = {each for each, *_ in await self.pending_of_own(stream)}
+            gone = await self._deleted(stream, ours - times.keys())
         return entries, gone, _text(reply[0])
 
     async def _deliveries(self, stream: str, rows: Iterable[Any]) -> dict[str, int]:
@@ -167,7 +172,7 @@ class Group:
         ids = sorted(wanted, key=number_of)
         while ids:
             page = await self.pending(stream, ids)
-            times.update((each, count) for each, _, _, count in page)
+            times.update((each, count) for each, _, _, count in page if each in wanted)
             ids = [each for each in ids if number_of(each) > number_of(page[-1][0])] if page else []
         return times
 
