@@ -7,7 +7,11 @@ from typing import Any, TypeVar, Unpack
 
 from redis_manager_fastapi.observe.events import Bus
 from redis_manager_fastapi.observe.realtime import RealTimeStats
-from redis_manager_fastapi.realtime.consumers.options import ConsumerArguments, ConsumerOptions
+from redis_manager_fastapi.realtime.consumers.options import (
+    ConsumerArguments,
+    ConsumerOptions,
+    check_count,
+)
 from redis_manager_fastapi.realtime.consumers.part import Consumers, Entries
 from redis_manager_fastapi.realtime.part import Part
 from redis_manager_fastapi.realtime.signals import ShutdownSignals
@@ -97,6 +101,7 @@ class RealTimeManager:
             return ConsumerOptions(streams=streams, group=group, **options)
 
         make()  # what is wrong is told here
+        check_count("concurrency", concurrency)
 
         def register(function: H) -> H:
             self._workers.add_handler(function, make, concurrency)

@@ -11,7 +11,7 @@ from redis_manager_fastapi.observe.events import Bus, WorkerFailed
 from redis_manager_fastapi.observe.realtime import WorkerStats
 from redis_manager_fastapi.realtime.consumers.consumer import Consumer
 from redis_manager_fastapi.realtime.consumers.healing import wait_serving
-from redis_manager_fastapi.realtime.consumers.options import ConsumerOptions, check_count
+from redis_manager_fastapi.realtime.consumers.options import ConsumerOptions
 from redis_manager_fastapi.realtime.consumers.part import Consumers
 from redis_manager_fastapi.realtime.items import StreamEntry
 from redis_manager_fastapi.supervision.deployment import Deployment
@@ -221,7 +221,6 @@ class Workers:
             TypeError: It is no async function of one entry.
         """
         _check("consumer", function, "async def handle(entry: StreamEntry)", None)
-        check_count("concurrency", concurrency)
         self._add(
             EntryHandler(
                 function,
