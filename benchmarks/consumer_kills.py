@@ -29,7 +29,9 @@ ACKNOWLEDGED = 0.5
 
 async def consume(manager: RedisManager, log: TextIO) -> None:
     """Write each entry's number, and when its body was through, on a clock of all processes."""
-    async with manager.consume(STREAM, group=GROUP, batch=BATCH, claim_after=CLAIM_AFTER) as entries:
+    async with manager.consume(
+        STREAM, group=GROUP, batch=BATCH, claim_after=CLAIM_AFTER
+    ) as entries:
         async for entry in entries:
             await asyncio.sleep(0.0005)
             log.write(f"{entry.fields['n']} {time.monotonic()}\n")
@@ -80,7 +82,9 @@ async def finished(server: RedisServer) -> None:
 def through(paths: list[Path]) -> list[tuple[int, float]]:
     """Return the numbers of what was handled, and when; a killed process may cut its last line."""
     lines = [line for path in paths for line in path.read_text().split("\n")[:-1]]
-    return sorted(((int(n), float(at)) for n, at in map(str.split, lines)), key=lambda each: each[1])
+    return sorted(
+        ((int(n), float(at)) for n, at in map(str.split, lines)), key=lambda each: each[1]
+    )
 
 
 def report(handled: list[tuple[int, float]], breaks: list[tuple[float, float]]) -> bool:

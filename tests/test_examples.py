@@ -88,7 +88,10 @@ async def test_own_lifespan(redis_url: str) -> None:
 async def test_stream_worker() -> None:
     """Its worker misses nothing while Redis is killed and restarted."""
     durable: dict[str, str | int] = {**DURABLE, "appendfsync": "always"}
-    async with RedisServer(durable) as server, running("stream_worker", REDIS_URL=server.url) as site:
+    async with (
+        RedisServer(durable) as server,
+        running("stream_worker", REDIS_URL=server.url) as site,
+    ):
         for number in range(10):
             await site.http.post(f"/orders/{number}")
         await server.restart(0.5, crash=True)

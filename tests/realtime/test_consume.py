@@ -276,10 +276,13 @@ async def test_an_entry_that_is_always_raised_for_is_moved(redis_server: RedisSe
     assert sorted(set(seen)) == list(range(5))
     [(_, fields)] = letters
     assert fields[b"raw"] == b"\xff\x00"
-    assert fields[b"_reason"] == b"BodyError: two"
-    assert (fields[b"_stream"], fields[b"_deliveries"]) == (STREAM.encode(), b"3")
+    assert fields[b"dead_letter.reason"] == b"BodyError: two"
+    assert (fields[b"dead_letter.stream"], fields[b"dead_letter.deliveries"]) == (
+        STREAM.encode(),
+        b"3",
+    )
     [event] = [each for each in events if isinstance(each, EntryDeadLettered)]
-    assert event.id.encode() == fields[b"_id"]
+    assert event.id.encode() == fields[b"dead_letter.id"]
     assert await pending(redis_server) == []
 
 

@@ -139,9 +139,7 @@ async def test_an_acknowledgement_whose_reply_is_lost_is_repeated(
 
 @pytest.mark.parametrize("direction", ["to_client", "to_server"])
 @pytest.mark.parametrize("seed", range(3))
-async def test_resets_at_random_bytes(
-    redis_server: RedisServer, seed: int, direction: Any
-) -> None:
+async def test_resets_at_random_bytes(redis_server: RedisServer, seed: int, direction: Any) -> None:
     """Row 9."""
     random_ = random.Random(seed)
     await add(redis_server, range(500))

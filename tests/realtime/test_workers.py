@@ -114,7 +114,7 @@ async def test_what_does_not_validate_counts_as_raised(redis_server: RedisServer
         await eventually(lambda: acknowledged(redis_server))
     [(_, fields)] = await _range(redis_server, "dead")
     assert seen == [1, 3]
-    assert fields["_reason"].startswith("ValidationError")
+    assert fields["dead_letter.reason"].startswith("ValidationError")
 
 
 async def _range(server: RedisServer, stream: str) -> Any:

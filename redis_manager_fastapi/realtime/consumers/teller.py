@@ -113,11 +113,11 @@ class Teller:
         times = min(entry.delivered, options.max_deliveries or entry.delivered)
         if options.dead_letter is not None:
             told = {
-                "_reason": reason,
-                "_stream": entry.stream,
-                "_id": entry.id,
-                "_group": options.group,
-                "_deliveries": str(times),
+                "dead_letter.reason": reason,
+                "dead_letter.stream": entry.stream,
+                "dead_letter.id": entry.id,
+                "dead_letter.group": options.group,
+                "dead_letter.deliveries": str(times),
             }
             await self._group.add(options.dead_letter, {**entry.fields, **told})
         ledger.bury()
