@@ -38,11 +38,10 @@ async def consume(manager: RedisManager, log: TextIO) -> None:
             log.flush()
 
 
-async def child(url: str, path: str) -> None:
+async def child(url: str, log: TextIO) -> None:
     """Consume twice until the process is ended."""
-    with Path(path).open("w") as log:
-        async with RedisManager(url=url) as manager:
-            await asyncio.gather(consume(manager, log), consume(manager, log))
+    async with RedisManager(url=url) as manager:
+        await asyncio.gather(consume(manager, log), consume(manager, log))
 
 
 @asynccontextmanager
@@ -140,6 +139,7 @@ async def main() -> bool:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        asyncio.run(child(*sys.argv[1:]))
+        with Path(sys.argv[2]).open("w") as output:
+            asyncio.run(child(sys.argv[1], output))
     else:
         sys.exit(not asyncio.run(main()))

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from redis_manager_fastapi import RedisManager
+from redis_manager_fastapi.observe.realtime import RealTimeStats
 from redis_manager_fastapi.realtime.items import StreamEntry
 from redis_manager_fastapi.testing import RedisServer
 
@@ -26,10 +27,27 @@ async def pending(server: RedisServer, stream: str = STREAM, group: str = GROUP)
     return [(row["message_id"], row["consumer"], row["times_delivered"]) for row in rows]
 
 
+async def delivered(server: RedisServer, stream: str = STREAM) -> list[str]:
+    """The IDs of what the one group of a stream has delivered."""
+    async with server.client() as client:
+        groups: Any = await client.xinfo_groups(stream)
+        if not groups:
+            return []
+        entries: Any = await client.xrange(stream, "-", groups[0]["last-delivered-id"])
+    return [entry_id for entry_id, _ in entries]
+
+
 async def members(server: RedisServer, stream: str = STREAM, group: str = GROUP) -> list[str]:
     """The names of the group's consumers."""
     async with server.client() as client:
         return [each["name"] for each in await client.xinfo_consumers(stream, group)]
+
+
+def listening(manager: RedisManager) -> RealTimeStats:
+    """The counters of what listens."""
+    stats = manager.stats().realtime
+    assert stats is not None
+    return stats
 
 
 def numbers(entries: list[StreamEntry]) -> list[int]:

@@ -18,7 +18,17 @@ from redis_manager_fastapi import (
     StreamEntry,
 )
 from redis_manager_fastapi.testing import RedisServer
-from tests.kit.consuming import GROUP, SOON, STREAM, add, consumed, members, numbers, pending
+from tests.kit.consuming import (
+    GROUP,
+    SOON,
+    STREAM,
+    add,
+    consumed,
+    listening,
+    members,
+    numbers,
+    pending,
+)
 from tests.kit.managers import opened
 from tests.kit.servers import needs
 from tests.kit.waiting import eventually, until
@@ -34,6 +44,18 @@ WAYS: list[Any] = [
 
 class BodyError(Exception):
     pass
+
+
+async def raise_in_body(manager: RedisManager, **options: Any) -> None:
+    """Have the body of the first entry raise."""
+
+    async def consume() -> None:
+        async with manager.consume(STREAM, group=GROUP, **options) as entries:
+            async for _ in entries:
+                raise BodyError
+
+    with pytest.raises(BodyError):
+        await consume()
 
 
 @pytest.mark.parametrize("settings", WAYS)
@@ -59,10 +81,7 @@ async def test_an_entry_whose_body_raises_comes_again(
 ) -> None:
     async with opened(redis_server.url, **settings) as manager:
         await manager.redis.xadd(STREAM, {"n": 1})
-        with pytest.raises(BodyError):
-            async with manager.consume(STREAM, group=GROUP) as entries:
-                async for _ in entries:
-                    raise BodyError
+        await raise_in_body(manager)
         again = await consumed(manager, 1, claim_after=SOON)
         left = await manager.redis.xpending(STREAM, GROUP)
 
@@ -180,8 +199,7 @@ async def test_what_is_in_hand_for_long_is_not_claimed(redis_server: RedisServer
 
     async def other(manager: RedisManager) -> None:
         async with manager.consume(STREAM, group=GROUP, claim_after=SOON) as entries:
-            async for entry in entries:
-                others.append(entry)
+            others.extend([entry async for entry in entries])
 
     async with opened(redis_server.url) as manager:
         async with manager.consume(STREAM, group=GROUP, claim_after=SOON) as entries:
@@ -320,10 +338,7 @@ async def test_without_a_dead_letter_stream_it_is_given_up(redis_server: RedisSe
     events: list[Event] = []
     await add(redis_server, range(1))
     async with RedisManager(url=redis_server.url, listeners=[events.append]) as manager:
-        with pytest.raises(BodyError):
-            async with manager.consume(STREAM, group=GROUP, max_deliveries=1) as entries:
-                async for _ in entries:
-                    raise BodyError
+        await raise_in_body(manager, max_deliveries=1)
         assert await pending(redis_server) == []
 
     [event] = [each for each in events if isinstance(each, EntryDeadLettered)]
@@ -349,21 +364,23 @@ async def test_a_lost_group_is_made_again(
     """Row 48: nothing that was acknowledged comes again, and nothing new is missed."""
     events: list[Event] = []
     await add(redis_server, range(100))
-    async with RedisManager(url=redis_server.url, listeners=[events.append]) as manager:
-        async with manager.consume(STREAM, group=GROUP, start=start) as entries:
-            waiting = asyncio.ensure_future(anext(entries))
-            await eventually(lambda: _has_group(redis_server))
-            await add(redis_server, range(100, 110))
-            found = [await waiting]
-            while numbers(found)[-1] < 109:
-                found.append(await anext(entries))
-            waiting = asyncio.ensure_future(anext(entries))
-            await asyncio.sleep(0.3)
-            await lose(redis_server)
-            await add(redis_server, range(110, 120))
-            found.append(await waiting)
-            while numbers(found)[-1] < 119:
-                found.append(await anext(entries))
+    async with (
+        RedisManager(url=redis_server.url, listeners=[events.append]) as manager,
+        manager.consume(STREAM, group=GROUP, start=start) as entries,
+    ):
+        waiting = asyncio.ensure_future(anext(entries))
+        await eventually(lambda: _has_group(redis_server))
+        await add(redis_server, range(100, 110))
+        found = [await waiting]
+        while numbers(found)[-1] < 109:
+            found.append(await anext(entries))
+        waiting = asyncio.ensure_future(anext(entries))
+        await asyncio.sleep(0.3)
+        await lose(redis_server)
+        await add(redis_server, range(110, 120))
+        found.append(await waiting)
+        while numbers(found)[-1] < 119:
+            found.append(await anext(entries))
 
     assert numbers(found) == list(range(0 if start == "0" else 100, 120))
     remade = [each for each in events if isinstance(each, GroupRemade)]
@@ -376,24 +393,32 @@ async def test_what_is_in_hand_stays_pending_in_a_group_made_again(
     await add(redis_server, range(3))
     async with opened(redis_server.url) as manager:
         with pytest.raises(BodyError):
-            async with manager.consume(STREAM, group=GROUP, batch=1) as entries:
-                async for entry in entries:
-                    if entry.fields["n"] == "1":
-                        await _destroy(redis_server)
-                        async with manager.consume(STREAM, group=GROUP, batch=1) as others:
-                            assert numbers([await anext(others)]) == [0]
-                        raise BodyError
+            await _raise_after_a_loss(manager, redis_server)
         again = await consumed(manager, 2, claim_after=SOON)
 
     assert sorted(numbers(again)) == [1, 2]
+
+
+async def _raise_after_a_loss(manager: RedisManager, server: RedisServer) -> None:
+    async with manager.consume(STREAM, group=GROUP, batch=1) as entries:
+        async for entry in entries:
+            if entry.fields["n"] == "1":
+                await _destroy(server)
+                async with manager.consume(STREAM, group=GROUP, batch=1) as others:
+                    assert numbers([await anext(others)]) == [0]
+                raise BodyError
+
+
+async def first(manager: RedisManager, stream: str) -> StreamEntry:
+    async with manager.consume(stream, group=GROUP) as entries:
+        return await anext(entries)
 
 
 async def test_what_the_server_will_never_allow_is_raised(redis_server: RedisServer) -> None:
     await redis_server.command("SET", "text", "text")
     async with opened(redis_server.url) as manager:
         with pytest.raises(ResponseError, match="WRONGTYPE"):
-            async with manager.consume("text", group=GROUP) as entries:
-                await anext(entries)
+            await first(manager, "text")
 
 
 @needs("ACL", redis="6.0")
@@ -403,8 +428,7 @@ async def test_what_an_acl_forbids_is_raised(redis_server: RedisServer) -> None:
     url = redis_server.url.replace("redis://", "redis://limited:secret@")
     async with opened(url) as manager:
         with pytest.raises(RedisPermissionError):
-            async with manager.consume(STREAM, group=GROUP) as entries:
-                await anext(entries)
+            await first(manager, STREAM)
 
 
 @needs("ACL", redis="6.0")
@@ -477,8 +501,8 @@ async def test_stats_tell_what_the_server_knows(redis_server: RedisServer) -> No
         await anext(entries)
         await anext(entries)
         manager.stats()
-        await until(lambda: manager.stats().realtime.consumers[0].pending is not None)
-        [stats] = manager.stats().realtime.consumers
+        await until(lambda: listening(manager).consumers[0].pending is not None)
+        [stats] = listening(manager).consumers
 
     assert (stats.stream, stats.group) == (STREAM, GROUP)
     assert (stats.in_hand, stats.handled, stats.failed) == (3, 1, 0)

@@ -12,7 +12,17 @@ import pytest
 from redis_manager_fastapi import PoolState, RedisManager
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.kit.cancelling import MOMENTS
-from tests.kit.consuming import GROUP, SOON, STREAM, add, consumed, members, numbers, pending
+from tests.kit.consuming import (
+    GROUP,
+    SOON,
+    STREAM,
+    add,
+    consumed,
+    delivered,
+    members,
+    numbers,
+    pending,
+)
 from tests.kit.managers import assert_at_rest, opened, until_state
 from tests.kit.servers import DURABLE
 from tests.kit.stepping import Moment, Stepper
@@ -81,17 +91,17 @@ async def test_a_blocked_read_whose_flow_dies_silently_is_noticed(
     async with (
         FaultProxy(redis_server.host, redis_server.port) as proxy,
         opened(proxy.url, health=HEALTH) as manager,
+        manager.consume(STREAM, group=GROUP) as entries,
     ):
-        async with manager.consume(STREAM, group=GROUP) as entries:
-            await add(redis_server, [0])
-            await anext(entries)
-            waiting = asyncio.ensure_future(anext(entries))
-            await asyncio.sleep(0.5)
-            await proxy.black_hole(new=False)
-            await add(redis_server, [1])
-            began = asyncio.get_running_loop().time()
-            entry = await waiting
-            took = asyncio.get_running_loop().time() - began
+        await add(redis_server, [0])
+        await anext(entries)
+        waiting = asyncio.ensure_future(anext(entries))
+        await asyncio.sleep(0.5)
+        await proxy.black_hole(new=False)
+        await add(redis_server, [1])
+        began = asyncio.get_running_loop().time()
+        entry = await waiting
+        took = asyncio.get_running_loop().time() - began
 
     assert numbers([entry]) == [1]
     assert took < 2 * (HEALTH["interval"] + HEALTH["timeout"]) + 0.2  # heard of; then healed
@@ -164,21 +174,23 @@ async def test_it_waits_in_silence_while_redis_is_away(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "redis_manager_fastapi")
-    async with opened(redis_server.url) as manager:
-        async with manager.consume(STREAM, group=GROUP, start="0") as entries:
-            waiting = asyncio.ensure_future(anext(entries))
-            await asyncio.sleep(0.2)
-            await redis_server.kill()
-            await until_state(manager, PoolState.DOWN)
-            await asyncio.sleep(2.5)  # past grace
-            caplog.clear()
-            await asyncio.sleep(1.0)
-            assert manager.stats().waiting == 0
-            assert [record.message for record in caplog.records] == []
-            await redis_server.start()
-            await add(redis_server, [1])
-            async with asyncio.timeout(5):
-                assert numbers([await waiting]) == [1]
+    async with (
+        opened(redis_server.url) as manager,
+        manager.consume(STREAM, group=GROUP) as entries,
+    ):
+        waiting = asyncio.ensure_future(anext(entries))
+        await asyncio.sleep(0.2)
+        await redis_server.kill()
+        await until_state(manager, PoolState.DOWN)
+        await asyncio.sleep(2.5)  # past grace
+        caplog.clear()
+        await asyncio.sleep(1.0)
+        assert manager.stats().waiting == 0
+        assert [record.message for record in caplog.records] == []
+        await redis_server.start()
+        await add(redis_server, [1])
+        async with asyncio.timeout(5):
+            assert numbers([await waiting]) == [1]
 
 
 async def test_entering_needs_no_redis() -> None:
@@ -265,10 +277,5 @@ async def _three(manager: RedisManager, seen: list[int]) -> None:
 
 async def _acknowledged(server: RedisServer) -> list[str]:
     """The IDs of what was delivered and is not pending."""
-    async with server.client() as client:
-        groups = await client.xinfo_groups(STREAM)
-        if not groups:
-            return []
-        entries = await client.xrange(STREAM, "-", groups[0]["last-delivered-id"])
     open_ids = {each for each, _, _ in await pending(server)}
-    return [each for each, _ in entries if each not in open_ids]
+    return [each for each in await delivered(server) if each not in open_ids]

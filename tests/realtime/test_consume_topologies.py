@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from redis_manager_fastapi import Event, GroupRemade, RedisManager
 from redis_manager_fastapi.realtime.items import StreamEntry
 from redis_manager_fastapi.testing import RedisServer
@@ -64,12 +66,13 @@ async def test_a_cluster_with_streams_in_every_shard() -> None:
 
 
 async def _raise_once(manager: RedisManager, stream: str, options: Any) -> None:
-    try:
+    async def consume() -> None:
         async with manager.consume(stream, group=GROUP, **options) as entries:
             await anext(entries)
             raise KeyError(stream)
-    except KeyError:
-        pass
+
+    with pytest.raises(KeyError):
+        await consume()
 
 
 async def test_a_lost_shard_holds_up_no_other() -> None:
@@ -136,22 +139,24 @@ async def test_sentinels_elect_another_primary() -> None:
 async def test_a_new_primary_that_never_had_the_group() -> None:
     """Row 48: it has the entries that are there again, and the new ones."""
     events: list[Event] = []
-    async with SentinelDeployment() as deployment:
-        async with RedisManager(url=deployment.url, listeners=[events.append]) as manager:
-            await manager.redis.xadd(STREAM, {"n": 0})
-            assert await manager.redis.wait(2, 5000) == 2
-            consumer = Background(manager, STREAM)
-            await until(lambda: len(consumer.entries) == 1)
-            await manager.redis.wait(2, 5000)
-            old, *replicas = deployment.servers
-            # As if the fail-over had come before the group.
-            for replica in replicas:
-                await replica.command("CONFIG", "SET", "replica-read-only", "no")
-                await replica.command("XGROUP", "DESTROY", STREAM, GROUP)
-            await old.kill()
-            await deployment.elected(old)
-            await manager.wait_ready(10)
-            await manager.redis.xadd(STREAM, {"n": 1})
-            await until(lambda: consumer.seen(STREAM) == {0, 1})
-            await consumer.end()
+    async with (
+        SentinelDeployment() as deployment,
+        RedisManager(url=deployment.url, listeners=[events.append]) as manager,
+    ):
+        await manager.redis.xadd(STREAM, {"n": 0})
+        assert await manager.redis.wait(2, 5000) == 2
+        consumer = Background(manager, STREAM)
+        await until(lambda: len(consumer.entries) == 1)
+        await manager.redis.wait(2, 5000)
+        old, *replicas = deployment.servers
+        # As if the fail-over had come before the group.
+        for replica in replicas:
+            await replica.command("CONFIG", "SET", "replica-read-only", "no")
+            await replica.command("XGROUP", "DESTROY", STREAM, GROUP)
+        await old.kill()
+        await deployment.elected(old)
+        await manager.wait_ready(10)
+        await manager.redis.xadd(STREAM, {"n": 1})
+        await until(lambda: consumer.seen(STREAM) == {0, 1})
+        await consumer.end()
     assert [each.stream for each in events if isinstance(each, GroupRemade)] == [STREAM]

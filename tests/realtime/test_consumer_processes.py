@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from redis_manager_fastapi.testing import RedisServer
-from tests.kit.consuming import GROUP, STREAM, add, consumed, members, numbers, pending
+from tests.kit.consuming import GROUP, STREAM, add, consumed, delivered, members, numbers, pending
 from tests.kit.managers import opened
 from tests.kit.serving import ROOT, environment, server_process
 from tests.kit.waiting import eventually
@@ -112,10 +112,7 @@ async def test_sigterm_ends_it_and_loses_nothing(redis_server: RedisServer, tmp_
     assert "Traceback" not in log
     assert sorted(begun) == sorted(through)
     assert len(set(through)) == len(through)
-    async with redis_server.client() as client:
-        [group] = await client.xinfo_groups(STREAM)
-        delivered = len(await client.xrange(STREAM, "-", group["last-delivered-id"]))
-    assert delivered - len(left) == len(through)
+    assert len(await delivered(redis_server)) - len(left) == len(through)
     assert {times for _, _, times in left} == {0}
     assert len(await members(redis_server)) <= 1
     cut = {entry_id for entry_id, _, times in await pending(redis_server, "others") if times}

@@ -11,7 +11,7 @@ import pytest
 
 from redis_manager_fastapi import Event, PoolState, RedisManager, StreamEntry, WorkerFailed
 from redis_manager_fastapi.testing import RedisServer
-from tests.kit.consuming import GROUP, SOON, STREAM, add, members, pending
+from tests.kit.consuming import GROUP, SOON, STREAM, add, listening, members, pending
 from tests.kit.managers import until_state
 from tests.kit.waiting import eventually, until
 
@@ -82,8 +82,8 @@ async def test_what_raises_stays_pending_and_comes_again(
     async with manager:
         await until(lambda: len(seen) == 15)
         await eventually(lambda: acknowledged(redis_server))
-        [consumer] = manager.stats().realtime.consumers
-        [worker] = manager.stats().realtime.workers
+        [consumer] = listening(manager).consumers
+        [worker] = listening(manager).workers
 
     assert sorted(seen[10:]) == [(str(number), 2) for number in range(5)]
     assert (consumer.failed, consumer.handled, consumer.claimed) == (5, 10, 5)
@@ -132,8 +132,8 @@ async def test_a_reader_that_raises_is_begun_again(redis_server: RedisServer) ->
 
     await redis_server.command("SET", STREAM, "text")
     async with manager:
-        await until(lambda: manager.stats().realtime.workers[0].restarts >= 2)
-        assert manager.stats().realtime.workers[0].error == "ResponseError"
+        await until(lambda: listening(manager).workers[0].restarts >= 2)
+        assert listening(manager).workers[0].error == "ResponseError"
         await redis_server.command("DEL", STREAM)
         await add(redis_server, [1])
         await until(lambda: seen == ["1"], 10)
@@ -229,8 +229,8 @@ async def test_a_loop_is_begun_again_when_it_raises(
 
     async with manager:
         await until(lambda: begun == 4, 10)
-        await until(lambda: not manager.stats().realtime.workers[0].running)
-        [stats] = manager.stats().realtime.workers
+        await until(lambda: not listening(manager).workers[0].running)
+        [stats] = listening(manager).workers
         await asyncio.sleep(0.2)
     assert begun == 4  # it returned, and has ended
     assert (stats.restarts, stats.error) == (3, "BodyError")
@@ -257,7 +257,7 @@ async def test_a_loop_waits_while_redis_is_away(
         await until(lambda: begun == 1)
         await redis_server.kill()
         await until_state(manager, PoolState.DOWN)
-        await until(lambda: not manager.stats().realtime.workers[0].running)
+        await until(lambda: not listening(manager).workers[0].running)
         await asyncio.sleep(1.0)
         assert begun == 1
         await redis_server.start()

@@ -193,7 +193,7 @@ class Lane:
     async def _remake(self) -> None:
         """Make the group again, to go on where it was; nothing that is in hand is forgotten."""
         for ledger in self.ledgers:
-            start = self._options.start
+            start: str = self._options.start
             if ledger.made:
                 newest = await self._group.newest(ledger.stream)
                 start_over = number_of(newest) < number_of(ledger.position)
