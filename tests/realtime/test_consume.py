@@ -229,6 +229,24 @@ async def test_a_dead_consumers_entries_are_claimed(redis_server: RedisServer) -
     assert await pending(redis_server) == []
 
 
+@needs("XREADGROUP CLAIM", redis="8.4", valkey="99.0")
+async def test_a_read_claims_where_the_server_can(redis_server: RedisServer) -> None:
+    await add(redis_server, range(3))
+    await redis_server.command("XGROUP", "CREATE", STREAM, GROUP, "0")
+    async with opened(redis_server.url) as manager:
+        async with manager.consume(STREAM, group=GROUP, claim_after=SOON, batch=1) as entries:
+            first = await anext(entries)
+            await redis_server.command(
+                "XREADGROUP", "GROUP", GROUP, "dead", "COUNT", 2, "STREAMS", STREAM, ">"
+            )
+            found = [await anext(entries), await anext(entries)]
+        calls = await redis_server.command("INFO", "commandstats")
+
+    assert numbers([first, *found]) == [0, 1, 2]
+    assert {entry.delivered for entry in found} == {2}
+    assert calls["cmdstat_xautoclaim"]["calls"] <= 2
+
+
 async def test_many_entries_of_a_dead_consumer_do_not_hold_up_new_ones(
     redis_server: RedisServer,
 ) -> None:

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from redis_manager_fastapi.errors import PoolClosedError, RedisManagerError
 from redis_manager_fastapi.observe.events import Bus
-from redis_manager_fastapi.realtime.consumers.group import Group
+from redis_manager_fastapi.realtime.consumers.group import Abilities, Group
 from redis_manager_fastapi.realtime.consumers.healing import Healing
 from redis_manager_fastapi.realtime.consumers.lane import Lane
 from redis_manager_fastapi.realtime.consumers.ledger import Ledger
@@ -37,6 +37,7 @@ class Consumer:
         bus: Takes the events.
         options: What it does.
         slots: Sorts its streams by their slots.
+        can: What the servers can do.
 
     Attributes:
         ledgers: What it has of each stream.
@@ -52,12 +53,13 @@ class Consumer:
         bus: Bus,
         options: ConsumerOptions,
         slots: Slots,
+        can: Abilities,
     ) -> None:
         health = deployment.settings.health
         leg = min(health.interval, _LONGEST_LEG)
         self.options, self.bus, self.instance = options, bus, deployment.instance
         self.ledgers = {stream: Ledger(stream, options.group) for stream in options.streams}
-        self.group = Group(client, options, leg, health.timeout)
+        self.group = Group(client, can, options, leg, health.timeout)
         self.stopping = False
         self.closed = asyncio.Event()
         self._loop = asyncio.get_running_loop()

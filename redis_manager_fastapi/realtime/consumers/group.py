@@ -5,6 +5,7 @@ manager's decoding nor a user's callbacks change them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.client import CaseInsensitiveDict
@@ -33,17 +34,38 @@ PAGE = 1000
 """How many pending entries are listed at once."""
 
 
+@dataclass(slots=True)
+class Abilities:
+    """What the servers of one manager can do, as far as they were asked.
+
+    Attributes:
+        read_claims: Whether XREADGROUP takes CLAIM, as from Redis 8.4; None before it was tried.
+        autoclaim: Whether there is XAUTOCLAIM, as from Redis 6.2.
+    """
+
+    read_claims: bool | None = None
+    autoclaim: bool = True
+
+
 class Group:
     """One member's view of its group.
 
     Args:
         client: The manager's.
+        can: What its servers can do.
         options: The member's.
         leg: Seconds that one read blocks at most.
         timeout: Seconds that its reply may take beyond that.
     """
 
-    def __init__(self, client: Any, options: ConsumerOptions, leg: float, timeout: float) -> None:
+    def __init__(
+        self,
+        client: Any,
+        can: Abilities,
+        options: ConsumerOptions,
+        leg: float,
+        timeout: float,
+    ) -> None:
         self._client = _raw(client.with_options(decode_responses=False))
         self._alone = _raw(client.with_options(decode_responses=False, dedicated=True))
         self._blocking = _raw(
@@ -51,7 +73,7 @@ class Group:
         )
         self._options = options
         self._leg = max(1, round(leg * 1000))
-        self._can_autoclaim = True
+        self.can = can
 
     async def make(self, stream: str, start: str) -> bool:
         """Make the group, and the stream if need be; return False if it is there already."""
@@ -92,14 +114,26 @@ class Group:
         return next((each for each in groups if each.get("name") == self._options.group), {})
 
     async def read(
-        self, streams: Sequence[str], *, block: bool, patient: bool
+        self, streams: Sequence[str], *, block: bool, claim: bool, patient: bool
     ) -> list[StreamEntry]:
         """Read entries that nobody has received; wait for some if *block*.
 
-        A *patient* read lets a slow connect take a command's whole time.
+        With *claim*, those come first that have been idle for `claim_after`, where the server
+        can do it.  A *patient* read lets a slow connect take a command's whole time.
         """
         client = self._alone if patient else self._blocking
         blocking = ("BLOCK", self._leg) if block else ()
+        if claim and self.can.read_claims is not False:
+            claiming = (*blocking, "CLAIM", self._idle)
+            try:
+                reply = await client.execute_command(*self._reading(claiming, streams, ">"))
+            except ResponseError as error:
+                if "syntax error" not in str(error):
+                    raise
+                self.can.read_claims = False
+            else:
+                self.can.read_claims = True
+                return _entries(reply)
         return _entries(await client.execute_command(*self._reading(blocking, streams, ">")))
 
     async def own(self, stream: str, after: str) -> tuple[list[StreamEntry], list[str]]:
@@ -140,13 +174,13 @@ class Group:
             The entries, the IDs of those that were deleted, and where to look next; "0-0"
             when everything was looked at.
         """
-        if self._can_autoclaim:
+        if self.can.autoclaim:
             try:
                 return await self._autoclaim(stream, after)
             except ResponseError as error:
                 if not str(error).lower().startswith("unknown command"):
                     raise
-                self._can_autoclaim = False
+                self.can.autoclaim = False
         return await self._list_and_claim(stream, after)
 
     async def _autoclaim(self, stream: str, after: str) -> tuple[list[StreamEntry], list[str], str]:
@@ -307,7 +341,10 @@ def _ids(rows: Iterable[Any]) -> list[str]:
 
 def _entries(reply: Any) -> list[StreamEntry]:
     return [
-        _entry(_text(stream), row, 1) for stream, rows in _pairs(reply) for row in rows if row[1]
+        _entry(_text(stream), row, row[3] + 1 if len(row) > 3 else 1)
+        for stream, rows in _pairs(reply)
+        for row in rows
+        if row[1]
     ]
 
 

@@ -75,6 +75,7 @@ class Lane:
         self._options, self._group = consumer.options, consumer.group
         self._loop = asyncio.get_running_loop()
         self._patient = False
+        self._claimed = False  # whether the last read brought what was claimed: then the new, first
         self._streams = [ledger.stream for ledger in ledgers]
         for ledger in ledgers:
             # One who comes back under a name finds what was left pending under it.
@@ -126,9 +127,11 @@ class Lane:
         for ledger in self.ledgers:
             if self._loop.time() >= ledger.claim_at:
                 found = await self._claim(ledger) or found
-        entries = await self._group.read(self._streams, block=not found, patient=self._patient)
+        entries = await self._group.read(
+            self._streams, block=not found, claim=not self._claimed, patient=self._patient
+        )
         self._healing.succeeded()
-        self._patient = False
+        self._patient = self._claimed = False
         if entries:
             self._take(entries)
 
@@ -138,7 +141,11 @@ class Lane:
             by_stream.setdefault(entry.stream, []).append(entry)
         for ledger in self.ledgers:
             if ledger.stream in by_stream:
-                self._consumer.offer(ledger.read(by_stream[ledger.stream]))
+                fresh = ledger.read(by_stream[ledger.stream])
+                again = sum(entry.delivered > 1 for entry in fresh)
+                ledger.claimed += again
+                self._claimed = self._claimed or again > 0
+                self._consumer.offer(fresh)
 
     async def _recover(self, ledger: Ledger) -> bool:
         """Hand out what the server has delivered to this member, and this member never got."""
@@ -172,7 +179,9 @@ class Lane:
         self._consumer.offer(fresh)
         if ledger.claim_after_id == "0-0":
             await self._tidy(ledger)
-            pause = min(max(self._options.claim_after / _LOOKS, _OFTEN), _SELDOM)
+            # A read that claims leaves what was deleted on the list, and that can wait.
+            looks = 1 / _ABANDONED if self._group.can.read_claims else _LOOKS
+            pause = min(max(self._options.claim_after / looks, _OFTEN), _SELDOM)
             ledger.claim_at = self._loop.time() + pause
         return bool(fresh)
 

@@ -54,7 +54,7 @@ class Ledger:
         return fresh
 
     def read(self, entries: list[StreamEntry]) -> list[StreamEntry]:
-        """Enter entries that nobody had received before."""
+        """Enter entries that a read brought, the newest last; return what is not here already."""
         newest = entries[-1].id
         if number_of(newest) > number_of(self.position):
             self.position = newest

@@ -13,6 +13,7 @@ from redis_manager_fastapi.observe.events import Bus
 from redis_manager_fastapi.observe.realtime import ConsumerStats
 from redis_manager_fastapi.pool.state import FINAL
 from redis_manager_fastapi.realtime.consumers.consumer import Consumer
+from redis_manager_fastapi.realtime.consumers.group import Abilities
 from redis_manager_fastapi.realtime.consumers.options import ConsumerOptions
 from redis_manager_fastapi.realtime.items import StreamEntry
 from redis_manager_fastapi.realtime.until import Connected, gone
@@ -34,6 +35,7 @@ class Consumers:
     def __init__(self, client: Any, bus: Bus) -> None:
         self._client, self._bus = client, bus
         self._open: set[Consumer] = set()
+        self._can = Abilities()
         self._stopped = False
         self._counting: asyncio.Task[None] | None = None
         self._counted_at = float("-inf")
@@ -61,7 +63,7 @@ class Consumers:
         if self._stopped:
             message = f"redis {deployment.instance!r} is closing: it takes no new consumer"
             raise PoolClosedError(message, instance=deployment.instance)
-        consumer = Consumer(self._client, deployment, self._bus, options, self._slots)
+        consumer = Consumer(self._client, deployment, self._bus, options, self._slots, self._can)
         consumer.start()
         self._open.add(consumer)
         return consumer
