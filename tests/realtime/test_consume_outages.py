@@ -107,6 +107,65 @@ async def test_a_blocked_read_whose_flow_dies_silently_is_noticed(
     assert took < 2 * (HEALTH["interval"] + HEALTH["timeout"]) + 0.2  # heard of; then healed
 
 
+class Forgetful:
+    """A NAT before a server, which forgets the connections that have read from a group."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self.forgotten: set[object] = set()
+        self._server = server
+        self._readers: set[object] = set()
+
+    def forget(self) -> None:
+        self.forgotten |= self._readers
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(self._server.host, self._server.port)
+        flow = object()
+        try:
+            await asyncio.gather(
+                self._pass(flow, reader, there[1]), self._pass(flow, there[0], writer)
+            )
+        finally:
+            writer.close()
+            there[1].close()
+
+    async def _pass(
+        self, flow: object, source: asyncio.StreamReader, target: asyncio.StreamWriter
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(65536):
+                if b"XREADGROUP" in data:
+                    self._readers.add(flow)
+                if flow not in self.forgotten:
+                    target.write(data)
+        target.close()
+
+
+async def test_a_read_alone_on_a_flow_that_dies_silently_is_noticed(
+    redis_server: RedisServer,
+) -> None:
+    """Row 45: the heartbeats, on another connection, are answered."""
+    nat = Forgetful(redis_server)
+    async with await asyncio.start_server(nat.serve, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        url = redis_server.url.replace(f":{redis_server.port}", f":{port}")
+        async with RedisManager(url=url, health=HEALTH) as manager:
+            async with manager.consume(STREAM, group=GROUP) as entries:
+                await add(redis_server, [0])
+                await anext(entries)
+                waiting = asyncio.ensure_future(anext(entries))
+                await asyncio.sleep(0.5)
+                nat.forget()
+                await add(redis_server, [1])
+                began = asyncio.get_running_loop().time()
+                entry = await waiting
+                took = asyncio.get_running_loop().time() - began
+            assert manager.stats().generation == 1
+
+    assert numbers([entry]) == [1]
+    assert took < 2 * (HEALTH["interval"] + HEALTH["timeout"]) + 0.2
+
+
 async def test_entries_in_a_lost_reply_are_asked_for_again(redis_server: RedisServer) -> None:
     """They need not wait for `claim_after`."""
     async with (

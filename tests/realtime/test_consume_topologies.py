@@ -92,6 +92,9 @@ async def test_a_lost_shard_holds_up_no_other() -> None:
             await asyncio.sleep(0.15)
             await manager.redis.xadd(kept, {"n": 30})
         await until(lambda: 30 in consumer.seen(kept), 1.0)
+        await deployment.primaries[1].command("CLIENT", "KILL", "TYPE", "normal")
+        await manager.redis.xadd(kept, {"n": 31})
+        await until(lambda: 31 in consumer.seen(kept), 3.0)
         assert not consumer.task.done()
         await consumer.end()
 
