@@ -146,7 +146,7 @@ async def test_the_end_waits_for_what_is_in_hand(redis_server: RedisServer) -> N
     @manager.consumer(STREAM, group=GROUP, concurrency=2)
     async def handle(entry: StreamEntry) -> None:
         begun.set()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3 * (1 + int(entry.fields["n"])))
         await manager.redis.rpush("through", entry.id)  # the pool still serves
         through.append(entry.id)
 
