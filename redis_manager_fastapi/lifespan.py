@@ -38,9 +38,7 @@ class Openable(Protocol):
 
 
 @asynccontextmanager
-async def run_lifespan(
-    manager: Openable, *, workers: bool = True
-) -> AsyncIterator[dict[str, Any]]:
+async def run_lifespan(manager: Openable, *, workers: bool = True) -> AsyncIterator[dict[str, Any]]:
     """Open the manager, put it into the lifespan state, close it at the end."""
     await manager.open(workers=workers)
     try:

@@ -153,9 +153,7 @@ class WorkerFailed:
     node: str = ""
 
 
-Event = (
-    StateChanged | ProbeFailed | Resubscribed | GroupRemade | EntryDeadLettered | WorkerFailed
-)
+Event = StateChanged | ProbeFailed | Resubscribed | GroupRemade | EntryDeadLettered | WorkerFailed
 Listener = Callable[[Event], None]
 
 

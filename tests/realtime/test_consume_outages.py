@@ -29,7 +29,7 @@ from tests.kit.stepping import Moment, Stepper
 from tests.kit.waiting import eventually
 
 SYNCED: dict[str, Any] = {**DURABLE, "appendfsync": "always"}
-HEALTH: dict[str, Any] = {"interval": 0.3, "timeout": 0.3}
+HEALTH: Any = {"interval": 0.3, "timeout": 0.3}
 
 
 async def consume_all(manager: RedisManager, many: int, **options: Any) -> Counter[int]:

@@ -10,9 +10,9 @@ from redis_manager_fastapi.realtime.items import StreamEntry
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
-from tests.kit import clusters
 from tests.kit.clusters import shard_keys
 from tests.kit.consuming import GROUP, STREAM, consumed, numbers
+from tests.kit.managers import opened
 from tests.kit.waiting import until
 
 
@@ -48,7 +48,7 @@ async def test_a_unix_socket() -> None:
 async def test_a_cluster_with_streams_in_every_shard() -> None:
     async with (
         ClusterDeployment(replicas=0, elections=False) as deployment,
-        clusters.opened(deployment.url) as manager,
+        opened(deployment.url) as manager,
     ):
         streams = [keys[0] for keys in shard_keys(deployment, 1)]
         for stream in streams:
