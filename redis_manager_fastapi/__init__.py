@@ -23,8 +23,17 @@ from redis_manager_fastapi.errors import (
     TooManyWaitersError,
 )
 from redis_manager_fastapi.manager import RedisManager
-from redis_manager_fastapi.observe.events import Event, ProbeFailed, Resubscribed, StateChanged
+from redis_manager_fastapi.observe.events import (
+    EntryDeadLettered,
+    Event,
+    GroupRemade,
+    ProbeFailed,
+    Resubscribed,
+    StateChanged,
+    WorkerFailed,
+)
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
+from redis_manager_fastapi.realtime.items import StreamEntry
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.web.dependencies import (
     RedisConnectionDep,
@@ -60,6 +69,8 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "get_redis",
     "get_redis_connection",
     "get_redis_manager",
+    # listeners receive
+    "StreamEntry",
     # the web hears
     "HEALTH_ROUTES",
     "REDIS_EXCEPTION_HANDLERS",
@@ -68,7 +79,9 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "redis_error_handler",
     # operators watch
     "ClusterStats",
+    "EntryDeadLettered",
     "Event",
+    "GroupRemade",
     "NodeStats",
     "PoolState",
     "PoolStats",
@@ -76,6 +89,7 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "Resubscribed",
     "ShardStats",
     "StateChanged",
+    "WorkerFailed",
     # callers catch
     "ClientEndedError",
     "CommandTimeoutError",

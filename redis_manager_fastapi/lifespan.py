@@ -24,8 +24,12 @@ class Openable(Protocol):
         """Its name, which makes its key in the state."""
         ...
 
-    async def open(self) -> None:
-        """Open the pool."""
+    async def open(self, *, workers: bool = True) -> None:
+        """Open the pool, and begin what is registered to run beside the app."""
+        ...
+
+    def working(self) -> AbstractAsyncContextManager[None]:
+        """Run what is registered, when it was not begun."""
         ...
 
     async def aclose(self) -> None:
@@ -34,9 +38,9 @@ class Openable(Protocol):
 
 
 @asynccontextmanager
-async def run_lifespan(manager: Openable) -> AsyncIterator[dict[str, Any]]:
+async def run_lifespan(manager: Openable, *, workers: bool = True) -> AsyncIterator[dict[str, Any]]:
     """Open the manager, put it into the lifespan state, close it at the end."""
-    await manager.open()
+    await manager.open(workers=workers)
     try:
         yield {KEY_PREFIX + manager.name: manager}
     finally:
@@ -52,11 +56,12 @@ def wrap_lifespan(manager: Openable, lifespan: AppLifespan) -> StatefulLifespan:
 
     @asynccontextmanager
     async def wrapped(app: Any) -> AsyncIterator[dict[str, Any]]:
-        async with run_lifespan(manager) as ours, lifespan(app) as theirs:
+        async with run_lifespan(manager, workers=False) as ours, lifespan(app) as theirs:
             state = dict(theirs or {})
             if not state.keys().isdisjoint(ours):
                 raise RedisConfigError(_twice(manager.name), instance=manager.name)
-            yield state | ours
+            async with manager.working():
+                yield state | ours
 
     return wrapped
 

@@ -145,8 +145,11 @@ class RedisManager(RealTimeManager):
 
     # Opening and closing.
 
-    async def open(self) -> None:
+    async def open(self, *, workers: bool = True) -> None:
         """Open the pool as the start-up policy says, and keep it healthy until `aclose()`.
+
+        Args:
+            workers: Whether registered handlers and loops begin now; else `working()` runs them.
 
         Raises:
             RedisUnavailableError: Policy "fail": the first attempt failed; policy
@@ -155,7 +158,7 @@ class RedisManager(RealTimeManager):
         """
         install_fallback()
         await self._deployment.open()
-        self._start_realtime()
+        self._start_realtime(workers=workers)
 
     async def aclose(self) -> None:
         """Refuse new work, give running commands `shutdown.drain` seconds to finish, and close."""

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from redis_manager_fastapi.testing import RedisServer
+from tests.kit.servers import DURABLE
 from tests.kit.serving import PATIENCE, Site, environment, server_process
 from tests.kit.waiting import eventually
 
@@ -82,6 +83,25 @@ async def test_own_lifespan(redis_url: str) -> None:
             return int((await site.http.get("/seconds")).text) > 0
 
         await eventually(counted, PATIENCE)
+
+
+async def test_stream_worker() -> None:
+    """Its worker misses nothing while Redis is killed and restarted."""
+    durable: dict[str, str | int] = {**DURABLE, "appendfsync": "always"}
+    async with (
+        RedisServer(durable) as server,
+        running("stream_worker", REDIS_URL=server.url) as site,
+    ):
+        for number in range(10):
+            await site.http.post(f"/orders/{number}")
+        await server.restart(0.5, crash=True)
+        for number in range(10, 20):
+            await site.http.post(f"/orders/{number}")
+
+        async def is_done() -> bool:
+            return bool((await site.http.get("/done")).json() == {"billed": 20, "shipped": 20})
+
+        await eventually(is_done, PATIENCE)
 
 
 async def test_dedicated(redis_url: str, redis_server: RedisServer) -> None:

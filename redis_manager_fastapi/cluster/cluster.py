@@ -169,6 +169,20 @@ class Cluster:
         """
         await self._wait_until(lambda: self.is_connected, timeout)
 
+    async def wait_slot(self, slot: int, timeout: float) -> None:
+        """Wait until the node of one slot serves, whatever grace says.
+
+        Raises:
+            RedisUnavailableError: It still does not after *timeout* seconds.
+            PoolClosedError: The Cluster was closed meanwhile.
+        """
+
+        def is_served() -> bool:
+            node = self.map.choose(slot)
+            return node is not None and node.serving
+
+        await self._wait_until(is_served, timeout)
+
     async def wait_settled(self) -> None:
         """Wait until the first refresh, and the first probe of each node, have ended."""
         await self._condition.wait_for(self._settled, None)

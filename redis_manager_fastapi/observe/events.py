@@ -86,7 +86,74 @@ class Resubscribed:
     node: str = ""
 
 
-Event = StateChanged | ProbeFailed | Resubscribed
+@dataclass(frozen=True, slots=True)
+class GroupRemade:
+    """A consumer group was lost, after a flush or a fail-over, and was made again.
+
+    What was pending for a consumer that does not run now is not delivered again.
+
+    Attributes:
+        instance: The manager's name.
+        stream: The stream's key.
+        group: The consumer group.
+        start: The ID after which it goes on; "0" is the stream's beginning.
+        node: Always empty.
+    """
+
+    instance: str
+    stream: str
+    group: str
+    start: str
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryDeadLettered:
+    """A stream entry was delivered `max_deliveries` times, and is not delivered again.
+
+    Attributes:
+        instance: The manager's name.
+        stream: The stream's key, which still has the entry.
+        id: The entry's ID.
+        group: The consumer group.
+        dead_letter: The stream that took a copy; empty when it was only acknowledged.
+        reason: What its body raised last.
+        deliveries: How often it was delivered.
+        node: Always empty.
+    """
+
+    instance: str
+    stream: str
+    id: str
+    group: str
+    dead_letter: str
+    reason: str
+    deliveries: int
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFailed:
+    """A handler of `@manager.consumer`, or a loop of `@manager.background`, raised.
+
+    Attributes:
+        instance: The manager's name.
+        worker: The function's qualified name.
+        error: What it raised.
+        stream: The stream of the entry that it raised for; empty for a loop.
+        id: That entry's ID.
+        node: Always empty.
+    """
+
+    instance: str
+    worker: str
+    error: Exception
+    stream: str = ""
+    id: str = ""
+    node: str = ""
+
+
+Event = StateChanged | ProbeFailed | Resubscribed | GroupRemade | EntryDeadLettered | WorkerFailed
 Listener = Callable[[Event], None]
 
 

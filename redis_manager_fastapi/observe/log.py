@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.observe.events import Event, ProbeFailed, Resubscribed, StateChanged
+from redis_manager_fastapi.observe.realtime_log import RealTimeLog
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -33,6 +34,7 @@ class LogListener:
         self._addresses = addresses
         self._last: dict[str, tuple[str, float]] = {}
         self._said_at: dict[str, float] = {}
+        self._realtime = RealTimeLog(REPEAT)
 
     def __call__(self, event: Event) -> None:
         """Log *event*, or leave it out when the same was said less than a minute ago."""
@@ -40,8 +42,10 @@ class LogListener:
             self._probe_failed(event)
         elif isinstance(event, Resubscribed):
             self._resubscribed(event)
-        else:
+        elif isinstance(event, StateChanged):
             self._state_changed(event)
+        else:
+            self._realtime(event)
 
     def _state_changed(self, event: StateChanged) -> None:
         who, fields = self._who(event), self._fields(event)

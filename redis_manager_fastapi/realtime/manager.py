@@ -1,13 +1,26 @@
 """The half of a manager that listens: it opens and closes the parts of real time."""
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, Unpack
 
 from redis_manager_fastapi.observe.events import Bus
 from redis_manager_fastapi.observe.realtime import RealTimeStats
+from redis_manager_fastapi.realtime.consumers.options import (
+    ConsumerArguments,
+    ConsumerOptions,
+    check_count,
+)
+from redis_manager_fastapi.realtime.consumers.part import Consumers, Entries
 from redis_manager_fastapi.realtime.part import Part
 from redis_manager_fastapi.realtime.signals import ShutdownSignals
+from redis_manager_fastapi.realtime.until import Connected
+from redis_manager_fastapi.realtime.workers import Handle, Loop, Workers
 from redis_manager_fastapi.settings import RedisSettings
+
+H = TypeVar("H", bound=Handle)
+L = TypeVar("L", bound=Loop)
 
 
 class RealTimeManager:
@@ -25,14 +38,113 @@ class RealTimeManager:
         self.settings = settings
         self._client = client
         self._signals = ShutdownSignals()
-        self._parts: tuple[Part, ...] = ()
+        self._consumers = Consumers(client, bus)
+        self._workers = Workers(self._consumers, client, bus)
+        self._parts: tuple[Part, ...] = (self._consumers, self._workers)
+        self._drained = 0.0
+
+    def consume(
+        self,
+        *streams: str,
+        group: str,
+        until: Connected | None = None,
+        **options: Unpack[ConsumerArguments],
+    ) -> Entries:
+        """Consume streams as a member of a group, at least once each entry.
+
+        `async with manager.consume("orders", group="billing") as entries:`, and in it
+        `async for entry in entries:`.  An entry is acknowledged when its body is through,
+        and stays pending when the body raises, is cancelled or breaks out; it then comes
+        again after *claim_after* seconds, to this consumer or to another of the group.
+
+        An outage ends nothing: the iteration waits, and goes on.
+
+        Args:
+            streams: The streams' keys.
+            group: The consumer group, which is made where there is none.
+            until: A request or a WebSocket: the iteration ends when its client is gone.
+            options: As `ConsumerOptions` explains them: `consumer`, `start`, `batch`,
+                `claim_after`, `max_deliveries` and `dead_letter`.
+
+        Raises:
+            TypeError, ValueError: An argument is wrong.
+        """
+        checked = ConsumerOptions(streams=streams, group=group, **options)
+        return Entries(self._consumers, checked, until)
+
+    def consumer(
+        self,
+        *streams: str,
+        group: str,
+        concurrency: int = 1,
+        **options: Unpack[ConsumerArguments],
+    ) -> Callable[[H], H]:
+        """Register an async function that handles the entries of streams, in the lifespan.
+
+        `@manager.consumer("orders", group="billing", concurrency=8)` before
+        `async def handle(entry: StreamEntry) -> None:`.  It begins when the manager opens,
+        after the app's own lifespan has started, and at the end gets `shutdown.drain` seconds
+        for the entries in hand.  An entry whose handler raises stays pending, and comes again
+        after *claim_after* seconds.  The function can be called as before.
+
+        Args:
+            streams: The streams' keys.
+            group: The consumer group, which is made where there is none.
+            concurrency: How many entries it handles at a time.
+            options: As with `consume`.
+
+        Raises:
+            TypeError, ValueError: An argument is wrong, or it is no async function of an entry.
+        """
+
+        def make() -> ConsumerOptions:
+            return ConsumerOptions(streams=streams, group=group, **options)
+
+        make()  # what is wrong is told here
+        check_count("concurrency", concurrency)
+
+        def register(function: H) -> H:
+            self._workers.add_handler(function, make, concurrency)
+            return function
+
+        return register
+
+    def background(self, function: L) -> L:
+        """Register an async function that runs from the start to the end of the app.
+
+        `@manager.background` before `async def loop() -> None:`.  It begins once Redis
+        serves, and is cancelled when the app ends.  If it raises, it is begun again after a
+        pause, once Redis serves; if it returns, it has ended.
+
+        Raises:
+            TypeError: It is no async function without arguments.
+        """
+        self._workers.add_loop(function)
+        return function
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Run what is registered, for a manager that was opened without it."""
+        self._workers.start()
+        loop = asyncio.get_running_loop()
+        try:
+            yield
+        finally:
+            began = loop.time()
+            try:
+                await self._workers.aclose(self.settings.shutdown.drain)
+            finally:
+                self._drained = loop.time() - began
 
     def _realtime_stats(self) -> RealTimeStats:
-        return RealTimeStats()
+        return RealTimeStats(consumers=self._consumers.stats(), workers=self._workers.stats())
 
-    def _start_realtime(self) -> None:
+    def _start_realtime(self, *, workers: bool) -> None:
         """Hear of the process' end, so that streams of events end before their server waits."""
+        self._consumers.begin()
         self._signals.listen(self._stop_realtime)
+        if workers:
+            self._workers.start()
 
     def _stop_realtime(self) -> None:
         """End every iteration, and take nothing new from any stream."""
@@ -42,6 +154,7 @@ class RealTimeManager:
     async def _close_realtime(self, timeout: float) -> float:
         """Give what is in hand *timeout* seconds; return how many of them are left."""
         loop = asyncio.get_running_loop()
+        timeout, self._drained = max(0.0, timeout - self._drained), 0.0
         ends = loop.time() + timeout
         self._signals.stop()
         self._stop_realtime()

@@ -1,0 +1,1 @@
+"""Stream consumers: members of consumer groups that survive outages, and each other's deaths."""

@@ -1,0 +1,201 @@
+"""One member of a consumer group: what it hands out, and what becomes of it."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from redis_manager_fastapi.errors import PoolClosedError, RedisManagerError
+from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.realtime.consumers.group import Abilities, Group
+from redis_manager_fastapi.realtime.consumers.healing import Healing
+from redis_manager_fastapi.realtime.consumers.lane import Lane
+from redis_manager_fastapi.realtime.consumers.ledger import Ledger
+from redis_manager_fastapi.realtime.consumers.options import ConsumerOptions
+from redis_manager_fastapi.realtime.consumers.teller import Teller
+from redis_manager_fastapi.realtime.items import StreamEntry
+from redis_manager_fastapi.supervision.deployment import Deployment
+from redis_manager_fastapi.tasks import end
+
+logger = logging.getLogger("redis_manager_fastapi")
+
+_LONGEST_LEG = 0.5  # seconds that a read blocks; an end waits for one
+
+Slots = Callable[[tuple[str, ...]], dict[int | None, list[str]]]
+"""Sorts streams by their slots; all are under None without a Cluster."""
+
+
+class Consumer:
+    """Reads its streams in batches while somebody asks, and hands the entries out.
+
+    Args:
+        client: The manager's.
+        deployment: The manager's.
+        bus: Takes the events.
+        options: What it does.
+        slots: Sorts its streams by their slots.
+        can: What the servers can do.
+
+    Attributes:
+        ledgers: What it has of each stream.
+        group: The group.
+        stopping: Whether nothing is handed out any more.
+        closed: Set when it is closed.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        deployment: Deployment[Any],
+        bus: Bus,
+        options: ConsumerOptions,
+        slots: Slots,
+        can: Abilities,
+    ) -> None:
+        health = deployment.settings.health
+        leg = min(health.interval, _LONGEST_LEG)
+        self.options, self.bus, self.instance = options, bus, deployment.instance
+        self.ledgers = {stream: Ledger(stream, options.group) for stream in options.streams}
+        self.group = Group(client, can, options, leg, health.timeout)
+        self.stopping = False
+        self.closed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._deployment = deployment
+        self._queue: deque[StreamEntry] = deque()
+        self._error: Exception | None = None
+        self._news = asyncio.Event()
+        self._takers = 0
+        self._leg_ends = leg + 2 * health.timeout
+        self._lanes = [self._lane(slot, each) for slot, each in slots(options.streams).items()]
+        self._tellers = {ledger: lane.teller for lane in self._lanes for ledger in lane.ledgers}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _lane(self, slot: int | None, streams: list[str]) -> Lane:
+        ledgers = [self.ledgers[stream] for stream in streams]
+        teller = Teller(
+            ledgers,
+            self.group,
+            self.options,
+            Healing(self._deployment, slot),
+            self.bus,
+            instance=self.instance,
+            fail=self.fail,
+        )
+        return Lane(self, ledgers, teller, Healing(self._deployment, slot))
+
+    def start(self) -> None:
+        """Begin; nothing is sent before somebody takes."""
+        loops = [each for lane in self._lanes for each in (lane.run(), lane.teller.run())]
+        self._tasks = [self._loop.create_task(each) for each in loops]
+
+    # What those who consume call.
+
+    async def take(self) -> StreamEntry:
+        """Return an entry, which is in hand until it is `done` or `raised`.
+
+        Raises:
+            StopAsyncIteration: The consumer was stopped.
+            redis.RedisError: The server will never have it: NOPERM, WRONGTYPE.
+        """
+        while True:
+            if self.stopping:
+                raise StopAsyncIteration
+            if self._queue:
+                return self._queue.popleft()
+            if self._error is not None:
+                raise self._error
+            self._news.clear()
+            self._takers += 1
+            for lane in self._lanes:
+                lane.wanted.set()
+            try:
+                await self._news.wait()
+            finally:
+                self._takers -= 1
+
+    def done(self, entry: StreamEntry) -> None:
+        """The entry's body is through: the server is told soon."""
+        ledger = self.ledgers[entry.stream]
+        ledger.done(entry)
+        self._tellers[ledger].wake()
+
+    def raised(self, entry: StreamEntry, error: BaseException | None) -> None:
+        """The entry's body raised *error*, or was left: it stays pending, or is dead-lettered."""
+        reason = f"{type(error).__name__}: {error}" if error is not None else "left by its consumer"
+        ledger = self.ledgers[entry.stream]
+        ledger.raised(entry, reason)
+        limit = self.options.max_deliveries
+        if limit is not None and entry.delivered >= limit and isinstance(error, Exception):
+            ledger.poison(entry, reason)
+            self._tellers[ledger].wake()
+
+    def stop(self) -> None:
+        """Hand out nothing more and read nothing more."""
+        self.stopping = True
+        self._news.set()
+
+    async def close(self, timeout: float) -> None:
+        """Tell the server what is through, and hand back what nobody has looked at."""
+        self.stop()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._end_reads()
+                left = [lane.teller.leave(self._queue, self.options.name) for lane in self._lanes]
+                await asyncio.gather(*left)
+        except (TimeoutError, RedisError, RedisManagerError) as error:
+            self._tell_unfinished(error)
+        finally:
+            try:
+                await end(self._tasks)
+            finally:
+                self.closed.set()
+
+    async def _end_reads(self) -> None:
+        """Let reads end that are out: what they bring is handed back."""
+        busy = [task for task, lane in zip(self._tasks[::2], self._lanes, strict=True) if lane.busy]
+        if busy:
+            await asyncio.wait(busy, timeout=self._leg_ends)
+        await end(self._tasks)
+
+    def _tell_unfinished(self, error: Exception) -> None:
+        ids = sum(len(ledger.through) for ledger in self.ledgers.values())
+        if ids:
+            logger.warning(
+                "redis %r: %d handled entries of group %r could not be acknowledged before their"
+                " consumer ended, and come again: %s",
+                self.instance,
+                ids,
+                self.options.group,
+                str(error) or "no time was left",
+            )
+
+    # What its lanes call.
+
+    @property
+    def hungry(self) -> bool:
+        """Whether somebody waits and nothing is at hand."""
+        return bool(self._takers) and not self._queue
+
+    def offer(self, entries: Iterable[StreamEntry]) -> None:
+        """Have entries handed out, but for those that were delivered too often."""
+        limit = self.options.max_deliveries
+        for entry in entries:
+            if limit is not None and entry.delivered > limit:
+                ledger = self.ledgers[entry.stream]
+                ledger.poison(entry, ledger.last_reason(entry.id))
+                self._tellers[ledger].wake()
+            else:
+                self._queue.append(entry)
+        if self._queue:
+            self._news.set()
+
+    def fail(self, error: Exception) -> None:
+        """End the iteration with *error*; quietly when the manager was closed."""
+        if isinstance(error, PoolClosedError):
+            self.stop()
+        elif self._error is None:
+            self._error = error
+            self._news.set()

@@ -1,0 +1,121 @@
+"""Consumers whose process ends: killed, or told to (rows 49 and 52)."""
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from redis_manager_fastapi.testing import RedisServer
+from tests.kit.consuming import GROUP, STREAM, add, consumed, delivered, members, numbers, pending
+from tests.kit.managers import opened
+from tests.kit.serving import ROOT, environment, server_process
+from tests.kit.waiting import eventually
+
+
+@asynccontextmanager
+async def consumer_process(server: RedisServer, **options: Any) -> AsyncIterator[Process]:
+    """Run a consumer until the block ends."""
+    command = (sys.executable, "-m", "tests.kit.consumer_process", server.url, json.dumps(options))
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, env=environment(PYTHONPATH=str(ROOT)), stdout=PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def line_of(process: Process) -> list[str]:
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        return (await process.stdout.readline()).decode().split()
+
+
+async def test_a_killed_process_entries_are_claimed(redis_server: RedisServer) -> None:
+    """Row 49."""
+    await add(redis_server, range(20))
+    async with consumer_process(redis_server, batch=10, body=60) as process:
+        assert await line_of(process) == ["begins", "0", "1"]
+        process.kill()
+        await process.wait()
+
+    assert len(await pending(redis_server)) == 10
+    async with opened(redis_server.url) as manager:
+        found = await consumed(manager, 20, claim_after=0.3)
+    assert sorted(numbers(found)) == list(range(20))
+    assert {each.delivered for each in found if int(each.fields["n"]) < 10} == {2}
+    assert {each.delivered for each in found if int(each.fields["n"]) >= 10} == {1}
+    assert await pending(redis_server) == []
+
+
+APP = f"""
+import asyncio
+from fastapi import FastAPI
+from redis_manager_fastapi import RedisManager, StreamEntry
+
+manager = RedisManager()
+app = FastAPI(lifespan=manager.lifespan)
+
+@manager.consumer({STREAM!r}, group={GROUP!r}, concurrency=20, batch=50)
+async def handle(entry: StreamEntry) -> None:
+    await manager.redis.rpush("begun", entry.fields["n"])
+    await asyncio.sleep(0.5)
+    await manager.redis.rpush("through", entry.fields["n"])
+
+@manager.background
+async def consume() -> None:
+    async with manager.consume("others", group={GROUP!r}) as entries:
+        async for entry in entries:
+            await asyncio.sleep(0.5)
+            await manager.redis.rpush("others:through", entry.fields["n"])
+
+@app.get("/ping")
+async def ping() -> str:
+    return "pong"
+"""
+
+
+async def test_sigterm_ends_it_and_loses_nothing(redis_server: RedisServer, tmp_path: Path) -> None:
+    """Row 52."""
+    (tmp_path / "consuming_app.py").write_text(APP)
+    await add(redis_server, range(200))
+    await add(redis_server, range(10), "others")
+    loop = asyncio.get_running_loop()
+    env = environment(PYTHONPATH=str(ROOT), REDIS_URL=redis_server.url)
+    async with server_process("consuming_app:app", directory=tmp_path, env=env) as process:
+        async with httpx.AsyncClient(base_url=await process.url()) as http:
+            assert (await http.get("/ping")).status_code == 200
+
+        async def has_begun() -> bool:
+            return bool(await redis_server.command("LLEN", "begun") >= 30)
+
+        await eventually(has_begun)
+        began = loop.time()
+        process.signal(signal.SIGTERM)
+        await process.ended()
+        took = loop.time() - began
+        log = process.log
+
+    begun = await redis_server.command("LRANGE", "begun", 0, -1)
+    through = await redis_server.command("LRANGE", "through", 0, -1)
+    left = await pending(redis_server)
+    assert took < 5.0, log
+    assert "Traceback" not in log
+    assert sorted(begun) == sorted(through)
+    assert len(set(through)) == len(through)
+    assert len(await delivered(redis_server)) - len(left) == len(through)
+    assert {times for _, _, times in left} == {0}
+    assert len(await members(redis_server)) <= 1
+    cut = {entry_id for entry_id, _, times in await pending(redis_server, "others") if times}
+    through = await redis_server.command("LRANGE", "others:through", 0, -1)
+    assert len(cut) <= 1
+    assert through == [str(number) for number in range(len(through))]
