@@ -14,7 +14,14 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisManagerError
-from redis_manager_fastapi.observe.events import Event, ProbeFailed, Resubscribed, StateChanged
+from redis_manager_fastapi.observe.events import (
+    Event,
+    ProbeFailed,
+    Resubscribed,
+    StateChanged,
+    SubscriptionsBroken,
+    SubscriptionsHealed,
+)
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -33,6 +40,8 @@ class LogListener:
         self._addresses = addresses
         self._last: dict[str, tuple[str, float]] = {}
         self._said_at: dict[str, float] = {}
+        self._breaks: dict[str, tuple[str, float]] = {}
+        self._quiet: set[str] = set()  # nodes whose last break was not logged
 
     def __call__(self, event: Event) -> None:
         """Log *event*, or leave it out when the same was said less than a minute ago."""
@@ -40,8 +49,31 @@ class LogListener:
             self._probe_failed(event)
         elif isinstance(event, Resubscribed):
             self._resubscribed(event)
-        else:
+        elif isinstance(event, StateChanged):
             self._state_changed(event)
+        elif isinstance(event, SubscriptionsBroken):
+            self._subscriptions_broken(event)
+        else:
+            self._subscriptions_healed(event)
+
+    def _subscriptions_broken(self, event: SubscriptionsBroken) -> None:
+        now = time.monotonic()
+        said, at = self._breaks.get(event.node, ("", 0.0))
+        if event.reason == said and now - at < REPEAT:
+            self._quiet.add(event.node)
+            return
+        self._breaks[event.node] = (event.reason, now)
+        self._quiet.discard(event.node)
+        text = f"redis {self._who(event)}: {event.channels} subscriptions are not heard: {event.reason}"
+        fields = {"channels": event.channels, "reason": event.reason}
+        _log(logging.WARNING, "redis_not_heard", text, self._fields(event) | fields)
+
+    def _subscriptions_healed(self, event: SubscriptionsHealed) -> None:
+        if event.node not in self._quiet:
+            who, seconds = self._who(event), event.seconds
+            text = f"redis {who}: the subscriptions are heard again after {seconds:.2f} s"
+            fields = {"reason": event.reason, "seconds": round(seconds, 3)}
+            _log(logging.INFO, "redis_heard_again", text, self._fields(event) | fields)
 
     def _state_changed(self, event: StateChanged) -> None:
         who, fields = self._who(event), self._fields(event)
