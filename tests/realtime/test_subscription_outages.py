@@ -5,7 +5,6 @@ import logging
 import time
 from typing import Any
 
-import hiredis
 import pytest
 from fastapi import FastAPI
 
@@ -208,8 +207,7 @@ async def test_a_subscription_that_the_server_ends_is_taken_up_again(
     async with opened(redis_server.url) as manager, manager.subscribe("a", "b") as messages:
         flow = source_of(manager)._flow
         assert flow is not None
-        unsubscribe: Any = hiredis.pack_command(("UNSUBSCRIBE", "a"))
-        flow._transport.write(unsubscribe)
+        flow._transport.write(b"UNSUBSCRIBE a\r\n")
         gap = await next_of(messages)
         await manager.redis.publish("a", "x")
         heard = await next_of(messages)
@@ -318,8 +316,8 @@ async def test_a_break_and_its_healing_are_told_once(
         for _ in range(2):
             await redis_server.command("CLIENT", "KILL", "TYPE", "pubsub")
             await next_of(messages)
-    kinds = (SubscriptionsBroken, SubscriptionsHealed)
-    told = [event for event in events if isinstance(event, kinds)]
+    kinds: Any = (SubscriptionsBroken, SubscriptionsHealed)
+    told: list[Any] = [event for event in events if isinstance(event, kinds)]
 
     assert [type(event) for event in told] == [*kinds, *kinds]
     assert told[0].channels == 2
