@@ -348,7 +348,9 @@ async def test_iteration_ends_when_its_client_is_gone(redis_url: str) -> None:
             assert await task == []
 
 
-async def test_closing_ends_every_iteration_at_once(redis_url: str) -> None:
+async def test_closing_ends_every_iteration_at_once(
+    redis_url: str, redis_server: RedisServer
+) -> None:
     async with opened(redis_url) as manager:
 
         async def listen() -> list[Any]:
@@ -356,7 +358,7 @@ async def test_closing_ends_every_iteration_at_once(redis_url: str) -> None:
                 return [message async for message in messages]
 
         tasks = [asyncio.create_task(listen()) for _ in range(10)]
-        await until(lambda: counts(manager).listeners == 10)
+        await eventually(lambda: _is_subscribed(redis_server))
         await manager.redis.publish("news", "x")
         await until(lambda: counts(manager).messages == 1)
         async with asyncio.timeout(1):

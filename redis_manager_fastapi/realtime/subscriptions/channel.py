@@ -52,18 +52,17 @@ class Channel:
         key: Its kind and its name.
         heard: Whether it is subscribed now.
         listeners: Those who listen.
-        buffers: What takes its messages, one for each of them.
         broken: Why it is not heard any more; None while it is, or if it never was.
         redirects: How often in a row a node named another one.
     """
 
-    __slots__ = ("broken", "buffers", "heard", "key", "listeners", "redirects")
+    __slots__ = ("_buffers", "broken", "heard", "key", "listeners", "redirects")
 
     def __init__(self, key: Key) -> None:
         self.key = key
         self.heard = False
         self.listeners: dict[Listener, None] = {}
-        self.buffers: tuple[MessageBuffer, ...] = ()
+        self._buffers: tuple[MessageBuffer, ...] | None = None
         self.broken: Break | None = None
         self.redirects = 0
 
@@ -76,17 +75,24 @@ class Channel:
         """Whether a listener that is inside its block hears nothing of it."""
         return not self.heard and any(each.entered for each in self.listeners)
 
+    @property
+    def buffers(self) -> tuple[MessageBuffer, ...]:
+        """What takes its messages, one for each listener."""
+        if self._buffers is None:
+            self._buffers = tuple(each.buffer for each in self.listeners)
+        return self._buffers
+
     def join(self, listener: "Listener") -> None:
         """Have *listener* get its messages."""
         self.listeners[listener] = None
-        self.buffers = tuple(each.buffer for each in self.listeners)
+        self._buffers = None
         if not self.heard:
             listener.missing.add(self)
 
     def leave(self, listener: "Listener") -> None:
         """Have *listener* get no more of them."""
         self.listeners.pop(listener, None)
-        self.buffers = tuple(each.buffer for each in self.listeners)
+        self._buffers = None
 
     def confirm(self, now: float) -> None:
         """The server has confirmed the subscription."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import weakref
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -47,7 +47,7 @@ class Subscription:
         self._listener = Listener(keys, self._buffer)
         self._until = until
         self._watch: asyncio.Task[None] | None = None
-        self._entered = self._left = False
+        self._entered = self._inside = False
         self._forgotten: weakref.finalize[Any, Any] | None = None
 
     @paced
@@ -61,6 +61,7 @@ class Subscription:
             self, _leave_from_anywhere, loop, self._subscriptions, self._listener
         )
         self._forgotten.atexit = False
+        self._inside = True
         if self._until is not None:
             self._watch = loop.create_task(_end_with(self._until, self._buffer))
         return self
@@ -71,7 +72,7 @@ class Subscription:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._left = True
+        self._inside = False
         if self._forgotten is not None:
             self._forgotten.detach()
         self._subscriptions.leave(self._listener)
@@ -82,10 +83,10 @@ class Subscription:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Message | Gap:
-        if self._forgotten is None or self._left:
+    def __anext__(self) -> Awaitable[Message | Gap]:
+        if not self._inside:
             raise RuntimeError("a subscription is heard within its `async with` block")
-        return await self._buffer.take()
+        return self._buffer.take()
 
 
 async def _end_with(client: Connected, buffer: MessageBuffer) -> None:
