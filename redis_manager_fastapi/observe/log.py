@@ -64,7 +64,8 @@ class LogListener:
             return
         self._breaks[event.node] = (event.reason, now)
         self._quiet.discard(event.node)
-        text = f"redis {self._who(event)}: {event.channels} subscriptions are not heard: {event.reason}"
+        who = self._who(event)
+        text = f"redis {who}: {event.channels} subscriptions are not heard: {event.reason}"
         fields = {"channels": event.channels, "reason": event.reason}
         _log(logging.WARNING, "redis_not_heard", text, self._fields(event) | fields)
 

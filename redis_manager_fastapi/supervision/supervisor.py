@@ -141,6 +141,8 @@ class Supervisor:
         pool = self._pool
         try:
             connections = await self._attempts.connect()
+            if pool.follower is not None:
+                await self._let_follow(pool.follower, connections)
         except RedisUnavailableError:
             return  # those that there are serve on, and it is tried again
         except Exception as error:
@@ -148,8 +150,6 @@ class Supervisor:
             return
         finally:
             self._renewal = None
-        if pool.follower is not None:
-            await self._let_follow(pool.follower, connections)
         unchanged = (generation, moves) == (pool.generation, pool.moves)
         if unchanged and pool.state is PoolState.READY:
             pool.install(connections)
@@ -222,6 +222,8 @@ class Supervisor:
                 await follower.before_serving(connections[0].peer)
         except TimeoutError:
             pass
+        except Exception as error:
+            self._log_once(error)
         except BaseException:
             for connection in connections:
                 connection.abort()

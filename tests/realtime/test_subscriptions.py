@@ -146,15 +146,16 @@ async def test_leases_do_not_starve_listeners(redis_url: str) -> None:
         assert await next_of(messages) == Message("news", "x")
 
 
+@pytest.mark.parametrize("protocol", [2, 3])
 async def test_a_forbidden_channel_is_its_callers_error(
-    redis_url: str, redis_server: RedisServer
+    redis_url: str, redis_server: RedisServer, protocol: int
 ) -> None:
     if not has(redis="6.2"):
         pytest.skip("rules for channels need Redis 6.2")
     user = ("ACL", "SETUSER", "ann", "on", ">pw", "~*", "+@all", "resetchannels", "&news")
     await redis_server.command(*user)
     async with (
-        opened(redis_url, username="ann", password="pw") as manager,
+        opened(redis_url, username="ann", password="pw", protocol=protocol) as manager,
         manager.subscribe("news") as messages,
     ):
         entering = [manager.subscribe("news", "secret"), manager.subscribe("secret")]
