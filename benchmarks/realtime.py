@@ -19,10 +19,9 @@ from typing import Any
 
 import redis.asyncio
 
-from benchmarks.processes import ROOT
 from redis_manager_fastapi import Message, RedisManager
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.kit.serving import environment, server_process
+from tests.kit.serving import ROOT, environment, server_process
 
 # Bounds: seconds until a message, and the news of a restart, have reached all; how many times
 # the messages per second of a PubSub for each listener.
