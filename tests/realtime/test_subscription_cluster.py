@@ -9,7 +9,8 @@ import pytest
 from redis_manager_fastapi import Gap, Message, RedisManager
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.kit.clusters import PATIENT, keys_in, opened, shard_keys
+from tests.kit.clusters import PATIENT, keys_in, shard_keys
+from tests.kit.managers import opened
 from tests.kit.servers import needs
 from tests.kit.waiting import until
 from tests.realtime.test_subscriptions import counts, next_of

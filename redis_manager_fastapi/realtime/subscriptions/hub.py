@@ -103,7 +103,7 @@ class Subscriptions:
         self._check_going_on(opened)
         placement = self._reopen(opened)
         deadline = asyncio.get_running_loop().time() + self._settings.timeout.command
-        await placement.serving(listener.keys, deadline)
+        await placement.wait_serving(listener.keys, deadline)
         self._check_going_on(opened)
         self._join(listener)
         try:

@@ -10,7 +10,7 @@ from redis_manager_fastapi.realtime.subscriptions.channel import Channel, Key
 class Placement(Protocol):
     """How a deployment shares channels out among its servers."""
 
-    async def serving(self, keys: Iterable[Key], deadline: float) -> None:
+    async def wait_serving(self, keys: Iterable[Key], deadline: float) -> None:
         """Wait until *keys* can be subscribed.
 
         Raises:
@@ -50,9 +50,9 @@ class OneServer:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def serving(self, keys: Iterable[Key], deadline: float) -> None:
+    async def wait_serving(self, keys: Iterable[Key], deadline: float) -> None:
         """Wait until the server serves."""
-        await self._pool.serving(deadline)
+        await self._pool.wait_serving(deadline)
 
     def place(self, channel: Channel) -> Pool | None:
         """Return its pool."""

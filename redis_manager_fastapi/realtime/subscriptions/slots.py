@@ -32,14 +32,14 @@ class BySlot:
         self._home: Node | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def serving(self, keys: Iterable[Key], deadline: float) -> None:
+    async def wait_serving(self, keys: Iterable[Key], deadline: float) -> None:
         """Wait until there is a map, and the nodes of *keys* serve."""
         await self._cluster.known(deadline)
         for key in keys:
             while (node := self._node(key, heard=False)) is None:
                 slot = _slot(key[1]) if key[0] is Kind.SHARDED else None
                 await self._cluster.mended(slot, "no node serves the channel's slot", deadline)
-            await node.open().serving(deadline)
+            await node.open().wait_serving(deadline)
 
     def place(self, channel: Channel) -> Pool | None:
         """Return the pool of the node that has *channel*."""
