@@ -7,6 +7,7 @@ from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import (
     ClientEndedError,
     CommandTimeoutError,
+    ListenerTooSlowError,
     PoolClosedError,
     PoolTimeoutError,
     RedisAuthError,
@@ -30,10 +31,12 @@ from redis_manager_fastapi.observe.events import (
     ProbeFailed,
     Resubscribed,
     StateChanged,
+    SubscriptionsBroken,
+    SubscriptionsHealed,
     WorkerFailed,
 )
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
-from redis_manager_fastapi.realtime.items import StreamEntry
+from redis_manager_fastapi.realtime.items import Gap, Message, StreamEntry
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.web.dependencies import (
     RedisConnectionDep,
@@ -69,8 +72,6 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "get_redis",
     "get_redis_connection",
     "get_redis_manager",
-    # listeners receive
-    "StreamEntry",
     # the web hears
     "HEALTH_ROUTES",
     "REDIS_EXCEPTION_HANDLERS",
@@ -89,10 +90,17 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "Resubscribed",
     "ShardStats",
     "StateChanged",
+    "SubscriptionsBroken",
+    "SubscriptionsHealed",
     "WorkerFailed",
+    # listeners hear
+    "Gap",
+    "Message",
+    "StreamEntry",
     # callers catch
     "ClientEndedError",
     "CommandTimeoutError",
+    "ListenerTooSlowError",
     "PoolClosedError",
     "PoolTimeoutError",
     "RedisAuthError",

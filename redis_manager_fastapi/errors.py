@@ -126,3 +126,9 @@ class CommandTimeoutError(RedisOutageError, redis.exceptions.TimeoutError):
     """The command's deadline passed before its reply came."""
 
     code = "redis_timeout"
+
+
+class ListenerTooSlowError(RedisManagerError):
+    """A listener with `overflow="end"` had more messages to take than its buffer holds."""
+
+    code = "redis_listener_too_slow"

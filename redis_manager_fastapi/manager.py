@@ -113,8 +113,11 @@ class RedisManager(RealTimeManager):
 
     @property
     def is_ready(self) -> bool:
-        """Whether a command would be sent now; answers from the known state, without I/O."""
-        return self._deployment.is_ready
+        """Whether a command would be sent now, and every subscribed channel is heard.
+
+        It answers from the known state, without I/O.
+        """
+        return self._deployment.is_ready and self._subscriptions.hears
 
     def client(self) -> ClientScope[Redis]:
         """Return a context manager that hands out a client: `async with manager.client() as r:`.

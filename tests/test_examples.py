@@ -1,6 +1,7 @@
 """Each example runs as it stands, and each Python snippet of the documentation is one of them."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -45,6 +47,56 @@ async def test_minimal_apps_count(name: str, redis_url: str) -> None:
 
     assert counts == [{"hits": 1}, {"hits": 2}]
     assert ready.status_code == 200
+
+
+async def test_news_are_heard_through_a_restart(redis_server: RedisServer) -> None:
+    async with (
+        running("news", REDIS_URL=redis_server.url, REDIS_OUTAGE__GRACE="10") as site,
+        site.websocket("/news") as socket,
+    ):
+        await eventually(lambda: _heard(site))
+        first = json.loads(await socket.recv())
+        await redis_server.restart()
+        gap = json.loads(await socket.recv())
+        published = await site.http.post("/news", params={"text": "again"})
+        second = json.loads(await socket.recv())
+        ready = await site.http.get("/readyz")
+
+    assert (first, second) == ({"text": "now"}, {"text": "again"})
+    assert gap.keys() == {"missed", "seconds"}
+    assert published.json() == {"heard_by": 1}
+    assert ready.status_code == 200
+
+
+async def _heard(site: Site) -> bool:
+    """Whether somebody hears what is published."""
+    published = await site.http.post("/news", params={"text": "now"})
+    return bool(published.json()["heard_by"])
+
+
+async def test_a_chat_goes_on_after_a_restart(redis_server: RedisServer) -> None:
+    async with (
+        running("chat", REDIS_URL=redis_server.url, REDIS_OUTAGE__GRACE="10") as site,
+        site.websocket("/rooms/tea") as ann,
+        site.websocket("/rooms/tea") as bob,
+    ):
+        for socket in (ann, bob):  # what is sent back says that the socket listens
+            await socket.send("hello")
+            await _received(socket, "hello")
+        await redis_server.restart()
+        await ann.send("bye")
+        heard = [await _received(socket, "bye") for socket in (ann, bob)]
+
+    for texts in heard:
+        assert texts[-2:] == ["(something may be missing)", "bye"]
+
+
+async def _received(socket: Any, last: str) -> list[str]:
+    """What comes, up to the text *last*."""
+    texts = [str(await socket.recv())]
+    while texts[-1] != last:
+        texts.append(str(await socket.recv()))
+    return texts
 
 
 async def test_websocket(redis_url: str) -> None:

@@ -183,6 +183,10 @@ class Cluster:
 
         await self._wait_until(is_served, timeout)
 
+    async def wait_for(self, predicate: Callable[[], bool]) -> None:
+        """Wait until *predicate* holds over the map and the nodes' states."""
+        await self._condition.wait_for(predicate, None)
+
     async def wait_settled(self) -> None:
         """Wait until the first refresh, and the first probe of each node, have ended."""
         await self._condition.wait_for(self._settled, None)

@@ -153,7 +153,50 @@ class WorkerFailed:
     node: str = ""
 
 
-Event = StateChanged | ProbeFailed | Resubscribed | GroupRemade | EntryDeadLettered | WorkerFailed
+@dataclass(frozen=True, slots=True)
+class SubscriptionsBroken:
+    """Channels that somebody listens to are not heard any more, until they are healed.
+
+    Attributes:
+        instance: The manager's name.
+        reason: Why, in words; never holds a host, a user or a password.
+        channels: How many they are.
+        node: The address of the Cluster node; empty without a Cluster.
+    """
+
+    instance: str
+    reason: str
+    channels: int
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionsHealed:
+    """All channels of a break are heard again; who listens to one has got a `Gap`.
+
+    Attributes:
+        instance: The manager's name.
+        reason: Why they were not heard.
+        seconds: For how long.
+        node: As with `SubscriptionsBroken`.
+    """
+
+    instance: str
+    reason: str
+    seconds: float
+    node: str = ""
+
+
+Event = (
+    StateChanged
+    | ProbeFailed
+    | Resubscribed
+    | SubscriptionsBroken
+    | SubscriptionsHealed
+    | GroupRemade
+    | EntryDeadLettered
+    | WorkerFailed
+)
 Listener = Callable[[Event], None]
 
 

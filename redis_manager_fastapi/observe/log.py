@@ -14,7 +14,14 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisManagerError
-from redis_manager_fastapi.observe.events import Event, ProbeFailed, Resubscribed, StateChanged
+from redis_manager_fastapi.observe.events import (
+    Event,
+    ProbeFailed,
+    Resubscribed,
+    StateChanged,
+    SubscriptionsBroken,
+    SubscriptionsHealed,
+)
 from redis_manager_fastapi.observe.realtime_log import RealTimeLog
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -35,6 +42,8 @@ class LogListener:
         self._last: dict[str, tuple[str, float]] = {}
         self._said_at: dict[str, float] = {}
         self._realtime = RealTimeLog(REPEAT)
+        self._breaks: dict[str, tuple[str, float]] = {}
+        self._quiet: set[str] = set()  # nodes whose last break was not logged
 
     def __call__(self, event: Event) -> None:
         """Log *event*, or leave it out when the same was said less than a minute ago."""
@@ -44,8 +53,32 @@ class LogListener:
             self._resubscribed(event)
         elif isinstance(event, StateChanged):
             self._state_changed(event)
+        elif isinstance(event, SubscriptionsBroken):
+            self._subscriptions_broken(event)
+        elif isinstance(event, SubscriptionsHealed):
+            self._subscriptions_healed(event)
         else:
             self._realtime(event)
+
+    def _subscriptions_broken(self, event: SubscriptionsBroken) -> None:
+        now = time.monotonic()
+        said, at = self._breaks.get(event.node, ("", 0.0))
+        if event.reason == said and now - at < REPEAT:
+            self._quiet.add(event.node)
+            return
+        self._breaks[event.node] = (event.reason, now)
+        self._quiet.discard(event.node)
+        who = self._who(event)
+        text = f"redis {who}: {event.channels} subscriptions are not heard: {event.reason}"
+        fields = {"channels": event.channels, "reason": event.reason}
+        _log(logging.WARNING, "redis_not_heard", text, self._fields(event) | fields)
+
+    def _subscriptions_healed(self, event: SubscriptionsHealed) -> None:
+        if event.node not in self._quiet:
+            who, seconds = self._who(event), event.seconds
+            text = f"redis {who}: the subscriptions are heard again after {seconds:.2f} s"
+            fields = {"reason": event.reason, "seconds": round(seconds, 3)}
+            _log(logging.INFO, "redis_heard_again", text, self._fields(event) | fields)
 
     def _state_changed(self, event: StateChanged) -> None:
         who, fields = self._who(event), self._fields(event)

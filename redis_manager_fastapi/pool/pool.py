@@ -7,6 +7,7 @@ Conditions only announce it.
 
 from collections.abc import Iterable
 from functools import partial
+from typing import Protocol
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, Resubscribed, StateChanged
@@ -46,6 +47,18 @@ from redis_manager_fastapi.settings import RedisSettings
 _APART = 0.001
 
 
+class Follower(Protocol):
+    """Who has a connection of its own to the pool's server, and goes where the pool goes."""
+
+    def pool_changed(self) -> None:
+        """The pool has another state, another generation, or another primary."""
+        ...
+
+    async def before_serving(self, peer: object) -> None:
+        """Return once it is ready for the server at *peer*, which the pool will serve next."""
+        ...
+
+
 class Pool:
     """The connections to one server.
 
@@ -63,6 +76,8 @@ class Pool:
         suspicion_changed: Announced when a suspicion arises or grows; the supervisor waits on it.
         affected: How many commands have met an outage since it last served.
         worn: Whether the links should be replaced, though nothing is wrong with the server.
+        peer: The other end of the sockets that serve, or served last.
+        follower: Goes where the pool goes, if anybody does.
     """
 
     def __init__(self, dialer: Dialer, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
@@ -83,7 +98,8 @@ class Pool:
         self._failure: Exception | None = None
         self._address: tuple[object, ...] = ()
         self._elsewhere, self._where = False, ""
-        self._peer: object = None
+        self.peer: object = None
+        self.follower: Follower | None = None
         self.affected = Affected()
         self._refusals = KnownRefusals(self.loop)
         self._grace = GracePeriod(self.loop, settings)
@@ -258,6 +274,8 @@ class Pool:
         if self.state is PoolState.DOWN:
             self.suspicion = Suspicion.MOVED
             self.suspicion_changed.notify_all()
+            if self.follower is not None:
+                self.follower.pool_changed()
         else:
             self.suspect(self.generation, Suspicion.MOVED, reason)
 
@@ -297,7 +315,7 @@ class Pool:
         host = f"[{host}]" if ":" in str(host) else host
         self._where = str(path) if host is None else f"{host}:{port}"
         peer = connections[0].peer
-        same, self._peer = not elsewhere and peer == self._peer, peer
+        same, self.peer = not elsewhere and peer == self.peer, peer
         down = self.state is PoolState.DOWN
         fate = fate_of_links(self.suspicion, elsewhere=elsewhere)
         keep = keeps_leases(self.suspicion, elsewhere=elsewhere, same=same, down=down)
@@ -310,6 +328,8 @@ class Pool:
         self.leases.close_stale(leased=not keep)
         if self.state is PoolState.READY:
             self._condition.notify_all()
+            if self.follower is not None:
+                self.follower.pool_changed()
         else:
             self._move(PoolState.READY, "serving")
 
@@ -417,3 +437,5 @@ class Pool:
         self._condition.notify_all()
         if self.link_set.serving or new in FINAL:
             self._decision.notify_all()
+        if self.follower is not None:
+            self.follower.pool_changed()

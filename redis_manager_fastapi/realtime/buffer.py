@@ -12,6 +12,8 @@ T = TypeVar("T")
 Overflow = Literal["drop", "end"]
 """What happens to a listener that is too slow: it loses the oldest items, or it ends."""
 
+_running_loop = asyncio.get_running_loop
+
 TOO_SLOW = "this listener is too slow"
 
 
@@ -53,8 +55,9 @@ class Buffer(Generic[T]):
                 return
             self._drop(self._items.popleft())
         self._items.append(item)
-        if self._waiter is not None:
-            self._wake()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def put_gap(self, gap: Gap) -> None:
         """Tell of a break, after what came before it; breaks with nothing between are one."""
@@ -86,24 +89,29 @@ class Buffer(Generic[T]):
             StopAsyncIteration: The listener was ended.
             Exception: What it was failed with.
         """
+        items = self._items
         while True:
-            loop = asyncio.get_running_loop()
-            if self._ended_at is not None and loop.time() >= self._ended_at:
-                raise StopAsyncIteration
+            if self._ended_at is not None:
+                self._check_end(self._ended_at)
             if self._lost is not None:
                 lost, self._lost = self._lost, None
                 return lost
-            if self._items:
-                return self._items.popleft()
+            if items:
+                return items.popleft()
             if self._error is not None:
                 raise self._error
-            if self._ended_at is not None:
-                raise StopAsyncIteration
-            self._waiter = loop.create_future()
+            self._waiter = _running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
+
+    def _check_end(self, ended_at: float) -> None:
+        """Raise unless there is something left to take, and time."""
+        if _running_loop().time() >= ended_at:
+            raise StopAsyncIteration
+        if not self._items and self._lost is None and self._error is None:
+            raise StopAsyncIteration
 
     def _drop(self, item: T | Gap) -> None:
         gap = item if isinstance(item, Gap) else Gap(TOO_SLOW, dropped=1)

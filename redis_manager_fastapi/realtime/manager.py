@@ -1,12 +1,13 @@
 """The half of a manager that listens: it opens and closes the parts of real time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, Unpack
 
 from redis_manager_fastapi.observe.events import Bus
 from redis_manager_fastapi.observe.realtime import RealTimeStats
+from redis_manager_fastapi.realtime.buffer import Overflow
 from redis_manager_fastapi.realtime.consumers.options import (
     ConsumerArguments,
     ConsumerOptions,
@@ -15,6 +16,8 @@ from redis_manager_fastapi.realtime.consumers.options import (
 from redis_manager_fastapi.realtime.consumers.part import Consumers, Entries
 from redis_manager_fastapi.realtime.part import Part
 from redis_manager_fastapi.realtime.signals import ShutdownSignals
+from redis_manager_fastapi.realtime.subscriptions.hub import Subscriptions
+from redis_manager_fastapi.realtime.subscriptions.subscription import Subscription, subscription
 from redis_manager_fastapi.realtime.until import Connected
 from redis_manager_fastapi.realtime.workers import Handle, Loop, Workers
 from redis_manager_fastapi.settings import RedisSettings
@@ -38,10 +41,57 @@ class RealTimeManager:
         self.settings = settings
         self._client = client
         self._signals = ShutdownSignals()
+        self._subscriptions = Subscriptions(client.session.deployment, settings, bus)
         self._consumers = Consumers(client, bus)
         self._workers = Workers(self._consumers, client, bus)
-        self._parts: tuple[Part, ...] = (self._consumers, self._workers)
+        self._parts: tuple[Part, ...] = (
+            self._subscriptions,
+            self._consumers,
+            self._workers,
+        )
         self._drained = 0.0
+
+    def subscribe(
+        self,
+        *channels: str,
+        patterns: Iterable[str] = (),
+        sharded: bool = False,
+        buffer: int = 1000,
+        overflow: Overflow = "drop",
+        until: Connected | None = None,
+    ) -> Subscription:
+        """Listen to channels: `async with manager.subscribe("news") as messages:`.
+
+        Entering the block returns when the server has confirmed.  After a break the
+        channels are subscribed again, and a `Gap` says that messages may be missing;
+        nothing is raised for it.  All listeners of a process share a connection.
+
+        Args:
+            channels: The channels' names.
+            patterns: Glob-style patterns, such as "room:*".
+            sharded: Whether the channels are sharded ones (SPUBLISH, Redis 7.0).
+            buffer: How many messages the listener may be behind.
+            overflow: What happens then: "drop" drops the oldest, and a `Gap` says how
+                many; "end" raises `ListenerTooSlowError`.
+            until: A request or a WebSocket from which the app itself does not receive; the
+                iteration ends when its client has gone.
+
+        Raises:
+            TypeError, ValueError: An argument is wrong.
+            RedisUnavailableError: On entering: Redis is away, and grace is over.
+            RedisPermissionError: On entering: the server's ACL forbids a channel.
+            CommandTimeoutError: On entering: not confirmed within `timeout.command`.
+            PoolClosedError: On entering: the manager is closing, or closed.
+        """
+        return subscription(
+            self._subscriptions,
+            channels,
+            patterns,
+            sharded=sharded,
+            buffer=buffer,
+            overflow=overflow,
+            until=until,
+        )
 
     def consume(
         self,
@@ -137,7 +187,11 @@ class RealTimeManager:
                 self._drained = loop.time() - began
 
     def _realtime_stats(self) -> RealTimeStats:
-        return RealTimeStats(consumers=self._consumers.stats(), workers=self._workers.stats())
+        return RealTimeStats(
+            subscriptions=self._subscriptions.stats(),
+            consumers=self._consumers.stats(),
+            workers=self._workers.stats(),
+        )
 
     def _start_realtime(self, *, workers: bool) -> None:
         """Hear of the process' end, so that streams of events end before their server waits."""

@@ -8,7 +8,7 @@ sooner.  The first one keeps its whole limit, for a server that is only slow.
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
@@ -103,6 +103,26 @@ def _discard(attempt: Attempt) -> None:
 _STALL = 0.1
 
 
+class Asked(Protocol):
+    """A connection that is asked whether its server is there.
+
+    Attributes:
+        loop: Whose clock it goes by.
+        last_heard: When bytes last came.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    last_heard: float
+
+    def ask(self, timeout: float) -> Heartbeat:
+        """Send a heartbeat."""
+        ...
+
+    def check_flow(self) -> None:
+        """Drop the connection if what it brings hardly comes."""
+        ...
+
+
 class Pulse:
     """One heartbeat over one link, until it is answered or the link is silent.
 
@@ -111,7 +131,7 @@ class Pulse:
         due: When to look at it again, on the loop's clock.
     """
 
-    def __init__(self, link: MultiplexedConnection, timeout: float) -> None:
+    def __init__(self, link: Asked, timeout: float) -> None:
         self._link = link
         self._timeout = timeout
         self.beat: Heartbeat = link.ask(timeout)

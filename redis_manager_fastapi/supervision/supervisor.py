@@ -12,14 +12,18 @@ import random
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, ProbeFailed
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
-from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.pool import Follower, Pool
 from redis_manager_fastapi.pool.state import CONSEQUENCES, FINAL, OF_ONE_LINK, PoolState, Suspicion
 from redis_manager_fastapi.supervision.probing import HedgedConnect, Pulse, answers
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.failures import from_reply
 
 logger = logging.getLogger("redis_manager_fastapi")
+
+# How long (seconds) a pool that could serve waits for who follows it.
+_HEAD_START = 0.2
 
 
 class Supervisor:
@@ -137,6 +141,8 @@ class Supervisor:
         pool = self._pool
         try:
             connections = await self._attempts.connect()
+            if pool.follower is not None:
+                await self._let_follow(pool.follower, connections)
         except RedisUnavailableError:
             return  # those that there are serve on, and it is tried again
         except Exception as error:
@@ -182,6 +188,8 @@ class Supervisor:
             if not await self._others_serve():
                 self._failed(error)
             return
+        if pool.follower is not None:
+            await self._let_follow(pool.follower, connections)
         if moves != pool.moves or pool.state in (PoolState.READY, *FINAL):
             for connection in connections:
                 connection.abort()
@@ -206,6 +214,20 @@ class Supervisor:
         self._renew_after = pool.loop.time() + self._health.backoff_cap
         pool.serve_on()
         return True
+
+    async def _let_follow(self, follower: Follower, connections: list[DedicatedConnection]) -> None:
+        """Give *follower* a moment to be there first: what waits may be for it."""
+        try:
+            async with asyncio.timeout(_HEAD_START):
+                await follower.before_serving(connections[0].peer)
+        except TimeoutError:
+            pass
+        except Exception as error:
+            self._log_once(error)
+        except BaseException:
+            for connection in connections:
+                connection.abort()
+            raise
 
     async def _pause(self) -> None:
         """Keep probes apart, after a failure and after a heal that did not last."""

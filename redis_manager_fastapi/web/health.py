@@ -9,6 +9,9 @@ from redis_manager_fastapi.pool.state import PoolStats
 from redis_manager_fastapi.web.responses import RETRY_AFTER
 from redis_manager_fastapi.web.state import get_managers
 
+# How many channels an answer names, and how many characters of each.
+_NAMED, _LONGEST = 10, 64
+
 
 async def livez(request: Request) -> PlainTextResponse:
     """Say that the process runs; restarting it would not fix Redis."""
@@ -35,8 +38,18 @@ async def readyz(request: Request) -> JSONResponse:
 
 
 def _shown(stats: PoolStats) -> dict[str, str]:
+    reasons = [] if stats.serving else [stats.reason]
+    if stats.realtime is not None and stats.realtime.subscriptions.deaf:
+        reasons.append(_deaf(stats.realtime.subscriptions.deaf))
     shown = {"state": stats.state.value}
-    return shown if stats.serving else {**shown, "reason": stats.reason}
+    return {**shown, "reason": "; ".join(reasons)} if reasons else shown
+
+
+def _deaf(names: tuple[str, ...]) -> str:
+    """Name the channels that are not heard: a few of them, and not all of a long name."""
+    named = [ascii(name[:_LONGEST] + "..." * (len(name) > _LONGEST)) for name in names[:_NAMED]]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"not subscribed to {', '.join(named)}{more}"
 
 
 HEALTH_ROUTES = (

@@ -1,0 +1,26 @@
+import asyncio
+
+from fastapi import FastAPI, WebSocket
+
+from redis_manager_fastapi import Message, RedisDep, RedisManager
+
+manager = RedisManager()
+app = FastAPI(lifespan=manager.lifespan)
+
+
+@app.websocket("/rooms/{room}")
+async def chat(websocket: WebSocket, room: str, r: RedisDep) -> None:
+    async def send() -> None:
+        async for message in messages:
+            text = message.data if isinstance(message, Message) else "(something may be missing)"
+            await websocket.send_text(text)
+        await websocket.close(1012)  # the app shuts down
+
+    await websocket.accept()
+    async with manager.subscribe(f"room:{room}") as messages:
+        sending = asyncio.create_task(send())
+        try:
+            async for text in websocket.iter_text():
+                await r.publish(f"room:{room}", text)
+        finally:
+            sending.cancel()

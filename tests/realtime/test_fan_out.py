@@ -1,0 +1,64 @@
+"""Many listeners: a message reaches them in order, and holds up nobody else."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+import pytest
+
+from benchmarks.realtime import measure_sockets
+from redis_manager_fastapi import Message
+from tests.kit.managers import opened
+from tests.realtime.test_subscriptions import counts
+
+STALL = 0.03
+
+
+class Turns:
+    """Notes the longest turn of the event loop by the processor's time that it took."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._began = time.thread_time()
+        self._handle = asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        now = time.thread_time()
+        self.longest = max(self.longest, now - self._began)
+        self._began = now
+        self._handle = asyncio.get_running_loop().call_soon(self._turn)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+
+async def test_a_huge_crowd_does_not_hold_up_the_loop(redis_url: str) -> None:
+    """What comes for 10,000 listeners is handed out over many turns, and in order."""
+    async with opened(redis_url) as manager, AsyncExitStack() as stack:
+        crowd = [
+            await stack.enter_async_context(manager.subscribe("news", buffer=100))
+            for _ in range(10_000)
+        ]
+        async with manager.client() as r, r.pipeline(transaction=False) as pipeline:
+            for number in range(30):
+                pipeline.publish("news", number)
+            turns = Turns()
+            await pipeline.execute()
+        heard = [await anext(crowd[-1]) for _ in range(30)]
+        turns.stop()
+        first = [await anext(crowd[0]) for _ in range(30)]
+        assert counts(manager).messages == 30
+
+    assert heard == first == [Message("news", str(number)) for number in range(30)]
+    assert turns.longest < STALL
+
+
+@pytest.mark.measures
+async def test_websockets_of_one_process_hear_through_a_restart() -> None:
+    """`scripts/realtime` does the same with 1,000 of them."""
+    found = await measure_sockets(200, 30)
+
+    assert found.connections == 1
+    assert found.p99 < 0.25
+    assert found.again < 1.0
+    assert found.gaps == 200
