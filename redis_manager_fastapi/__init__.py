@@ -7,6 +7,7 @@ from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import (
     ClientEndedError,
     CommandTimeoutError,
+    ListenerTooSlowError,
     PoolClosedError,
     PoolTimeoutError,
     RedisAuthError,
@@ -23,8 +24,15 @@ from redis_manager_fastapi.errors import (
     TooManyWaitersError,
 )
 from redis_manager_fastapi.manager import RedisManager
-from redis_manager_fastapi.observe.events import Event, ProbeFailed, Resubscribed, StateChanged
+from redis_manager_fastapi.observe.events import (
+    Event,
+    ProbeFailed,
+    Resubscribed,
+    StateChanged,
+    StreamGap,
+)
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
+from redis_manager_fastapi.realtime.items import Gap, StreamEntry
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.web.dependencies import (
     RedisConnectionDep,
@@ -50,6 +58,9 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     # the app holds
     "RedisManager",
     "RedisSettings",
+    # listeners receive
+    "Gap",
+    "StreamEntry",
     # handlers depend on
     "Redis",
     "RedisCluster",
@@ -76,9 +87,11 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "Resubscribed",
     "ShardStats",
     "StateChanged",
+    "StreamGap",
     # callers catch
     "ClientEndedError",
     "CommandTimeoutError",
+    "ListenerTooSlowError",
     "PoolClosedError",
     "PoolTimeoutError",
     "RedisAuthError",

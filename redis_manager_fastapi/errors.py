@@ -126,3 +126,9 @@ class CommandTimeoutError(RedisOutageError, redis.exceptions.TimeoutError):
     """The command's deadline passed before its reply came."""
 
     code = "redis_timeout"
+
+
+class ListenerTooSlowError(RedisManagerError):
+    """A listener was further behind than its `buffer`, and its policy is `overflow="end"`."""
+
+    code = "redis_listener_too_slow"

@@ -86,7 +86,28 @@ class Resubscribed:
     node: str = ""
 
 
-Event = StateChanged | ProbeFailed | Resubscribed
+@dataclass(frozen=True, slots=True)
+class StreamGap:
+    """Listeners to a stream were told that they may have missed entries.
+
+    Attributes:
+        instance: The manager's name.
+        stream: The stream's key.
+        reason: Why.
+        seconds: For how long the stream was out of sight.
+        listeners: How many were told.
+        node: Always empty.
+    """
+
+    instance: str
+    stream: str
+    reason: str
+    seconds: float
+    listeners: int
+    node: str = ""
+
+
+Event = StateChanged | ProbeFailed | Resubscribed | StreamGap
 Listener = Callable[[Event], None]
 
 

@@ -14,7 +14,13 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisManagerError
-from redis_manager_fastapi.observe.events import Event, ProbeFailed, Resubscribed, StateChanged
+from redis_manager_fastapi.observe.events import (
+    Event,
+    ProbeFailed,
+    Resubscribed,
+    StateChanged,
+    StreamGap,
+)
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -40,6 +46,8 @@ class LogListener:
             self._probe_failed(event)
         elif isinstance(event, Resubscribed):
             self._resubscribed(event)
+        elif isinstance(event, StreamGap):
+            self._stream_gap(event)
         else:
             self._state_changed(event)
 
@@ -72,6 +80,21 @@ class LogListener:
         )
         fields = {"channels": event.channels, "seconds": round(event.seconds, 3)}
         _log(logging.WARNING, "redis_resubscribed", text, self._fields(event) | fields)
+
+    def _stream_gap(self, event: StreamGap) -> None:
+        """Log the first of a minute for each stream and reason."""
+        key, now = f"gap {event.stream} {event.reason}", time.monotonic()
+        if now - self._said_at.get(key, -REPEAT) < REPEAT:
+            return
+        for old in [name for name, at in self._said_at.items() if now - at >= REPEAT]:
+            del self._said_at[old]
+        self._said_at[key] = now
+        text = (
+            f"redis {self._who(event)}: listeners to the stream {event.stream!r} may have missed"
+            f" entries: {event.reason}"
+        )
+        fields = {"stream": event.stream, "reason": event.reason, "listeners": event.listeners}
+        _log(logging.WARNING, "redis_stream_gap", text, self._fields(event) | fields)
 
     def _probe_failed(self, event: ProbeFailed) -> None:
         words = _server_words(event.error)
