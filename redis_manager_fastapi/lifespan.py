@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from redis_manager_fastapi.errors import RedisConfigError
+from redis_manager_fastapi.streaming import end_streams
 
 KEY_PREFIX = "redis_manager:"
 """A key for each manager, so that the states of an app's and its routers' lifespans merge."""
@@ -34,9 +35,10 @@ class Openable(Protocol):
 
 
 @asynccontextmanager
-async def run_lifespan(manager: Openable) -> AsyncIterator[dict[str, Any]]:
+async def run_lifespan(manager: Openable, app: Any) -> AsyncIterator[dict[str, Any]]:
     """Open the manager, put it into the lifespan state, close it at the end."""
     await manager.open()
+    end_streams(app)
     try:
         yield {KEY_PREFIX + manager.name: manager}
     finally:
@@ -52,7 +54,7 @@ def wrap_lifespan(manager: Openable, lifespan: AppLifespan) -> StatefulLifespan:
 
     @asynccontextmanager
     async def wrapped(app: Any) -> AsyncIterator[dict[str, Any]]:
-        async with run_lifespan(manager) as ours, lifespan(app) as theirs:
+        async with run_lifespan(manager, app) as ours, lifespan(app) as theirs:
             state = dict(theirs or {})
             if not state.keys().isdisjoint(ours):
                 raise RedisConfigError(_twice(manager.name), instance=manager.name)
