@@ -129,6 +129,6 @@ class CommandTimeoutError(RedisOutageError, redis.exceptions.TimeoutError):
 
 
 class ListenerTooSlowError(RedisManagerError):
-    """A listener with `overflow="end"` had more messages to take than its buffer holds."""
+    """A listener was further behind than its `buffer`, and its policy is `overflow="end"`."""
 
     code = "redis_listener_too_slow"

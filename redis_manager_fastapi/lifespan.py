@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from redis_manager_fastapi.errors import RedisConfigError
+from redis_manager_fastapi.streaming import end_streams
 
 KEY_PREFIX = "redis_manager:"
 """A key for each manager, so that the states of an app's and its routers' lifespans merge."""
@@ -38,9 +39,12 @@ class Openable(Protocol):
 
 
 @asynccontextmanager
-async def run_lifespan(manager: Openable, *, workers: bool = True) -> AsyncIterator[dict[str, Any]]:
+async def run_lifespan(
+    manager: Openable, app: Any, *, workers: bool = True
+) -> AsyncIterator[dict[str, Any]]:
     """Open the manager, put it into the lifespan state, close it at the end."""
     await manager.open(workers=workers)
+    end_streams(app)
     try:
         yield {KEY_PREFIX + manager.name: manager}
     finally:
@@ -56,7 +60,8 @@ def wrap_lifespan(manager: Openable, lifespan: AppLifespan) -> StatefulLifespan:
 
     @asynccontextmanager
     async def wrapped(app: Any) -> AsyncIterator[dict[str, Any]]:
-        async with run_lifespan(manager, workers=False) as ours, lifespan(app) as theirs:
+        opened = run_lifespan(manager, app, workers=False)
+        async with opened as ours, lifespan(app) as theirs:
             state = dict(theirs or {})
             if not state.keys().isdisjoint(ours):
                 raise RedisConfigError(_twice(manager.name), instance=manager.name)

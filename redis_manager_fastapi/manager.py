@@ -192,7 +192,7 @@ class RedisManager(RealTimeManager):
 
     def lifespan(self, app: Any) -> AbstractAsyncContextManager[Mapping[str, Any]]:
         """Open and close with an app: `FastAPI(lifespan=manager.lifespan)`."""
-        return run_lifespan(self)
+        return run_lifespan(self, app)
 
     def wrap(self, lifespan: AppLifespan) -> StatefulLifespan:
         """Return a lifespan that runs *lifespan* while the manager is open; its state is kept."""

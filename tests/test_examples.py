@@ -19,6 +19,7 @@ import pytest
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.servers import DURABLE
 from tests.kit.serving import PATIENCE, Site, environment, server_process
+from tests.kit.sse import EventSource
 from tests.kit.waiting import eventually
 
 ROOT = Path(__file__).parent.parent
@@ -281,3 +282,27 @@ def test_every_example_is_served_by_a_test() -> None:
 
     untested = [path.stem for path in EXAMPLES.glob("*.py") if path.stem not in tested]
     assert untested == []
+
+
+async def test_after_response(redis_url: str, redis_server: RedisServer) -> None:
+    async with running("after_response", REDIS_URL=redis_url) as site:
+        placed = [(await site.http.post("/orders/7")).json() for _ in range(2)]
+
+        async def mailed() -> bool:
+            return bool(await redis_server.command("XLEN", "mails") == 1)
+
+        await eventually(mailed, PATIENCE)
+
+    assert placed == [{"placed": 1}, {"placed": 2}]
+
+
+async def test_events(redis_url: str) -> None:
+    async with running("events", REDIS_URL=redis_url) as site:
+        source = EventSource("/rooms/kitchen")
+        following = asyncio.create_task(source.follow(site.http, "goodbye"))
+        while not source.data:  # the response begins before the tail is entered
+            await site.http.post("/rooms/kitchen", params={"text": "hello"})
+        await site.http.post("/rooms/kitchen", params={"text": "goodbye"})
+        await asyncio.wait_for(following, PATIENCE)
+
+    assert set(source.data) == {"hello", "goodbye"}

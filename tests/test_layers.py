@@ -16,6 +16,7 @@ LAYERS = (
     "web",
     "manager",
     "lifespan",
+    "streaming",
     "realtime",
     "client",
     "delivery",

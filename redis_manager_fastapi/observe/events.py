@@ -187,6 +187,27 @@ class SubscriptionsHealed:
     node: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class StreamGap:
+    """Listeners to a stream were told that they may have missed entries.
+
+    Attributes:
+        instance: The manager's name.
+        stream: The stream's key.
+        reason: Why.
+        seconds: For how long the stream was out of sight.
+        listeners: How many were told.
+        node: Always empty.
+    """
+
+    instance: str
+    stream: str
+    reason: str
+    seconds: float
+    listeners: int
+    node: str = ""
+
+
 Event = (
     StateChanged
     | ProbeFailed
@@ -196,6 +217,7 @@ Event = (
     | GroupRemade
     | EntryDeadLettered
     | WorkerFailed
+    | StreamGap
 )
 Listener = Callable[[Event], None]
 

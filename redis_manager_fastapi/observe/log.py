@@ -19,6 +19,7 @@ from redis_manager_fastapi.observe.events import (
     ProbeFailed,
     Resubscribed,
     StateChanged,
+    StreamGap,
     SubscriptionsBroken,
     SubscriptionsHealed,
 )
@@ -51,6 +52,8 @@ class LogListener:
             self._probe_failed(event)
         elif isinstance(event, Resubscribed):
             self._resubscribed(event)
+        elif isinstance(event, StreamGap):
+            self._stream_gap(event)
         elif isinstance(event, StateChanged):
             self._state_changed(event)
         elif isinstance(event, SubscriptionsBroken):
@@ -109,6 +112,21 @@ class LogListener:
         )
         fields = {"channels": event.channels, "seconds": round(event.seconds, 3)}
         _log(logging.WARNING, "redis_resubscribed", text, self._fields(event) | fields)
+
+    def _stream_gap(self, event: StreamGap) -> None:
+        """Log the first of a minute for each stream and reason."""
+        key, now = f"gap {event.stream} {event.reason}", time.monotonic()
+        if now - self._said_at.get(key, -REPEAT) < REPEAT:
+            return
+        for old in [name for name, at in self._said_at.items() if now - at >= REPEAT]:
+            del self._said_at[old]
+        self._said_at[key] = now
+        text = (
+            f"redis {self._who(event)}: listeners to the stream {event.stream!r} may have missed"
+            f" entries: {event.reason}"
+        )
+        fields = {"stream": event.stream, "reason": event.reason, "listeners": event.listeners}
+        _log(logging.WARNING, "redis_stream_gap", text, self._fields(event) | fields)
 
     def _probe_failed(self, event: ProbeFailed) -> None:
         words = _server_words(event.error)

@@ -128,4 +128,5 @@ def merged(first: Gap, second: Gap) -> Gap:
     reason = first.reason
     if second.reason not in reason:
         reason = f"{reason}; {second.reason}"
-    return Gap(reason, first.seconds + second.seconds, first.dropped + second.dropped)
+    dropped = first.dropped + second.dropped
+    return Gap(reason, first.seconds + second.seconds, dropped, second.cursor)

@@ -75,8 +75,11 @@ class Gap:
         seconds: How long nothing could be heard; 0.0 when items were dropped.
         dropped: How many items were dropped because the listener was slow; 0 when
             nobody knows how many there were.
+        cursor: Where a tail goes on after this gap, as with `StreamEntry.cursor`; empty
+            for others.
     """
 
     reason: str
     seconds: float = 0.0
     dropped: int = 0
+    cursor: str = ""

@@ -18,6 +18,8 @@ from redis_manager_fastapi.realtime.part import Part
 from redis_manager_fastapi.realtime.signals import ShutdownSignals
 from redis_manager_fastapi.realtime.subscriptions.hub import Subscriptions
 from redis_manager_fastapi.realtime.subscriptions.subscription import Subscription, subscription
+from redis_manager_fastapi.realtime.tails.part import Tails
+from redis_manager_fastapi.realtime.tails.tail import Tail
 from redis_manager_fastapi.realtime.until import Connected
 from redis_manager_fastapi.realtime.workers import Handle, Loop, Workers
 from redis_manager_fastapi.settings import RedisSettings
@@ -43,10 +45,12 @@ class RealTimeManager:
         self._signals = ShutdownSignals()
         self._subscriptions = Subscriptions(client.session.deployment, settings, bus)
         self._consumers = Consumers(client, bus)
+        self._tails = Tails(client, settings, bus)
         self._workers = Workers(self._consumers, client, bus)
         self._parts: tuple[Part, ...] = (
             self._subscriptions,
             self._consumers,
+            self._tails,
             self._workers,
         )
         self._drained = 0.0
@@ -122,6 +126,33 @@ class RealTimeManager:
         checked = ConsumerOptions(streams=streams, group=group, **options)
         return Entries(self._consumers, checked, until)
 
+    def tail(
+        self,
+        stream: str,
+        *,
+        after: str | None = None,
+        buffer: int = 1000,
+        overflow: Overflow = "drop",
+        until: Connected | None = None,
+    ) -> Tail:
+        """Follow a stream: `async with manager.tail("room:42") as entries:`, then `async for`.
+
+        Args:
+            stream: Its key; the stream need not exist.
+            after: The `cursor` of the entry after which to begin, which may come from a
+                browser; "start" for all that the stream has; None or "" for what is
+                added from now on.  What is no cursor gives one `Gap`, and then what is added
+                from now on.
+            buffer: How many entries a listener may be behind and still find them in memory.
+            overflow: What happens to one who is further behind: "drop" has it read them from
+                the server again, "end" raises `ListenerTooSlowError`.
+            until: A request or WebSocket: the iteration ends when its client is gone.
+
+        Raises:
+            TypeError, ValueError: An argument is wrong.
+        """
+        return self._tails.tail(stream, after, buffer, overflow, until)
+
     def consumer(
         self,
         *streams: str,
@@ -190,6 +221,7 @@ class RealTimeManager:
         return RealTimeStats(
             subscriptions=self._subscriptions.stats(),
             consumers=self._consumers.stats(),
+            tails=self._tails.stats(),
             workers=self._workers.stats(),
         )
 

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from benchmarks.realtime import measure_sockets
+from benchmarks.realtime_subscriptions import measure_sockets
 from redis_manager_fastapi import Message
 from tests.kit.managers import opened
 from tests.realtime.test_subscriptions import counts
@@ -55,7 +55,7 @@ async def test_a_huge_crowd_does_not_hold_up_the_loop(redis_url: str) -> None:
 
 @pytest.mark.measures
 async def test_websockets_of_one_process_hear_through_a_restart() -> None:
-    """`scripts/realtime` does the same with 1,000 of them."""
+    """`scripts/realtime subscriptions` does the same with 1,000 of them."""
     found = await measure_sockets(200, 30)
 
     assert found.connections == 1

@@ -1,4 +1,4 @@
-"""Subscriptions under load, against the bounds that they promise: `scripts/realtime`.
+"""Subscriptions under load, against the bounds that they promise: `scripts/realtime subscriptions`.
 
 1,000 WebSockets of one process on one channel, through a restart of the server; and 1,000
 listeners against as many of redis-py's `PubSub`, in turns.  It exits with 1 if a bound is
@@ -345,7 +345,7 @@ async def main(parts: list[str], size: int) -> bool:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="scripts/realtime", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/realtime subscriptions", description=__doc__)
     parser.add_argument("--only", action="append", choices=PARTS, help="measure this part alone")
     parser.add_argument("--listeners", type=int, default=1000, help="1000 unless given")
     given = parser.parse_args()

@@ -2,7 +2,7 @@
 
 100,000 entries, two processes with two consumers each, ten kills of the server with an
 append-only file that is synced at each write, and one kill of a process:
-`python -m benchmarks.consumer_kills`.  Each entry must be handled, and only what was in hand
+`scripts/realtime kills`.  Each entry must be handled, and only what was in hand
 at a break may be handled twice.
 """
 
@@ -47,7 +47,7 @@ async def child(url: str, log: TextIO) -> None:
 @asynccontextmanager
 async def consumers(url: str, path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a process of consumers until the block ends."""
-    command = (sys.executable, "-m", "benchmarks.consumer_kills", url, str(path))
+    command = (sys.executable, "-m", "benchmarks.realtime_kills", url, str(path))
     process = await asyncio.create_subprocess_exec(*command)
     try:
         yield process

@@ -1,7 +1,7 @@
 """Entries per second through `consume` with an empty body, and through redis-py's plain loop.
 
 The two take turns, a batch of entries each, so that whatever else the machine does
-meets both: `python -m benchmarks.consumers`.
+meets both: `scripts/realtime consumers`.
 """
 
 import asyncio

@@ -1,0 +1,1 @@
+"""Following streams without a group, from any entry on, whatever happens to the server."""

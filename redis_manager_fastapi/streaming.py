@@ -1,0 +1,112 @@
+"""What an outage does to a response that has begun: it ends, and the log says so once.
+
+Nothing can be answered any more, and a traceback for each client would bury the line that
+explains them all.  This is plain ASGI: the app's framework is not imported.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any
+
+from redis_manager_fastapi.errors import (
+    CommandTimeoutError,
+    RedisManagerError,
+    RedisUnavailableError,
+)
+
+logger = logging.getLogger("redis_manager_fastapi")
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+# Seconds between two lines about streams that ended.
+REPEAT = 60.0
+
+_OUTAGES = (RedisUnavailableError, CommandTimeoutError)
+
+_FINAL = {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+class StreamEndings:
+    """Around an ASGI app: ends a response that met an outage after it had begun.
+
+    A stream of events ends as if it were over, so that a browser connects again.  Any other
+    response is cut off, because what is incomplete must not look complete.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self._logged = float("-inf")
+        self._unsaid = 0
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun: Message | None = None
+        over = False
+
+        async def watch(message: Message) -> None:
+            nonlocal begun, over
+            if begun is None:
+                begun = message
+            elif not message.get("more_body", False):
+                over = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except Exception as error:
+            outage = _outage_in(error)
+            if begun is None or outage is None:
+                raise
+            self._log(outage)
+            if _is_of_events(begun) and not over:
+                await send(_FINAL)
+
+    def _log(self, outage: RedisManagerError) -> None:
+        now = time.monotonic()
+        self._unsaid += 1
+        if now - self._logged >= REPEAT:
+            self._logged = now
+            count, self._unsaid = self._unsaid, 0
+            logger.warning(
+                "redis %r: ended %d responses that had begun: %s", outage.instance, count, outage
+            )
+
+
+def end_streams(app: Any) -> None:
+    """Have *app*, if it is of Starlette's kind, end its responses like this from now on."""
+    stack = getattr(app, "middleware_stack", None)
+    if stack is not None and not isinstance(stack, StreamEndings):
+        app.middleware_stack = StreamEndings(stack)
+
+
+def _is_of_events(start: Message) -> bool:
+    headers = dict(start.get("headers") or ())
+    return bytes(headers.get(b"content-type", b"")).startswith(b"text/event-stream")
+
+
+def _outage_in(error: BaseException) -> RedisManagerError | None:
+    """Return the outage that *error* is, if it is nothing else.
+
+    Starlette wraps what it has a handler for in a RuntimeError when the response has begun.
+    """
+    leaves = list(_leaves(error))
+    if leaves and all(isinstance(leaf, _OUTAGES) for leaf in leaves):
+        found: RedisManagerError = leaves[0]
+        return found
+    cause = error.__cause__
+    return _outage_in(cause) if type(error) is RuntimeError and cause is not None else None
+
+
+def _leaves(error: BaseException) -> Iterator[Any]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
