@@ -114,8 +114,10 @@ class Pool:
 
     # What callers do.
 
-    async def wait_serving(self, deadline: float) -> None:
+    async def wait_serving(self, deadline: float, grace: float | None = None) -> None:
         """Wait until commands can go out, no longer than grace after the last reply.
+
+        *grace*, in seconds, is the caller's own, in the place of `outage.grace`.
 
         Raises:
             RedisUnavailableError: Grace is over, or *deadline*, on the loop's clock, came first.
@@ -126,7 +128,7 @@ class Pool:
         if self.links:
             return
         self.check_usable()
-        limit = min(deadline, self._grace.deadline)
+        limit = min(deadline, self._grace.deadline_of(grace))
         if limit <= self.loop.time():
             self.affected.refused += 1
             raise self.unavailable()
@@ -155,8 +157,13 @@ class Pool:
         if not in_time:
             raise self.unavailable()
 
-    async def wait_resolved(self, generation: int, deadline: float) -> bool:
-        """Wait until a suspicion is resolved; return whether *generation* serves on."""
+    async def wait_resolved(self, generation: int, deadline: float, grace: float | None = None) -> bool:
+        """Wait until a suspicion is resolved; return whether *generation* serves on.
+
+        A caller with a *grace* of its own, in seconds, waits no longer than that.
+        """
+        if grace is not None:
+            deadline = min(deadline, self._grace.deadline_of(grace))
         await self._condition.wait_for(lambda: self.state is not PoolState.SUSPECT, deadline)
         alive = self.state in (PoolState.READY, PoolState.SUSPECT)
         return alive and self.generation == generation

@@ -71,7 +71,8 @@ class OneSlotTransaction(AbstractStrategy):
             pipe.asking = asking
             return await _execute(pipe, stack, raise_on_error)
 
-        route = Route(cluster, slot, deadline, Execution(Kind.TRANSACTION, routed=True))
+        execution = Execution(Kind.TRANSACTION, routed=True)
+        route = Route(cluster, slot, deadline, execution, self._client.session.options.grace)
         replies: list[Any] = await route.follow(attempt, find)
         return replies
 
@@ -111,7 +112,8 @@ class OneSlotTransaction(AbstractStrategy):
             return reply
 
         execution = Execution(Kind.READ, routed=True)
-        return await Route(cluster, slot, deadline, execution).follow(attempt, find)
+        route = Route(cluster, slot, deadline, execution, self._client.session.options.grace)
+        return await route.follow(attempt, find)
 
     def _pipeline(self, node: Node, *, timeout: float | None = None) -> Pipeline:
         return _NodePipeline(self._client.on(node, timeout=timeout).session, self)
