@@ -34,6 +34,7 @@ from redis_manager_fastapi.observe.events import (
 )
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.realtime.items import StreamEntry
+from redis_manager_fastapi.registry import RedisRegistry
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.web.dependencies import (
     RedisConnectionDep,
@@ -41,6 +42,7 @@ from redis_manager_fastapi.web.dependencies import (
     get_redis,
     get_redis_connection,
     get_redis_manager,
+    redis_dependency,
 )
 from redis_manager_fastapi.web.health import HEALTH_ROUTES, health_router
 from redis_manager_fastapi.web.responses import (
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 __all__ = [  # noqa: RUF022 (grouped by who uses it)
     # the app holds
     "RedisManager",
+    "RedisRegistry",
     "RedisSettings",
     # handlers depend on
     "Redis",
@@ -69,6 +72,7 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "get_redis",
     "get_redis_connection",
     "get_redis_manager",
+    "redis_dependency",
     # listeners receive
     "StreamEntry",
     # the web hears

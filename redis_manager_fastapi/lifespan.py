@@ -17,12 +17,7 @@ StatefulLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]
 
 
 class Openable(Protocol):
-    """What a lifespan needs of a manager."""
-
-    @property
-    def name(self) -> str:
-        """Its name, which makes its key in the state."""
-        ...
+    """What a lifespan opens and closes: a manager, or a registry of several."""
 
     async def open(self, *, workers: bool = True) -> None:
         """Open the pool, and begin what is registered to run beside the app."""
@@ -37,18 +32,36 @@ class Openable(Protocol):
         ...
 
 
+class Named(Protocol):
+    """A manager, as far as the state is concerned."""
+
+    @property
+    def name(self) -> str:
+        """Its name, which makes its key in the state."""
+        ...
+
+
+def state_of(*managers: Named) -> dict[str, Any]:
+    """Return the lifespan state in which apps find *managers*."""
+    return {KEY_PREFIX + manager.name: manager for manager in managers}
+
+
 @asynccontextmanager
-async def run_lifespan(manager: Openable, *, workers: bool = True) -> AsyncIterator[dict[str, Any]]:
-    """Open the manager, put it into the lifespan state, close it at the end."""
-    await manager.open(workers=workers)
+async def run_lifespan(
+    opened: Openable, state: dict[str, Any], *, workers: bool = True
+) -> AsyncIterator[dict[str, Any]]:
+    """Open it, hand out the lifespan *state*, close it at the end."""
+    await opened.open(workers=workers)
     try:
-        yield {KEY_PREFIX + manager.name: manager}
+        yield state
     finally:
-        await manager.aclose()
+        await opened.aclose()
 
 
-def wrap_lifespan(manager: Openable, lifespan: AppLifespan) -> StatefulLifespan:
-    """Return a lifespan that runs *lifespan* while the manager is open and merges their states.
+def wrap_lifespan(
+    opened: Openable, state: dict[str, Any], lifespan: AppLifespan
+) -> StatefulLifespan:
+    """Return a lifespan that runs *lifespan* while all is open, and merges their states.
 
     Raises:
         RedisConfigError: At the start: both open a manager of the same name.
@@ -56,12 +69,14 @@ def wrap_lifespan(manager: Openable, lifespan: AppLifespan) -> StatefulLifespan:
 
     @asynccontextmanager
     async def wrapped(app: Any) -> AsyncIterator[dict[str, Any]]:
-        async with run_lifespan(manager, workers=False) as ours, lifespan(app) as theirs:
-            state = dict(theirs or {})
-            if not state.keys().isdisjoint(ours):
-                raise RedisConfigError(_twice(manager.name), instance=manager.name)
-            async with manager.working():
-                yield state | ours
+        async with run_lifespan(opened, state, workers=False) as ours, lifespan(app) as theirs:
+            merged = dict(theirs or {})
+            for key in ours:
+                if key in merged:
+                    name = key.removeprefix(KEY_PREFIX)
+                    raise RedisConfigError(_twice(name), instance=name)
+            async with opened.working():
+                yield merged | ours
 
     return wrapped
 

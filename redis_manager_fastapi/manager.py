@@ -16,6 +16,7 @@ from redis_manager_fastapi.lifespan import (
     AppLifespan,
     StatefulLifespan,
     run_lifespan,
+    state_of,
     wrap_lifespan,
 )
 from redis_manager_fastapi.observe.events import Bus, Listener
@@ -74,6 +75,7 @@ class RedisManager(RealTimeManager):
         client = make_client(resolved, credential_provider, bus, instance=name)
         super().__init__(client, resolved, bus)
         self._deployment: Deployment[Any] = client.session.deployment
+        self._hasty: Redis | None = None
 
     def __repr__(self) -> str:
         # An error reporter looks at a manager whose settings are wrong, too.
@@ -122,6 +124,17 @@ class RedisManager(RealTimeManager):
         With a Cluster it is a `RedisCluster`, which has the same commands.
         """
         return ClientScope(self._deployment, self.redis.scoped)
+
+    def optional_client(self) -> ClientScope[Redis] | None:
+        """Return the same for a caller that can do without; None while no command would go out.
+
+        Its client does not wait in an outage: it has `with_options(grace=0)`.
+        """
+        if not self._deployment.serves_in_part:
+            return None
+        if self._hasty is None:
+            self._hasty = self.redis.with_options(grace=0)
+        return ClientScope(self._deployment, self._hasty.scoped)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Redis]:
@@ -189,11 +202,14 @@ class RedisManager(RealTimeManager):
 
     def lifespan(self, app: Any) -> AbstractAsyncContextManager[Mapping[str, Any]]:
         """Open and close with an app: `FastAPI(lifespan=manager.lifespan)`."""
-        return run_lifespan(self)
+        return run_lifespan(self, state_of(self))
+
+    __call__ = lifespan
+    """So that `FastAPI(lifespan=manager)` does the same."""
 
     def wrap(self, lifespan: AppLifespan) -> StatefulLifespan:
         """Return a lifespan that runs *lifespan* while the manager is open; its state is kept."""
-        return wrap_lifespan(self, lifespan)
+        return wrap_lifespan(self, state_of(self), lifespan)
 
     def _check_single(self) -> None:
         if self.settings.topology == "cluster":

@@ -418,6 +418,12 @@ class Clustered(Deployment[Cluster]):
         cluster.start()
         return cluster
 
+    @property
+    def serves_in_part(self) -> bool:
+        """Whether any node that has slots serves."""
+        cluster = self.opened
+        return cluster is not None and any(node.serving for node in cluster.map.owners)
+
     def has_started(self, opened: Cluster) -> bool:
         """Whether the nodes can be asked: a Cluster that has failed may be mended through them."""
         return opened.is_connected
