@@ -18,6 +18,7 @@ from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
+from redis_manager_fastapi.pool.renewal import Renewal
 from redis_manager_fastapi.pool.state import (
     CONSEQUENCES,
     FINAL,
@@ -77,6 +78,9 @@ class Pool:
         self.worn = False
         self.dialer = dialer
         self.leases = Leases(self, self.link_set, dialer, settings, instance=instance)
+        self._renewal = Renewal(
+            self, self.link_set, self.leases, settings.timeout.command, instance=instance
+        )
         self._bus = bus
         self.state, self.refusing = PoolState.NEW, False
         self._reason = ""
@@ -313,6 +317,8 @@ class Pool:
         heard_since = self.loop.time() - self.settings.health.interval
         self.generation += 1
         self.link_set.replace(connections, fate, heard_since=heard_since)
+        if connections[0].tokens is not None:
+            self._renewal.installed(connections[0].tokens)
         self.suspicion, self.worn = None, False
         self.leases.close_stale(leased=not keep)
         if self.state is PoolState.READY:
@@ -361,6 +367,7 @@ class Pool:
             self._move(PoolState.DRAINING, "closing")
         for link in self.link_set.take_all():
             link.abort("closed")
+        self._renewal.close()
         self.leases.close()
         self._move(PoolState.CLOSED, "closed")
 
@@ -370,6 +377,7 @@ class Pool:
         await self._decision.settle()
         await self.suspicion_changed.settle()
         await turnstile().all_told()
+        await self._renewal.settle()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Release leases that were never returned; return their purposes."""
