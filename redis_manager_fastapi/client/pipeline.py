@@ -143,7 +143,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
 
     def annotate_exception(self, exception: Any, number: int, command: Iterable[object]) -> None:
         """Name the command in its error, whose text then no longer starts with its code."""
-        exception.status_code = refusal_code(exception) or exception.status_code
+        keep_code(exception)
         super().annotate_exception(exception, number, command)
 
     def _may_share(self) -> bool:
@@ -347,6 +347,11 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except BaseException:
             await self.reset()
             raise
+
+
+def keep_code(error: Any) -> None:
+    """Note the code of a server's error, which its text is about to lose."""
+    error.status_code = refusal_code(error) or error.status_code
 
 
 async def _let_others_run(commands: Sized) -> None:

@@ -13,7 +13,7 @@ from redis.exceptions import (
 )
 
 from redis_manager_fastapi.client.cluster.router import ClusterClient, Route
-from redis_manager_fastapi.client.pipeline import Pipeline
+from redis_manager_fastapi.client.pipeline import Pipeline, keep_code
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.delivery.contract import Execution, Kind
 from redis_manager_fastapi.delivery.session import Session
@@ -202,6 +202,7 @@ class _NodePipeline(Pipeline):
         super().__init__(session)
         self._strategy = strategy
 
-    def annotate_exception(self, exception: Exception, number: int, command: Any) -> None:
-        """Name the command in its error."""
+    def annotate_exception(self, exception: Any, number: int, command: Any) -> None:
+        """Name the command in its error, whose text then no longer starts with its code."""
+        keep_code(exception)
         self._strategy._annotate_exception(exception, number, command)  # noqa: SLF001
