@@ -37,8 +37,7 @@ async def execute(
     however often it goes out, and XREAD goes on from the ids from which it began.
     """
     pool, deadline = await session.admit()
-    grace = session.options.grace
-    purpose = args[0] if isinstance(args[0], str) else "a command"
+    grace, purpose = session.options.grace, args[0] if isinstance(args[0], str) else "a command"
     blocking, clock = blocking_timeout(args), pool.loop.time
     ends = clock() + (blocking or inf)
     execution: Execution | None = None

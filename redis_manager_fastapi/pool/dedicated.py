@@ -25,12 +25,11 @@ from redis_manager_fastapi.commands.blocking import (
 from redis_manager_fastapi.commands.packing import SLICE, Unpacked
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
-from redis_manager_fastapi.pool.listening import ListeningConnection
+from redis_manager_fastapi.pool.authenticated import AuthenticatedConnection
 from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import ENDED
 from redis_manager_fastapi.redis_py import ONCE
 from redis_manager_fastapi.topology.credentials import HiddenBytes
-from redis_manager_fastapi.topology.tokens import TokenStream
 
 _LISTENING = frozenset({"MONITOR", "PSUBSCRIBE", "SSUBSCRIBE", "SUBSCRIBE"})
 _OPENERS = frozenset({"MULTI", "WATCH"})
@@ -42,7 +41,7 @@ _UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError
 _BEFORE = "was lost before the reply came"
 
 
-class DedicatedConnection(ListeningConnection):
+class DedicatedConnection(AuthenticatedConnection):
     """A redis-py connection that one caller holds at a time.
 
     Attributes:
@@ -58,8 +57,6 @@ class DedicatedConnection(ListeningConnection):
         stream: What the socket belongs to.
         when_dropped: Called when the holder has dropped the connection without giving it
             back, from any thread; whoever sets it closes the stream.
-        tokens: What pushes tokens that it has to have, if anything does.
-        token: The number of the one that it is authenticated with.
         tainted: A command changed the session (SELECT, SUBSCRIBE, an unknown
             one): it is closed on release, never leased again.
     """
@@ -74,8 +71,6 @@ class DedicatedConnection(ListeningConnection):
     stream: asyncio.StreamWriter | None = None
     when_dropped: "Callable[[], None] | None" = None
     tainted: bool = False
-    tokens: TokenStream | None = None
-    token: int = 0
 
     def __init__(self, *, instance: str = "default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -114,30 +109,12 @@ class DedicatedConnection(ListeningConnection):
         return self.alive and not self.has_session
 
     async def reusable(self) -> bool:
-        """Return whether another holder may have it: it is clean, and no reply is left unread.
-
-        A token that it has not had yet is sent first.
-        """
+        """Return whether another holder may have it: it is clean, and no reply is left unread."""
         try:
             unread = self.alive and await self.can_read()
         except redis_errors.RedisError:
             return False
-        if unread or not self.clean:
-            return False
-        tokens = self.tokens
-        return tokens is None or self.token == tokens.version or await self._authenticate(tokens)
-
-    async def _authenticate(self, tokens: TokenStream) -> bool:
-        """Send the last token; return whether the server has taken it."""
-        version = tokens.version
-        try:
-            async with asyncio.timeout(self.socket_connect_timeout):
-                await self.send_packed_command(tokens.command)
-                await self.read_response()
-        except (redis_errors.RedisError, RedisManagerError, TimeoutError):
-            return False
-        self.token = version
-        return True
+        return self.clean and not unread and (self.tokens is None or await self.takes_token())
 
     @property
     def has_session(self) -> bool:

@@ -256,8 +256,7 @@ class Leases:
         """Release leases that were never returned; return their purposes."""
         purposes = []
         for connection in connections:
-            held = self.capacity.find(connection)
-            if held is not None:
+            if (held := self.capacity.find(connection)) is not None:
                 self.give_back(connection, reusable=False)
                 purposes.append(held.purpose)
         return purposes

@@ -161,7 +161,9 @@ class Pool:
         if not in_time:
             raise self.unavailable()
 
-    async def wait_resolved(self, generation: int, deadline: float, grace: float | None = None) -> bool:
+    async def wait_resolved(
+        self, generation: int, deadline: float, grace: float | None = None
+    ) -> bool:
         """Wait until a suspicion is resolved; return whether *generation* serves on.
 
         A caller with a *grace* of its own, in seconds, waits no longer than that.

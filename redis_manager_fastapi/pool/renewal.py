@@ -84,12 +84,12 @@ class Renewal:
 
     async def _renew_idle(self, tokens: TokenStream) -> None:
         """Have every idle connection take the last token; one that does not is closed."""
-        leases, clock = self._leases, asyncio.get_running_loop().time
+        leases = self._leases
 
         def outdated(connection: DedicatedConnection) -> bool:
             return connection.token != tokens.version
 
-        while connection := leases.capacity.take_idle(outdated, "a renewed token", clock()):
+        while connection := leases.capacity.take_idle(outdated, "a renewed token"):
             usable = False
             try:
                 usable = await connection.reusable()

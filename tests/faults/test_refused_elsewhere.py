@@ -198,7 +198,7 @@ async def test_a_busy_script(place: Place) -> None:
     limit = "busy-reply-threshold" if await is_new(place.server) else "lua-time-limit"
     await place.server.config_set(limit, 50)
     async with place.server.client(timeout=60) as admin:
-        looping = asyncio.ensure_future(admin.eval("while true do end", 0))  # type: ignore[arg-type]
+        looping = asyncio.ensure_future(admin.eval("while true do end", 0))
         await eventually(lambda: is_busy(place.server))
         await writes_meet(place, RedisUnavailableError, "busy|BUSY|down|suspect", reads=False)
         await place.server.command("SCRIPT", "KILL")

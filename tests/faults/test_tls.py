@@ -28,7 +28,8 @@ PATIENT: dict[str, Any] = {
 
 async def refusal(url: str, **tls: Any) -> RedisUnavailableError:
     """Return what an opening ends with."""
-    manager = RedisManager(url=url, tls=tls, **FAIL)
+    settings: dict[str, Any] = {"tls": tls, **FAIL}
+    manager = RedisManager(url=url, **settings)
     with pytest.raises(RedisUnavailableError) as raised:
         await manager.open()
     assert "127.0.0.1" not in str(raised.value)

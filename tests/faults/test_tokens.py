@@ -22,7 +22,6 @@ from redis_manager_fastapi import PoolState
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
-from tests.kit import clusters
 from tests.kit.clusters import shard_keys
 from tests.kit.invariants import upheld
 from tests.kit.managers import opened, until_state
@@ -264,7 +263,7 @@ async def test_tokens_of_a_cluster_reach_every_node() -> None:
             for user in USERS:
                 await grant(deployment.replica_of(index), user, "secret")
         tokens = Tokens(value="secret")
-        async with clusters.opened(deployment.url, credential_provider=tokens) as manager:
+        async with opened(deployment.url, credential_provider=tokens) as manager:
             keys = [key for key, *_ in shard_keys(deployment)]
             await asyncio.gather(*(manager.redis.set(key, 1) for key in keys))
             tokens.push("second", "secret")
