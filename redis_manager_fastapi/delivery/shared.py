@@ -95,8 +95,7 @@ async def carry_on(
         redis.RedisError: The user's own mistake, in the server's words.
     """
     while True:
-        happened = what_happened(error)
-        step = execution.after(happened)
+        step = execution.after(happened := what_happened(error))
         if step is Step.HEAL_AGAIN:
             await _heal(pool, execution, happened, error, deadline, grace, leased=leased)
         elif step is Step.WAIT_AGAIN and await pool.short_of_replicas.wait(deadline, grace):
