@@ -38,6 +38,7 @@ from redis_manager_fastapi.observe.events import (
 )
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.realtime.items import Gap, Message, StreamEntry
+from redis_manager_fastapi.registry import RedisRegistry
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.web.dependencies import (
     RedisConnectionDep,
@@ -45,6 +46,7 @@ from redis_manager_fastapi.web.dependencies import (
     get_redis,
     get_redis_connection,
     get_redis_manager,
+    redis_dependency,
 )
 from redis_manager_fastapi.web.health import HEALTH_ROUTES, health_router
 from redis_manager_fastapi.web.responses import (
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 __all__ = [  # noqa: RUF022 (grouped by who uses it)
     # the app holds
     "RedisManager",
+    "RedisRegistry",
     "RedisSettings",
     # handlers depend on
     "Redis",
@@ -73,6 +76,7 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "get_redis",
     "get_redis_connection",
     "get_redis_manager",
+    "redis_dependency",
     # the web hears
     "HEALTH_ROUTES",
     "REDIS_EXCEPTION_HANDLERS",

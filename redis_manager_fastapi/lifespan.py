@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.streaming import end_streams
@@ -17,58 +18,87 @@ StatefulLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]
 """A lifespan that yields a state, as `lifespan=` of FastAPI and Starlette takes it."""
 
 
-class Openable(Protocol):
-    """What a lifespan needs of a manager."""
+class Named(Protocol):
+    """A manager, as far as the state is concerned."""
 
     @property
     def name(self) -> str:
         """Its name, which makes its key in the state."""
         ...
 
+
+def state_of(*managers: Named) -> dict[str, Any]:
+    """Return the lifespan state in which apps find *managers*."""
+    return {KEY_PREFIX + manager.name: manager for manager in managers}
+
+
+class Openable:
+    """What opens and closes with an app: a manager, or a registry of several."""
+
     async def open(self, *, workers: bool = True) -> None:
-        """Open the pool, and begin what is registered to run beside the app."""
-        ...
+        """Open it, and begin what is registered to run beside the app."""
+        raise NotImplementedError
 
     def working(self) -> AbstractAsyncContextManager[None]:
         """Run what is registered, when it was not begun."""
-        ...
+        raise NotImplementedError
 
     async def aclose(self) -> None:
-        """Close the pool."""
-        ...
+        """Close it."""
+        raise NotImplementedError
 
+    def lifespan_state(self) -> dict[str, Any]:
+        """Return the lifespan state in which apps find what is opened."""
+        raise NotImplementedError
 
-@asynccontextmanager
-async def run_lifespan(
-    manager: Openable, app: Any, *, workers: bool = True
-) -> AsyncIterator[dict[str, Any]]:
-    """Open the manager, put it into the lifespan state, close it at the end."""
-    await manager.open(workers=workers)
-    end_streams(app)
-    try:
-        yield {KEY_PREFIX + manager.name: manager}
-    finally:
-        await manager.aclose()
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
 
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
 
-def wrap_lifespan(manager: Openable, lifespan: AppLifespan) -> StatefulLifespan:
-    """Return a lifespan that runs *lifespan* while the manager is open and merges their states.
+    def lifespan(self, app: Any) -> AbstractAsyncContextManager[Mapping[str, Any]]:
+        """Open and close with an app: `FastAPI(lifespan=manager.lifespan)`."""
+        return self._run(app, workers=True)
 
-    Raises:
-        RedisConfigError: At the start: both open a manager of the same name.
-    """
+    __call__ = lifespan
+    """So that `FastAPI(lifespan=manager)` does the same."""
+
+    def wrap(self, lifespan: AppLifespan) -> StatefulLifespan:
+        """Return a lifespan that runs *lifespan* while this is open; its state is kept.
+
+        What is registered to run beside the app begins after that has begun, and ends before.
+
+        Raises:
+            RedisConfigError: At the start: both open a manager of the same name.
+        """
+
+        @asynccontextmanager
+        async def wrapped(app: Any) -> AsyncIterator[dict[str, Any]]:
+            async with self._run(app, workers=False) as ours, lifespan(app) as theirs:
+                state = dict(theirs or {})
+                for key in ours.keys() & state.keys():
+                    name = key.removeprefix(KEY_PREFIX)
+                    raise RedisConfigError(_twice(name), instance=name)
+                async with self.working():
+                    yield state | ours
+
+        return wrapped
 
     @asynccontextmanager
-    async def wrapped(app: Any) -> AsyncIterator[dict[str, Any]]:
-        opened = run_lifespan(manager, app, workers=False)
-        async with opened as ours, lifespan(app) as theirs:
-            state = dict(theirs or {})
-            if not state.keys().isdisjoint(ours):
-                raise RedisConfigError(_twice(manager.name), instance=manager.name)
-            async with manager.working():
-                yield state | ours
-
-    return wrapped
+    async def _run(self, app: Any, *, workers: bool) -> AsyncIterator[dict[str, Any]]:
+        await self.open(workers=workers)
+        end_streams(app)
+        try:
+            yield self.lifespan_state()
+        finally:
+            await self.aclose()
 
 
 def _twice(name: str) -> str:

@@ -1,10 +1,9 @@
 """The thing an app holds: opens, composes and closes everything below."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from redis.credentials import CredentialProvider
 
@@ -12,12 +11,7 @@ from redis_manager_fastapi.client.factory import make_client
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
-from redis_manager_fastapi.lifespan import (
-    AppLifespan,
-    StatefulLifespan,
-    run_lifespan,
-    wrap_lifespan,
-)
+from redis_manager_fastapi.lifespan import Openable, state_of
 from redis_manager_fastapi.observe.events import Bus, Listener
 from redis_manager_fastapi.observe.log import LogListener, install_fallback
 from redis_manager_fastapi.pool.pacing import paced
@@ -36,7 +30,7 @@ _NO_SINGLE_CONNECTION = (
 )
 
 
-class RedisManager(RealTimeManager):
+class RedisManager(RealTimeManager, Openable):
     """One Redis deployment, from the app's start to its end.
 
     Creating one does no I/O and needs no event loop.  Open it with the app's
@@ -74,6 +68,7 @@ class RedisManager(RealTimeManager):
         client = make_client(resolved, credential_provider, bus, instance=name)
         super().__init__(client, resolved, bus)
         self._deployment: Deployment[Any] = client.session.deployment
+        self._hasty: Redis | None = None
 
     def __repr__(self) -> str:
         # An error reporter looks at a manager whose settings are wrong, too.
@@ -125,6 +120,17 @@ class RedisManager(RealTimeManager):
         With a Cluster it is a `RedisCluster`, which has the same commands.
         """
         return ClientScope(self._deployment, self.redis.scoped)
+
+    def optional_client(self) -> ClientScope[Redis] | None:
+        """Return the same for a caller that can do without; None while no command would go out.
+
+        Its client does not wait in an outage: it has `with_options(grace=0)`.
+        """
+        if not self._deployment.serves_in_part:
+            return None
+        if self._hasty is None:
+            self._hasty = self.redis.with_options(grace=0)
+        return ClientScope(self._deployment, self._hasty.scoped)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Redis]:
@@ -178,25 +184,9 @@ class RedisManager(RealTimeManager):
         """
         await self._deployment.require().wait_ready(timeout)
 
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    def lifespan(self, app: Any) -> AbstractAsyncContextManager[Mapping[str, Any]]:
-        """Open and close with an app: `FastAPI(lifespan=manager.lifespan)`."""
-        return run_lifespan(self, app)
-
-    def wrap(self, lifespan: AppLifespan) -> StatefulLifespan:
-        """Return a lifespan that runs *lifespan* while the manager is open; its state is kept."""
-        return wrap_lifespan(self, lifespan)
+    def lifespan_state(self) -> dict[str, Any]:
+        """Return the lifespan state in which apps find the manager."""
+        return state_of(self)
 
     def _check_single(self) -> None:
         if self.settings.topology == "cluster":

@@ -114,18 +114,29 @@ async def test_websocket(redis_url: str) -> None:
 
 
 async def test_two_deployments(redis_url: str, redis_server: RedisServer) -> None:
+    """The cache is filled, read, and done without."""
     async with RedisServer() as cache:
-        await cache.command("SET", "jobs", "old")
-        async with running(
-            "two_deployments", REDIS_URL=redis_url, REDIS_CACHE_URL=cache.url
-        ) as site:
+        variables = {"REDIS_CACHE_URL": cache.url, "REDIS_CACHE_CRITICAL": "false"}
+        async with running("two_deployments", REDIS_URL=redis_url, **variables) as site:
             added = await site.http.post("/jobs/mail")
             ready = await site.http.get("/readyz")
-        cached = await cache.command("GET", "jobs")
+
+            async def filled() -> bool:
+                assert (await site.http.get("/articles/1")).json() == "article 1"
+                return bool(await cache.command("EXISTS", "article:1"))
+
+            await eventually(filled)
+            await cache.command("SET", "article:1", "kept")
+            kept = await site.http.get("/articles/1")
+            await cache.kill()
+            without = [await site.http.get("/articles/1") for _ in range(3)]
+            ready_without = await site.http.get("/readyz")
 
     assert added.json() == {"waiting": 1}
     assert ready.json()["redis"].keys() == {"default", "cache"}
-    assert cached is None
+    assert kept.json() == "kept"
+    assert [each.json() for each in without] == ["article 1"] * 3
+    assert ready_without.status_code == 200
     assert await redis_server.command("LLEN", "jobs") == 1
 
 

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "redis_manager_fastapi"
 LAYERS = (
     "__init__",
     "web",
+    "registry",
     "manager",
     "lifespan",
     "streaming",

@@ -22,6 +22,7 @@ async def replies(r: RedisCluster, raw: RedisCluster[bytes]) -> None:
 async def options_choose_the_client(r: RedisCluster) -> None:
     assert_type(r.with_options(decode_responses=False), RedisCluster[bytes])
     assert_type(r.with_options(timeout=1), RedisCluster)
+    assert_type(r.with_options(grace=0), RedisCluster)
     assert_type(
         r.with_options(decode_responses=False).with_options(decode_responses=True), RedisCluster
     )

@@ -31,6 +31,7 @@ async def options_choose_the_client(r: Redis, mine: Mine, decode: bool) -> None:
     assert_type(raw.with_options(decode_responses=True), Redis)
     assert_type(raw.with_options(timeout=5), Redis[bytes])
     assert_type(r.with_options(timeout=5, dedicated=True), Redis)
+    assert_type(raw.with_options(grace=0), Redis[bytes])
     assert_type(mine.with_options(timeout=5), Mine)
     assert_type(await r.with_options(decode_responses=decode).get("k"), str | bytes | None)
 

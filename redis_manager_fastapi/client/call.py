@@ -153,8 +153,9 @@ class _Command(asyncio.Future[Any], Request):
         """Return the value of a reply, or what becomes of an exception by the outage contract."""
         if isinstance(outcome, Exception):
             kind, error, outcome = kind_of(self.args), outcome, None
+            grace = self.session.options.grace
             try:
-                outcome = await recovered(self.pool, request, error, kind, self.options)
+                outcome = await recovered(self.pool, request, error, kind, grace, self.options)
             finally:
                 del error  # its traceback has this frame
         return await parsed(self.session.callbacks, self.args[0], outcome, self.options)
@@ -404,14 +405,14 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         if pool is None or (pool.link_set.room.alone and pool.link_set.goes_alone(self.packed)):
             exchange = partial(exchange_listed, session)
             return await execute(session, self.args, self.options, exchange)
-        request = self._request(pool.loop.create_future())
+        request, grace = self._request(pool.loop.create_future()), session.options.grace
         if pool.refusing:
             await turnstile().turn()
         try:
             if self.command.replicable and session.deployment.reads_replicas:
-                outcome = await read(session.deployment, request)
+                outcome = await read(session.deployment, request, grace)
             else:
-                outcome = await deliver(pool, request)
+                outcome = await deliver(pool, request, grace)
         except RedisManagerError:
             await turnstile().refused()
             raise

@@ -16,12 +16,14 @@ from redis_manager_fastapi.topology.sentinel import Sentinel
 from redis_manager_fastapi.topology.sentinel_replica import SentinelReplica
 from redis_manager_fastapi.topology.standalone import Standalone
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
+from redis_manager_fastapi.topology.tokens import streaming
 
 
 def make_client(
     settings: RedisSettings, credentials: CredentialProvider | None, bus: Bus, *, instance: str
 ) -> Any:
     """Return a `Redis`, or a `RedisCluster`, over a deployment that is not open yet."""
+    credentials = streaming(credentials, instance)
     if settings.topology == "cluster":
         # Imported here, so that only those who use a Cluster depend on redis-py's cluster client.
         from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster

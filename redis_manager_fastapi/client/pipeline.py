@@ -143,7 +143,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
 
     def annotate_exception(self, exception: Any, number: int, command: Iterable[object]) -> None:
         """Name the command in its error, whose text then no longer starts with its code."""
-        exception.status_code = refusal_code(exception) or exception.status_code
+        keep_code(exception)
         super().annotate_exception(exception, number, command)
 
     def _may_share(self) -> bool:
@@ -188,32 +188,33 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
 
     async def _carry(self, kind: Kind, pool: Pool, request: Batch) -> Any:
         """Send a batch and return its replies."""
+        grace = self._session.options.grace
         if self._may_read_replica():
-            replies = await read(self._session.deployment, request)
+            replies = await read(self._session.deployment, request, grace)
         else:
-            replies = await deliver(pool, request)
+            replies = await deliver(pool, request, grace)
         if isinstance(replies, Exception):
-            replies = await recover(pool, request, replies, kind)
+            replies = await recover(pool, request, replies, kind, grace)
         if kind is Kind.TRANSACTION and not self.asking:
             replies = await self._wait_for_replicas(pool, request, replies)
         return replies
 
     async def _wait_for_replicas(self, pool: Pool, request: Batch, replies: list[Any]) -> list[Any]:
         """Send a transaction again that was refused as a whole for want of replicas."""
-        error = _short(replies)
+        error, grace = _short(replies), self._session.options.grace
         if error is None:
             return replies
 
         async def attempt() -> Any:
             request.renew()
-            outcome = await deliver(pool, request)
+            outcome = await deliver(pool, request, grace)
             failure = outcome if isinstance(outcome, Exception) else _short(outcome)
             if failure is not None:
                 raise failure
             return outcome
 
         execution = Execution(Kind.TRANSACTION)
-        again = await carry_on(pool, execution, attempt, request.deadline, error)
+        again = await carry_on(pool, execution, attempt, request.deadline, error, grace)
         return cast("list[Any]", again)
 
     async def _execute_transaction(
@@ -308,8 +309,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         else:
             await _free(queued[0])
             return cast("list[Any]", replies)
-        execution = Execution(kind)
-        replies = await carry_on(pool, execution, attempt, deadline, error, leased=True)
+        execution, grace = Execution(kind), self._session.options.grace
+        replies = await carry_on(pool, execution, attempt, deadline, error, grace, leased=True)
         return cast("list[Any]", replies)
 
     async def _lease(self, deadline: float) -> None:
@@ -346,6 +347,11 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except BaseException:
             await self.reset()
             raise
+
+
+def keep_code(error: Any) -> None:
+    """Note the code of a server's error, which its text is about to lose."""
+    error.status_code = refusal_code(error) or error.status_code
 
 
 async def _let_others_run(commands: Sized) -> None:

@@ -91,6 +91,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         decode_responses: Literal[True],
         timeout: float | None = None,
         dedicated: bool | None = None,
+        grace: float | None = None,
     ) -> "Redis[str]": ...
     @overload
     def with_options(
@@ -99,6 +100,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         decode_responses: Literal[False],
         timeout: float | None = None,
         dedicated: bool | None = None,
+        grace: float | None = None,
     ) -> "Redis[bytes]": ...
     @overload
     def with_options(
@@ -107,6 +109,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         decode_responses: None = None,
         timeout: float | None = None,
         dedicated: bool | None = None,
+        grace: float | None = None,
     ) -> Self: ...
     @overload
     def with_options(
@@ -115,6 +118,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         decode_responses: bool,
         timeout: float | None = None,
         dedicated: bool | None = None,
+        grace: float | None = None,
     ) -> "Redis[str] | Redis[bytes]": ...
     def with_options(
         self,
@@ -122,6 +126,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         decode_responses: bool | None = None,
         timeout: float | None = None,
         dedicated: bool | None = None,
+        grace: float | None = None,
     ) -> Any:
         """Return a client on the same pool with the given options changed.
 
@@ -131,8 +136,10 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
             dedicated: `True` takes a dedicated connection for every command;
                 for values so large that other callers should not wait behind
                 them.
+            grace: How long a command waits in an outage, in seconds after the last reply, in
+                the place of `outage.grace`; 0 fails at once.
         """
-        options = self.session.options.changed(decode_responses, timeout, dedicated)
+        options = self.session.options.changed(decode_responses, timeout, dedicated, grace)
         return self.with_call_options(options)
 
     def with_call_options(self, options: CallOptions) -> Self:

@@ -119,8 +119,10 @@ class Cluster:
 
     # What callers do.
 
-    async def known(self, deadline: float) -> None:
+    async def known(self, deadline: float, grace: float | None = None) -> None:
         """Wait until there is a map, no longer than grace after the opening.
+
+        *grace*, in seconds, is the caller's own, in the place of `outage.grace`.
 
         Raises:
             RedisUnavailableError: No node answers, or *deadline*, on the loop's clock, came first.
@@ -130,13 +132,15 @@ class Cluster:
         if self._known and self._phase not in FINAL:
             return
         self.check_usable()
-        grace = self._opened + self.settings.outage.grace
-        await self._wait(lambda: self._known, deadline, grace)
+        await self._wait(lambda: self._known, deadline, self._opened + self._grace(grace))
 
-    async def mended(self, slot: int | None, reason: str, deadline: float) -> None:
+    async def mended(
+        self, slot: int | None, reason: str, deadline: float, grace: float | None = None
+    ) -> None:
         """Wait for a refresh of the map after *slot* was refused.
 
-        It takes no longer than grace after the first time.
+        It takes no longer than grace after the first time.  *grace*, in seconds, is the
+        caller's own, in the place of `outage.grace`.
 
         Raises:
             RedisUnavailableError: Grace is over, or *deadline*, on the loop's clock, came first.
@@ -148,8 +152,8 @@ class Cluster:
         self._failure = reason
         self._refresh.wake()
         refreshes = self._refreshes
-        grace = since + self.settings.outage.grace
-        await self._wait(lambda: self._refreshes > refreshes, deadline, grace)
+        ends = since + self._grace(grace)
+        await self._wait(lambda: self._refreshes > refreshes, deadline, ends)
 
     async def wait_ready(self, timeout: float) -> None:
         """Wait until every slot is served, whatever grace says.
@@ -347,6 +351,9 @@ class Cluster:
 
     # Inside.
 
+    def _grace(self, own: float | None) -> float:
+        return self.settings.outage.grace if own is None else own
+
     async def _wait(self, predicate: Callable[[], bool], deadline: float, grace: float) -> None:
         limit = min(deadline, grace)
         in_time = False
@@ -414,6 +421,12 @@ class Clustered(Deployment[Cluster]):
         self.opened = cluster
         cluster.start()
         return cluster
+
+    @property
+    def serves_in_part(self) -> bool:
+        """Whether any node that has slots serves."""
+        cluster = self.opened
+        return cluster is not None and any(node.serving for node in cluster.map.owners)
 
     def has_started(self, opened: Cluster) -> bool:
         """Whether the nodes can be asked: a Cluster that has failed may be mended through them."""

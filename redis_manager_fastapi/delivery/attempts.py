@@ -87,7 +87,8 @@ class ContractRetry(Retry):
             raise error  # a listener's, who connects again by itself
         again = _Again(self._session, connection, once, sent, deadline)
         execution = Execution(Kind.WATCHED if watched else _kind(sent))
-        return await carry_on(pool, execution, again.attempt, deadline, error, leased=True)
+        grace = self._session.options.grace
+        return await carry_on(pool, execution, again.attempt, deadline, error, grace, leased=True)
 
 
 class _Again:

@@ -75,6 +75,7 @@ class LeasedConnections(ConnectionPoolInterface):
         lease = await pool.leases.acquire(
             self._purpose,
             deadline,
+            grace=session.options.grace,
             decode=session.options.decode,
             unlimited=unlimited,
             lasting=self._lasting,

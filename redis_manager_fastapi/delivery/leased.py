@@ -37,7 +37,7 @@ async def execute(
     however often it goes out, and XREAD goes on from the ids from which it began.
     """
     pool, deadline = await session.admit()
-    purpose = args[0] if isinstance(args[0], str) else "a command"
+    grace, purpose = session.options.grace, args[0] if isinstance(args[0], str) else "a command"
     blocking, clock = blocking_timeout(args), pool.loop.time
     ends = clock() + (blocking or inf)
     execution: Execution | None = None
@@ -51,6 +51,7 @@ async def execute(
         async with pool.leases.acquire(
             purpose,
             deadline,
+            grace=grace,
             decode=session.options.decode,
             unlimited=True,  # one deadline over sending and reply instead
             lasting=limit is None or limit > deadline,
@@ -76,7 +77,7 @@ async def execute(
     except FAILURES as failure:
         error, execution = failure, Execution(kind_of(args))
     until = deadline if blocking is None else clock() + _LONG
-    return await carry_on(pool, execution, attempt, until, error, leased=True)
+    return await carry_on(pool, execution, attempt, until, error, grace, leased=True)
 
 
 async def refuse(name: str) -> NoReturn:
@@ -124,7 +125,8 @@ async def execute_pinned(
         return await attempt()
     except FAILURES as failure:
         error = failure
-    return await carry_on(pool, Execution(Kind.WATCHED), attempt, deadline, error)
+    grace = session.options.grace
+    return await carry_on(pool, Execution(Kind.WATCHED), attempt, deadline, error, grace)
 
 
 async def exchange_listed(

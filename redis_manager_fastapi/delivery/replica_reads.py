@@ -25,11 +25,11 @@ READS = {name: command for name, command in SHARED.items() if command.replicable
 _ATTEMPTS = 2
 
 
-async def read(deployment: Deployment[Pool], request: SingleRequest) -> Any:
+async def read(deployment: Deployment[Pool], request: SingleRequest, grace: float | None) -> Any:
     """Send a read to the replica, if it is its turn, and to the primary when it does not answer.
 
     While neither serves it goes to whichever serves first.  An exception is
-    returned, as the primary's outcome.
+    returned, as the primary's outcome.  *grace*, in seconds, is the client's own, if it has one.
     """
     both = cast(WithReplica, deployment)
     primary, replica = both.require(), both.replica.opened
@@ -46,9 +46,9 @@ async def read(deployment: Deployment[Pool], request: SingleRequest) -> Any:
             request.renew()
         if primary.is_serving or replica is None:
             break
-        await _either_serves(primary, replica, request.deadline)
+        await _either_serves(primary, replica, request.deadline, grace)
         link = both.next_link()
-    return await deliver(primary, request)
+    return await deliver(primary, request, grace)
 
 
 def _report(replica: Pool | None, link: MultiplexedConnection, error: Exception) -> None:
@@ -67,15 +67,17 @@ def _trouble(request: Request, outcome: Any) -> Exception | None:
     return None
 
 
-async def _either_serves(primary: Pool, replica: Pool, deadline: float) -> None:
+async def _either_serves(
+    primary: Pool, replica: Pool, deadline: float, grace: float | None
+) -> None:
     """Wait until one of the pools serves, within the grace of each.
 
     Raises:
         RedisUnavailableError: Neither does; the error is the primary's.
     """
     loop = primary.loop
-    first = loop.create_task(primary.wait_serving(deadline))
-    second = loop.create_task(replica.wait_serving(deadline))
+    first = loop.create_task(primary.wait_serving(deadline, grace))
+    second = loop.create_task(replica.wait_serving(deadline, grace))
     waiting = {first, second}
     try:
         while waiting:

@@ -43,11 +43,16 @@ async def awaited(value: Any) -> Any:
 
 
 async def recovered(
-    pool: Pool, request: SingleRequest, outcome: Exception, kind: Kind, options: dict[str, Any]
+    pool: Pool,
+    request: SingleRequest,
+    outcome: Exception,
+    kind: Kind,
+    grace: float | None,
+    options: dict[str, Any],
 ) -> Any:
     """Turn an exception into a reply, by the outage contract, or raise what the caller sees."""
     try:
-        return await recover(pool, request, outcome, kind)
+        return await recover(pool, request, outcome, kind, grace)
     except ResponseError as error:
         return empty_response(error, options)
     finally:

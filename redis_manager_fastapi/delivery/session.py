@@ -32,28 +32,37 @@ class CallOptions:
         timeout: Each command's deadline, in seconds.
         pipelining: Whether commands may share a connection at all.
         shared: Whether this client's listed commands do.
+        grace: How long they wait in an outage, in seconds; None for `outage.grace`.
     """
 
     decode: bool
     timeout: float
     pipelining: bool
     shared: bool
+    grace: float | None = None
 
     def changed(
-        self, decode_responses: bool | None, timeout: float | None, dedicated: bool | None
+        self,
+        decode_responses: bool | None,
+        timeout: float | None,
+        dedicated: bool | None,
+        grace: float | None = None,
     ) -> "CallOptions":
         """Return these options with the given ones in their place; None leaves one as it is.
 
         Raises:
-            ValueError: *timeout* is not a number above 0.
+            ValueError: *timeout* is not a number above 0, or *grace* not one from 0.
         """
         if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
             raise ValueError(f"timeout must be a number of seconds above 0, not {timeout!r}")
+        if grace is not None and not (isinstance(grace, int | float) and grace >= 0):
+            raise ValueError(f"grace must be a number of seconds, 0 or more, not {grace!r}")
         return CallOptions(
             decode=self.decode if decode_responses is None else decode_responses,
             timeout=self.timeout if timeout is None else timeout,
             pipelining=self.pipelining,
             shared=self.shared if dedicated is None else self.pipelining and not dedicated,
+            grace=self.grace if grace is None else grace,
         )
 
 

@@ -18,14 +18,17 @@ FAILURES = (RedisError, RedisManagerError, Interrupted)
 """What an attempt may end with; anything else is the user's own."""
 
 
-async def deliver(pool: Pool, request: Request) -> Any:
-    """Send *request* when the pool serves and there is room; return the outcome."""
+async def deliver(pool: Pool, request: Request, grace: float | None) -> Any:
+    """Send *request* when the pool serves and there is room; return the outcome.
+
+    *grace*, in seconds, is the client's own, if it has one.
+    """
     links = pool.link_set
     while (link := links.with_room()) is None:
         if links.serving:
             await _room(pool, request)
             return await request.future
-        await pool.wait_serving(request.deadline)
+        await pool.wait_serving(request.deadline, grace)
     link.submit(request)
     return await request.future
 
@@ -48,18 +51,20 @@ async def _room(pool: Pool, request: Request) -> None:
         raise
 
 
-async def recover(pool: Pool, request: SingleRequest, outcome: Exception, kind: Kind) -> Any:
+async def recover(
+    pool: Pool, request: SingleRequest, outcome: Exception, kind: Kind, grace: float | None
+) -> Any:
     """Turn an exception that a request ended with into a reply, or raise what the caller sees."""
 
     async def attempt() -> Any:
         request.renew()
-        reply = await deliver(pool, request)
+        reply = await deliver(pool, request, grace)
         if isinstance(reply, Exception):
             raise reply
         return reply
 
     try:
-        return await carry_on(pool, Execution(kind), attempt, request.deadline, outcome)
+        return await carry_on(pool, Execution(kind), attempt, request.deadline, outcome, grace)
     finally:
         del outcome  # its traceback has this frame
 
@@ -70,6 +75,7 @@ async def carry_on(
     attempt: Callable[[], Awaitable[Any]],
     deadline: float,
     error: Exception,
+    grace: float | None,
     *,
     leased: bool = False,
 ) -> Any:
@@ -81,6 +87,7 @@ async def carry_on(
         attempt: Executes it once.
         deadline: When its time is up, on the loop's clock.
         error: What the first attempt ended with.
+        grace: How long it may wait in an outage, in seconds; None for `outage.grace`.
         leased: Whether it takes a dedicated connection.
 
     Raises:
@@ -88,11 +95,10 @@ async def carry_on(
         redis.RedisError: The user's own mistake, in the server's words.
     """
     while True:
-        happened = what_happened(error)
-        step = execution.after(happened)
+        step = execution.after(happened := what_happened(error))
         if step is Step.HEAL_AGAIN:
-            await _heal(pool, execution, happened, error, deadline, leased=leased)
-        elif step is Step.WAIT_AGAIN and await pool.short_of_replicas.wait(deadline):
+            await _heal(pool, execution, happened, error, deadline, grace, leased=leased)
+        elif step is Step.WAIT_AGAIN and await pool.short_of_replicas.wait(deadline, grace):
             pass
         elif step is not Step.AGAIN:
             if happened is Happened.LOST:
@@ -121,20 +127,23 @@ async def _heal(
     happened: Happened,
     error: Exception,
     deadline: float,
+    grace: float | None,
     *,
     leased: bool,
 ) -> None:
     if happened is Happened.REFUSED:
         try:
-            await leave_refusing(pool, error, deadline)
+            await leave_refusing(pool, error, deadline, grace)
         except RedisManagerError as final:
             raise execution.error(final, pool.instance) from final.__cause__
     elif leased:
         # Idle connections may be lost as well, and not know it yet.
-        await pool.wait_resolved(pool.generation, deadline)
+        await pool.wait_resolved(pool.generation, deadline, grace)
 
 
-async def leave_refusing(pool: Pool, error: Exception, deadline: float) -> None:
+async def leave_refusing(
+    pool: Pool, error: Exception, deadline: float, grace: float | None
+) -> None:
     """Have the pool healed from a server that does not serve, and wait for the result.
 
     Raises:
@@ -143,5 +152,5 @@ async def leave_refusing(pool: Pool, error: Exception, deadline: float) -> None:
     generation = pool.generation
     translated = from_reply(error, pool.instance)
     pool.suspect(generation, Suspicion.REFUSING, str(translated))
-    if await pool.wait_resolved(generation, deadline):
+    if await pool.wait_resolved(generation, deadline, grace):
         raise translated

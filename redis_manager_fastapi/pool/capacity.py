@@ -170,6 +170,16 @@ class Capacity:
         self.serve()
         return kept
 
+    def take_idle(
+        self, wanted: Callable[[DedicatedConnection], bool], purpose: str
+    ) -> DedicatedConnection | None:
+        """Take an idle connection that is *wanted* for a moment; None when there is none."""
+        entry = next((each for each in self._idle if wanted(each[0])), None)
+        if entry is None:
+            return None
+        self._idle.remove(entry)
+        return self.lend(entry[0], purpose).kept
+
     def keep(self, connection: DedicatedConnection, now: float) -> None:
         """Put a connection that nobody holds among the idle ones."""
         self._idle.append((connection, now))

@@ -25,7 +25,7 @@ from redis_manager_fastapi.commands.blocking import (
 from redis_manager_fastapi.commands.packing import SLICE, Unpacked
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
-from redis_manager_fastapi.pool.listening import ListeningConnection
+from redis_manager_fastapi.pool.authenticated import AuthenticatedConnection
 from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import ENDED
 from redis_manager_fastapi.redis_py import ONCE
@@ -41,7 +41,7 @@ _UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError
 _BEFORE = "was lost before the reply came"
 
 
-class DedicatedConnection(ListeningConnection):
+class DedicatedConnection(AuthenticatedConnection):
     """A redis-py connection that one caller holds at a time.
 
     Attributes:
@@ -114,7 +114,7 @@ class DedicatedConnection(ListeningConnection):
             unread = self.alive and await self.can_read()
         except redis_errors.RedisError:
             return False
-        return self.clean and not unread
+        return self.clean and not unread and (self.tokens is None or await self.takes_token())
 
     @property
     def has_session(self) -> bool:

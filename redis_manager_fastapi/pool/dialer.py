@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.topology.credentials import credentials_of
+from redis_manager_fastapi.topology.credentials import Credentials, credentials_of
 from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
 from redis_manager_fastapi.topology.racing import RacingConnection
@@ -100,6 +100,10 @@ class Dialer:
                     make = _CLASSES[target.transport]
                     connection = make(instance=self._instance, **target.options)
                 connection.aim(target.options)
+                provider = connection.credential_provider
+                tokens = provider.tokens if isinstance(provider, Credentials) else None
+                connection.tokens = tokens
+                connection.token = tokens.version if tokens is not None else 0
                 if isinstance(connection, DedicatedTLSConnection):
                     self._tls.give_to(connection)
                 await self._shake_hands(connection)

@@ -11,11 +11,13 @@ class LeaseEvents(Protocol):
     generation: int
     moves: int
 
-    async def wait_serving(self, deadline: float) -> None:
+    async def wait_serving(self, deadline: float, grace: float | None = None) -> None:
         """Wait until commands can go out."""
         ...
 
-    async def wait_resolved(self, generation: int, deadline: float) -> bool:
+    async def wait_resolved(
+        self, generation: int, deadline: float, grace: float | None = None
+    ) -> bool:
         """Wait until a suspicion is resolved; return whether *generation* serves on."""
         ...
 

@@ -163,6 +163,7 @@ class Leases:
         purpose: str,
         deadline: float,
         *,
+        grace: float | None = None,
         decode: bool = True,
         unlimited: bool = False,
         lasting: bool = False,
@@ -174,6 +175,7 @@ class Leases:
             purpose: What for, in words.
             deadline: On the loop's clock; waiting for a free place ends earlier,
                 after `pool.acquire_timeout`.
+            grace: How long it waits in an outage, in seconds; `outage.grace` if left out.
             decode: Whether replies are decoded.
             unlimited: Whether redis-py sets no limit for each read; else it is
                 `timeout.command`.
@@ -187,7 +189,7 @@ class Leases:
         """
 
         async def acquire() -> Lease:
-            held, connection = await self._take(purpose, deadline, lasting=lasting)
+            held, connection = await self._take(purpose, deadline, grace, lasting=lasting)
             self._set_up(connection, decode=decode, unlimited=unlimited, registry=registry)
             connection.when_dropped = partial(self._dropped, held)
             held.kept = None
@@ -214,11 +216,11 @@ class Leases:
         connection.himport_registry, connection.retry = registry, ONCE
 
     async def _take(
-        self, purpose: str, deadline: float, *, lasting: bool
+        self, purpose: str, deadline: float, grace: float | None, *, lasting: bool
     ) -> tuple[Held, DedicatedConnection]:
         while True:
             if not self._links.serving:
-                await self._events.wait_serving(deadline)
+                await self._events.wait_serving(deadline, grace)
             now = self._loop.time()
             grant: HandOver | None
             generation = self._events.generation
@@ -230,7 +232,7 @@ class Leases:
                 if len(self.capacity.waiting) >= self.capacity.room(lasting=lasting):
                     limit = min(self._acquire_timeout, limit)  # it counts while no place is free
                 grant = await self._wait(purpose, limit, lasting=lasting)
-            held = await self._use(grant, purpose, deadline, lasting=lasting)
+            held = await self._use(grant, purpose, deadline, grace, lasting=lasting)
             if held is not None and held.kept is not None:
                 return held, held.kept
 
@@ -254,8 +256,7 @@ class Leases:
         """Release leases that were never returned; return their purposes."""
         purposes = []
         for connection in connections:
-            held = self.capacity.find(connection)
-            if held is not None:
+            if (held := self.capacity.find(connection)) is not None:
                 self.give_back(connection, reusable=False)
                 purposes.append(held.purpose)
         return purposes
@@ -365,13 +366,13 @@ class Leases:
         return PoolTimeoutError(message, instance=self._instance)
 
     async def _use(
-        self, grant: HandOver, purpose: str, deadline: float, *, lasting: bool
+        self, grant: HandOver, purpose: str, deadline: float, grace: float | None, *, lasting: bool
     ) -> Held | None:
         """Return a place with a usable connection; None means that the caller has to ask again."""
         if isinstance(grant, Exception):
             raise grant
         if isinstance(grant, Open):
-            return await self._open(purpose, deadline, lasting=lasting)
+            return await self._open(purpose, deadline, grace, lasting=lasting)
         connection = grant.kept
         if connection is None:
             return None
@@ -385,11 +386,13 @@ class Leases:
         self.give_back(connection, reusable=False)
         return None
 
-    async def _open(self, purpose: str, deadline: float, *, lasting: bool) -> Held | None:
+    async def _open(
+        self, purpose: str, deadline: float, grace: float | None, *, lasting: bool
+    ) -> Held | None:
         connection = None
         try:
             async with asyncio.timeout_at(deadline):
-                connection = await self._dial(deadline)
+                connection = await self._dial(deadline, grace)
         except TimeoutError:
             message = (
                 f"no dedicated connection to redis {self._instance!r} could be opened before"
@@ -400,7 +403,7 @@ class Leases:
             held = self._opened(connection, purpose, lasting=lasting)
         return held
 
-    async def _dial(self, deadline: float) -> DedicatedConnection | None:
+    async def _dial(self, deadline: float, grace: float | None) -> DedicatedConnection | None:
         """Connect, again after a pause while grace lasts; None when the pool has moved on."""
         generation, moves = self._events.generation, self._events.moves
         while True:
@@ -422,12 +425,13 @@ class Leases:
                     connection.reconnect, connection.watch = self._reconnect, self._watch
                     connection.when_resubscribed = self._events.resubscribed
                     return connection
-            if not await self._events.wait_resolved(generation, deadline):
+            if not await self._events.wait_resolved(generation, deadline, grace):
                 return None
             now = self._loop.time()
-            if refusal.final or now >= refusal.since + self._grace:
+            ends = refusal.since + (self._grace if grace is None else grace)
+            if refusal.final or now >= ends:
                 raise refusal.repeated()
-            await asyncio.sleep(max(0.0, refusal.until - now))
+            await asyncio.sleep(max(0.0, min(refusal.until, ends) - now))
 
     async def _dial_usable(self) -> DedicatedConnection:
         connection = await self._dialer.dial_known()

@@ -25,7 +25,14 @@ from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
 from redis_manager_fastapi.pool.reader import TolerantReader
-from redis_manager_fastapi.pool.request import Batch, DoubtfulReplyError, Heartbeat, Request
+from redis_manager_fastapi.pool.request import (
+    Batch,
+    DoubtfulReplyError,
+    Heartbeat,
+    Reply,
+    Request,
+    new_request,
+)
 from redis_manager_fastapi.pool.room import LARGE_REPLY, Room
 
 # hiredis' default marker, False, is also a RESP3 boolean.
@@ -186,6 +193,14 @@ class MultiplexedConnection(asyncio.Protocol):
             self.submit(beat)
             return beat
         return self._heartbeat
+
+    def authenticate(self, token: int, command: bytes, deadline: float) -> Reply | None:
+        """Send AUTH for the *token* of that number, unless it has been sent; return its reply."""
+        if self.lost or self._connection.token == token:
+            return None
+        self._connection.token, reply = token, self.loop.create_future()
+        self.submit(new_request(command, reply, deadline, decode=True, read_only=True))
+        return reply
 
     def check_flow(self) -> None:
         """Drop the connection if the reply at the head is late, and its rest hardly comes."""

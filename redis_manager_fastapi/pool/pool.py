@@ -19,6 +19,7 @@ from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
+from redis_manager_fastapi.pool.renewal import Renewal
 from redis_manager_fastapi.pool.state import (
     CONSEQUENCES,
     FINAL,
@@ -92,6 +93,9 @@ class Pool:
         self.worn = False
         self.dialer = dialer
         self.leases = Leases(self, self.link_set, dialer, settings, instance=instance)
+        self._renewal = Renewal(
+            self, self.link_set, self.leases, settings.timeout.command, instance=instance
+        )
         self._bus = bus
         self.state, self.refusing = PoolState.NEW, False
         self._reason = ""
@@ -130,8 +134,10 @@ class Pool:
 
     # What callers do.
 
-    async def wait_serving(self, deadline: float) -> None:
+    async def wait_serving(self, deadline: float, grace: float | None = None) -> None:
         """Wait until commands can go out, no longer than grace after the last reply.
+
+        *grace*, in seconds, is the caller's own, in the place of `outage.grace`.
 
         Raises:
             RedisUnavailableError: Grace is over, or *deadline*, on the loop's clock, came first.
@@ -142,7 +148,7 @@ class Pool:
         if self.links:
             return
         self.check_usable()
-        limit = min(deadline, self._grace.deadline)
+        limit = min(deadline, self._grace.deadline_of(grace))
         if limit <= self.loop.time():
             self.affected.refused += 1
             raise self.unavailable()
@@ -171,8 +177,15 @@ class Pool:
         if not in_time:
             raise self.unavailable()
 
-    async def wait_resolved(self, generation: int, deadline: float) -> bool:
-        """Wait until a suspicion is resolved; return whether *generation* serves on."""
+    async def wait_resolved(
+        self, generation: int, deadline: float, grace: float | None = None
+    ) -> bool:
+        """Wait until a suspicion is resolved; return whether *generation* serves on.
+
+        A caller with a *grace* of its own, in seconds, waits no longer than that.
+        """
+        if grace is not None:
+            deadline = min(deadline, self._grace.deadline_of(grace))
         await self._condition.wait_for(lambda: self.state is not PoolState.SUSPECT, deadline)
         alive = self.state in (PoolState.READY, PoolState.SUSPECT)
         return alive and self.generation == generation
@@ -324,6 +337,8 @@ class Pool:
         heard_since = self.loop.time() - self.settings.health.interval
         self.generation += 1
         self.link_set.replace(connections, fate, heard_since=heard_since)
+        if connections[0].tokens is not None:
+            self._renewal.installed(connections[0].tokens)
         self.suspicion, self.worn = None, False
         self.leases.close_stale(leased=not keep)
         if self.state is PoolState.READY:
@@ -374,6 +389,7 @@ class Pool:
             self._move(PoolState.DRAINING, "closing")
         for link in self.link_set.take_all():
             link.abort("closed")
+        self._renewal.close()
         self.leases.close()
         self._move(PoolState.CLOSED, "closed")
 
@@ -383,6 +399,7 @@ class Pool:
         await self._decision.settle()
         await self.suspicion_changed.settle()
         await turnstile().all_told()
+        await self._renewal.settle()
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Release leases that were never returned; return their purposes."""

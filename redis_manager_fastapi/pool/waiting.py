@@ -93,16 +93,17 @@ class Spell:
         self._grace = grace
         self._began = self._reported = float("-inf")
 
-    async def wait(self, deadline: float) -> bool:
+    async def wait(self, deadline: float, grace: float | None = None) -> bool:
         """Report the condition and wait a moment; return False if it has lasted for grace.
 
-        *deadline* is the caller's own, on the loop's clock.
+        *deadline* is the caller's own, on the loop's clock, and so is *grace*, in seconds,
+        if it has one.
         """
         now = self._loop.time()
         if now - self._reported > self._grace:
             self._began = now
         self._reported = now
-        left = min(deadline, self._began + self._grace) - now
+        left = min(deadline, self._began + (self._grace if grace is None else grace)) - now
         if left <= 0:
             return False
         await asyncio.sleep(min(random.uniform(_PAUSE / 5, _PAUSE), left))  # noqa: S311 (spreads load)
@@ -147,6 +148,10 @@ class GracePeriod:
     def deadline(self) -> float:
         """When callers stop waiting, on the loop's clock."""
         return self._last_reply + self._grace
+
+    def deadline_of(self, grace: float | None) -> float:
+        """Return when a caller stops waiting that has a *grace* of its own, in seconds, or none."""
+        return self.deadline if grace is None else self._last_reply + grace
 
     @property
     def outage(self) -> float:

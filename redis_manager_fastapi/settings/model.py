@@ -34,7 +34,7 @@ from redis_manager_fastapi.settings.groups import (
     TimeoutSettings,
     TLSSettings,
 )
-from redis_manager_fastapi.settings.layers import SettingError, canonical, nested
+from redis_manager_fastapi.settings.layers import Given, SettingError, canonical, nested
 from redis_manager_fastapi.settings.problems import (
     contradictions,
     explained,
@@ -85,7 +85,8 @@ class RedisSettings(Frozen, BaseSettings):
         decode_responses: Whether replies are `str` rather than `bytes`.
         address_map: Where the servers are reached that a Cluster or Sentinels name
             by other addresses, such as behind a NAT: pairs, or a callable.
-        critical: Whether the app's readiness depends on this deployment.
+        critical: Whether the app's readiness depends on this deployment; if not, the
+            start does not either, unless `startup.policy` says so.
         log_addresses: Whether log lines name the servers they are about.
         tls: Encryption.
         pipelining: The connections that all callers share.
@@ -174,6 +175,10 @@ class RedisSettings(Frozen, BaseSettings):
         """Fill the fields; return what is wrong with single values."""
         try:
             super().__init__(**nested(found.layer))
+            if not self.critical and not found.has("startup.policy"):
+                variable = found.variable("critical")
+                found.layer["startup.policy"] = Given("degraded", variable)
+                super().__init__(**nested(found.layer))
         except ValidationError as error:
             return explained(error, type(self), found)
         self._prefix = found.prefix

@@ -107,6 +107,11 @@ class Deployment(Generic[P]):
         """Whether a command would go out now, from the known state; asks nobody."""
         return self.opened is not None and self.opened.is_serving
 
+    @property
+    def serves_in_part(self) -> bool:
+        """Whether there is a command that would go out now, from the known state; asks nobody."""
+        return self.is_ready
+
     def stats(self) -> PoolStats:
         """Return the counters of this instant.
 

@@ -149,6 +149,11 @@ class WithReplica(Single):
         """Close both, side by side."""
         await asyncio.gather(super().aclose(drain), self.replica.aclose(drain))
 
+    @property
+    def serves_in_part(self) -> bool:
+        """Whether one of the two serves."""
+        return self.is_ready or self.replica.is_ready
+
     def stats(self) -> PoolStats:
         """Return the primary's counters, and the replica's among them."""
         return replace(super().stats(), replica=self.replica.stats())

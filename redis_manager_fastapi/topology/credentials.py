@@ -54,9 +54,11 @@ class Credentials(CredentialProvider):
 
     Args:
         provider: Where they come from; asked at every connect.
+        tokens: The same, if it is a `TokenStream`.
     """
 
-    def __init__(self, provider: CredentialProvider) -> None:
+    def __init__(self, provider: CredentialProvider, tokens: Any = None) -> None:
+        self.tokens = tokens
         self._provider = provider
         self._given: tuple[str, ...] = ()
 

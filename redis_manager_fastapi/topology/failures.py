@@ -118,6 +118,48 @@ _HUNG_UP = (
 # OpenSSL's names for an answer that is no TLS.
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 
+_CUT_BY_TLS = (
+    "the server closed the connection before it answered: it is shutting down, is at maxclients,"
+    " or refuses the client's certificate, or that there is none (REDIS_TLS__CERT_FILE)"
+)
+
+# What is wrong with a server's certificate, by OpenSSL's codes: what callers are told.
+_OTHER_NAME = (
+    "the server's certificate is for another name: reach it by a name that it has, or set"
+    " REDIS_TLS__VERIFY=ca"
+)
+_UNKNOWN_CA = (
+    "the server's certificate is from an authority that is not trusted here: set"
+    " REDIS_TLS__CA_FILE to that authority's"
+)
+_CERTIFICATES = {
+    9: "the server's certificate is not valid yet, or the clock here is wrong",
+    10: "the server's certificate is past its date",
+    **dict.fromkeys((2, 18, 19, 20, 21), _UNKNOWN_CA),
+    23: "the server's certificate is revoked",
+    **dict.fromkeys((62, 64), _OTHER_NAME),
+}
+
+# What else ends a handshake, as a pattern for OpenSSL's reason: what callers are told.
+_HANDSHAKES = (
+    (
+        "CERTIFICATE_REQUIRED",
+        "the server wants a client's certificate: set REDIS_TLS__CERT_FILE and REDIS_TLS__KEY_FILE",
+    ),
+    ("ALERT_CERTIFICATE_EXPIRED", "the client's certificate is past its date"),
+    (
+        "ALERT_(UNKNOWN_CA|.*CERTIFICATE)|ALERT_ACCESS_DENIED",
+        "the server does not accept the client's certificate (REDIS_TLS__CERT_FILE)",
+    ),
+    (
+        "ALERT_HANDSHAKE_FAILURE",
+        "the server offers nothing in common, or wants a client's certificate:"
+        " set REDIS_TLS__CERT_FILE and REDIS_TLS__KEY_FILE",
+    ),
+    ("PROTOCOL|VERSION", "the server has no version of TLS in common with this one"),
+    ("KEY_VALUES_MISMATCH", "REDIS_TLS__KEY_FILE is not the key of REDIS_TLS__CERT_FILE"),
+)
+
 # What follows, in the server's words, are the arguments of an unknown command.
 _ARGUMENTS = ", with args beginning with"
 
@@ -229,6 +271,9 @@ def from_connect(
         return _caused(RedisUnavailableError(message, instance=instance), error)
     if any(isinstance(link, ssl.SSLError) for link in _chain(error)):
         return _caused(RedisTLSError(_tls_message(error), instance=instance), error)
+    if tls and any(isinstance(link, FileNotFoundError | PermissionError) for link in _chain(error)):
+        message = "a certificate or key file (REDIS_TLS__*_FILE) cannot be read"
+        return _caused(RedisTLSError(message, instance=instance), error)
     if isinstance(error, redis_errors.NoPermissionError):
         message = "the server's ACL forbids a command of the handshake (NOPERM)"
         return _caused(RedisPermissionError(message, instance=instance), error)
@@ -239,7 +284,10 @@ def from_connect(
         message = "the password file cannot be read, or is empty"
         return _caused(RedisAuthError(message, instance=instance), error)
     if isinstance(error, redis_errors.RedisError | OSError):
-        return _caused(RedisUnavailableError(_reason(error), instance=instance), error)
+        reason = _reason(error)
+        if tls and reason == _HUNG_UP:
+            reason = _CUT_BY_TLS
+        return _caused(RedisUnavailableError(reason, instance=instance), error)
     message = f"the credentials could not be obtained ({type(error).__name__})"
     return _caused(RedisAuthError(message, instance=instance), error)
 
@@ -290,7 +338,10 @@ def _tls_message(error: BaseException) -> str:
         return "the server does not speak TLS there: set REDIS_TLS__ENABLED=false, or its TLS port"
     detail = getattr(cause, "verify_message", "") or cause.reason
     reason = str(detail or "a certificate or key file is unusable").partition(_HOST_FOLLOWS)[0]
-    return f"the TLS handshake failed: {reason}"
+    told = _CERTIFICATES.get(getattr(cause, "verify_code", 0)) or next(
+        (words for pattern, words in _HANDSHAKES if re.search(pattern, str(cause.reason))), None
+    )
+    return f"the TLS handshake failed: {reason if told is None else f'{told} ({reason})'}"
 
 
 def _reason(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.credentials import Credentials, SettingsCredentials
 from redis_manager_fastapi.topology.interface import Target
+from redis_manager_fastapi.topology.tokens import TokenStream
 
 # Made once: without it redis-py 8.1 reads its own version from disk at every connect.
 DRIVER = DriverInfo()
@@ -54,7 +55,8 @@ def credential_options(
         if settings.password_file is None and settings.password is None:
             return {}
         credentials = SettingsCredentials(settings)
-    return {"credential_provider": Credentials(credentials)}
+    tokens = credentials if isinstance(credentials, TokenStream) else None
+    return {"credential_provider": Credentials(credentials, tokens)}
 
 
 def tls_options(settings: RedisSettings) -> dict[str, Any]:

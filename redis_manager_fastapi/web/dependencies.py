@@ -1,8 +1,9 @@
 """What route handlers depend on."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any, Literal, overload
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -46,6 +47,50 @@ async def get_redis_manager(connection: HTTPConnection) -> RedisManager:
         RedisNotStartedError: The app's lifespan opened no manager.
     """
     return get_manager(connection)
+
+
+@overload
+def redis_dependency(
+    name: str, *, optional: Literal[False] = False
+) -> Callable[[HTTPConnection], Awaitable[Redis]]: ...
+@overload
+def redis_dependency(
+    name: str, *, optional: Literal[True]
+) -> Callable[[HTTPConnection], Awaitable[Redis | None]]: ...
+@overload
+def redis_dependency(
+    name: str, *, optional: bool
+) -> Callable[[HTTPConnection], Awaitable[Redis | None]]: ...
+def redis_dependency(name: str, *, optional: bool = False) -> Any:
+    """Return a dependency on the instance of that name, which gives what `get_redis` does.
+
+    Write `CacheDep = Annotated[Redis, Depends(redis_dependency("cache"))]`, and
+    `Redis | None` in it for an *optional* one.  A request gets one client, however many
+    of its functions depend on it.
+
+    Args:
+        name: The manager's name.
+        optional: Whether the route can do without. It gets None while no command would go
+            out, and otherwise a client with `with_options(grace=0)`: a command that meets
+            an outage fails, and does not wait for its end.
+    """
+    return _dependency_on(name, optional)
+
+
+@cache
+def _dependency_on(name: str, optional: bool) -> Any:
+    # FastAPI knows by the function that it has called a dependency already.
+    async def get_named(connection: HTTPConnection) -> Redis:
+        """Return a client that ends with the request, or with the WebSocket."""
+        manager = get_manager(connection, name)
+        return _exit_stack(connection).enter_context(manager.client())
+
+    async def get_optional(connection: HTTPConnection) -> Redis | None:
+        """Return the same, or None while no command would go out."""
+        scope = get_manager(connection, name).optional_client()
+        return None if scope is None else _exit_stack(connection).enter_context(scope)
+
+    return get_optional if optional else get_named
 
 
 RedisDep = Annotated[Redis, Depends(get_redis)]

@@ -302,3 +302,65 @@ def test_errors_that_caused_each_other_are_told_once() -> None:
     first.__cause__, second.__cause__ = second, first
 
     assert str(from_connect(first, "x", 1.0)) == "the connection was lost"
+
+
+def unverified(code: int, message: str) -> ssl.SSLError:
+    """Return what OpenSSL says of a server's certificate."""
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.reason, error.verify_code, error.verify_message = "X", code, message
+    return error
+
+
+def alerted(reason: str) -> ssl.SSLError:
+    """Return what OpenSSL says of a handshake."""
+    error = ssl.SSLError(1, reason)
+    error.reason = reason
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (unverified(10, "certificate has expired"), "is past its date (certificate has expired)"),
+        (unverified(9, "certificate is not yet valid"), "not valid yet, or the clock here"),
+        (unverified(18, "self-signed certificate"), "not trusted here: set REDIS_TLS__CA_FILE"),
+        (unverified(20, "unable to get local issuer certificate"), "REDIS_TLS__CA_FILE"),
+        (
+            unverified(62, "Hostname mismatch, certificate is not valid for 'db.internal'."),
+            "is for another name: reach it by a name that it has, or set REDIS_TLS__VERIFY=ca"
+            " (Hostname mismatch)",
+        ),
+        (unverified(77, "something else"), "the TLS handshake failed: something else"),
+        (alerted("TLSV13_ALERT_CERTIFICATE_REQUIRED"), "wants a client's certificate: set REDIS"),
+        (alerted("SSLV3_ALERT_HANDSHAKE_FAILURE"), "nothing in common, or wants a client's"),
+        (alerted("SSLV3_ALERT_CERTIFICATE_EXPIRED"), "the client's certificate is past its date"),
+        (alerted("TLSV1_ALERT_UNKNOWN_CA"), "does not accept the client's certificate"),
+        (alerted("SSLV3_ALERT_BAD_CERTIFICATE"), "does not accept the client's certificate"),
+        (alerted("TLSV1_ALERT_PROTOCOL_VERSION"), "no version of TLS in common"),
+        (alerted("UNSUPPORTED_PROTOCOL"), "no version of TLS in common"),
+        (alerted("KEY_VALUES_MISMATCH"), "REDIS_TLS__KEY_FILE is not the key of"),
+        (alerted("WRONG_VERSION_NUMBER"), "does not speak TLS there"),
+    ],
+)
+def test_a_handshake_that_fails_says_what_to_set(error: ssl.SSLError, words: str) -> None:
+    translated = from_connect(broken(error), "x", 1.0, tls=True)
+
+    assert type(translated) is RedisTLSError
+    assert words in str(translated)
+    assert "db.internal" not in str(translated)
+
+
+def test_a_file_that_cannot_be_read_is_said_without_its_name() -> None:
+    error = broken(FileNotFoundError(errno.ENOENT, "No such file", "/secret/ca.pem"))
+    translated = from_connect(error, "x", 1.0, tls=True)
+
+    assert type(translated) is RedisTLSError
+    assert "cannot be read" in str(translated)
+    assert "secret" not in str(translated)
+
+
+def test_a_server_that_hangs_up_by_tls_may_want_a_certificate() -> None:
+    reset = broken(ConnectionResetError(errno.ECONNRESET, "reset"))
+
+    assert "REDIS_TLS__CERT_FILE" in str(from_connect(reset, "x", 1.0, tls=True))
+    assert "REDIS_TLS__CERT_FILE" not in str(from_connect(reset, "x", 1.0))

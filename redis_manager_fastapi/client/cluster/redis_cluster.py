@@ -112,7 +112,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
     async def initialize(self, *args: Any, **kwargs: Any) -> Self:
         """Wait until the map of slots is known; arguments are redis-py's, unused."""
         cluster, deadline = await self.session.admit()
-        await cluster.known(deadline)
+        await cluster.known(deadline, self.session.options.grace)
         return self
 
     async def aclose(self) -> None:
@@ -125,6 +125,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         decode_responses: Literal[True],
         timeout: float | None = None,
         dedicated: bool | None = None,
+        grace: float | None = None,
     ) -> "RedisCluster[str]": ...
     @overload
     def with_options(
@@ -133,6 +134,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         decode_responses: Literal[False],
         timeout: float | None = None,
         dedicated: bool | None = None,
+        grace: float | None = None,
     ) -> "RedisCluster[bytes]": ...
     @overload
     def with_options(
@@ -141,6 +143,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         decode_responses: None = None,
         timeout: float | None = None,
         dedicated: bool | None = None,
+        grace: float | None = None,
     ) -> Self: ...
     @overload
     def with_options(
@@ -149,6 +152,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         decode_responses: bool,
         timeout: float | None = None,
         dedicated: bool | None = None,
+        grace: float | None = None,
     ) -> "RedisCluster[str] | RedisCluster[bytes]": ...
     def with_options(
         self,
@@ -156,6 +160,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         decode_responses: bool | None = None,
         timeout: float | None = None,
         dedicated: bool | None = None,
+        grace: float | None = None,
     ) -> Any:
         """Return a client on the same Cluster that differs in the given options.
 
@@ -163,8 +168,10 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             decode_responses: `False` returns `bytes`, `True` returns `str`.
             timeout: Each command's deadline, in seconds.
             dedicated: `True` takes a dedicated connection for every command.
+            grace: How long a command waits in an outage, in seconds after the last reply, in
+                the place of `outage.grace`; 0 fails at once.
         """
-        options = self.session.options.changed(decode_responses, timeout, dedicated)
+        options = self.session.options.changed(decode_responses, timeout, dedicated, grace)
         client = self._copy()
         client.session = self.session.with_options(options)
         client.connection_kwargs = client.session.connection_kwargs
@@ -267,7 +274,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         lost: Exception | None,
     ) -> Any:
         """Bring a request to its slot that could not go out at once, or met an error there."""
-        execution = Execution(kind_of(args), routed=True)
+        execution, grace = Execution(kind_of(args), routed=True), self.session.options.grace
 
         async def find() -> Node:
             return await self.node_of(slot, request.deadline, read_only=command.replicable)
@@ -275,14 +282,14 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         async def attempt(target: Node, asking: bool) -> Any:
             request.renew()
             sent = after_asking(request) if asking else request
-            outcome = await deliver(target.deployment.opened or target.open(), sent)
+            outcome = await deliver(target.deployment.opened or target.open(), sent, grace)
             if asking and isinstance(outcome, list):
                 outcome = outcome[1]
             if isinstance(outcome, Exception):
                 raise outcome
             return outcome
 
-        route = Route(cluster, slot, request.deadline, execution)
+        route = Route(cluster, slot, request.deadline, execution, grace)
         return await route.follow(attempt, find, lost, node if lost is not None else None)
 
     async def node_of(self, slot: int, deadline: float, *, read_only: bool = False) -> Node:
@@ -292,7 +299,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             redis.SlotNotCoveredError: No node has it.
         """
         cluster = self.session.opened
-        await cluster.known(deadline)
+        await cluster.known(deadline, self.session.options.grace)
         node = cluster.map.choose(slot, read_only=read_only)
         if node is None:
             raise UncoveredSlotError(slot)
@@ -304,12 +311,13 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         if goes_on_nowhere(args, options):
             raise node_left(self.session.instance)
         cluster, deadline = await self.session.admit()
+        grace = self.session.options.grace
         while True:
             try:
                 with whole(args):
                     return await super().execute_command(*args, **options)
             except SlotNotCoveredError as error:
-                await cluster.mended(getattr(error, "slot", None), str(error), deadline)
+                await cluster.mended(getattr(error, "slot", None), str(error), deadline, grace)
 
     @part
     async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -325,7 +333,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         # The node's own client has sent a read again already.
         kind = Kind.SCRIPT if args[0] in _ANY_SCRIPT else Kind.WRITE
         execution = Execution(kind, routed=True, answered=self.answered)
-        route = Route(cluster, None, deadline, execution)
+        route = Route(cluster, None, deadline, execution, self.session.options.grace)
 
         async def find() -> Node:
             nonlocal first

@@ -120,14 +120,21 @@ class Route:
         slot: The command's slot, if it is known.
         deadline: When its time is up, on the loop's clock.
         execution: What the command is, and what became of it so far.
+        grace: How long it may wait in an outage, in seconds; None for `outage.grace`.
     """
 
     def __init__(
-        self, cluster: Cluster, slot: int | None, deadline: float, execution: Execution
+        self,
+        cluster: Cluster,
+        slot: int | None,
+        deadline: float,
+        execution: Execution,
+        grace: float | None,
     ) -> None:
         self._cluster = cluster
         self.slot = slot
         self._deadline = deadline
+        self._grace = grace
         self._execution = execution
         self._node: Node | None = None
         self._asking = False
@@ -181,9 +188,9 @@ class Route:
                 await self._elsewhere(error, failed, find)
             elif happened in (Happened.UNSERVED, Happened.UNCOVERED):
                 reason = _reason(error.__cause__ or error)
-                await self._cluster.mended(self.slot, reason, self._deadline)
+                await self._cluster.mended(self.slot, reason, self._deadline, self._grace)
             elif happened is Happened.REFUSED and failed is not None:
-                await leave_refusing(failed.open(), error, self._deadline)
+                await leave_refusing(failed.open(), error, self._deadline, self._grace)
         except RedisManagerError as final:
             raise self._seen(final) from final.__cause__
 
@@ -208,7 +215,8 @@ class Route:
     async def _wait_for_replicas(self, error: Exception, failed: Node | None) -> None:
         """Wait a moment; another node may be the primary by then."""
         self._cluster.doubt()
-        if failed is None or not await failed.open().short_of_replicas.wait(self._deadline):
+        spell = failed.open().short_of_replicas if failed is not None else None
+        if spell is None or not await spell.wait(self._deadline, self._grace):
             raise self._seen(error)
 
     async def _redirect(self, error: Exception, sender: Node | None) -> None:
@@ -230,7 +238,8 @@ class Route:
         if failed is None:
             raise self._seen(error)
         self._node = await find()
-        if self._node is failed and refusal_code(error.__cause__ or error) == "READONLY":
+        demoted = refusal_code(error.__cause__ or error) == "READONLY"
+        if self._node is failed and demoted and self._grace != 0:
             # It was demoted, and the map does not say so yet.
             await self._cluster.refreshed(failed, self._deadline, self._deadline)
             self._node = await find()

@@ -13,7 +13,7 @@ from redis.exceptions import (
 )
 
 from redis_manager_fastapi.client.cluster.router import ClusterClient, Route
-from redis_manager_fastapi.client.pipeline import Pipeline
+from redis_manager_fastapi.client.pipeline import Pipeline, keep_code
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.delivery.contract import Execution, Kind
 from redis_manager_fastapi.delivery.session import Session
@@ -71,7 +71,8 @@ class OneSlotTransaction(AbstractStrategy):
             pipe.asking = asking
             return await _execute(pipe, stack, raise_on_error)
 
-        route = Route(cluster, slot, deadline, Execution(Kind.TRANSACTION, routed=True))
+        execution = Execution(Kind.TRANSACTION, routed=True)
+        route = Route(cluster, slot, deadline, execution, self._client.session.options.grace)
         replies: list[Any] = await route.follow(attempt, find)
         return replies
 
@@ -111,7 +112,8 @@ class OneSlotTransaction(AbstractStrategy):
             return reply
 
         execution = Execution(Kind.READ, routed=True)
-        return await Route(cluster, slot, deadline, execution).follow(attempt, find)
+        route = Route(cluster, slot, deadline, execution, self._client.session.options.grace)
+        return await route.follow(attempt, find)
 
     def _pipeline(self, node: Node, *, timeout: float | None = None) -> Pipeline:
         return _NodePipeline(self._client.on(node, timeout=timeout).session, self)
@@ -200,6 +202,7 @@ class _NodePipeline(Pipeline):
         super().__init__(session)
         self._strategy = strategy
 
-    def annotate_exception(self, exception: Exception, number: int, command: Any) -> None:
-        """Name the command in its error."""
+    def annotate_exception(self, exception: Any, number: int, command: Any) -> None:
+        """Name the command in its error, whose text then no longer starts with its code."""
+        keep_code(exception)
         self._strategy._annotate_exception(exception, number, command)  # noqa: SLF001
