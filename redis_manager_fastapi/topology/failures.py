@@ -95,19 +95,31 @@ _WRAPPED = re.compile(
     r"|Transaction discarded because of: )"
 )
 
-# What a server says before it serves at all, as a pattern: what callers are told.
-_DOOR = (
-    (
-        "protected mode",
+
+class Door(enum.Enum):
+    """What a server says before it serves at all, as callers are told it."""
+
+    PROTECTED = (
         "the server runs in protected mode, and takes no connections from other hosts"
-        " without a password (DENIED)",
-    ),
-    ("max number of clients", "the server has reached its max number of clients (maxclients)"),
-    ("NOPROTO|HELLO", "the server does not speak RESP3: set REDIS_PROTOCOL=2"),
-    ("DB index is out of range", "the server has no database of that number (REDIS_DB)"),
-    ("not allowed in cluster mode", "the server is part of a Cluster, which has database 0 alone"),
-    (r"got \"\\x15\" as reply type", "the server speaks TLS there: set REDIS_TLS__ENABLED=true"),
-    ("as reply type byte", "what answers there is not Redis"),
+        " without a password (DENIED)"
+    )
+    FULL = "the server has reached its max number of clients (maxclients)"
+    NO_RESP3 = "the server does not speak RESP3: set REDIS_PROTOCOL=2"
+    NO_DATABASE = "the server has no database of that number (REDIS_DB)"
+    CLUSTER = "the server is part of a Cluster, which has database 0 alone"
+    SPEAKS_TLS = "the server speaks TLS there: set REDIS_TLS__ENABLED=true"
+    NOT_REDIS = "what answers there is not Redis"
+
+
+# How a server says it, as a pattern; the first that fits counts.
+_DOOR = (
+    ("protected mode", Door.PROTECTED),
+    ("max number of clients", Door.FULL),
+    ("NOPROTO|HELLO", Door.NO_RESP3),
+    ("DB index is out of range", Door.NO_DATABASE),
+    ("not allowed in cluster mode", Door.CLUSTER),
+    (r"got \"\\x15\" as reply type", Door.SPEAKS_TLS),
+    ("as reply type byte", Door.NOT_REDIS),
 )
 
 _HUNG_UP = (
@@ -115,17 +127,51 @@ _HUNG_UP = (
     " or speaks TLS"
 )
 
-# OpenSSL's names for an answer that is no TLS.
-_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
+
+class TLSFault(enum.Enum):
+    """Why a TLS handshake fails, as callers are told it."""
+
+    NO_TLS = "the server does not speak TLS there: set REDIS_TLS__ENABLED=false, or its TLS port"
+    EXPIRED = "the server's certificate has expired"
+    NOT_YET_VALID = "the server's certificate is not valid yet"
+    WRONG_NAME = "the server's certificate is for another name"
+    UNKNOWN_CA = "the server's certificate is signed by a CA that is not trusted here"
+    CLIENT_WANTED = "the server wants a client certificate"
+    CLIENT_REFUSED = "the server refuses our client certificate"
+    OWN_FILES = "a certificate or key file is unusable"
+
+
+# OpenSSL's numbers (X509_V_ERR_*) for what is wrong with the server's certificate.
+_VERIFY = {
+    9: TLSFault.NOT_YET_VALID,
+    10: TLSFault.EXPIRED,
+    18: TLSFault.UNKNOWN_CA,  # self-signed
+    19: TLSFault.UNKNOWN_CA,  # self-signed, further up
+    20: TLSFault.UNKNOWN_CA,
+    21: TLSFault.UNKNOWN_CA,
+    62: TLSFault.WRONG_NAME,
+    64: TLSFault.WRONG_NAME,  # an IP address
+}
+
+# Its names for an answer that is no TLS, for what a server says of a client's certificate,
+# and for files of ours.
+_TLS_REASONS = {
+    "WRONG_VERSION_NUMBER": TLSFault.NO_TLS,
+    "RECORD_LAYER_FAILURE": TLSFault.NO_TLS,
+    "PACKET_LENGTH_TOO_LONG": TLSFault.NO_TLS,
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": TLSFault.CLIENT_WANTED,
+    "TLSV1_ALERT_UNKNOWN_CA": TLSFault.CLIENT_REFUSED,
+    "SSLV3_ALERT_BAD_CERTIFICATE": TLSFault.CLIENT_REFUSED,
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": TLSFault.CLIENT_REFUSED,
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": TLSFault.CLIENT_REFUSED,
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": TLSFault.CLIENT_REFUSED,
+}
 
 # What follows, in the server's words, are the arguments of an unknown command.
 _ARGUMENTS = ", with args beginning with"
 
 # How a server without a password answers to one: since Redis 6.0, and before.
 _NO_PASSWORD = ("without any password", "no password is set")
-
-# What follows, in OpenSSL's words, is the host.
-_HOST_FOLLOWS = ", certificate is not valid for"
 
 
 def _unwrapped(error: BaseException) -> tuple[str, str]:
@@ -227,8 +273,8 @@ def from_connect(
     if isinstance(error, redis_errors.TimeoutError | TimeoutError):
         message = f"no connection within {timeout:g} s" + (" by TLS" if tls else "")
         return _caused(RedisUnavailableError(message, instance=instance), error)
-    if any(isinstance(link, ssl.SSLError) for link in _chain(error)):
-        return _caused(RedisTLSError(_tls_message(error), instance=instance), error)
+    if (failed := _ssl_error(error)) is not None:
+        return _caused(RedisTLSError(_tls_message(failed), instance=instance), error)
     if isinstance(error, redis_errors.NoPermissionError):
         message = "the server's ACL forbids a command of the handshake (NOPERM)"
         return _caused(RedisPermissionError(message, instance=instance), error)
@@ -249,10 +295,26 @@ def _caused(translated: E, cause: BaseException) -> E:
     return translated
 
 
-def word_at_the_door(error: BaseException) -> str | None:
-    """Return what callers are told of a server that does not let them in; None if it is unknown."""
+def door_of(error: BaseException) -> Door | None:
+    """Return which word at the door *error* is; None if it is none that is known."""
     said = f"{getattr(error, 'status_code', None) or ''} {error}"
-    return next((told for pattern, told in _DOOR if re.search(pattern, said)), None)
+    return next((door for pattern, door in _DOOR if re.search(pattern, said)), None)
+
+
+def tls_fault(error: BaseException) -> TLSFault | None:
+    """Return why the TLS handshake of a failed connect failed; None if it did not, or oddly."""
+    cause = _ssl_error(error)
+    if cause is None:
+        return None
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _VERIFY.get(cause.verify_code)
+    if cause.reason is None or cause.library in ("PEM", "X509", "ASN1"):
+        return TLSFault.OWN_FILES
+    return _TLS_REASONS.get(cause.reason)
+
+
+def _ssl_error(error: BaseException) -> ssl.SSLError | None:
+    return next((link for link in _chain(error) if isinstance(link, ssl.SSLError)), None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -284,24 +346,26 @@ def _auth_message(error: BaseException) -> str:
     return f"the server refused the credentials ({code})" if code else "the credentials are wrong"
 
 
-def _tls_message(error: BaseException) -> str:
-    cause = next(link for link in _chain(error) if isinstance(link, ssl.SSLError))
-    if cause.reason in _NO_TLS:
-        return "the server does not speak TLS there: set REDIS_TLS__ENABLED=false, or its TLS port"
-    detail = getattr(cause, "verify_message", "") or cause.reason
-    reason = str(detail or "a certificate or key file is unusable").partition(_HOST_FOLLOWS)[0]
-    return f"the TLS handshake failed: {reason}"
+def _tls_message(cause: ssl.SSLError) -> str:
+    fault = tls_fault(cause)
+    if fault is TLSFault.NO_TLS:
+        return fault.value
+    return f"the TLS handshake failed: {fault.value if fault else _openssl_words(cause)}"
+
+
+def _openssl_words(cause: ssl.SSLError) -> str:
+    return str(getattr(cause, "verify_message", "") or cause.reason)
 
 
 def _reason(error: BaseException) -> str:
     code = refusal_code(error)
     if code is not None:
         return _public_message(code)
-    told = word_at_the_door(error)
-    if told is not None:
-        return told
+    door = door_of(error)
+    if door is not None:
+        return door.value
     if isinstance(error, redis_errors.InvalidResponse):
-        return "what answers there is not Redis"
+        return Door.NOT_REDIS.value
     if isinstance(error, redis_errors.ResponseError):
         # Its own text stays in the cause: it may repeat what we sent.
         word = re.match(r"[A-Z]+\b", getattr(error, "status_code", None) or str(error))
