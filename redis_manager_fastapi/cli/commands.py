@@ -192,7 +192,7 @@ def run() -> int:
     """Run the command line; return its exit code."""
     silence_log()
     try:
-        app(standalone_mode=True)
+        app(prog_name=app.info.name)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else Exit.SETTINGS
     except BrokenPipeError:
