@@ -76,7 +76,7 @@ def ping(
 ) -> None:
     """Connect as the app does, and send PING."""
     chosen = _chosen(name, url, env_file, as_json=as_json)
-    _end(ready.ping(chosen, count, as_json=as_json), as_json=as_json)
+    _end(ready.ping(chosen, count, as_json=as_json), chosen, as_json=as_json)
 
 
 @app.command()
@@ -138,7 +138,7 @@ def wait(
 ) -> None:
     """Wait until Redis serves; for the start of a container."""
     chosen = _chosen(name, url, env_file, as_json=as_json)
-    _end(ready.wait(chosen, timeout, as_json=as_json), as_json=as_json)
+    _end(ready.wait(chosen, timeout, as_json=as_json), chosen, as_json=as_json)
 
 
 @app.command()
@@ -156,7 +156,7 @@ def watch(
     looks = keep_watching(
         chosen, interval=interval, count=count, as_json=as_json, on_screen=on_screen
     )
-    _end(looks, as_json=as_json)
+    _end(looks, chosen, as_json=as_json)
 
 
 @app.command()
@@ -180,12 +180,13 @@ def _chosen(name: str | None, url: str | None, env_file: Path | None, *, as_json
         raise typer.Exit(output.fail(error, Exit.SETTINGS, as_json=as_json)) from None
 
 
-def _end(work: Coroutine[Any, Any, None], *, as_json: bool) -> None:
+def _end(work: Coroutine[Any, Any, None], chosen: Chosen, *, as_json: bool) -> None:
     """Run *work*; end the command with what it fails with."""
     try:
         asyncio.run(work)
     except RedisManagerError as error:
-        raise typer.Exit(output.fail(error, exit_of(error), as_json=as_json)) from None
+        code = exit_of(error)
+        raise typer.Exit(output.fail(error, code, as_json=as_json, place=chosen.place)) from None
 
 
 def run() -> int:

@@ -34,12 +34,16 @@ def say_json(value: Any) -> None:
     sys.stdout.flush()
 
 
-def fail(error: BaseException, code: Exit, *, as_json: bool) -> int:
-    """Say why a command failed; return its exit code."""
+def fail(error: BaseException, code: Exit, *, as_json: bool, place: str = "") -> int:
+    """Say why a command failed, and at which place it looked; return its exit code."""
     text = str(error) or type(error).__name__
     if as_json:
-        say_json({"ok": False, "exit_code": int(code), "error": text})
-    else:
-        for line in text.splitlines():
-            say(Text.assemble(("fail", "bold red"), f"  {line}"), error=True)
+        where = {"place": place} if place else {}
+        say_json({"ok": False, "exit_code": int(code), **where, "error": text})
+        return code
+    for line in text.splitlines():
+        said = f"{place}: {line}" if place else line
+        say(Text.assemble(("fail", "bold red"), f"  {said}"), error=True)
+    if place:
+        say("      redis-manager-fastapi doctor says more", error=True)
     return code

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,8 @@ from tests.kit.command_line import Ended, run
 from tests.kit.servers import CERTIFICATES, needs, unable_to_save
 
 CA = {"REDIS_TLS__CA_FILE": str(CERTIFICATES / "ca.pem")}
+
+OWN = str(CERTIFICATES / "localhost.pem")
 
 
 @asynccontextmanager
@@ -130,6 +133,29 @@ async def test_certificates(
     assert_found(ended, "tls", fix, Exit.TLS)
     assert said in ended.step("tls")["said"]
     assert ended.step("auth")["outcome"] == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({}, "the server wants a client certificate"),
+        ({"REDIS_TLS__CERT_FILE": OWN, "REDIS_TLS__KEY_FILE": OWN}, "refuses our client"),
+    ],
+    ids=["none", "of another CA"],
+)
+async def test_client_certificates(own: dict[str, str], said: str) -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=CA["REDIS_TLS__CA_FILE"])
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(CERTIFICATES / "valid.pem")
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        url = f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        ended = await run("doctor", "--json", REDIS_URL=url, **CA, **own)
+
+    assert_found(ended, "tls", "set REDIS_TLS__CERT_FILE and REDIS_TLS__KEY_FILE", Exit.TLS)
+    assert said in ended.step("tls")["said"]
 
 
 async def test_no_password_goes_to_a_server_that_is_not_trusted() -> None:
