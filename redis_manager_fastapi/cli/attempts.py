@@ -11,8 +11,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from redis_manager_fastapi.cli.chosen import Chosen
 from redis_manager_fastapi.errors import RedisUnavailableError
-from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection, DedicatedTLSConnection
 from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.topology.failures import from_connect
 from redis_manager_fastapi.topology.interface import Target, Topology
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
@@ -93,6 +94,26 @@ class Attempts:
         """Return the same, and the seconds that it took."""
         begun = time.perf_counter()
         return await self.by(topology), time.perf_counter() - begun
+
+    async def listen(self, target: Target) -> RedisUnavailableError | None:
+        """Connect by TLS and send nothing; return what the server refuses with, if it does.
+
+        With TLS 1.3 a server judges a client's certificate when the client believes the
+        handshake to be over; what it says is lost if the client has sent more by then.
+        """
+        limit = self._chosen.settings.timeout.connect
+        options = stranger(target).options
+        connection = DedicatedTLSConnection(instance=self._chosen.name, **options)
+        try:
+            async with asyncio.timeout(limit):
+                await connection.establish()
+                await connection.read_response(timeout=limit / 2)
+        except (RedisError, OSError, TimeoutError) as error:
+            reason = connection.give_up(error)
+            return from_connect(reason, self._chosen.name, limit, tls=True)
+        finally:
+            connection.abort()
+        return None
 
     def close(self) -> None:
         """Drop every connection."""

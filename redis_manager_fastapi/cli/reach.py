@@ -151,16 +151,20 @@ class Reach:
         if isinstance(guest, Questions | RedisAuthError):
             await report_certificate(self._chosen, self._report, target)
             return True
-        plain = None
-        if not isinstance(guest, RedisTLSError):
+        error: object = guest
+        if not isinstance(error, RedisTLSError):
             plain = await self._attempts.to(stranger(by(target, "tcp")))
-        if isinstance(guest, RedisTLSError) or isinstance(plain, Questions | RedisAuthError):
-            error = guest if isinstance(guest, RedisTLSError) else None
-            await explain_tls(self._chosen, self._report, target, error)
-            why = "no password is sent over a connection that is not trusted"
-            self._report.skip(STEPS[3:], why)
-            return False
-        return True
+            if isinstance(plain, Questions | RedisAuthError):
+                error = None
+            else:
+                error = await self._attempts.listen(target)
+                if not isinstance(error, RedisTLSError):
+                    return True
+        failed = error if isinstance(error, RedisTLSError) else None
+        await explain_tls(self._chosen, self._report, target, failed)
+        why = "no password is sent over a connection that is not trusted"
+        self._report.skip(STEPS[3:], why)
+        return False
 
     def _refused(self, error: RedisUnavailableError) -> None:
         """Report why a server that was reached does not serve."""

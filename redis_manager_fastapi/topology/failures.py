@@ -349,7 +349,7 @@ def _auth_message(error: BaseException) -> str:
 def _tls_message(cause: ssl.SSLError) -> str:
     fault = tls_fault(cause)
     if fault is TLSFault.NO_TLS:
-        return fault.value
+        return str(fault.value)
     return f"the TLS handshake failed: {fault.value if fault else _openssl_words(cause)}"
 
 
