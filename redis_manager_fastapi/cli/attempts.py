@@ -11,9 +11,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from redis_manager_fastapi.cli.chosen import Chosen
 from redis_manager_fastapi.errors import RedisUnavailableError
-from redis_manager_fastapi.pool.dedicated import DedicatedConnection, DedicatedTLSConnection
-from redis_manager_fastapi.pool.dialer import Dialer
-from redis_manager_fastapi.topology.failures import from_connect
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.dialer import DedicatedTLSConnection, Dialer
+from redis_manager_fastapi.topology.failures import TLSFault, from_connect, tls_fault
 from redis_manager_fastapi.topology.interface import Target, Topology
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
@@ -94,6 +94,20 @@ class Attempts:
         """Return the same, and the seconds that it took."""
         begun = time.perf_counter()
         return await self.by(topology), time.perf_counter() - begun
+
+    async def speaks_tls(self, target: Target) -> bool:
+        """Return whether a TLS handshake comes to anything, whatever is said after it."""
+        limit = self._chosen.settings.timeout.connect
+        options = stranger(by(target, "tls")).options
+        connection = DedicatedTLSConnection(instance=self._chosen.name, **options)
+        try:
+            async with asyncio.timeout(limit):
+                await connection.establish()
+        except (RedisError, OSError, TimeoutError) as error:
+            return tls_fault(error) not in (TLSFault.NO_TLS, None)
+        finally:
+            connection.abort()
+        return True
 
     async def listen(self, target: Target) -> RedisUnavailableError | None:
         """Connect by TLS and send nothing; return what the server refuses with, if it does.

@@ -1,24 +1,16 @@
 """`doctor`: what is right or wrong about TLS, and the fix."""
 
-from redis_manager_fastapi.cli.attempts import Questions
 from redis_manager_fastapi.cli.chosen import Chosen
 from redis_manager_fastapi.cli.exits import Exit
 from redis_manager_fastapi.cli.findings import Report
 from redis_manager_fastapi.cli.network import Certificate, certificate_of
-from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError
+from redis_manager_fastapi.errors import RedisTLSError
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.topology.failures import TLSFault, tls_fault
 from redis_manager_fastapi.topology.interface import Target
 
 _SOON = 14
 """Days before it expires from which a certificate is worth a warning."""
-
-
-def unlike(outcome: object) -> bool:
-    """Whether what a TLS handshake came to is not what a server that speaks TLS makes of it."""
-    if isinstance(outcome, RedisTLSError):
-        return tls_fault(outcome) in (TLSFault.NO_TLS, None)
-    return not isinstance(outcome, Questions | RedisAuthError)
 
 
 async def report_certificate(chosen: Chosen, report: Report, target: Target) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from redis_manager_fastapi.cli.attempts import Attempts, Questions, by, known, stranger
 from redis_manager_fastapi.cli.chosen import Chosen
 from redis_manager_fastapi.cli.credentials import authenticate
-from redis_manager_fastapi.cli.encryption import explain_tls, report_certificate, unlike
+from redis_manager_fastapi.cli.encryption import explain_tls, report_certificate
 from redis_manager_fastapi.cli.exits import Exit, exit_of
 from redis_manager_fastapi.cli.findings import Report
 from redis_manager_fastapi.cli.network import addresses_of, milliseconds, try_each
@@ -138,8 +138,7 @@ class Reach:
     async def _plain(self, target: Target, guest: object) -> None:
         """Tell whether what does not answer in plain would by TLS."""
         spoken = isinstance(guest, RedisUnavailableError) and door_in(guest) is Door.SPEAKS_TLS
-        other = await self._attempts.to(stranger(by(target, "tls"))) if not spoken else None
-        if spoken or not unlike(other):
+        if spoken or await self._attempts.speaks_tls(target):
             fix = self._chosen.switch_tls(on=True)
             self._report.fail("tls", Door.SPEAKS_TLS.value.partition(":")[0], fix, Exit.TLS)
             self._report.skip("answer", "needs tls")

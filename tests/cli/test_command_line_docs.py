@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from redis_manager_fastapi.cli.commands import app
-from redis_manager_fastapi.cli.doctor import REACH, SERVER
 from redis_manager_fastapi.cli.exits import Exit
+from redis_manager_fastapi.cli.reach import STEPS as REACH
+from redis_manager_fastapi.cli.server import STEPS as SERVER
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.command_line import COMMAND
 from tests.kit.servers import has

@@ -2,8 +2,9 @@
 
 import pytest
 
-from redis_manager_fastapi.cli.doctor import REACH, SERVER
 from redis_manager_fastapi.cli.exits import Exit
+from redis_manager_fastapi.cli.reach import STEPS as REACH
+from redis_manager_fastapi.cli.server import STEPS as SERVER
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
