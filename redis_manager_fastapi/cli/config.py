@@ -92,12 +92,15 @@ def show(chosen: Chosen) -> None:
 
 
 def as_env(chosen: Chosen) -> Iterator[str]:
-    """Yield the lines of an environment file; what is not set, or secret, is a comment."""
+    """Yield the lines of an environment file; a default, and a secret, is a comment.
+
+    A default of one way to say where Redis is would contradict another way.
+    """
     for row in rows(chosen):
         if row.setting == "url":  # its parts follow
             continue
         yield f"# {row.setting}: {row.source}"
-        comment = "# " if row.value is None or row.secret else ""
+        comment = "# " if row.source == "default" or row.value is None or row.secret else ""
         value = "" if row.value is None else row.value if row.secret else shlex.quote(row.value)
         yield f"{comment}{row.variable}={value}"
 

@@ -32,6 +32,7 @@ _SERVER = {
     "evicted_keys": "evicted_keys",
     "rejected_connections": "rejected_connections",
 }
+_RARE = frozenset({"evicted_keys", "rejected_connections"})
 _STYLES = {"ready": "green", "suspect": "yellow", "starting": "yellow"}
 
 
@@ -141,7 +142,8 @@ def _line(look: Look) -> str:
     if not look.serving:
         return f"{at}  {look.state}  {look.reason}"
     ping = "no answer" if look.ping is None else milliseconds(look.ping)
-    server = "  ".join(f"{name} {value}" for name, value in look.server.items() if value)
+    shown = {name: value for name, value in look.server.items() if value or name not in _RARE}
+    server = "  ".join(f"{name} {value}" for name, value in shown.items())
     return f"{at}  {look.state}  ping {ping}  {server}".rstrip()
 
 
