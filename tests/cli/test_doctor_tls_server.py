@@ -23,7 +23,7 @@ async def tls_port() -> AsyncIterator[tuple[RedisServer, int]]:
     if PROGRAM is None:
         pytest.skip("no redis-server on PATH; the embedded one speaks no TLS")
     reserved = ReservedPort()
-    directives = {
+    directives: dict[str, str | int] = {
         "tls-port": reserved.port,
         "tls-cert-file": OWN,
         "tls-key-file": OWN,
