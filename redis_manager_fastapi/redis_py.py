@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, cast
+from weakref import ref
 
 import redis.asyncio
 import redis.asyncio.client
@@ -186,14 +187,18 @@ class AbortableConnection(AbstractConnection):
 
     def read_with(self, wrap: Callable[[Callable[[], Any]], Any]) -> None:
         """Have replies read by what *wrap* makes of the function that makes a `hiredis.Reader`."""
-        parser: Any = self._parser
+        # Without a cycle: a connection that its holder drops is missed at once.
+        mine = ref(self)
 
         def make() -> Any:
+            connection: Any = mine()
+            parser = connection._parser  # noqa: SLF001
             present = parser._reader  # noqa: SLF001
-            parser.on_connect(self)
+            parser.on_connect(connection)
             made, parser._reader = parser._reader, present  # noqa: SLF001
             return made
 
+        parser: Any = self._parser
         parser._reader = wrap(make)  # noqa: SLF001
 
     def abort(self) -> None:

@@ -27,6 +27,7 @@ EXAMPLES = ROOT / "examples"
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(
     (ROOT / "docs").glob("*.md")
 )
+DEMO = (sys.executable, "-m", "redis_manager_fastapi.demo")
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -233,7 +234,7 @@ async def test_demo_serves_breaks_recovers_and_ends(number: signal.Signals) -> N
     """The commands that the demo prints do what it says, and nothing stays when it ends."""
     async with asyncio.timeout(PATIENCE):
         demo = await asyncio.create_subprocess_exec(
-            sys.executable, str(EXAMPLES / "demo.py"), env=environment(), stdout=PIPE, stderr=STDOUT
+            *DEMO, env=environment(), stdout=PIPE, stderr=STDOUT
         )
         assert demo.stdout is not None
         said = await demo_until("Ctrl-C", demo.stdout)
@@ -260,8 +261,7 @@ async def test_demo_serves_breaks_recovers_and_ends(number: signal.Signals) -> N
 async def test_demo_uses_the_server_of_redis_url(redis_url: str, redis_server: RedisServer) -> None:
     """With REDIS_URL set it starts no server; the URL, which may hold a password, is not shown."""
     demo = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(EXAMPLES / "demo.py"),
+        *DEMO,
         env=environment(REDIS_URL=redis_url),
         stdout=PIPE,
         stderr=STDOUT,

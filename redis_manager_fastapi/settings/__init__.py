@@ -19,12 +19,14 @@ from redis_manager_fastapi.settings.groups import (
     TimeoutSettings,
     TLSSettings,
 )
+from redis_manager_fastapi.settings.layers import Origin, Source
 from redis_manager_fastapi.settings.model import RedisSettings, Topology
 
 __all__ = [
     "Address",
     "ClusterSettings",
     "HealthSettings",
+    "Origin",
     "OutageSettings",
     "PipeliningSettings",
     "PoolSettings",
@@ -32,6 +34,7 @@ __all__ = [
     "SentinelSettings",
     "SettingsArguments",
     "ShutdownSettings",
+    "Source",
     "StartupSettings",
     "TLSSettings",
     "TimeoutSettings",

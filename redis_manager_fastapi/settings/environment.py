@@ -20,7 +20,7 @@ from redis_manager_fastapi.settings.aliases import (
     parse_flag,
     parse_verify,
 )
-from redis_manager_fastapi.settings.layers import Given, Layer, SettingError, nearest
+from redis_manager_fastapi.settings.layers import Given, Layer, SettingError, Source, nearest
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -113,9 +113,9 @@ def service_links(variables: Variables, prefix: str) -> Layer:
     host, port = variables.get("SERVICE_HOST"), variables.get("SERVICE_PORT")
     if host is None:
         return {}
-    layer = {"host": Given(host, f"{prefix}SERVICE_HOST")}
+    layer = {"host": Given(host, f"{prefix}SERVICE_HOST", Source.SERVICE_LINK)}
     if port is not None:
-        layer["port"] = Given(port, f"{prefix}SERVICE_PORT")
+        layer["port"] = Given(port, f"{prefix}SERVICE_PORT", Source.SERVICE_LINK)
     return layer
 
 
@@ -127,7 +127,10 @@ def _link_address(link: str, variable: str) -> Layer:
             f"port ({variable}) is a service link that {mistake}; "
             "set it to a port, or to a link such as tcp://10.0.0.5:6379"
         ) from None
-    return {"host": Given(address.host, variable), "port": Given(address.port, variable)}
+    return {
+        "host": Given(address.host, variable, Source.SERVICE_LINK),
+        "port": Given(address.port, variable, Source.SERVICE_LINK),
+    }
 
 
 def warn_unknown(

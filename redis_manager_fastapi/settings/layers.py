@@ -5,6 +5,7 @@ The environment, the URL and the constructor each make a layer;
 """
 
 import difflib
+import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,30 @@ class SettingError(ValueError):
     """A mistake in one setting; the text completes a sentence that its name starts."""
 
 
+class Source(enum.Enum):
+    """What kind of thing gave a value."""
+
+    ARGUMENT = "argument"
+    VARIABLE = "variable"
+    ALIAS = "alias"
+    URL = "url"
+    SERVICE_LINK = "service link"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the value of a setting comes from.
+
+    Attributes:
+        source: What kind of thing gave it.
+        variable: The environment variable that gave it, or that could have.
+    """
+
+    source: Source
+    variable: str
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """One value as it was given.
@@ -46,10 +71,12 @@ class Given:
     Attributes:
         value: The raw value.
         variable: The environment variable that gave it, or that could have.
+        source: What kind of thing gave it.
     """
 
     value: Any
     variable: str
+    source: Source = Source.VARIABLE
 
 
 Layer = dict[str, Given]

@@ -34,7 +34,7 @@ from redis_manager_fastapi.settings.groups import (
     TimeoutSettings,
     TLSSettings,
 )
-from redis_manager_fastapi.settings.layers import Given, SettingError, canonical, nested
+from redis_manager_fastapi.settings.layers import Given, Origin, SettingError, canonical, nested
 from redis_manager_fastapi.settings.problems import (
     contradictions,
     explained,
@@ -139,6 +139,7 @@ class RedisSettings(Frozen, BaseSettings):
     cluster: ClusterSettings = ClusterSettings()
 
     _prefix: str = PrivateAttr(default="REDIS_")
+    _origins: dict[str, Origin] = PrivateAttr(default_factory=dict)
 
     def __init__(
         self,
@@ -182,6 +183,7 @@ class RedisSettings(Frozen, BaseSettings):
         except ValidationError as error:
             return explained(error, type(self), found)
         self._prefix = found.prefix
+        self._origins = {path: found.origin(path) for path in setting_paths(type(self))}
         return []
 
     def _password_problems(self) -> list[str]:
@@ -232,6 +234,10 @@ class RedisSettings(Frozen, BaseSettings):
     def variable(self, path: str) -> str:
         """Return the environment variable of a field, such as `timeout.connect`."""
         return canonical(self._prefix, path)
+
+    def origin(self, path: str) -> Origin:
+        """Return where the value of a field, such as `timeout.connect`, comes from."""
+        return self._origins[path]
 
     def read_password(self) -> str | None:
         """Return the password as it is now; one in a file is read at each call.

@@ -25,7 +25,9 @@ from redis_manager_fastapi.settings.layers import (
     PLACES,
     Given,
     Layer,
+    Origin,
     SettingError,
+    Source,
     canonical,
     flattened,
     is_empty,
@@ -91,6 +93,16 @@ class Resolution:
         """Return *path* with its variable, the beginning of every message."""
         return f"{path} ({self.variable(path)})"
 
+    def origin(self, path: str) -> Origin:
+        """Return where *path* has its value from."""
+        given = self.layer.get(path)
+        if given is None:
+            return Origin(Source.DEFAULT, canonical(self.prefix, path))
+        source = given.source
+        if source is Source.VARIABLE and given.variable != canonical(self.prefix, path):
+            source = Source.ALIAS
+        return Origin(source, given.variable)
+
     def attempt(self, step: Callable[[], Layer]) -> Layer:
         """Return what *step* gives; its mistake becomes a problem."""
         try:
@@ -129,7 +141,7 @@ def _constructor(found: Resolution, model: type[BaseModel], values: Mapping[str,
     for path in sorted(flat.keys() - paths):
         found.problems.append(_unknown(found.named(path), path, paths, groups))
     return {
-        path: Given(value, canonical(found.prefix, path))
+        path: Given(value, canonical(found.prefix, path), Source.ARGUMENT)
         for path, value in flat.items()
         if path in paths
     }
@@ -167,7 +179,7 @@ def _url_layer(url: Given) -> Layer:
         fields = parse_url(text)
     except SettingError as mistake:
         raise SettingError(f"url ({url.variable}) {mistake}") from None
-    return {path: Given(value, url.variable) for path, value in fields.items()}
+    return {path: Given(value, url.variable, Source.URL) for path, value in fields.items()}
 
 
 def _apply_flags(found: Resolution) -> None:

@@ -95,19 +95,31 @@ _WRAPPED = re.compile(
     r"|Transaction discarded because of: )"
 )
 
-# What a server says before it serves at all, as a pattern: what callers are told.
-_DOOR = (
-    (
-        "protected mode",
+
+class Door(enum.Enum):
+    """What a server says before it serves at all, as callers are told it."""
+
+    PROTECTED = (
         "the server runs in protected mode, and takes no connections from other hosts"
-        " without a password (DENIED)",
-    ),
-    ("max number of clients", "the server has reached its max number of clients (maxclients)"),
-    ("NOPROTO|HELLO", "the server does not speak RESP3: set REDIS_PROTOCOL=2"),
-    ("DB index is out of range", "the server has no database of that number (REDIS_DB)"),
-    ("not allowed in cluster mode", "the server is part of a Cluster, which has database 0 alone"),
-    (r"got \"\\x15\" as reply type", "the server speaks TLS there: set REDIS_TLS__ENABLED=true"),
-    ("as reply type byte", "what answers there is not Redis"),
+        " without a password (DENIED)"
+    )
+    FULL = "the server has reached its max number of clients (maxclients)"
+    NO_RESP3 = "the server does not speak RESP3: set REDIS_PROTOCOL=2"
+    NO_DATABASE = "the server has no database of that number (REDIS_DB)"
+    CLUSTER = "the server is part of a Cluster, which has database 0 alone"
+    SPEAKS_TLS = "the server speaks TLS there: set REDIS_TLS__ENABLED=true"
+    NOT_REDIS = "what answers there is not Redis"
+
+
+# How a server says it, as a pattern; the first that fits counts.
+_DOOR = (
+    ("protected mode", Door.PROTECTED),
+    ("max number of clients", Door.FULL),
+    ("NOPROTO|HELLO", Door.NO_RESP3),
+    ("DB index is out of range", Door.NO_DATABASE),
+    ("not allowed in cluster mode", Door.CLUSTER),
+    (r"got \"\\x15\" as reply type", Door.SPEAKS_TLS),
+    ("as reply type byte", Door.NOT_REDIS),
 )
 
 _HUNG_UP = (
@@ -115,49 +127,57 @@ _HUNG_UP = (
     " or speaks TLS"
 )
 
-# OpenSSL's names for an answer that is no TLS.
-_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
+
+class TLSFault(enum.Enum):
+    """Why a TLS handshake fails, as callers are told it."""
+
+    NO_TLS = "the server does not speak TLS there: set REDIS_TLS__ENABLED=false, or its TLS port"
+    EXPIRED = "the server's certificate has expired"
+    NOT_YET_VALID = "the server's certificate is not valid yet, or the clock here is wrong"
+    REVOKED = "the server's certificate is revoked"
+    WRONG_NAME = "the server's certificate is for another name"
+    UNKNOWN_CA = "the server's certificate is signed by a CA that is not trusted here"
+    CLIENT_WANTED = "the server wants a client certificate"
+    CLIENT_EXPIRED = "our client certificate has expired"
+    CLIENT_REFUSED = "the server refuses our client certificate"
+    NOTHING_IN_COMMON = "the server offers nothing in common, or wants a client certificate"
+    NO_VERSION = "the server has no version of TLS in common with this one"
+    WRONG_KEY = "REDIS_TLS__KEY_FILE is not the key of REDIS_TLS__CERT_FILE"
+    OWN_FILES = "a certificate or key file is unusable"
+
+
+_BOTH_FILES = "set REDIS_TLS__CERT_FILE and REDIS_TLS__KEY_FILE"
+_TLS_FIXES = {
+    TLSFault.WRONG_NAME: "reach it by a name that it has, or set REDIS_TLS__VERIFY=ca",
+    TLSFault.UNKNOWN_CA: "set REDIS_TLS__CA_FILE to that CA's",
+    TLSFault.CLIENT_WANTED: _BOTH_FILES,
+    TLSFault.CLIENT_REFUSED: "set REDIS_TLS__CERT_FILE to one that it trusts",
+    TLSFault.NOTHING_IN_COMMON: _BOTH_FILES,
+}
+
+# OpenSSL's numbers (X509_V_ERR_*) for what is wrong with the server's certificate.
+_VERIFY = {
+    9: TLSFault.NOT_YET_VALID,
+    10: TLSFault.EXPIRED,
+    23: TLSFault.REVOKED,
+    **dict.fromkeys((2, 18, 19, 20, 21), TLSFault.UNKNOWN_CA),
+    **dict.fromkeys((62, 64), TLSFault.WRONG_NAME),
+}
+
+# What else ends a handshake, as a pattern for OpenSSL's reason; the first that fits counts.
+_TLS_REASONS = (
+    ("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|PACKET_LENGTH_TOO_LONG", TLSFault.NO_TLS),
+    ("CERTIFICATE_REQUIRED", TLSFault.CLIENT_WANTED),
+    ("ALERT_CERTIFICATE_EXPIRED", TLSFault.CLIENT_EXPIRED),
+    ("ALERT_(UNKNOWN_CA|.*CERTIFICATE)|ALERT_ACCESS_DENIED", TLSFault.CLIENT_REFUSED),
+    ("ALERT_HANDSHAKE_FAILURE", TLSFault.NOTHING_IN_COMMON),
+    ("PROTOCOL|VERSION", TLSFault.NO_VERSION),
+    ("KEY_VALUES_MISMATCH", TLSFault.WRONG_KEY),
+)
 
 _CUT_BY_TLS = (
     "the server closed the connection before it answered: it is shutting down, is at maxclients,"
-    " or refuses the client's certificate, or that there is none (REDIS_TLS__CERT_FILE)"
-)
-
-# What is wrong with a server's certificate, by OpenSSL's codes: what callers are told.
-_OTHER_NAME = (
-    "the server's certificate is for another name: reach it by a name that it has, or set"
-    " REDIS_TLS__VERIFY=ca"
-)
-_UNKNOWN_CA = (
-    "the server's certificate is from an authority that is not trusted here: set"
-    " REDIS_TLS__CA_FILE to that authority's"
-)
-_CERTIFICATES = {
-    9: "the server's certificate is not valid yet, or the clock here is wrong",
-    10: "the server's certificate is past its date",
-    **dict.fromkeys((2, 18, 19, 20, 21), _UNKNOWN_CA),
-    23: "the server's certificate is revoked",
-    **dict.fromkeys((62, 64), _OTHER_NAME),
-}
-
-# What else ends a handshake, as a pattern for OpenSSL's reason: what callers are told.
-_HANDSHAKES = (
-    (
-        "CERTIFICATE_REQUIRED",
-        "the server wants a client's certificate: set REDIS_TLS__CERT_FILE and REDIS_TLS__KEY_FILE",
-    ),
-    ("ALERT_CERTIFICATE_EXPIRED", "the client's certificate is past its date"),
-    (
-        "ALERT_(UNKNOWN_CA|.*CERTIFICATE)|ALERT_ACCESS_DENIED",
-        "the server does not accept the client's certificate (REDIS_TLS__CERT_FILE)",
-    ),
-    (
-        "ALERT_HANDSHAKE_FAILURE",
-        "the server offers nothing in common, or wants a client's certificate:"
-        " set REDIS_TLS__CERT_FILE and REDIS_TLS__KEY_FILE",
-    ),
-    ("PROTOCOL|VERSION", "the server has no version of TLS in common with this one"),
-    ("KEY_VALUES_MISMATCH", "REDIS_TLS__KEY_FILE is not the key of REDIS_TLS__CERT_FILE"),
+    " or refuses our client certificate, or wants one (REDIS_TLS__CERT_FILE)"
 )
 
 # What follows, in the server's words, are the arguments of an unknown command.
@@ -269,8 +289,8 @@ def from_connect(
     if isinstance(error, redis_errors.TimeoutError | TimeoutError):
         message = f"no connection within {timeout:g} s" + (" by TLS" if tls else "")
         return _caused(RedisUnavailableError(message, instance=instance), error)
-    if any(isinstance(link, ssl.SSLError) for link in _chain(error)):
-        return _caused(RedisTLSError(_tls_message(error), instance=instance), error)
+    if (failed := _ssl_error(error)) is not None:
+        return _caused(RedisTLSError(_tls_message(failed), instance=instance), error)
     if tls and any(isinstance(link, FileNotFoundError | PermissionError) for link in _chain(error)):
         message = "a certificate or key file (REDIS_TLS__*_FILE) cannot be read"
         return _caused(RedisTLSError(message, instance=instance), error)
@@ -297,10 +317,31 @@ def _caused(translated: E, cause: BaseException) -> E:
     return translated
 
 
-def word_at_the_door(error: BaseException) -> str | None:
-    """Return what callers are told of a server that does not let them in; None if it is unknown."""
+def door_of(error: BaseException) -> Door | None:
+    """Return which word at the door *error* is; None if it is none that is known."""
     said = f"{getattr(error, 'status_code', None) or ''} {error}"
-    return next((told for pattern, told in _DOOR if re.search(pattern, said)), None)
+    return next((door for pattern, door in _DOOR if re.search(pattern, said)), None)
+
+
+def tls_fault(error: BaseException) -> TLSFault | None:
+    """Return why the TLS handshake of a failed connect failed; None if it did not, or oddly."""
+    cause = _ssl_error(error)
+    if cause is None:
+        return None
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _VERIFY.get(cause.verify_code)
+    if cause.reason is None:
+        return TLSFault.OWN_FILES
+    if (
+        getattr(cause, "library", "") in ("PEM", "X509", "ASN1")
+        and cause.reason != "KEY_VALUES_MISMATCH"
+    ):
+        return TLSFault.OWN_FILES
+    return next((fault for words, fault in _TLS_REASONS if re.search(words, cause.reason)), None)
+
+
+def _ssl_error(error: BaseException) -> ssl.SSLError | None:
+    return next((link for link in _chain(error) if isinstance(link, ssl.SSLError)), None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -332,27 +373,27 @@ def _auth_message(error: BaseException) -> str:
     return f"the server refused the credentials ({code})" if code else "the credentials are wrong"
 
 
-def _tls_message(error: BaseException) -> str:
-    cause = next(link for link in _chain(error) if isinstance(link, ssl.SSLError))
-    if cause.reason in _NO_TLS:
-        return "the server does not speak TLS there: set REDIS_TLS__ENABLED=false, or its TLS port"
-    detail = getattr(cause, "verify_message", "") or cause.reason
-    reason = str(detail or "a certificate or key file is unusable").partition(_HOST_FOLLOWS)[0]
-    told = _CERTIFICATES.get(getattr(cause, "verify_code", 0)) or next(
-        (words for pattern, words in _HANDSHAKES if re.search(pattern, str(cause.reason))), None
-    )
-    return f"the TLS handshake failed: {reason if told is None else f'{told} ({reason})'}"
+def _tls_message(cause: ssl.SSLError) -> str:
+    fault = tls_fault(cause)
+    if fault is TLSFault.NO_TLS:
+        return str(fault.value)
+    detail = getattr(cause, "verify_message", "") or cause.reason or ""
+    reason = str(detail).partition(_HOST_FOLLOWS)[0]
+    if fault is None:
+        return f"the TLS handshake failed: {reason or 'for no reason that OpenSSL names'}"
+    fix = f": {_TLS_FIXES[fault]}" if fault in _TLS_FIXES else ""
+    return f"the TLS handshake failed: {fault.value}{fix}" + (f" ({reason})" if reason else "")
 
 
 def _reason(error: BaseException) -> str:
     code = refusal_code(error)
     if code is not None:
         return _public_message(code)
-    told = word_at_the_door(error)
-    if told is not None:
-        return told
+    door = door_of(error)
+    if door is not None:
+        return door.value
     if isinstance(error, redis_errors.InvalidResponse):
-        return "what answers there is not Redis"
+        return Door.NOT_REDIS.value
     if isinstance(error, redis_errors.ResponseError):
         # Its own text stays in the cause: it may repeat what we sent.
         word = re.match(r"[A-Z]+\b", getattr(error, "status_code", None) or str(error))

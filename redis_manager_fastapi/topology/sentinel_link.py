@@ -106,6 +106,16 @@ class SentinelLink:
         await self._send(*self._question())
         return await self._answer()
 
+    async def service(self) -> dict[str, str]:
+        """Ask for all that the Sentinel knows of the service.
+
+        Raises:
+            redis.RedisError: It knows no such service, or refuses to say.
+        """
+        await self._send(("SENTINEL", "MASTER", self._service))
+        fields = await self._reply()
+        return dict(zip(fields[::2], fields[1::2], strict=True))
+
     async def replicas(self) -> list[Replica]:
         """Ask which replicas are not down.
 

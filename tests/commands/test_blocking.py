@@ -73,13 +73,12 @@ def test_what_the_server_refuses_is_sent_as_it_is(timeout: Any) -> None:
     assert begin("BLPOP", ("BLPOP", "a", timeout), 0.0, 0.5, whole=False) is None
 
 
-def test_what_came_and_what_another_client_ended_is_final() -> None:
+def test_what_came_is_final() -> None:
     begun = begin("BLPOP", ("BLPOP", "a", 0), 0.0, 0.5, whole=False)
     assert begun is not None
     wait, _ = begun
     assert wait.goes_on(None, 0.5)
     assert not wait.goes_on(["a", "x"], 0.5)
-    assert not wait.goes_on(None, 0.2), "unblocked"
 
 
 def test_wait_goes_on_until_as_many_replicas_have_answered_as_it_asks_for() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from redis_manager_fastapi.testing import RedisServer
 from tests.kit.fake_server import FakeServer
 from tests.kit.invariants import QUICK, upheld
 from tests.kit.managers import opened
-from tests.kit.servers import needs
+from tests.kit.servers import needs, unable_to_save
 from tests.kit.waiting import eventually, until
 
 COUNT_AND_FAIL = "redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1])"
@@ -69,28 +68,6 @@ WRITES: dict[str, Callable[[Redis[str]], Awaitable[Any]]] = {
 }
 MAYBE = {"pipeline", "script"}
 every_write = pytest.mark.parametrize("write", WRITES)
-
-
-@asynccontextmanager
-async def unable_to_save(server: RedisServer) -> AsyncIterator[None]:
-    """Within it the server's snapshots fail, and it says so."""
-    await server.config_set("stop-writes-on-bgsave-error", "yes")
-    await server.config_set("save", "3600 1")
-    in_the_way = server.directory / "dump.rdb"
-    in_the_way.unlink(missing_ok=True)
-    in_the_way.mkdir()
-
-    async def failed() -> bool:
-        state = await server.command("INFO", "persistence")
-        if state["rdb_last_bgsave_status"] != "err" and not state["rdb_bgsave_in_progress"]:
-            await server.command("BGSAVE")
-        return bool(state["rdb_last_bgsave_status"] == "err")
-
-    await eventually(failed)
-    try:
-        yield
-    finally:
-        in_the_way.rmdir()
 
 
 @pytest.fixture

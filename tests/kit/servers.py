@@ -5,6 +5,8 @@ is skipped by the name of what is missing, never silently.
 """
 
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.binary import server_binary, server_version
+from tests.kit.waiting import eventually
 
 # Valkey began as Redis 7.2, and has what that has.
 FORK = "7.2"
@@ -68,3 +71,25 @@ async def is_busy(server: RedisServer) -> bool:
     except ResponseError as error:
         return str(error).startswith("BUSY")
     return False
+
+
+@asynccontextmanager
+async def unable_to_save(server: RedisServer) -> AsyncIterator[None]:
+    """Within it the server's snapshots fail, and it says so."""
+    await server.config_set("stop-writes-on-bgsave-error", "yes")
+    await server.config_set("save", "3600 1")
+    in_the_way = server.directory / "dump.rdb"
+    in_the_way.unlink(missing_ok=True)
+    in_the_way.mkdir()
+
+    async def failed() -> bool:
+        state = await server.command("INFO", "persistence")
+        if state["rdb_last_bgsave_status"] != "err" and not state["rdb_bgsave_in_progress"]:
+            await server.command("BGSAVE")
+        return bool(state["rdb_last_bgsave_status"] == "err")
+
+    await eventually(failed)
+    try:
+        yield
+    finally:
+        in_the_way.rmdir()

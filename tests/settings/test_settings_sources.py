@@ -8,7 +8,14 @@ import pytest
 from pydantic import SecretStr
 
 from redis_manager_fastapi.errors import RedisConfigError
-from redis_manager_fastapi.settings import Address, PoolSettings, RedisSettings, SentinelSettings
+from redis_manager_fastapi.settings import (
+    Address,
+    Origin,
+    PoolSettings,
+    RedisSettings,
+    SentinelSettings,
+    Source,
+)
 
 SetEnvironment = Callable[..., None]
 
@@ -335,3 +342,26 @@ def test_a_config_error_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="port"):
         RedisSettings(port=0)
     assert issubclass(RedisConfigError, ValueError)
+
+
+def test_each_setting_knows_what_gave_it(environment: SetEnvironment) -> None:
+    environment(
+        REDIS_URL="redis://:secret@db/2", REDIS_PORT="7000", REDIS_SOCKET_TIMEOUT="3", REDIS_DB="5"
+    )
+
+    settings = RedisSettings(pool={"max_idle": 9})
+
+    assert {path: settings.origin(path) for path in ("db", "port", "timeout.command")} == {
+        "db": Origin(Source.URL, "REDIS_URL"),
+        "port": Origin(Source.VARIABLE, "REDIS_PORT"),
+        "timeout.command": Origin(Source.ALIAS, "REDIS_SOCKET_TIMEOUT"),
+    }
+    assert settings.origin("url") == Origin(Source.VARIABLE, "REDIS_URL")
+    assert settings.origin("pool.max_idle").source is Source.ARGUMENT
+    assert settings.origin("tls.ca_file") == Origin(Source.DEFAULT, "REDIS_TLS__CA_FILE")
+
+
+def test_a_service_link_is_a_source_of_its_own(environment: SetEnvironment) -> None:
+    environment(REDIS_SERVICE_HOST="10.0.0.5", REDIS_SERVICE_PORT="6380")
+
+    assert RedisSettings().origin("port") == Origin(Source.SERVICE_LINK, "REDIS_SERVICE_PORT")

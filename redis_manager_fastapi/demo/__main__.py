@@ -1,4 +1,6 @@
-"""Serve `minimal.py` with a Redis for you to break; `scripts/demo` starts it.
+"""Serve `minimal.py` with a Redis for you to break.
+
+`scripts/demo` starts it, and so does `redis-manager-fastapi demo`.
 
 `--sentinel` starts a primary with two replicas and three Sentinels, `--cluster`
 a Cluster of three primaries with a replica each.
@@ -56,7 +58,9 @@ class DemoServer(uvicorn.Server):
     """uvicorn that prints where it serves, and ends on Ctrl-C or SIGTERM without re-raising it."""
 
     def __init__(self, redis: Redis | None) -> None:
-        super().__init__(uvicorn.Config("minimal:app", timeout_graceful_shutdown=5))
+        super().__init__(
+            uvicorn.Config("redis_manager_fastapi.demo.minimal:app", timeout_graceful_shutdown=5)
+        )
         self._redis = redis
 
     @contextmanager
@@ -92,7 +96,7 @@ def described(redis: SentinelDeployment | ClusterDeployment, app: str) -> str:
 
 def chosen() -> Redis:
     """Return the deployment that the command line asks for."""
-    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="redis_manager_fastapi.demo", description=__doc__)
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--sentinel", action="store_const", dest="kind", const=SentinelDeployment)
     kind.add_argument("--cluster", action="store_const", dest="kind", const=ClusterDeployment)
