@@ -70,6 +70,24 @@ async def test_news_are_heard_through_a_restart(redis_server: RedisServer) -> No
     assert ready.status_code == 200
 
 
+async def test_a_plain_pubsub_goes_on_after_a_restart(redis_server: RedisServer) -> None:
+    async with running(
+        "plain_pubsub", REDIS_URL=redis_server.url, REDIS_OUTAGE__GRACE="10"
+    ) as site:
+
+        async def published(text: str) -> bool:
+            return (await site.http.post(f"/news/{text}")).json() == 1
+
+        await eventually(lambda: published("first"))
+        await redis_server.restart()
+        await eventually(lambda: published("second"))
+
+        async def both() -> bool:
+            return (await site.http.get("/heard")).json() == ["first", "second"]
+
+        await eventually(both)
+
+
 async def _heard(site: Site) -> bool:
     """Whether somebody hears what is published."""
     published = await site.http.post("/news", params={"text": "now"})
@@ -289,7 +307,8 @@ def test_python_snippets_are_parts_of_examples(document: Path) -> None:
 
 
 def test_every_example_is_served_by_a_test() -> None:
-    tested = Path(__file__).read_text()
+    tests = (Path(__file__), Path(__file__).parent / "web" / "test_deploy.py")
+    tested = "".join(path.read_text() for path in tests)
 
     untested = [path.stem for path in EXAMPLES.glob("*.py") if path.stem not in tested]
     assert untested == []
