@@ -6,7 +6,7 @@ manager = RedisManager()
 app = FastAPI(lifespan=manager.lifespan)
 
 
-@manager.consumer("orders", group="billing", concurrency=8, max_deliveries=5, dead_letter="unpaid")
+@manager.consumer("orders", group="billing", claim_after=5, max_deliveries=5, dead_letter="unpaid")
 async def bill(entry: StreamEntry) -> None:
     """An entry may come twice: done again, this changes nothing."""
     await manager.redis.hset("bills", entry.fields["order"], entry.id)
@@ -14,7 +14,7 @@ async def bill(entry: StreamEntry) -> None:
 
 @manager.background
 async def ship() -> None:
-    async with manager.consume("orders", group="shipping") as entries:
+    async with manager.consume("orders", group="shipping", claim_after=5) as entries:
         async for entry in entries:
             await manager.redis.sadd("shipped", entry.fields["order"])
 
