@@ -137,6 +137,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._last_bytes = b""
         self._partial = 0
         self._late: tuple[Request, int, float] | None = None
+        self._flow: tuple[Request | None, int, float, bool] = (None, 0, -math.inf, False)
         self._turnstile = turnstile()
         self._transport.set_protocol(self)
 
@@ -417,7 +418,8 @@ class MultiplexedConnection(asyncio.Protocol):
             self._arm(now + STALL)
             return
         self._excused = False
-        deadlines, left = [], PER_TURN
+        deadlines, left, held_up = [], PER_TURN, False
+        flows = self._flows(now)
         for requests, written in ((self._in_flight, True), (self._queue, False)):
             for request in requests:
                 if request.future.done():
@@ -425,17 +427,37 @@ class MultiplexedConnection(asyncio.Protocol):
                 if request.deadline > now or not left:
                     deadlines.append(request.deadline)
                     continue
+                if flows and written and request is not self._in_flight[0]:
+                    held_up = True
+                    continue
                 left -= 1
                 request.expire(self._instance, written=written)
         self.check_flow()
         if self.lost:
             return
-        if self._late is not None:
+        if held_up:
+            self._events.link_worn(self)
+        if held_up or self._late is not None:
             deadlines.append(now + _FLOW_WINDOW)
         if deadlines:
             self._arm(max(min(deadlines), now))
         else:
             self._close_if_done()
+
+    def _flows(self, now: float) -> bool:
+        """Whether a large reply goes on coming, so that those behind it only have to wait.
+
+        They have been executed: to tell them that their time is up would be to tell them less.
+        """
+        if self._partial <= LARGE_REPLY:
+            return False
+        head, before, at, flows = self._flow
+        if head is not self._in_flight[0]:
+            before, at = 0, -math.inf
+        if now - at >= _FLOW_WINDOW:
+            flows = self._partial - before >= _FLOW
+            self._flow = self._in_flight[0], self._partial, now, flows
+        return flows
 
     def _has_stuck(self, head: Request, now: float) -> bool:
         """Whether a late reply has begun, and has hardly grown since it was last looked at."""

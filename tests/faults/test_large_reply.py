@@ -73,6 +73,60 @@ async def test_the_rest_of_a_large_reply_never_comes(
         assert len(await large) == SIZE
 
 
+@pytest.mark.parametrize("write", [False, True])
+async def test_commands_behind_a_large_reply_wait_for_it_beyond_their_time(
+    redis_server: RedisServer, fault_proxy: FaultProxy, write: bool
+) -> None:
+    """Row 68: they have been executed, and their replies are on the way; newcomers go past."""
+    async with redis_server.client() as admin:
+        await admin.set("large", b"x" * SIZE)
+    settings: Any = {"pipelining": {"enabled": True}, "health": HEALTH, "timeout": {"command": 0.5}}
+    async with opened(fault_proxy.url, **settings) as manager:
+        (link,) = pool_of(manager).links
+        await fault_proxy.drip(40_000, 0.01, direction="to_client")
+        patient = manager.redis.with_options(timeout=10)
+        large = asyncio.ensure_future(patient.get("large"))
+        await asyncio.sleep(0)
+        command: Any = manager.redis.incr if write else manager.redis.exists
+        behind = asyncio.gather(*(command("counter") for _ in range(20)))
+        began = asyncio.get_running_loop().time()
+        await until(lambda: manager.stats().generation == 2)
+        assert await manager.redis.echo("newcomer") == "newcomer"
+        assert asyncio.get_running_loop().time() - began < 1.0
+
+        assert await behind == (list(range(1, 21)) if write else [0] * 20)
+        assert asyncio.get_running_loop().time() - began > 1.0
+        assert len(await large) == SIZE
+        await until(lambda: link.lost)
+        assert manager.stats().generation == 2
+
+
+async def test_commands_behind_a_large_reply_that_stops(
+    redis_server: RedisServer, fault_proxy: FaultProxy
+) -> None:
+    """Row 68: they wait no longer than it flows."""
+    async with redis_server.client() as admin:
+        await admin.set("large", b"x" * SIZE)
+    health = {"interval": 5, "timeout": 5}
+    settings: Any = {"pipelining": {"enabled": True}, "health": health, "timeout": {"command": 0.5}}
+    async with opened(fault_proxy.url, **settings) as manager:
+        await fault_proxy.drip(40_000, 0.01, direction="to_client")
+        patient = manager.redis.with_options(timeout=4)
+        large = asyncio.ensure_future(patient.get("large"))
+        await asyncio.sleep(0)
+        behind = [asyncio.ensure_future(manager.redis.incr("counter")) for _ in range(20)]
+        await until(lambda: manager.stats().generation == 2)
+        await fault_proxy.black_hole(new=False)
+        began = asyncio.get_running_loop().time()
+        ended = await asyncio.gather(*behind, return_exceptions=True)
+
+        assert asyncio.get_running_loop().time() - began < 1.0 + 0.2
+        assert {type(error) for error in ended} == {CommandTimeoutError}
+        assert not large.done()
+        await fault_proxy.pass_through()
+        large.cancel()
+
+
 async def plain(client: Any, key: str) -> Any:
     return await client.get(key)
 
