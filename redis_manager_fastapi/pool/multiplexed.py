@@ -57,6 +57,11 @@ _MANY = 16
 _FLOW = 16 * 1024
 _FLOW_WINDOW = 0.5
 
+# While so many commands are in flight, no more bytes of replies than these are matched in one
+# turn of the loop: everybody who is answered goes on in the next one.
+_CROWD = 500
+_SLICE = 8 * 1024
+
 # As a batch's size: no batch leaves before the turn of the loop ends.
 _TURN = sys.maxsize
 
@@ -135,6 +140,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._numbers = secrets.token_hex(8)
         self._beats = 0
         self._last_bytes = b""
+        self._unread: deque[bytes] = deque()
         self._partial = 0
         self._late: tuple[Request, int, float] | None = None
         self._flow: tuple[Request | None, int, float, bool] = (None, 0, -math.inf, False)
@@ -232,6 +238,25 @@ class MultiplexedConnection(asyncio.Protocol):
             self._events.link_heard(self)
         if self._partial > LARGE_REPLY and self._in_flight:
             self._room.note_large(self._in_flight[0].packed)
+        if len(data) <= _SLICE or len(self._in_flight) <= _CROWD:
+            self._take(data)
+            return
+        self._transport.pause_reading()
+        self._unread.extend(data[at : at + _SLICE] for at in range(0, len(data), _SLICE))
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Match a slice of what was read, and the rest in the next turns of the loop."""
+        if self.lost:
+            return
+        self._take(self._unread.popleft())
+        if self._unread:
+            self.loop.call_soon(self._read_on)
+        elif not self.lost:
+            self._transport.resume_reading()
+
+    def _take(self, data: bytes) -> None:
+        """Match the replies in *data*."""
         try:
             if self._heartbeat is None:
                 self._reader.feed(data)
@@ -418,6 +443,21 @@ class MultiplexedConnection(asyncio.Protocol):
             self._arm(now + STALL)
             return
         self._excused = False
+        deadlines, held_up = self._tell_late(now)
+        self.check_flow()
+        if self.lost:
+            return
+        if held_up:
+            self._events.link_worn(self)
+        if held_up or self._late is not None:
+            deadlines.append(now + _FLOW_WINDOW)
+        if deadlines:
+            self._arm(max(min(deadlines), now))
+        else:
+            self._close_if_done()
+
+    def _tell_late(self, now: float) -> tuple[list[float], bool]:
+        """Tell those whose time is up; return the deadlines to come, and whether one is held up."""
         deadlines, left, held_up = [], PER_TURN, False
         flows = self._flows(now)
         for requests, written in ((self._in_flight, True), (self._queue, False)):
@@ -432,23 +472,10 @@ class MultiplexedConnection(asyncio.Protocol):
                     continue
                 left -= 1
                 request.expire(self._instance, written=written)
-        self.check_flow()
-        if self.lost:
-            return
-        if held_up:
-            self._events.link_worn(self)
-        if held_up or self._late is not None:
-            deadlines.append(now + _FLOW_WINDOW)
-        if deadlines:
-            self._arm(max(min(deadlines), now))
-        else:
-            self._close_if_done()
+        return deadlines, held_up
 
     def _flows(self, now: float) -> bool:
-        """Whether a large reply goes on coming, so that those behind it only have to wait.
-
-        They have been executed: to tell them that their time is up would be to tell them less.
-        """
+        """Whether a large reply goes on coming: those behind it were executed, and can wait."""
         if self._partial <= LARGE_REPLY:
             return False
         head, before, at, flows = self._flow

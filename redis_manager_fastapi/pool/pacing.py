@@ -64,6 +64,13 @@ class Turnstile:
         if len(self._untold) == 1:
             self._at_once -= self._tell(self._at_once)
 
+    async def told(self) -> None:
+        """Wait before a caller goes on whose call has failed: not at all, for the first few."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self.spread(iter([partial(_release, future)]))
+        if not future.done():
+            await future
+
     async def all_told(self) -> None:
         """Wait until those have been told who were to be told before."""
         if self._untold:
@@ -104,9 +111,7 @@ class Turnstile:
         # Who was told of an error goes on before others are told: they do not pile up.
         released = min(PER_TURN, len(self._waiting))
         for _ in range(released):
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
+            _release(self._waiting.popleft())
         self._tell(max(PER_TURN - released, PER_TURN // 4))
         self._turning = bool(self._waiting or self._untold)
         if self._turning:
@@ -123,6 +128,11 @@ class Turnstile:
                 tell()
                 count += 1
         return count
+
+
+def _release(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def paced(function: F) -> F:

@@ -40,6 +40,10 @@ class Interrupted(Exception):  # noqa: N818 (never leaves the library)
         self.written = written
 
 
+TOLD_IN_TURN = (Interrupted, CommandTimeoutError)
+"""What callers are told of a few in each turn of the loop already."""
+
+
 class DoubtfulReplyError(Exception):
     """A reply after which no further one may be handed to anybody; says why, in words."""
 

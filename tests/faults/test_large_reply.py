@@ -85,7 +85,7 @@ async def test_commands_behind_a_large_reply_wait_for_it_beyond_their_time(
         (link,) = pool_of(manager).links
         await fault_proxy.drip(40_000, 0.01, direction="to_client")
         patient = manager.redis.with_options(timeout=10)
-        large = asyncio.ensure_future(patient.get("large"))
+        large: asyncio.Future[Any] = asyncio.ensure_future(patient.get("large"))
         await asyncio.sleep(0)
         command: Any = manager.redis.incr if write else manager.redis.exists
         behind = asyncio.gather(*(command("counter") for _ in range(20)))
@@ -112,7 +112,7 @@ async def test_commands_behind_a_large_reply_that_stops(
     async with opened(fault_proxy.url, **settings) as manager:
         await fault_proxy.drip(40_000, 0.01, direction="to_client")
         patient = manager.redis.with_options(timeout=4)
-        large = asyncio.ensure_future(patient.get("large"))
+        large: asyncio.Future[Any] = asyncio.ensure_future(patient.get("large"))
         await asyncio.sleep(0)
         behind = [asyncio.ensure_future(manager.redis.incr("counter")) for _ in range(20)]
         await until(lambda: manager.stats().generation == 2)

@@ -50,8 +50,8 @@ from redis_manager_fastapi.delivery.session import Scope, Session
 from redis_manager_fastapi.delivery.shared import deliver
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
-from redis_manager_fastapi.pool.pacing import paced
-from redis_manager_fastapi.pool.request import SingleRequest
+from redis_manager_fastapi.pool.pacing import paced, turnstile
+from redis_manager_fastapi.pool.request import TOLD_IN_TURN, SingleRequest
 
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 _ANY_SCRIPT = frozenset({*_SCRIPTS, "EVALSHA_RO", "EVAL_RO"})
@@ -263,6 +263,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
                 value = parse(session.callbacks, args[0], reply, options)
                 return await value if hasattr(value, "__await__") else value
             lost = reply
+            if not isinstance(reply, TOLD_IN_TURN):
+                await turnstile().told()
         try:
             reply = await self._recover(cluster, slot, command, args, request, node, lost)
         except ResponseError as error:
