@@ -467,7 +467,7 @@ class MultiplexedConnection(asyncio.Protocol):
                 if request.deadline > now or not left:
                     deadlines.append(request.deadline)
                     continue
-                if flows and written and request is not self._in_flight[0]:
+                if flows and written and request not in (self._in_flight[0], self._heartbeat):
                     held_up = True
                     continue
                 left -= 1

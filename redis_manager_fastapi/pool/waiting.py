@@ -50,8 +50,12 @@ class StateCondition:
             return False
         finally:
             self._waiting -= 1
-            if paced and deadline is not None:
-                self._forget(deadline, limit)
+            if deadline is not None and deadline in self._paced:
+                timer, limits = self._paced[deadline]
+                limits.pop(limit, None)
+                if not limits:
+                    timer.cancel()
+                    del self._paced[deadline]
         return True
 
     async def settle(self) -> None:
@@ -64,13 +68,6 @@ class StateCondition:
         if deadline not in self._paced:
             self._paced[deadline] = self._loop.call_at(deadline, self._end_paced, deadline), {}
         self._paced[deadline][1][limit] = None
-
-    def _forget(self, deadline: float, limit: asyncio.Timeout) -> None:
-        timer, limits = self._paced.get(deadline, (None, {}))
-        limits.pop(limit, None)
-        if timer is not None and not limits:
-            timer.cancel()
-            del self._paced[deadline]
 
     def _end_paced(self, deadline: float) -> None:
         _, limits = self._paced.pop(deadline)
