@@ -31,6 +31,7 @@ from redis_manager_fastapi.pool.request import (
     Heartbeat,
     Reply,
     Request,
+    first_piece,
     new_request,
 )
 from redis_manager_fastapi.pool.room import LARGE_REPLY, Room
@@ -57,8 +58,7 @@ _MANY = 16
 _FLOW = 16 * 1024
 _FLOW_WINDOW = 0.5
 
-# While so many commands are in flight, no more bytes of replies than these are matched in one
-# turn of the loop: everybody who is answered goes on in the next one.
+# With so many commands in flight, no more bytes of replies are matched in one turn of the loop.
 _CROWD = 500
 _SLICE = 8 * 1024
 
@@ -109,8 +109,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self.last_heard = self.loop.time()
         self.opened_at = connection.opened_at
         self.suspected = False
-        self.lost = False
-        self.full = False
+        self.lost = self.full = False
         self._events = events
         self._instance = connection.instance
         make = partial(
@@ -131,14 +130,12 @@ class MultiplexedConnection(asyncio.Protocol):
         self._room = room
         self._turn_ends = False
         self._batch = _TURN
-        self._paused = False
-        self._retiring = False
+        self._paused = self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
         self._excused = False
         self._heartbeat: Heartbeat | None = None
-        self._numbers = secrets.token_hex(8)
-        self._beats = 0
+        self._numbers, self._beats = secrets.token_hex(8), 0
         self._last_bytes = b""
         self._unread: deque[bytes] = deque()
         self._partial = 0
@@ -246,7 +243,6 @@ class MultiplexedConnection(asyncio.Protocol):
         self._read_on()
 
     def _read_on(self) -> None:
-        """Match a slice of what was read, and the rest in the next turns of the loop."""
         if self.lost:
             return
         self._take(self._unread.popleft())
@@ -256,7 +252,6 @@ class MultiplexedConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _take(self, data: bytes) -> None:
-        """Match the replies in *data*."""
         try:
             if self._heartbeat is None:
                 self._reader.feed(data)
@@ -318,7 +313,7 @@ class MultiplexedConnection(asyncio.Protocol):
             if len(live) < len(queue):
                 self._bytes -= sum(len(r.packed) for r in queue if r.future.done())
             if self._bytes > _PIECE:
-                live, self._queue = _first_piece(live)
+                live, self._queue = first_piece(live, _PIECE)
             self._in_flight.extend(live)
             self._transport.write(b"".join([request.packed for request in live]))
         self._count_places()
@@ -503,13 +498,3 @@ class MultiplexedConnection(asyncio.Protocol):
                 return False
         self._late = head, grown, now
         return grown - last < _FLOW
-
-
-def _first_piece(requests: list[Request]) -> tuple[list[Request], list[Request]]:
-    """Split off the requests that make up the next piece; one at least."""
-    size = 0
-    for count, request in enumerate(requests, 1):
-        size += len(request.packed)
-        if size >= _PIECE:
-            return requests[:count], requests[count:]
-    return requests, []

@@ -208,6 +208,16 @@ class Heartbeat(SingleRequest):
         """Go on waiting: whether the server is silent is for the supervisor to say."""
 
 
+def first_piece(requests: list[Request], least: int) -> tuple[list[Request], list[Request]]:
+    """Split off the first of *requests*: as few as have *least* bytes, one at least."""
+    size = 0
+    for count, request in enumerate(requests, 1):
+        size += len(request.packed)
+        if size >= least:
+            return requests[:count], requests[count:]
+    return requests, []
+
+
 def _name(packed: bytes) -> str:
     """Return the name of the first command in *packed*."""
     return packed[:64].split(b"\r\n", 3)[2].decode(errors="replace")
