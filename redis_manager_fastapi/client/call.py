@@ -31,12 +31,12 @@ from redis_manager_fastapi.delivery.replica_reads import read
 from redis_manager_fastapi.delivery.replies import awaited, callback_of, parse, parsed, recovered
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import deliver
-from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
+from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import (
-    Interrupted,
+    TOLD_IN_TURN,
     Reply,
     Request,
     SingleRequest,
@@ -70,10 +70,6 @@ class _Nothing:
 
 
 _NOTHING: Any = _Nothing()
-
-
-# What callers are told of a few in each turn of the loop already.
-_TOLD_IN_TURN = (Interrupted, CommandTimeoutError)
 
 
 class _Command(asyncio.Future[Any], Request):
@@ -124,7 +120,7 @@ class _Command(asyncio.Future[Any], Request):
         future, self.future = self.future, _NOTHING
         if future.done():
             return
-        if isinstance(outcome, _TOLD_IN_TURN):
+        if isinstance(outcome, TOLD_IN_TURN):
             self._recover(future, outcome)
             return
         if isinstance(outcome, Exception):

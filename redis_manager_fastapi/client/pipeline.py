@@ -416,6 +416,9 @@ class _SharedExchange:
         """Pack commands into one piece."""
         commands = list(commands)
         packed = [pack(SHARED.get(args[0]) or _BRACKETS[args[0]], args) for args in commands]
+        links = self._session.opened.link_set
+        if links.room.alone and any(map(links.goes_alone, packed)):
+            raise _TooLargeToShareError
         if commands[-1][0] == "EXEC":
             self._multi = int(self._asking)
         if self._asking:
@@ -428,6 +431,8 @@ class _SharedExchange:
         if len(packed) > LARGE_REQUEST:
             raise _TooLargeToShareError
         pool, deadline = await self._session.admit()
+        if pool.link_set.goes_alone(packed):
+            raise _TooLargeToShareError
         reply_to = pool.loop.create_future()
         decode, read_only = self._session.options.decode, self._read_only
         request = Batch(

@@ -21,7 +21,7 @@ from redis_manager_fastapi.commands.sharing import (
 )
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
-from redis_manager_fastapi.delivery.replicas_acknowledge import wait
+from redis_manager_fastapi.delivery.replicas_acknowledge import wait, wait_aof
 from redis_manager_fastapi.delivery.session import CallOptions, Scope, Session
 from redis_manager_fastapi.errors import ReplyLostError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -34,6 +34,7 @@ _NO_OPTIONS: dict[str, Any] = {}
 _FOR_ANY = LEAVE_SESSION - OF_THEIR_CONNECTION
 
 _WAIT = frozenset({"WAIT", "wait", b"WAIT", b"wait"})
+_WAITAOF = frozenset({"WAITAOF", "waitaof", b"WAITAOF", b"waitaof"})
 
 
 class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
@@ -248,6 +249,8 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         send = partial(self._send_command_parse_response, connection, args[0], *args, **options)
         if args[0] in _WAIT and not self.single_connection_client:
             return await wait(connection, args, send)
+        if args[0] in _WAITAOF and not self.single_connection_client:
+            return await wait_aof(connection, send)
         return await send()
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:

@@ -1,15 +1,20 @@
-"""WAIT for a client whose writes went out on connections that it does not hold.
+"""WAIT and WAITAOF for a client whose writes went out on connections that it does not hold.
 
 A server's WAIT counts the replicas that have what *its connection* has written, and the
 writes of a client went over shared connections, which no WAIT may block, or over leased
 ones.  So the offset of all that the server has written when WAIT is called is compared
 with what its replicas have acknowledged.
+
+How much has reached their append-only files no report says.  WAITAOF asks for what its
+own connection has written last, so a write that changes nothing goes ahead of it.
 """
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from redis.exceptions import DataError, ReadOnlyError, ResponseError
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 
@@ -23,6 +28,9 @@ _EVERY_REPLICA = 2**31 - 1
 # Seconds for which the server asks and waits, between two looks at the answers.
 _FIRST_WAIT = 0.005
 _LONGEST_WAIT = 0.1
+
+# Redis 4.0 to Valkey 9.0: counts as a write, and does nothing.
+_EMPTY_WRITE = ("SWAPDB", 0, 0)
 
 
 async def wait(
@@ -56,6 +64,30 @@ async def wait(
         report = await _ask(connection, "INFO", "replication")
         pause = min(2 * pause, _LONGEST_WAIT)
     return count
+
+
+async def wait_aof(connection: DedicatedConnection, as_it_is: Callable[[], Awaitable[Any]]) -> Any:
+    """Return in how many files everything is that was written before, as WAITAOF does.
+
+    Args:
+        connection: What to ask the server on.
+        as_it_is: Sends WAITAOF as it is.
+
+    Raises:
+        redis.DataError: The server does not take the write that has to go ahead.
+    """
+    try:
+        await _ask(connection, *_EMPTY_WRITE)
+    except ReadOnlyError:
+        pass  # the server has an error for WAITAOF, too
+    except ResponseError as error:
+        raise DataError(
+            f"WAITAOF for what other connections have written needs SWAPDB, which redis"
+            f" {connection.instance!r} refuses, as every node of a Cluster does: write and wait on"
+            " a client that is pinned to one connection (`async with r.client() as c`,"
+            " RedisConnectionDep, or `r.on(node).client()` on a Cluster)"
+        ) from error
+    return await as_it_is()
 
 
 def _acknowledged(report: bytes, written: int) -> int:

@@ -31,6 +31,7 @@ from redis_manager_fastapi.pool.request import (
     Heartbeat,
     Reply,
     Request,
+    first_piece,
     new_request,
 )
 from redis_manager_fastapi.pool.room import LARGE_REPLY, Room
@@ -56,6 +57,10 @@ _MANY = 16
 # A late reply goes on coming if it brings as many bytes as this in so many seconds.
 _FLOW = 16 * 1024
 _FLOW_WINDOW = 0.5
+
+# With so many commands in flight, no more bytes of replies are matched in one turn of the loop.
+_CROWD = 500
+_SLICE = 8 * 1024
 
 # As a batch's size: no batch leaves before the turn of the loop ends.
 _TURN = sys.maxsize
@@ -104,8 +109,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self.last_heard = self.loop.time()
         self.opened_at = connection.opened_at
         self.suspected = False
-        self.lost = False
-        self.full = False
+        self.lost = self.full = False
         self._events = events
         self._instance = connection.instance
         make = partial(
@@ -126,17 +130,17 @@ class MultiplexedConnection(asyncio.Protocol):
         self._room = room
         self._turn_ends = False
         self._batch = _TURN
-        self._paused = False
-        self._retiring = False
+        self._paused = self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
         self._excused = False
         self._heartbeat: Heartbeat | None = None
-        self._numbers = secrets.token_hex(8)
-        self._beats = 0
+        self._numbers, self._beats = secrets.token_hex(8), 0
         self._last_bytes = b""
+        self._unread: deque[bytes] = deque()
         self._partial = 0
         self._late: tuple[Request, int, float] | None = None
+        self._flow: tuple[Request | None, int, float, bool] = (None, 0, -math.inf, False)
         self._turnstile = turnstile()
         self._transport.set_protocol(self)
 
@@ -231,6 +235,23 @@ class MultiplexedConnection(asyncio.Protocol):
             self._events.link_heard(self)
         if self._partial > LARGE_REPLY and self._in_flight:
             self._room.note_large(self._in_flight[0].packed)
+        if len(data) <= _SLICE or len(self._in_flight) <= _CROWD:
+            self._take(data)
+            return
+        self._transport.pause_reading()
+        self._unread.extend(data[at : at + _SLICE] for at in range(0, len(data), _SLICE))
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self.lost:
+            return
+        self._take(self._unread.popleft())
+        if self._unread:
+            self.loop.call_soon(self._read_on)
+        elif not self.lost:
+            self._transport.resume_reading()
+
+    def _take(self, data: bytes) -> None:
         try:
             if self._heartbeat is None:
                 self._reader.feed(data)
@@ -292,7 +313,7 @@ class MultiplexedConnection(asyncio.Protocol):
             if len(live) < len(queue):
                 self._bytes -= sum(len(r.packed) for r in queue if r.future.done())
             if self._bytes > _PIECE:
-                live, self._queue = _first_piece(live)
+                live, self._queue = first_piece(live, _PIECE)
             self._in_flight.extend(live)
             self._transport.write(b"".join([request.packed for request in live]))
         self._count_places()
@@ -417,7 +438,23 @@ class MultiplexedConnection(asyncio.Protocol):
             self._arm(now + STALL)
             return
         self._excused = False
-        deadlines, left = [], PER_TURN
+        deadlines, held_up = self._tell_late(now)
+        self.check_flow()
+        if self.lost:
+            return
+        if held_up:
+            self._events.link_worn(self)
+        if held_up or self._late is not None:
+            deadlines.append(now + _FLOW_WINDOW)
+        if deadlines:
+            self._arm(max(min(deadlines), now))
+        else:
+            self._close_if_done()
+
+    def _tell_late(self, now: float) -> tuple[list[float], bool]:
+        """Tell those whose time is up; return the deadlines to come, and whether one is held up."""
+        deadlines, left, held_up = [], PER_TURN, False
+        flows = self._flows(now)
         for requests, written in ((self._in_flight, True), (self._queue, False)):
             for request in requests:
                 if request.future.done():
@@ -425,17 +462,24 @@ class MultiplexedConnection(asyncio.Protocol):
                 if request.deadline > now or not left:
                     deadlines.append(request.deadline)
                     continue
+                if flows and written and request not in (self._in_flight[0], self._heartbeat):
+                    held_up = True
+                    continue
                 left -= 1
                 request.expire(self._instance, written=written)
-        self.check_flow()
-        if self.lost:
-            return
-        if self._late is not None:
-            deadlines.append(now + _FLOW_WINDOW)
-        if deadlines:
-            self._arm(max(min(deadlines), now))
-        else:
-            self._close_if_done()
+        return deadlines, held_up
+
+    def _flows(self, now: float) -> bool:
+        """Whether a large reply goes on coming: those behind it were executed, and can wait."""
+        if self._partial <= LARGE_REPLY:
+            return False
+        head, before, at, flows = self._flow
+        if head is not self._in_flight[0]:
+            before, at = 0, -math.inf
+        if now - at >= _FLOW_WINDOW:
+            flows = self._partial - before >= _FLOW
+            self._flow = self._in_flight[0], self._partial, now, flows
+        return flows
 
     def _has_stuck(self, head: Request, now: float) -> bool:
         """Whether a late reply has begun, and has hardly grown since it was last looked at."""
@@ -454,13 +498,3 @@ class MultiplexedConnection(asyncio.Protocol):
                 return False
         self._late = head, grown, now
         return grown - last < _FLOW
-
-
-def _first_piece(requests: list[Request]) -> tuple[list[Request], list[Request]]:
-    """Split off the requests that make up the next piece; one at least."""
-    size = 0
-    for count, request in enumerate(requests, 1):
-        size += len(request.packed)
-        if size >= _PIECE:
-            return requests[:count], requests[count:]
-    return requests, []

@@ -21,13 +21,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 PER_TURN = 64
 """How many callers go on in one turn of the loop: each needs some 50 µs for its error."""
 
-# A task that asks again within so many seconds asks at once.
-_AT_ONCE = 0.01
+# How often a task may be refused before it has to wait, which one that handles a list of keys
+# is, after how many seconds one of these refusals is forgotten, and how many are remembered.
+_FREE, _FORGOTTEN, _REMEMBERED = 64, 0.01, 80
 
-# How often a task may do that before it has to wait, which one that handles a list of keys
-# does, and the first and the longest wait (seconds): a loop without end then costs some 2 %
-# of a processor, and hears of a heal in time.
-_FREE = 64
+# The first and the longest wait (seconds): a loop without end then costs some 2 % of a
+# processor, and hears of a heal in time.
 _FIRST, _LONGEST = 0.001, 0.01
 
 # After so many turns in a row in which somebody was refused, turns are so far apart (seconds):
@@ -64,6 +63,13 @@ class Turnstile:
         if len(self._untold) == 1:
             self._at_once -= self._tell(self._at_once)
 
+    async def told(self) -> None:
+        """Wait before a caller goes on whose call has failed: not at all, for the first few."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self.spread(iter([partial(_release, future)]))
+        if not future.done():
+            await future
+
     async def all_told(self) -> None:
         """Wait until those have been told who were to be told before."""
         if self._untold:
@@ -77,11 +83,12 @@ class Turnstile:
         if task is None:
             return
         count, until = self._refused.get(task, (0, float("-inf")))
-        count = count + 1 if self._loop.time() - until < _AT_ONCE else 0
+        forgotten = min((self._loop.time() - until) / _FORGOTTEN, _REMEMBERED)
+        count = max(0, min(count, _REMEMBERED) + 1 - int(forgotten))
         if count < _FREE:
             await self.turn()
         else:
-            await asyncio.sleep(min(_LONGEST, _FIRST * 2 ** min(count - _FREE, 16)))
+            await asyncio.sleep(min(_LONGEST, _FIRST * 2 ** (count - _FREE)))
         self._refused[task] = count, self._loop.time()
 
     def _begin(self) -> None:
@@ -104,9 +111,7 @@ class Turnstile:
         # Who was told of an error goes on before others are told: they do not pile up.
         released = min(PER_TURN, len(self._waiting))
         for _ in range(released):
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
+            _release(self._waiting.popleft())
         self._tell(max(PER_TURN - released, PER_TURN // 4))
         self._turning = bool(self._waiting or self._untold)
         if self._turning:
@@ -123,6 +128,11 @@ class Turnstile:
                 tell()
                 count += 1
         return count
+
+
+def _release(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def paced(function: F) -> F:

@@ -40,6 +40,10 @@ class Interrupted(Exception):  # noqa: N818 (never leaves the library)
         self.written = written
 
 
+TOLD_IN_TURN = (Interrupted, CommandTimeoutError)
+"""What callers are told of a few in each turn of the loop already."""
+
+
 class DoubtfulReplyError(Exception):
     """A reply after which no further one may be handed to anybody; says why, in words."""
 
@@ -202,6 +206,16 @@ class Heartbeat(SingleRequest):
 
     def expire(self, instance: str, *, written: bool) -> None:
         """Go on waiting: whether the server is silent is for the supervisor to say."""
+
+
+def first_piece(requests: list[Request], least: int) -> tuple[list[Request], list[Request]]:
+    """Split off the first of *requests*: as few as have *least* bytes, one at least."""
+    size = 0
+    for count, request in enumerate(requests, 1):
+        size += len(request.packed)
+        if size >= least:
+            return requests[:count], requests[count:]
+    return requests, []
 
 
 def _name(packed: bytes) -> str:

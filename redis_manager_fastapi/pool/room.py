@@ -15,10 +15,9 @@ from redis_manager_fastapi.pool.request import Request
 LARGE_REPLY = 1024 * 1024
 """More bytes than this, and everybody behind a reply waits for it."""
 
-# How long (seconds) the size of a reply is remembered, and of how many, each of how many bytes.
+# How long (seconds) the size of a reply is remembered, and of how many.
 _MEMORY = 60.0
 _MOST = 1000
-_LONGEST = 1024
 
 
 class Room:
@@ -26,11 +25,12 @@ class Room:
 
     Attributes:
         waiting: Those that do, by the future that says when they no longer do.
-        alone: Requests whose reply was large, and until when each takes a connection of its own.
+        alone: Hashes of requests whose reply was large, and until when each takes a connection
+            of its own.
     """
 
     def __init__(self) -> None:
-        self.alone: OrderedDict[bytes, float] = OrderedDict()
+        self.alone: OrderedDict[int, float] = OrderedDict()
         self.waiting: OrderedDict[Request, asyncio.Future[None]] = OrderedDict()
 
     def enter(self, request: Request) -> asyncio.Future[None]:
@@ -60,20 +60,21 @@ class Room:
 
     def note_large(self, packed: bytes) -> None:
         """The reply to *packed* is large: the same request had better go alone for a while."""
-        if len(packed) <= _LONGEST:
-            self.alone[packed] = time.monotonic() + _MEMORY
-            self.alone.move_to_end(packed)
-            if len(self.alone) > _MOST:
-                self.alone.popitem(last=False)
+        known = hash(packed)
+        self.alone[known] = time.monotonic() + _MEMORY
+        self.alone.move_to_end(known)
+        if len(self.alone) > _MOST:
+            self.alone.popitem(last=False)
 
     def goes_alone(self, packed: bytes) -> bool:
         """Whether the reply to *packed* was large not long ago."""
-        until = self.alone.get(packed)
+        known = hash(packed)
+        until = self.alone.get(known)
         if until is None:
             return False
         if until > time.monotonic():
             return True
-        del self.alone[packed]
+        del self.alone[known]
         return False
 
 

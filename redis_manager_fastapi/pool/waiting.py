@@ -23,6 +23,7 @@ class StateCondition:
         self._condition = asyncio.Condition()
         self._waiting = 0
         self._announcements: set[asyncio.Task[None]] = set()
+        self._paced: dict[float, tuple[asyncio.TimerHandle, dict[asyncio.Timeout, None]]] = {}
 
     def notify_all(self) -> None:
         """Have every waiting task look at the state again."""
@@ -39,9 +40,8 @@ class StateCondition:
         together, those that are *paced* are told a few in each turn of the loop.
         """
         limit = asyncio.timeout_at(None if paced else deadline)
-        timer = None
         if paced and deadline is not None:
-            timer = self._loop.call_at(deadline, _end_in_turn, limit)
+            self._pace(deadline, limit)
         self._waiting += 1
         try:
             async with limit, self._condition:
@@ -50,8 +50,12 @@ class StateCondition:
             return False
         finally:
             self._waiting -= 1
-            if timer is not None:
-                timer.cancel()
+            if deadline is not None and deadline in self._paced:
+                timer, limits = self._paced[deadline]
+                limits.pop(limit, None)
+                if not limits:
+                    timer.cancel()
+                    del self._paced[deadline]
         return True
 
     async def settle(self) -> None:
@@ -59,15 +63,23 @@ class StateCondition:
         while self._announcements:
             await asyncio.wait(self._announcements)
 
+    def _pace(self, deadline: float, limit: asyncio.Timeout) -> None:
+        """Have *limit* end in its turn from *deadline* on; those of one deadline share a timer."""
+        if deadline not in self._paced:
+            self._paced[deadline] = self._loop.call_at(deadline, self._end_paced, deadline), {}
+        self._paced[deadline][1][limit] = None
+
+    def _end_paced(self, deadline: float) -> None:
+        _, limits = self._paced.pop(deadline)
+        turnstile().spread(partial(_end, limit) for limit in list(limits))
+
     async def _notify(self) -> None:
         # Those who wait are woken in order, and wait again behind those who were not woken yet.
-        for _ in range(0, self._waiting, PER_TURN):
+        for start in range(0, self._waiting, PER_TURN):
+            if start:
+                await asyncio.sleep(0)
             async with self._condition:
                 self._condition.notify(PER_TURN)
-
-
-def _end_in_turn(limit: asyncio.Timeout) -> None:
-    turnstile().spread(iter([partial(_end, limit)]))
 
 
 def _end(limit: asyncio.Timeout) -> None:

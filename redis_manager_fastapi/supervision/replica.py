@@ -141,8 +141,9 @@ class WithReplica(Single):
 
     def start(self) -> Pool:
         """Begin to open both pools; return the primary's."""
-        pool = super().start()
-        self.replica.start()
+        pool, replica = super().start(), self.replica.start()
+        # What has a large reply is large on either server, and takes a connection to the primary.
+        replica.link_set.room.alone = pool.link_set.room.alone
         return pool
 
     async def aclose(self, drain: float) -> None:

@@ -31,7 +31,6 @@ COMMANDS: dict[str, Callable[[Redis], Awaitable[Any]]] = {
     "hello()": lambda r: r.execute_command("HELLO", 3),
     "reset()": lambda r: r.reset(),
     "readonly()": lambda r: r.readonly(),
-    "waitaof()": lambda r: r.waitaof(1, 0, 100),
 }
 
 CLIENTS: dict[str, Callable[[Redis], Redis[Any]]] = {

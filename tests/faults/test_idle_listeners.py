@@ -10,7 +10,7 @@ import redis.asyncio
 
 from redis_manager_fastapi import PoolClosedError, RedisManager
 from redis_manager_fastapi.client.redis import Redis
-from redis_manager_fastapi.testing import RedisServer
+from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.kit.waiting import until
 
 PROMPTLY = 2.0  # the drain's limit is 5 s
@@ -70,6 +70,35 @@ async def test_an_idle_listener_does_not_hold_up_the_closing(
     assert time.monotonic() - begun < PROMPTLY
     with pytest.raises(PoolClosedError):
         await listener
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("wait", LISTENERS)
+async def test_behind_a_proxy_where_the_server_knows_other_addresses(
+    fault_proxy: FaultProxy, wait: Callable[[Redis], Awaitable[None]], protocol: int
+) -> None:
+    """Nobody can be unblocked by address; what blocks ends with its part."""
+    await assert_closes_promptly(f"{fault_proxy.url}?protocol={protocol}", wait)
+
+
+@pytest.mark.parametrize("wait", LISTENERS)
+async def test_over_a_unix_socket_which_has_no_addresses(
+    wait: Callable[[Redis], Awaitable[None]],
+) -> None:
+    async with RedisServer(unix_socket=True) as server:
+        await assert_closes_promptly(server.unix_url, wait)
+
+
+async def assert_closes_promptly(url: str, wait: Callable[[Redis], Awaitable[None]]) -> None:
+    async with RedisManager(url=url) as manager:
+        listeners = [asyncio.ensure_future(wait(manager.redis)) for _ in range(3)]
+        await until(lambda: manager.stats().leased == 3)
+        await asyncio.sleep(0.1)
+        begun = time.monotonic()
+
+    assert time.monotonic() - begun < PROMPTLY
+    outcomes = await asyncio.gather(*listeners, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {PoolClosedError}
 
 
 async def test_a_subscription_that_nobody_reads_does_not_hold_up_the_closing(

@@ -20,12 +20,14 @@ from redis_manager_fastapi import (
     TooManyWaitersError,
 )
 from redis_manager_fastapi.testing import RedisServer
+from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from tests.kit.lag import Turns
 from tests.kit.managers import until_state
 from tests.kit.waiting import until
 
 MANY = 10_000
 LONGEST = 0.03
+SHORT = 0.02
 PATIENT: dict[str, Any] = {
     "timeout": {"command": 30},
     "pool": {"max_waiting": 2 * MANY},
@@ -47,11 +49,12 @@ def _uncollected() -> Iterator[None]:
 class Callers:
     """Many callers at once, who count what they are told and keep no error."""
 
-    def __init__(self, manager: RedisManager, *, write: bool) -> None:
+    def __init__(self, manager: RedisManager, *, write: bool, client: Any = None) -> None:
         self.told: Counter[type] = Counter()
         self.order: list[int] = []
         self._last = asyncio.Event()
-        command: Any = manager.redis.incr if write else manager.redis.get
+        redis = client or manager.redis
+        command: Any = redis.incr if write else redis.get
         self.tasks = [asyncio.create_task(self._ask(command, number)) for number in range(MANY)]
 
     async def _ask(self, command: Any, number: int) -> None:
@@ -100,7 +103,7 @@ async def test_a_kill_with_reads_in_flight(redis_server: RedisServer) -> None:
             told = await callers.all_told()
 
         assert told == {RedisUnavailableError: MANY}
-        assert turns.longest < LONGEST
+        assert turns.longest < SHORT
 
 
 async def test_a_kill_with_more_reads_in_flight_than_may_wait(redis_server: RedisServer) -> None:
@@ -167,7 +170,40 @@ async def test_the_same_error_for_many(redis_server: RedisServer) -> None:
             told = await callers.all_told()
 
         assert told == {ResponseError: MANY}
-        assert turns.longest < 2 * LONGEST
+        assert turns.longest < SHORT
+
+
+async def test_the_same_error_for_many_on_a_cluster() -> None:
+    deployment = ClusterDeployment(shards=3, replicas=0)
+    async with deployment, RedisManager(url=deployment.url, **PATIENT) as manager:
+        client = manager.cluster
+        await client.mset_nonatomic({f"key {number}": "word" for number in range(MANY)})
+        for server in deployment.primaries:
+            server.pause()
+        callers = Callers(manager, write=True, client=client)
+        await until(lambda: manager.stats().in_flight >= MANY)
+        for server in deployment.primaries:
+            server.resume()
+        async with Turns() as turns:
+            told = await callers.all_told()
+
+        assert told == {ResponseError: MANY}
+        assert turns.longest < SHORT
+
+
+async def test_a_restart_with_reads_in_flight(redis_server: RedisServer) -> None:
+    """All of them go out again together, and are answered in one piece."""
+    settings = PATIENT | {"outage": {"grace": 30}}
+    async with RedisManager(url=redis_server.url, **settings) as manager:
+        callers = await in_flight(manager, redis_server, write=False)
+        async with Turns() as turns:
+            await redis_server.kill()
+            await until_state(manager, PoolState.DOWN)
+            await redis_server.start()
+            told = await callers.all_told()
+
+        assert told == {str: MANY}
+        assert turns.longest < SHORT
 
 
 async def test_nobody_is_left_unanswered_when_it_closes_meanwhile(

@@ -49,8 +49,9 @@ from redis_manager_fastapi.delivery.replies import empty_response, parse, parsed
 from redis_manager_fastapi.delivery.session import Scope, Session
 from redis_manager_fastapi.delivery.shared import deliver
 from redis_manager_fastapi.errors import RedisManagerError
-from redis_manager_fastapi.pool.pacing import paced
-from redis_manager_fastapi.pool.request import SingleRequest
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.pacing import paced, turnstile
+from redis_manager_fastapi.pool.request import TOLD_IN_TURN, SingleRequest
 
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 _ANY_SCRIPT = frozenset({*_SCRIPTS, "EVALSHA_RO", "EVAL_RO"})
@@ -248,7 +249,12 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         request.future = cluster.affinity.loop.create_future()
         node = cluster.map.choose(slot, read_only=command.replicable)
         pool = node.deployment.opened if node is not None else None
-        link = (pool.link_set.only or pool.link_set.least_busy()) if pool is not None else None
+        link: MultiplexedConnection | None = None
+        if pool is not None:
+            links = pool.link_set
+            if links.room.alone and links.goes_alone(request.packed):
+                return await self._execute_anywhere(args, options)
+            link = links.only or links.least_busy()
         lost: Exception | None = None
         if link is not None and not link.full:
             link.submit(request)
@@ -257,6 +263,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
                 value = parse(session.callbacks, args[0], reply, options)
                 return await value if hasattr(value, "__await__") else value
             lost = reply
+            if not isinstance(reply, TOLD_IN_TURN):
+                await turnstile().told()
         try:
             reply = await self._recover(cluster, slot, command, args, request, node, lost)
         except ResponseError as error:
