@@ -4,4 +4,5 @@ import sys
 
 from redis_manager_fastapi.cli.start import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -76,14 +76,14 @@ async def test_a_plain_pubsub_goes_on_after_a_restart(redis_server: RedisServer)
     ) as site:
 
         async def published(text: str) -> bool:
-            return (await site.http.post(f"/news/{text}")).json() == 1
+            return bool((await site.http.post(f"/news/{text}")).json() == 1)
 
         await eventually(lambda: published("first"))
         await redis_server.restart()
         await eventually(lambda: published("second"))
 
         async def both() -> bool:
-            return (await site.http.get("/heard")).json() == ["first", "second"]
+            return bool((await site.http.get("/heard")).json() == ["first", "second"])
 
         await eventually(both)
 
