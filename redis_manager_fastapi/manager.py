@@ -171,8 +171,11 @@ class RedisManager(RealTimeManager, Openable):
 
     async def aclose(self) -> None:
         """Refuse new work, give running commands `shutdown.drain` seconds to finish, and close."""
-        left = await self._close_realtime(self.settings.shutdown.drain)
-        await self._deployment.aclose(left)
+        left = 0.0
+        try:
+            left = await self._close_realtime(self.settings.shutdown.drain)
+        finally:
+            await self._deployment.aclose(left)
 
     @paced
     async def wait_ready(self, timeout: float) -> None:

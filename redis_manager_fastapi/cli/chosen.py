@@ -150,20 +150,30 @@ def _overruled(settings: RedisSettings, prefix: str, *, by_option: bool) -> Iter
         yield f"{name} is set and has no effect; {stronger} goes first"
 
 
+class Collector(logging.Handler):
+    """Keeps the messages of what is logged.
+
+    Attributes:
+        heard: Those so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        self.heard.append(record.getMessage())
+
+
 @contextmanager
 def _heard() -> Iterator[list[str]]:
     """Collect what the library logs meanwhile."""
-    heard: list[str] = []
-
-    class Collect(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            heard.append(record.getMessage())
-
-    handler = Collect()
+    handler = Collector()
     logger = logging.getLogger(_LOGGER)
     logger.addHandler(handler)
     try:
-        yield heard
+        yield handler.heard
     finally:
         logger.removeHandler(handler)
 

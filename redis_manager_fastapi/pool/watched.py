@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.commands.blocking import new_only, stream_of
+from redis_manager_fastapi.errors import ReplyLostError
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.redis_py import AbortableConnection
 
@@ -80,6 +81,10 @@ class WatchedConnection(AbortableConnection):
         """Read one reply, with this library's errors."""
         raise NotImplementedError
 
+    def _lost(self, what: str, *, maybe_executed: bool = True) -> ReplyLostError:
+        """Drop the connection; return the error that says so."""
+        raise NotImplementedError
+
     async def resolve(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return XREAD's arguments with the last id of each stream in the place of `$`.
 
@@ -93,6 +98,8 @@ class WatchedConnection(AbortableConnection):
                 last = await self._read(True)
             except ResponseError:
                 return args
+            if last and not (isinstance(last, list) and isinstance(last[0], list) and last[0]):
+                raise self._lost("sent a reply that could not be parsed")
             resolved[index] = last[0][0] if last else "0-0"
         self._owed = None
         return tuple(resolved)

@@ -105,6 +105,7 @@ class FakeServer:
             b"INCRBY": b":%b\r\n" % counter,
             b"MGET": b"*3\r\n%b$-1\r\n$-1\r\n" % _written(counter),
             b"XREAD": b"*-1\r\n",
+            b"XREVRANGE": b"*0\r\n",
         }
         return replies.get(name, _written(words[-1])), False
 

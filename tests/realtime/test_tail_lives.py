@@ -36,6 +36,19 @@ async def copy_of(manager: RedisManager) -> bytes:
     return copy
 
 
+async def last_id(manager: RedisManager) -> str:
+    [(id_, _)] = await manager.redis.xrevrange("s", count=1)
+    return str(id_)
+
+
+async def a_millisecond_after(manager: RedisManager, id_: str) -> None:
+    """Wait until the server gives out IDs that are higher by their time."""
+    while True:
+        seconds, microseconds = await manager.redis.time()
+        if seconds * 1000 + microseconds // 1000 > int(id_.split("-")[0]):
+            return
+
+
 async def restore(manager: RedisManager, copy: bytes) -> None:
     await manager.redis.restore("s", 0, copy, replace=True)
 
@@ -214,6 +227,7 @@ async def test_the_stream_is_made_again_at_once(
     async with manager.tail("s") as tail:
         await add(manager, "s", *range(before))
         await take(tail, before)
+        await a_millisecond_after(manager, await last_id(manager))
         async with manager.redis.pipeline(transaction=True) as pipeline:
             pipeline.delete("s")
             for number in range(after):

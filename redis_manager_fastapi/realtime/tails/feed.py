@@ -21,7 +21,9 @@ from redis_manager_fastapi.realtime.tails.cursor import (
 )
 from redis_manager_fastapi.realtime.tails.life import (
     ANEW,
+    LOST,
     TRIMMED,
+    UNKNOWN,
     Found,
     Life,
     Raw,
@@ -31,6 +33,10 @@ from redis_manager_fastapi.realtime.tails.life import (
 
 # Seconds after which another entry becomes the older one that cursors carry.
 _ROTATE = 30.0
+
+
+# How many of the entries read last are looked for in a stream that is not what it was.
+_LOOKED_AT = 32
 
 
 class Feed:
@@ -152,7 +158,7 @@ class Feed:
         """Return the IDs of the entries that a check looks at."""
         marks = [*self._marks] + ([self._witness] if self._witness else [])
         ids = [self.last] if self.last else []
-        return tuple(dict.fromkeys([*ids, *(mark.id for mark in marks)]))
+        return tuple(dict.fromkeys([*ids, *(mark.id for mark in marks), *self._had()]))
 
     def check(self, life: Life | None, found: Found, now: float) -> None:
         """Take what the server says of the stream, which is not being read meanwhile."""
@@ -161,6 +167,8 @@ class Feed:
             self._hash = life.end.hash if life and life.end and life.end.id == life.last else ""
         else:
             verdict, dropped = self._judge(life, found)
+            if verdict.gap in (ANEW, LOST, UNKNOWN):
+                verdict = self._after_what_was_had(verdict, found)
             if verdict.gap:
                 seconds = max(0.0, now - self.heard) if self.broken else 0.0
                 self._break(verdict, life, seconds, dropped)
@@ -207,6 +215,24 @@ class Feed:
         if self._counted is not None and life.added is not None:
             return self._judge_by_count(life, cursor.id)
         return self._judge_by_witness(life, found, verdict), 0
+
+    def _had(self) -> dict[ID, str]:
+        """The hashes of the entries that were read last, by ID."""
+        had: dict[ID, str] = {}
+        for number in range(self.end - 1, max(self._live, self.end - _LOOKED_AT) - 1, -1):
+            id_, item = self.item(number)
+            if id_ is None or not isinstance(item, StreamEntry):
+                break
+            had[id_] = item.cursor.split(".", 2)[1]
+        return had
+
+    def _after_what_was_had(self, verdict: Verdict, found: Found) -> Verdict:
+        """Go on after the last entry that is still there: the new ones may have lower IDs.
+
+        So they have when a copy is restored within the millisecond of the entries it lacks.
+        """
+        there = [id_ for id_, hash_ in self._had().items() if found.get(id_) == hash_]
+        return Verdict(max(there), verdict.gap) if there else verdict
 
     def _missed(self, life: Life) -> int:
         """How many entries were added since it was known, and not read; below 0 is absurd."""

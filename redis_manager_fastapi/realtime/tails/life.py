@@ -94,6 +94,14 @@ def parse_life(stream: bytes, reply: Any) -> Life:
     )
 
 
+def before(id_: ID) -> ID:
+    """Return the highest ID below *id_*."""
+    time, number = id_
+    if number:
+        return time, number - 1
+    return (time - 1, 2**64 - 1) if time else ZERO
+
+
 def found_in(stream: bytes, entries: list[Raw]) -> dict[ID, str]:
     """Return the hashes of *entries* by ID."""
     return {entry.id: content_hash(stream, entry.fields) for entry in entries}
@@ -116,8 +124,7 @@ def resume(cursor: Cursor, life: Life | None, found: Found) -> Verdict:
     if there is not None and there == (cursor.hash or there):
         return Verdict(cursor.id)
     if there is not None:
-        before = (cursor.id[0], cursor.id[1] - 1) if cursor.id[1] else ZERO
-        return Verdict(before if _same(cursor, life, found) else ZERO, ANEW)
+        return Verdict(before(cursor.id) if _same(cursor, life, found) else ZERO, ANEW)
     return _without_its_entry(cursor, life, found)
 
 
