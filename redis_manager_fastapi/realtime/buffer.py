@@ -43,21 +43,23 @@ class Buffer(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, item: T) -> None:
-        """Add an item, in the turn of the loop in which it came."""
+    def put(self, item: T) -> bool:
+        """Add an item, in the turn of the loop in which it came; return whether a task wakes."""
         if self._ended_at is not None or self._error is not None:
-            return
+            return False
         if len(self._items) >= self._size:
             if self._overflow == "end":
                 self._error = self._too_slow(self._size)
                 self._items.clear()
                 self._wake()
-                return
+                return True
             self._drop(self._items.popleft())
         self._items.append(item)
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if waiter is None or waiter.done():
+            return False
+        waiter.set_result(None)
+        return True
 
     def put_gap(self, gap: Gap) -> None:
         """Tell of a break, after what came before it; breaks with nothing between are one."""

@@ -47,7 +47,7 @@ async def test_a_script_that_fails_is_not_run_again(
 async def test_a_script_in_the_cluster_s_words_is_run_twice_at_most(
     shared: ClusterDeployment, error: str, pipelined: bool
 ) -> None:
-    async with opened(shared.url, outage={"grace": 0.5}) as manager:
+    async with opened(shared.url, outage={"grace": 10}) as manager:
         client = manager.cluster
         key = f"counter:{error}:{pipelined}"
         slot = client.keyslot(key)

@@ -29,8 +29,9 @@ _ANSWERS = {
 }
 _MESSAGES = {"message": Kind.CHANNEL, "smessage": Kind.SHARDED}
 
-# At most so many listeners are served in one turn of the loop: each may wake a task.
-_TURN = 1024
+# How much is handed out in one turn of the loop: to wake a task costs as much as to give
+# several more messages to one that is awake already.
+_TURN, _WAKING = 6144, 4
 
 
 class FlowEvents(Protocol):
@@ -227,15 +228,17 @@ class SubscriptionConnection(asyncio.Protocol):
             self.loop.call_soon(self._deliver)
 
     def _serve(self, limit: int) -> int:
-        """Put the message into the buffers of at most *limit* listeners; return how many."""
+        """Put the message into as many buffers as *limit* allows; return what that cost."""
         message, receivers = self._message, self._receivers
-        if len(receivers) > limit:
-            receivers, self._receivers = receivers[:limit], receivers[limit:]
+        most = max(1, limit // _WAKING)
+        if len(receivers) > most and limit < _WAKING * len(receivers):
+            receivers, self._receivers = receivers[:most], receivers[most:]
         else:
             self._receivers = ()
+        woken = 0
         for buffer in receivers:
-            buffer.put(message)
-        return len(receivers)
+            woken += buffer.put(message)
+        return len(receivers) + (_WAKING - 1) * woken
 
     def _all_delivered(self) -> None:
         if self._paused and not self.lost:
