@@ -83,7 +83,7 @@ async def test_listeners_on_every_place_starve_nobody(
 async def test_a_hundred_subscriptions_leave_room_for_commands(redis_url: str) -> None:
     """One that finds no place is told how many there are, and what has them."""
     async with (
-        opened(redis_url, pool={"max_connections": 100, "acquire_timeout": 0.2}) as manager,
+        opened(redis_url, pool={"max_connections": 100, "acquire_timeout": 2.0}) as manager,
         AsyncExitStack() as stack,
     ):
         for _ in range(100):
