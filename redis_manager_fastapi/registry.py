@@ -106,7 +106,9 @@ class RedisRegistry(Mapping[str, RedisManager], Openable):
             message = f"no Redis instance is named {name!r}; this registry has {known}"
             raise KeyError(message) from None
 
-    __eq__, __hash__ = object.__eq__, object.__hash__  # a mapping's would look at all of it
+    # A mapping's would look at all of it.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]  # a mapping has None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._managers)

@@ -40,8 +40,8 @@ class TokenStream(CredentialProvider):
         self._instance = instance
         self._listeners: dict[Listener, Any] = {}
         # redis-py's own listener is a coroutine function here; its type has plain ones only.
-        take: Callable[[Any], Any] = self._take
-        fail: Callable[[Exception], Any] = self._fail
+        take: Any = self._take
+        fail: Any = self._fail
         provider.on_next(take)
         provider.on_error(fail)
 

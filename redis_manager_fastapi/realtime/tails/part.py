@@ -179,8 +179,8 @@ class Tails:
         key: int | None = None
         place: Place
         if self._settings.topology == "cluster":
-            key = self._client.keyslot(feed.stream)
-            place = Slot(self._client, key)
+            slot: int = self._client.keyslot(feed.stream)
+            key, place = slot, Slot(self._client, slot)
         else:
             place = OneServer(self._client.session.deployment)
         if key not in self._readers:
