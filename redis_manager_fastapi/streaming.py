@@ -9,11 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
-from redis_manager_fastapi.errors import (
-    CommandTimeoutError,
-    RedisManagerError,
-    RedisUnavailableError,
-)
+from redis_manager_fastapi.errors import RedisOutageError
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -24,8 +20,6 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 # Seconds between two lines about streams that ended.
 REPEAT = 60.0
-
-_OUTAGES = (RedisUnavailableError, CommandTimeoutError)
 
 _FINAL = {"type": "http.response.body", "body": b"", "more_body": False}
 
@@ -68,7 +62,7 @@ class StreamEndings:
             if _is_of_events(begun) and not over:
                 await send(_FINAL)
 
-    def _log(self, outage: RedisManagerError) -> None:
+    def _log(self, outage: RedisOutageError) -> None:
         now = time.monotonic()
         self._unsaid += 1
         if now - self._logged >= REPEAT:
@@ -91,22 +85,23 @@ def _is_of_events(start: Message) -> bool:
     return bytes(headers.get(b"content-type", b"")).startswith(b"text/event-stream")
 
 
-def _outage_in(error: BaseException) -> RedisManagerError | None:
+def _outage_in(error: BaseException) -> RedisOutageError | None:
     """Return the outage that *error* is, if it is nothing else.
 
     Starlette wraps what it has a handler for in a RuntimeError when the response has begun.
     """
-    leaves = list(_leaves(error))
-    if leaves and all(isinstance(leaf, _OUTAGES) for leaf in leaves):
-        found: RedisManagerError = leaves[0]
+    errors = list(leaves(error))
+    if errors and all(isinstance(each, RedisOutageError) for each in errors):
+        found: RedisOutageError = errors[0]
         return found
     cause = error.__cause__
     return _outage_in(cause) if type(error) is RuntimeError and cause is not None else None
 
 
-def _leaves(error: BaseException) -> Iterator[Any]:
+def leaves(error: BaseException) -> Iterator[Any]:
+    """Yield the errors of a group, and of the groups in it; of any other error itself."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _leaves(inner)
+            yield from leaves(inner)
     else:
         yield error

@@ -1,7 +1,6 @@
 """What HTTP and WebSocket clients receive when Redis cannot serve."""
 
 import inspect
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -25,6 +24,7 @@ from redis_manager_fastapi.errors import (
     RedisWritesRefusedError,
 )
 from redis_manager_fastapi.observe.log import tallies
+from redis_manager_fastapi.streaming import leaves
 
 # Starlette 1.10: ExceptionMiddleware shares its table of handlers with the routes under
 # this key; tests/web/test_private_keys.py fails when the key changes.
@@ -141,18 +141,10 @@ async def redis_group_handler(connection: HTTPConnection, group: Exception) -> R
     to be seen, and an outage before a passed deadline, as it explains that as well.  A group
     with any other error in it is raised again.
     """
-    errors = list(_leaves(group))
+    errors = list(leaves(group))
     if not all(isinstance(error, RedisManagerError) for error in errors):
         raise group
     return await _hand_on(connection, min(errors, key=lambda error: translation(error).status))
-
-
-def _leaves(error: Exception) -> Iterator[Any]:
-    if isinstance(error, ExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
 
 
 async def _hand_on(connection: HTTPConnection, error: RedisManagerError) -> Response | None:

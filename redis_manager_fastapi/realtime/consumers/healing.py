@@ -5,10 +5,8 @@ from contextlib import suppress
 from typing import Any
 
 from redis_manager_fastapi.errors import (
-    ClientEndedError,
-    CommandTimeoutError,
     PoolClosedError,
-    RedisNotStartedError,
+    RedisOutageError,
     RedisPermissionError,
     RedisUnavailableError,
 )
@@ -16,14 +14,13 @@ from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.supervision.deployment import Deployment
 from redis_manager_fastapi.supervision.supervisor import FullJitter
 
-_FINAL = (ClientEndedError, PoolClosedError, RedisNotStartedError, RedisPermissionError)
+_FINAL = (PoolClosedError, RedisPermissionError)
 _LONG = 3600.0  # seconds; then the wait begins again
 
 
 def passes(error: Exception) -> bool:
     """Whether *error* is of an outage, after which the same command may succeed."""
-    outage = isinstance(error, RedisUnavailableError | CommandTimeoutError)
-    return outage and not isinstance(error, _FINAL)
+    return isinstance(error, RedisOutageError) and not isinstance(error, _FINAL)
 
 
 async def wait_serving(deployment: Deployment[Any], slot: int | None = None) -> None:
