@@ -9,6 +9,16 @@ from pydantic import BaseModel
 M = TypeVar("M", bound=BaseModel)
 
 
+def text_of(raw: bytes) -> str:
+    """Return bytes as items have them; what is not UTF-8 can be had back by `bytes_of`."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def bytes_of(text: str) -> bytes:
+    """Return what a server has for a text of an item, or for a key."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What somebody published.

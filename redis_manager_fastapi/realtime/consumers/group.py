@@ -12,7 +12,7 @@ from redis.client import CaseInsensitiveDict
 from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.realtime.consumers.options import MADE, ConsumerOptions
-from redis_manager_fastapi.realtime.items import StreamEntry
+from redis_manager_fastapi.realtime.items import StreamEntry, bytes_of, text_of
 
 # Deletes a consumer that nothing is pending for; XINFO and XGROUP in one step.
 _DELETE_EMPTY = """
@@ -262,7 +262,7 @@ class Group:
 
     async def add(self, stream: str, fields: Mapping[str, str]) -> None:
         """Add an entry to a stream."""
-        flat = [_bytes(each) for pair in fields.items() for each in pair]
+        flat = [bytes_of(each) for pair in fields.items() for each in pair]
         await self._client.execute_command("XADD", stream, "*", *flat)
 
     async def delete_empty(self, stream: str, names: Sequence[str]) -> int:
@@ -307,11 +307,7 @@ def _raw(client: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
-
-
-def _bytes(value: str) -> bytes:
-    return value.encode("utf-8", "surrogateescape")
+    return text_of(value) if isinstance(value, bytes) else str(value)
 
 
 def _pairs(reply: Any) -> list[tuple[Any, Any]]:

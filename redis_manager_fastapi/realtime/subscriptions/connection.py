@@ -16,7 +16,7 @@ import hiredis
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.request import DoubtfulReplyError, Heartbeat
-from redis_manager_fastapi.realtime.items import Message
+from redis_manager_fastapi.realtime.items import Message, bytes_of
 from redis_manager_fastapi.realtime.subscriptions.channel import Channel, Key, Kind, MessageBuffer
 
 _INCOMPLETE = object()
@@ -185,7 +185,7 @@ class SubscriptionConnection(asyncio.Protocol):
     def _order(self, word: str, channel: Channel) -> None:
         kind, name = channel.key
         order = _Order(kind.value + word, channel)
-        arguments = (order.word.upper().encode(), name.encode("utf-8", "surrogateescape"))
+        arguments = (order.word.upper().encode(), bytes_of(name))
         packed: Any = hiredis.pack_command(arguments)  # type: ignore[arg-type]
         self._send(order, packed)
 

@@ -15,6 +15,7 @@ from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import FINAL
+from redis_manager_fastapi.realtime.items import bytes_of
 from redis_manager_fastapi.realtime.subscriptions.channel import Channel, Key, Kind
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.tasks import end
@@ -105,4 +106,4 @@ class BySlot:
 
 
 def _slot(name: str) -> int:
-    return slot_of(name.encode("utf-8", "surrogateescape"))
+    return slot_of(bytes_of(name))

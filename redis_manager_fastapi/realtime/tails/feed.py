@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from redis_manager_fastapi.realtime.items import Gap, StreamEntry
+from redis_manager_fastapi.realtime.items import Gap, StreamEntry, bytes_of, text_of
 from redis_manager_fastapi.realtime.tails.cursor import (
     ID,
     ZERO,
@@ -61,7 +61,7 @@ class Feed:
 
     def __init__(self, stream: str, now: float, on_gap: Callable[["Feed", Gap], None]) -> None:
         self.stream = stream
-        self.raw = stream.encode("utf-8", "surrogateescape")
+        self.raw = bytes_of(stream)
         self.size = 1
         self.last: ID | None = None
         self.epoch = self.base = self.checks = self.entries = 0
@@ -139,7 +139,7 @@ class Feed:
     def made(self, entry: Raw) -> StreamEntry:
         """Return an entry as listeners receive it."""
         id_ = shown(entry.id)
-        fields = {_text(name): _text(value) for name, value in entry.fields.items()}
+        fields = {text_of(name): text_of(value) for name, value in entry.fields.items()}
         cursor = f"{id_}.{content_hash(self.raw, entry.fields)}{self._suffix}"
         return StreamEntry(self.stream, id_, fields, 1, cursor)
 
@@ -307,7 +307,3 @@ class Feed:
                 self._floor = dropped
             self.base += 1
             self._live = max(self._live, self.base)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
