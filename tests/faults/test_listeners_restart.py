@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-import redis.asyncio
 
 from redis_manager_fastapi import (
     PoolState,
@@ -19,26 +18,11 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.managers import until_state
-from tests.kit.servers import DURABLE, needs
+from tests.kit.servers import DURABLE
+from tests.kit.waiters import CLIENTS, PROTOCOLS
 from tests.kit.waiting import eventually, until
 
 AWAY = 1.0
-
-
-def foreign(manager: RedisManager) -> Any:
-    connections: Any = manager.connection_pool
-    client: Any = redis.asyncio.Redis(connection_pool=connections)
-    return client
-
-
-def own(manager: RedisManager) -> Any:
-    return manager.redis
-
-
-CLIENTS = pytest.mark.parametrize("client", [own, foreign])
-PROTOCOLS = pytest.mark.parametrize(
-    "protocol", [2, pytest.param(3, marks=needs("RESP3", redis="6.0"))]
-)
 
 
 async def listen(pubsub: Any, heard: list[Any]) -> None:

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import redis.asyncio
 
 from redis_manager_fastapi import RedisManager, ReplyLostError, Resubscribed
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.forgetful import ForgetfulNat, forgetful_nat
 from tests.kit.managers import pool_of
-from tests.kit.servers import has, needs
+from tests.kit.servers import has
+from tests.kit.waiters import CLIENTS, PROTOCOLS
 from tests.kit.waiting import eventually, until
 
 # `health.interval` and `health.timeout`; before Redis 6.0 a part of BLPOP takes a whole second.
@@ -39,21 +39,6 @@ def lease_port(manager: RedisManager) -> int:
     port: int = held.connection.transport.get_extra_info("sockname")[1]
     return port
 
-
-def foreign(manager: RedisManager) -> Any:
-    connections: Any = manager.connection_pool
-    client: Any = redis.asyncio.Redis(connection_pool=connections)
-    return client
-
-
-def own(manager: RedisManager) -> Any:
-    return manager.redis
-
-
-CLIENTS = pytest.mark.parametrize("client", [own, foreign])
-PROTOCOLS = pytest.mark.parametrize(
-    "protocol", [2, pytest.param(3, marks=needs("RESP3", redis="6.0"))]
-)
 
 WRITES: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "BLPOP": lambda r: r.blpop(["jobs"], timeout=0),
