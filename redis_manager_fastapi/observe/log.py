@@ -15,20 +15,32 @@ from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.observe.events import (
+    EntryDeadLettered,
     Event,
+    GroupRemade,
     ProbeFailed,
     Resubscribed,
     StateChanged,
     StreamGap,
     SubscriptionsBroken,
     SubscriptionsHealed,
+    WorkerFailed,
 )
-from redis_manager_fastapi.observe.realtime_log import RealTimeLog
 
 logger = logging.getLogger("redis_manager_fastapi")
 
 REPEAT = 60.0  # seconds between two lines about the same thing that goes on
 APART = 1.0  # seconds between two lines about pub/subs: after one outage many are subscribed again
+
+RealTimeEvent = (
+    Resubscribed
+    | SubscriptionsBroken
+    | SubscriptionsHealed
+    | StreamGap
+    | GroupRemade
+    | EntryDeadLettered
+    | WorkerFailed
+)
 
 
 class LogListener:
@@ -41,92 +53,34 @@ class LogListener:
     def __init__(self, *, addresses: bool = False) -> None:
         self._addresses = addresses
         self._last: dict[str, tuple[str, float]] = {}
-        self._said_at: dict[str, float] = {}
         self._realtime = RealTimeLog(REPEAT)
-        self._breaks: dict[str, tuple[str, float]] = {}
-        self._quiet: set[str] = set()  # nodes whose last break was not logged
 
     def __call__(self, event: Event) -> None:
         """Log *event*, or leave it out when the same was said less than a minute ago."""
         if isinstance(event, ProbeFailed):
             self._probe_failed(event)
-        elif isinstance(event, Resubscribed):
-            self._resubscribed(event)
-        elif isinstance(event, StreamGap):
-            self._stream_gap(event)
         elif isinstance(event, StateChanged):
             self._state_changed(event)
-        elif isinstance(event, SubscriptionsBroken):
-            self._subscriptions_broken(event)
-        elif isinstance(event, SubscriptionsHealed):
-            self._subscriptions_healed(event)
         else:
             self._realtime(event)
 
-    def _subscriptions_broken(self, event: SubscriptionsBroken) -> None:
-        now = time.monotonic()
-        said, at = self._breaks.get(event.node, ("", 0.0))
-        if event.reason == said and now - at < REPEAT:
-            self._quiet.add(event.node)
-            return
-        self._breaks[event.node] = (event.reason, now)
-        self._quiet.discard(event.node)
-        who = self._who(event)
-        text = f"redis {who}: {event.channels} subscriptions are not heard: {event.reason}"
-        fields = {"channels": event.channels, "reason": event.reason}
-        _log(logging.WARNING, "redis_not_heard", text, self._fields(event) | fields)
-
-    def _subscriptions_healed(self, event: SubscriptionsHealed) -> None:
-        if event.node not in self._quiet:
-            who, seconds = self._who(event), event.seconds
-            text = f"redis {who}: the subscriptions are heard again after {seconds:.2f} s"
-            fields = {"reason": event.reason, "seconds": round(seconds, 3)}
-            _log(logging.INFO, "redis_heard_again", text, self._fields(event) | fields)
-
     def _state_changed(self, event: StateChanged) -> None:
-        who, fields = self._who(event), self._fields(event)
+        name, fields = self._who(event), self._fields(event)
         if event.state == "down":
-            _log(logging.WARNING, "redis_down", f"redis {who} is down: {event.reason}", fields)
+            _log(logging.WARNING, "redis_down", f"redis {name} is down: {event.reason}", fields)
             self._last[event.node] = (event.reason, time.monotonic())
         elif event.state == "ready" and (event.previous == "down" or event.elsewhere):
             self._last.pop(event.node, None)
             where = " from another server" if event.elsewhere else ""
-            text = f"redis {who} serves again{where} after {event.outage:.2f} s: {_met(event)}"
-            name = "redis_failed_over" if event.elsewhere else "redis_recovered"
-            _log(logging.WARNING, name, text, fields)
+            text = f"redis {name} serves again{where} after {event.outage:.2f} s: {_met(event)}"
+            word = "redis_failed_over" if event.elsewhere else "redis_recovered"
+            _log(logging.WARNING, word, text, fields)
             tallies.close(event.instance)
         else:
             if event.state == "closed":
                 tallies.close(event.instance)
-            text = f"redis {who} is {event.state}: {event.reason}"
+            text = f"redis {name} is {event.state}: {event.reason}"
             _log(logging.INFO, f"redis_{event.state}", text, fields)
-
-    def _resubscribed(self, event: Resubscribed) -> None:
-        now = time.monotonic()
-        if now - self._said_at.get(event.node, -REPEAT) < APART:
-            return
-        self._said_at[event.node] = now
-        text = (
-            f"redis {self._who(event)}: a pub/sub ({event.channels} channels) is subscribed again;"
-            f" it heard nothing for {event.seconds:.2f} s"
-        )
-        fields = {"channels": event.channels, "seconds": round(event.seconds, 3)}
-        _log(logging.WARNING, "redis_resubscribed", text, self._fields(event) | fields)
-
-    def _stream_gap(self, event: StreamGap) -> None:
-        """Log the first of a minute for each stream and reason."""
-        key, now = f"gap {event.stream} {event.reason}", time.monotonic()
-        if now - self._said_at.get(key, -REPEAT) < REPEAT:
-            return
-        for old in [name for name, at in self._said_at.items() if now - at >= REPEAT]:
-            del self._said_at[old]
-        self._said_at[key] = now
-        text = (
-            f"redis {self._who(event)}: listeners to the stream {event.stream!r} may have missed"
-            f" entries: {event.reason}"
-        )
-        fields = {"stream": event.stream, "reason": event.reason, "listeners": event.listeners}
-        _log(logging.WARNING, "redis_stream_gap", text, self._fields(event) | fields)
 
     def _probe_failed(self, event: ProbeFailed) -> None:
         words = _server_words(event.error)
@@ -145,14 +99,12 @@ class LogListener:
 
     def _who(self, event: Event) -> str:
         """The instance as a log line names it, with the Cluster node and the server's address."""
-        who = f"{event.instance!r} node {event.node}" if event.node else repr(event.instance)
+        name = _who(event)
         address = getattr(event, "address", "") if self._addresses else ""
-        return f"{who} ({address})" if address and address != event.node else who
+        return f"{name} ({address})" if address and address != event.node else name
 
     def _fields(self, event: Event) -> dict[str, Any]:
-        fields: dict[str, Any] = {"instance": event.instance}
-        if event.node:
-            fields["node"] = event.node
+        fields = _fields(event)
         if isinstance(event, StateChanged):
             fields |= {
                 name: getattr(event, name)
@@ -162,6 +114,141 @@ class LogListener:
             if self._addresses:
                 fields["address"] = event.address
         return fields
+
+
+class RealTimeLog:
+    """Writes the events of subscriptions, tails, consumers and workers.
+
+    Args:
+        repeat: Seconds between two lines about the same thing.
+    """
+
+    def __init__(self, repeat: float) -> None:
+        self._repeat = repeat
+        self._repeats, self._resubscriptions = Repeats(repeat), Repeats(APART)
+        self._breaks: dict[str, tuple[str, float]] = {}
+        self._quiet: set[str] = set()  # nodes whose last break was not logged
+        self._gaps: dict[tuple[str, str], float] = {}
+
+    def __call__(self, event: RealTimeEvent) -> None:
+        """Log *event*, or leave it out when the same was said a moment ago."""
+        if isinstance(event, Resubscribed):
+            self._resubscribed(event)
+        elif isinstance(event, SubscriptionsBroken):
+            self._subscriptions_broken(event)
+        elif isinstance(event, SubscriptionsHealed):
+            self._subscriptions_healed(event)
+        elif isinstance(event, StreamGap):
+            self._stream_gap(event)
+        elif isinstance(event, GroupRemade):
+            self._group_remade(event)
+        elif isinstance(event, EntryDeadLettered):
+            self._dead_lettered(event)
+        else:
+            self._worker_failed(event)
+
+    def _subscriptions_broken(self, event: SubscriptionsBroken) -> None:
+        now = time.monotonic()
+        said, at = self._breaks.get(event.node, ("", 0.0))
+        if event.reason == said and now - at < self._repeat:
+            self._quiet.add(event.node)
+            return
+        self._breaks[event.node] = (event.reason, now)
+        self._quiet.discard(event.node)
+        text = f"redis {_who(event)}: {event.channels} subscriptions are not heard: {event.reason}"
+        fields = {"channels": event.channels, "reason": event.reason}
+        _log(logging.WARNING, "redis_not_heard", text, _fields(event) | fields)
+
+    def _subscriptions_healed(self, event: SubscriptionsHealed) -> None:
+        if event.node not in self._quiet:
+            seconds = event.seconds
+            text = f"redis {_who(event)}: the subscriptions are heard again after {seconds:.2f} s"
+            fields = {"reason": event.reason, "seconds": round(seconds, 3)}
+            _log(logging.INFO, "redis_heard_again", text, _fields(event) | fields)
+
+    def _resubscribed(self, event: Resubscribed) -> None:
+        if self._resubscriptions.unlogged((event.node, "")) is None:
+            return
+        text = (
+            f"redis {_who(event)}: a pub/sub ({event.channels} channels) is subscribed again;"
+            f" it heard nothing for {event.seconds:.2f} s"
+        )
+        fields = {"channels": event.channels, "seconds": round(event.seconds, 3)}
+        _log(logging.WARNING, "redis_resubscribed", text, _fields(event) | fields)
+
+    def _stream_gap(self, event: StreamGap) -> None:
+        """Log the first of a minute for each stream and reason."""
+        key, now = (event.stream, event.reason), time.monotonic()
+        # There may be a stream for each room: what is old is forgotten.
+        self._gaps = {said: at for said, at in self._gaps.items() if now - at < self._repeat}
+        if key in self._gaps:
+            return
+        self._gaps[key] = now
+        text = (
+            f"redis {_who(event)}: listeners to the stream {event.stream!r} may have missed"
+            f" entries: {event.reason}"
+        )
+        fields = {"stream": event.stream, "reason": event.reason, "listeners": event.listeners}
+        _log(logging.WARNING, "redis_stream_gap", text, _fields(event) | fields)
+
+    def _group_remade(self, event: GroupRemade) -> None:
+        text = (
+            f"redis {event.instance!r}: group {event.group!r} of stream {event.stream!r} was lost"
+            f" and is made again; it goes on after {event.start}"
+        )
+        fields = {"stream": event.stream, "group": event.group, "start": event.start}
+        _log(logging.WARNING, "redis_group_remade", text, _fields(event) | fields)
+
+    def _dead_lettered(self, event: EntryDeadLettered) -> None:
+        # One that no stream takes is found again by its ID alone: each has its line.
+        unlogged = self._repeats.unlogged((event.stream, event.group)) if event.dead_letter else 0
+        if unlogged is None:
+            return
+        became = f"moved to {event.dead_letter!r}" if event.dead_letter else "given up"
+        text = (
+            f"redis {event.instance!r}: entry {event.id} of stream {event.stream!r} was delivered"
+            f" {event.deliveries} times to group {event.group!r} and is {became}:"
+            f" {event.reason}{_more(unlogged)}"
+        )
+        fields = {"stream": event.stream, "entry": event.id, "dead_letter": event.dead_letter}
+        _log(logging.WARNING, "redis_entry_dead_lettered", text, _fields(event) | fields)
+
+    def _worker_failed(self, event: WorkerFailed) -> None:
+        outage = isinstance(event.error, RedisManagerError)
+        kind = "outage" if outage else type(event.error).__name__
+        unlogged = self._repeats.unlogged((event.worker, kind))
+        if unlogged is None:
+            return
+        entry = f" (entry {event.id} of stream {event.stream!r})" if event.id else ""
+        text = (
+            f"redis {event.instance!r}: {event.worker} raised {type(event.error).__name__}:"
+            f" {event.error}{entry}{_more(unlogged)}"
+        )
+        fields = {"worker": event.worker, "stream": event.stream, "entry": event.id}
+        cause = None if outage else event.error
+        _log(logging.WARNING, "redis_worker_failed", text, _fields(event) | fields, cause)
+
+
+class Repeats:
+    """Leaves out what was said a moment ago, and counts it."""
+
+    def __init__(self, repeat: float) -> None:
+        self._repeat = repeat
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def unlogged(self, key: tuple[str, str]) -> int | None:
+        """Return how many times were left out since the last line; None to leave out this one."""
+        now = time.monotonic()
+        at, count = self._said.get(key, (now - self._repeat, 0))
+        if now - at < self._repeat:
+            self._said[key] = at, count + 1
+            return None
+        self._said[key] = now, 0
+        return count
+
+
+def _more(unlogged: int) -> str:
+    return f" ({unlogged} more before it)" if unlogged else ""
 
 
 _MISTAKES = (500, 1011)
@@ -247,8 +334,22 @@ def install_fallback() -> None:
         logger.addHandler(FallbackHandler())
 
 
-def _log(level: int, event: str, text: str, fields: dict[str, Any]) -> None:
-    logger.log(level, "%s", text, extra={"event": event, **fields})
+def _who(event: Event) -> str:
+    """Return the instance as a log line names it, with the Cluster node if it is one."""
+    return f"{event.instance!r} node {event.node}" if event.node else repr(event.instance)
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    """Return the fields that every line about *event* has."""
+    fields: dict[str, Any] = {"instance": event.instance}
+    return {**fields, "node": event.node} if event.node else fields
+
+
+def _log(
+    level: int, event: str, text: str, fields: dict[str, Any], error: Exception | None = None
+) -> None:
+    """Log one line, with the stable name of its *event* and what it says in fields beside it."""
+    logger.log(level, "%s", text, extra={"event": event, **fields}, exc_info=error)
 
 
 def _met(event: StateChanged) -> str:
