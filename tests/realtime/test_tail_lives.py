@@ -153,11 +153,30 @@ async def test_the_gap_has_a_cursor_after_which_it_is_not_told_again(
 ) -> None:
     cursor = await had(manager, "s", 3)
     await manager.redis.delete("s")
+    await a_millisecond_after(manager, cursor)
     await add(manager, "s", "a", "b")
     async with manager.tail("s", after=cursor) as tail:
         (gap,) = await take(tail, 1)
     assert isinstance(gap, Gap)
     assert await resumed(manager, gap.cursor) == ["a", "b"]
+
+
+@pytest.mark.parametrize("ids", [("6-0", "6-1"), ("6-0", "6-2"), ("6-1", "7-0")])
+async def test_it_was_made_again_within_the_milliseconds_of_what_was_read(
+    ids: tuple[str, ...], manager: RedisManager
+) -> None:
+    """Its IDs do not say so; that no entry was ever removed from it does."""
+    async with manager.tail("s") as tail:
+        for id_ in ("5-9", "6-0", "6-1"):
+            await add(manager, "s", f"old {id_}", id=id_)
+        cursor = (await take(tail, 3))[-1].cursor
+    await manager.redis.delete("s")
+    for id_ in ids:
+        await add(manager, "s", id_, id=id_)
+    assert await resumed(manager, cursor) == [
+        "gap",
+        *(ids if COUNTS or ids[0] > "6-0" else ids[1:]),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,8 @@ def _same(cursor: Cursor, life: Life, found: Found) -> bool:
     """Whether *life* is the stream of the cursor's older entries, as far as can be told."""
     if any(found.get(mark.id) == mark.hash for mark in cursor.marks):
         return True
+    if cursor.marks and life.added == life.length:
+        return False  # nothing was ever removed, so they would be there
     oldest = min((mark.id for mark in cursor.marks), default=None)
     if oldest is not None and oldest > life.last:
         return False
