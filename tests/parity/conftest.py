@@ -96,6 +96,9 @@ async def pair(
         protocol=variant.protocol,
         decode_responses=variant.decode,
         pipelining={"enabled": variant.pipelining},
+        pool={"acquire_timeout": 10},
+        timeout={"connect": 10, "command": 20},
+        outage={"grace": 10},
         health={"interval": 60, "timeout": 5},
     )
     plain = plain_client(plain_server, variant)
