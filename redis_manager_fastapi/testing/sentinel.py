@@ -1,6 +1,7 @@
 """A primary, its replicas and the Sentinels that watch them, as real processes."""
 
 import asyncio
+import secrets
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -10,6 +11,7 @@ from redis_manager_fastapi.testing.lifetime import Lifetime
 from redis_manager_fastapi.testing.server import Directive, RedisServer
 
 SERVICE = "mymaster"
+_HELLO = "__sentinel__:hello"
 _READY_TIMEOUT = 20.0
 _TICK = 0.02
 
@@ -41,7 +43,7 @@ class SentinelDeployment(Lifetime):
     ) -> None:
         self.service = SERVICE
         self.sentinels: list[RedisServer] = []
-        self._count = sentinels
+        self._names = [secrets.token_hex(20) for _ in range(sentinels)]
         self._down_after = down_after
         self._sentinel_password = sentinel_password
         primary = RedisServer(_data({}, password), password=password)
@@ -92,19 +94,24 @@ class SentinelDeployment(Lifetime):
         """
         for server in self.servers:
             await self._stack.enter_async_context(server)
-        for _ in range(self._count):
+        for name in self._names:
             sentinel = RedisServer(
-                self._directives(), mode="sentinel", password=self._sentinel_password
+                self._directives(name), mode="sentinel", password=self._sentinel_password
             )
             self.sentinels.append(sentinel)
             await self._stack.enter_async_context(sentinel)
-        await self.ready()
+        async with asyncio.timeout(_READY_TIMEOUT):
+            for sentinel in self.sentinels:
+                while not await self._knows_all(sentinel):
+                    await self._introduce()
+                    await asyncio.sleep(_TICK)
 
     async def ready(self) -> None:
         """Wait until the Sentinels know one another and the replicas."""
         async with asyncio.timeout(_READY_TIMEOUT):
             for sentinel in self.sentinels:
-                await self._introduced(sentinel)
+                while not await self._knows_all(sentinel):  # noqa: ASYNC110 (another process does)
+                    await asyncio.sleep(_TICK)
 
     async def aclose(self) -> None:
         """Kill everything."""
@@ -112,10 +119,11 @@ class SentinelDeployment(Lifetime):
         for server in self.servers:
             await server.aclose()
 
-    def _directives(self) -> dict[str, Directive]:
+    def _directives(self, own_name: str) -> dict[str, Directive]:
         primary, name = self.servers[0], self.service
-        quorum = self._count // 2 + 1
+        quorum = len(self._names) // 2 + 1
         lines = [
+            f"myid {own_name}",
             f"monitor {name} {primary.host} {primary.port} {quorum}",
             f"down-after-milliseconds {name} {int(self._down_after * 1000)}",
             f"failover-timeout {name} 2000",
@@ -127,15 +135,21 @@ class SentinelDeployment(Lifetime):
             lines.append(f"sentinel-pass {self._sentinel_password}")
         return {"sentinel": lines}
 
-    async def _introduced(self, sentinel: RedisServer) -> None:
-        """Wait until the Sentinel knows the others and the replicas."""
-        everybody = (self._count - 1, len(self.servers) - 1)
-        while True:
-            reply = await self._ask(sentinel, "SENTINEL", "MASTER", self.service)
-            known = dict(zip(reply[::2], reply[1::2], strict=True))
-            if (int(known["num-other-sentinels"]), int(known["num-slaves"])) == everybody:
-                return
-            await asyncio.sleep(_TICK)
+    async def _introduce(self) -> None:
+        """Say at the primary who the Sentinels are, as each of them does every two seconds."""
+        primary, service = self.servers[0], self.service
+        async with primary.client() as client:
+            for sentinel, name in zip(self.sentinels, self._names, strict=True):
+                itself = f"{sentinel.host},{sentinel.port},{name},0"
+                watched = f"{service},{primary.host},{primary.port},0"
+                await client.publish(_HELLO, f"{itself},{watched}")
+
+    async def _knows_all(self, sentinel: RedisServer) -> bool:
+        """Whether the Sentinel knows the others and the replicas."""
+        reply = await self._ask(sentinel, "SENTINEL", "MASTER", self.service)
+        known = dict(zip(reply[::2], reply[1::2], strict=True))
+        others, replicas = int(known["num-other-sentinels"]), int(known["num-slaves"])
+        return (others, replicas) == (len(self._names) - 1, len(self.servers) - 1)
 
     async def _named(self) -> list[int | None]:
         """The port of the primary by each Sentinel that answers."""
