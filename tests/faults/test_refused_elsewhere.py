@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from redis_manager_fastapi import (
     PoolState,
@@ -52,37 +53,33 @@ class Place:
             await self.manager.redis.incrby(f"{{{key}}}:n", 1)
 
 
-@asynccontextmanager
-async def behind_sentinels(shared: bool) -> AsyncIterator[Place]:
-    async with SentinelDeployment() as deployment:
-        settings = SETTINGS | {"pipelining": {"enabled": shared}}
-        async with RedisManager(deployment.url, **settings) as manager:
-            yield Place(manager, deployment.servers[0], "key")
+DEPLOYMENTS = {
+    "sentinel": SentinelDeployment,
+    "cluster": partial(ClusterDeployment, elections=False),
+}
 
 
-@asynccontextmanager
-async def in_a_cluster(shared: bool) -> AsyncIterator[Place]:
-    async with ClusterDeployment(elections=False) as deployment:
-        settings = SETTINGS | {"pipelining": {"enabled": shared}}
-        (key, *_), *others = shard_keys(deployment)
-        async with RedisManager(deployment.url, **settings) as manager:
-            await until(lambda: manager.is_ready)
-            yield Place(manager, deployment.primaries[0], key, [each[0] for each in others])
-
-
-PLACES = {"sentinel": behind_sentinels, "cluster": in_a_cluster}
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=DEPLOYMENTS)
+async def deployment(
+    request: pytest.FixtureRequest,
+) -> AsyncIterator[SentinelDeployment | ClusterDeployment]:
+    """Each test leaves it as it found it, but for its data."""
+    async with DEPLOYMENTS[request.param]() as deployment:
+        yield deployment
 
 
 @pytest.fixture(params=[True, False], ids=["shared", "dedicated"])
-def shared(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
-@pytest.fixture(params=PLACES)
-async def place(request: pytest.FixtureRequest, shared: bool) -> AsyncIterator[Place]:
-    opened: AbstractAsyncContextManager[Place] = PLACES[request.param](shared)
-    async with opened as place:
-        yield place
+async def place(
+    request: pytest.FixtureRequest, deployment: SentinelDeployment | ClusterDeployment
+) -> AsyncIterator[Place]:
+    settings = SETTINGS | {"pipelining": {"enabled": request.param}}
+    async with RedisManager(deployment.url, **settings) as manager:
+        if isinstance(deployment, SentinelDeployment):
+            yield Place(manager, deployment.servers[0], "key")
+        else:
+            await until(lambda: manager.is_ready)
+            (key, *_), *others = shard_keys(deployment)
+            yield Place(manager, deployment.primaries[0], key, [each[0] for each in others])
 
 
 async def batch(r: Redis, key: str) -> None:
