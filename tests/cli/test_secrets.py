@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from redis_manager_fastapi.testing import RedisServer
-from tests.kit.command_line import run
+from tests.kit.command_line import ended, run, started
 
 SECRET = "hunter2/%!"
 SENTINELS = "s3ntin3l"
@@ -80,7 +80,7 @@ async def test_a_traceback_shows_none(tmp_path: Path) -> None:
         "ready.ping = broken\n"
     )
     url = f"redis://:{quote(SECRET, safe='')}@127.0.0.1:1"
-    end = await run("ping", REDIS_URL=url, PYTHONPATH=str(tmp_path))
+    end = await ended(await started("ping", REDIS_URL=url, PYTHONPATH=str(tmp_path)))
 
     assert "RuntimeError: broken" in end.err
     assert end.code == 1

@@ -53,7 +53,7 @@ class Place:
             await self.manager.redis.incrby(f"{{{key}}}:n", 1)
 
 
-DEPLOYMENTS = {
+DEPLOYMENTS: dict[str, Callable[[], SentinelDeployment | ClusterDeployment]] = {
     "sentinel": SentinelDeployment,
     "cluster": partial(ClusterDeployment, elections=False),
 }
