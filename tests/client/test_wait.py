@@ -3,16 +3,20 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from redis.exceptions import ResponseError
 
+from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
-from tests.kit.managers import opened, pool_of
+from redis_manager_fastapi.testing.server import Directive
+from tests.kit.managers import assert_at_rest, opened, pool_of
+from tests.kit.servers import has
 from tests.kit.waiting import eventually, until
 
-LIMIT = 0.7
+LIMIT = 0.3
 SET = "return redis.call('SET', KEYS[1], ARGV[1])"
 
 
@@ -52,14 +56,13 @@ async def moved(redis: Redis) -> None:
 WRITES = [plain, large, scripted, in_a_pipeline, in_a_transaction, under_watch, moved]
 
 
-@pytest.fixture
-async def replica(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
+@asynccontextmanager
+async def replica_of(primary: RedisServer, **directives: Directive) -> AsyncIterator[RedisServer]:
     """A replica of the server, up to date."""
-    directive = {"replicaof": f"127.0.0.1 {redis_server.port}"}
-    async with RedisServer(directive) as server:
+    async with RedisServer({**directives, "replicaof": f"127.0.0.1 {primary.port}"}) as server:
 
         async def is_online() -> bool:
-            report = await redis_server.command("INFO", "replication")
+            report = await primary.command("INFO", "replication")
             return "'state': 'online'" in str(report)
 
         await eventually(is_online, 20)
@@ -67,27 +70,43 @@ async def replica(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
         server.resume()
 
 
-@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.fixture
+async def replica(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
+    async with replica_of(redis_server) as server:
+        yield server
+
+
+@asynccontextmanager
+async def clients_of(server: RedisServer) -> AsyncIterator[list[Redis]]:
+    """A client for each protocol that the server speaks."""
+    protocols = (2, 3) if has(redis="6.0") else (2,)
+    managers = [RedisManager(f"{server.url}?protocol={protocol}") for protocol in protocols]
+    async with AsyncExitStack() as stack:
+        yield [(await stack.enter_async_context(manager)).redis for manager in managers]
+        for manager in managers:
+            assert_at_rest(manager)
+
+
 @pytest.mark.parametrize("write", WRITES)
 async def test_wait_counts_the_replicas_that_have_what_was_written(
-    redis_url: str,
-    replica: RedisServer,
-    write: Callable[[Redis], Awaitable[None]],
-    protocol: int,
+    redis_server: RedisServer, replica: RedisServer, write: Callable[[Redis], Awaitable[None]]
 ) -> None:
-    async with opened(f"{redis_url}?protocol={protocol}") as manager:
-        redis = manager.redis
-        await write(redis)
-        assert await redis.wait(1, 5000) == 1
+    async with clients_of(redis_server) as clients:
+
+        async def written(milliseconds: int) -> set[int]:
+            for redis in clients:
+                await write(redis)
+            return set(await asyncio.gather(*(each.wait(1, milliseconds) for each in clients)))
+
+        assert await written(5000) == {1}
 
         replica.pause()
-        await write(redis)
         begun = time.monotonic()
-        assert await redis.wait(1, round(LIMIT * 1000)) == 0
+        assert await written(round(LIMIT * 1000)) == {0}
         assert time.monotonic() - begun >= LIMIT - 0.01
 
         replica.resume()
-        assert await redis.wait(1, 5000) == 1
+        assert set(await asyncio.gather(*(each.wait(1, 5000) for each in clients))) == {1}
 
 
 async def test_wait_counts_what_a_lost_connection_has_written(

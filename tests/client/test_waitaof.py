@@ -1,5 +1,6 @@
 """WAITAOF counts the files that have what its client wrote, whichever connection carried it."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -10,13 +11,12 @@ from redis.exceptions import DataError, ResponseError
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.client.test_wait import WRITES
+from redis_manager_fastapi.testing.server import Directive
+from tests.client.test_wait import LIMIT, WRITES, clients_of, replica_of
 from tests.kit.managers import opened
 from tests.kit.servers import needs
-from tests.kit.waiting import eventually
 
-LIMIT = 0.7
-PERSISTENT = {"appendonly": "yes", "appendfsync": "always"}
+PERSISTENT: dict[str, Directive] = {"appendonly": "yes", "appendfsync": "always"}
 
 pytestmark = [needs("WAITAOF", redis="7.2")]
 
@@ -31,39 +31,33 @@ async def persistent() -> AsyncIterator[RedisServer]:
 @pytest.fixture
 async def replica(persistent: RedisServer) -> AsyncIterator[RedisServer]:
     """A replica of it that does the same, up to date."""
-    directives = {**PERSISTENT, "replicaof": f"127.0.0.1 {persistent.port}"}
-    async with RedisServer(directives) as server:
-
-        async def is_online() -> bool:
-            report = await persistent.command("INFO", "replication")
-            return "'state': 'online'" in str(report)
-
-        await eventually(is_online, 20)
+    async with replica_of(persistent, **PERSISTENT) as server:
         yield server
-        server.resume()
 
 
-@pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize("write", WRITES)
 async def test_waitaof_counts_the_files_that_have_what_was_written(
-    persistent: RedisServer,
-    replica: RedisServer,
-    write: Callable[[Redis], Awaitable[None]],
-    protocol: int,
+    persistent: RedisServer, replica: RedisServer, write: Callable[[Redis], Awaitable[None]]
 ) -> None:
-    async with opened(f"{persistent.url}?protocol={protocol}") as manager:
-        redis = manager.redis
-        await write(redis)
-        assert await redis.waitaof(1, 1, 5000) == [1, 1]
+    async with clients_of(persistent) as clients:
+
+        async def synced(milliseconds: int) -> list[list[int]]:
+            return await asyncio.gather(*(each.waitaof(1, 1, milliseconds) for each in clients))
+
+        async def written(milliseconds: int) -> list[list[int]]:
+            for redis in clients:
+                await write(redis)
+            return await synced(milliseconds)
+
+        assert await written(5000) == [[1, 1]] * 2
 
         replica.pause()
-        await write(redis)
         begun = time.monotonic()
-        assert await redis.waitaof(1, 1, round(LIMIT * 1000)) == [1, 0]
+        assert await written(round(LIMIT * 1000)) == [[1, 0]] * 2
         assert time.monotonic() - begun >= LIMIT - 0.01
 
         replica.resume()
-        assert await redis.waitaof(1, 1, 5000) == [1, 1]
+        assert await synced(5000) == [[1, 1]] * 2
 
 
 async def test_what_goes_ahead_of_it_changes_nothing(persistent: RedisServer) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -66,49 +68,76 @@ async def subscribers(server: RedisServer, channel: str) -> int:
     return int(count)
 
 
+WAYS = {"listen": listen, "poll": poll, "wait": wait, "peek": peek}
+
+
 @PROTOCOLS
 @CLIENTS
-@pytest.mark.parametrize("hear", [listen, poll, wait, peek])
-async def test_a_subscription_is_back_after_a_restart(
-    redis_server: RedisServer, client: Any, hear: Any, protocol: int, caplog: Any
+async def test_subscriptions_are_back_after_a_restart(
+    redis_server: RedisServer, client: Any, protocol: int, caplog: Any
 ) -> None:
-    events: list[Any] = []
-    url = f"{redis_server.url}?protocol={protocol}"
     caplog.set_level(logging.WARNING, logger="redis_manager_fastapi")
-    async with (
-        RedisManager(url=url, listeners=[events.append]) as manager,
-        client(manager).pubsub() as pubsub,
-    ):
-        handled: list[Any] = []
-        heard: list[Any] = []
-        await pubsub.subscribe("news", "sport")
-        await pubsub.subscribe(called=handled.append)
-        await pubsub.psubscribe("room:*")
-        hearing = asyncio.ensure_future(hear(pubsub, heard))
+    async with AsyncExitStack() as stack:
+        subscribers = [Subscriber(redis_server, client, protocol, way) for way in WAYS]
+        for each in subscribers:
+            await stack.enter_async_context(each.subscribed())
         await eventually(lambda: subscribed(redis_server))
         for number in (1, 2):
             await restart(redis_server)
-            await until(lambda n=number: manager.stats().resubscribed == n)
-            for channel in ("news", "sport", "called", "room:7"):
-                assert await redis_server.command("PUBLISH", channel, f"{channel} {number}") == 1
-            await until(lambda n=number: len(data_of(heard)) == 3 * n)
-            await until(lambda n=number: len(data_of(handled)) == n)
+            await asyncio.gather(*(each.is_back(number) for each in subscribers))
+        for each in subscribers:
+            each.assert_told_of_two(caplog)
 
-        assert not hearing.done()
-        assert data_of(heard) == [f"{c} {n}" for n in (1, 2) for c in ("news", "sport", "room:7")]
-        told = [event for event in events if isinstance(event, Resubscribed)]
+
+@dataclass
+class Subscriber:
+    """One of those who hear through a restart: its channels bear the name of its way."""
+
+    server: RedisServer
+    client: Any
+    protocol: int
+    way: str
+    events: list[Any] = field(default_factory=list)
+    handled: list[Any] = field(default_factory=list)
+    heard: list[Any] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def subscribed(self) -> AsyncIterator[None]:
+        url = f"{self.server.url}?protocol={self.protocol}"
+        async with (
+            RedisManager(url=url, name=self.way, listeners=[self.events.append]) as self.manager,
+            self.client(self.manager).pubsub() as pubsub,
+        ):
+            await pubsub.subscribe(f"news {self.way}", f"sport {self.way}")
+            await pubsub.subscribe(**{f"called {self.way}": self.handled.append})
+            await pubsub.psubscribe(f"room {self.way}:*")
+            hearing = asyncio.ensure_future(WAYS[self.way](pubsub, self.heard))
+            yield
+            assert not hearing.done()
+            hearing.cancel()
+
+    async def is_back(self, number: int) -> None:
+        await until(lambda: self.manager.stats().resubscribed == number)
+        for name in ("news", "sport", "called", "room"):
+            channel = f"{name} {self.way}" + ":7" * (name == "room")
+            assert await self.server.command("PUBLISH", channel, f"{name} {number}") == 1
+        await until(lambda: len(data_of(self.heard)) == 3 * number)
+        await until(lambda: len(data_of(self.handled)) == number)
+
+    def assert_told_of_two(self, caplog: Any) -> None:
+        expected = [f"{c} {n}" for n in (1, 2) for c in ("news", "sport", "room")]
+        assert data_of(self.heard) == expected
+        told = [event for event in self.events if isinstance(event, Resubscribed)]
         assert [event.channels for event in told] == [4, 4]
         assert all(AWAY <= event.seconds < AWAY + 1.6 for event in told)
-        assert manager.stats().missed == pytest.approx(sum(event.seconds for event in told))
-        lines = [
-            each.getMessage() for each in caplog.records if "heard nothing" in each.getMessage()
-        ]
-        assert len(lines) == 2
-        hearing.cancel()
+        missed = sum(event.seconds for event in told)
+        assert self.manager.stats().missed == pytest.approx(missed)
+        lines = [each.getMessage() for each in caplog.records]
+        assert sum("heard nothing" in each and repr(self.way) in each for each in lines) == 2
 
 
 async def subscribed(server: RedisServer) -> bool:
-    return bool(await server.command("PUBSUB", "NUMPAT"))
+    return int(await server.command("PUBSUB", "NUMPAT")) == len(WAYS)
 
 
 @CLIENTS
