@@ -4,22 +4,16 @@ Nothing can be answered any more, and a traceback for each client would bury the
 explains them all.  This is plain ASGI: the app's framework is not imported.
 """
 
-import logging
-import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 from redis_manager_fastapi.errors import RedisOutageError
-
-logger = logging.getLogger("redis_manager_fastapi")
+from redis_manager_fastapi.observe.log import tallies
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-
-# Seconds between two lines about streams that ended.
-REPEAT = 60.0
 
 _FINAL = {"type": "http.response.body", "body": b"", "more_body": False}
 
@@ -33,8 +27,6 @@ class StreamEndings:
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self._logged = float("-inf")
-        self._unsaid = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -44,13 +36,13 @@ class StreamEndings:
         begun: Message | None = None
         over = False
 
-        async def watch(message: Message) -> None:
+        def watch(message: Message) -> Awaitable[None]:
             nonlocal begun, over
             if begun is None:
                 begun = message
             elif not message.get("more_body", False):
                 over = True
-            await send(message)
+            return send(message)
 
         try:
             await self.app(scope, receive, watch)
@@ -58,19 +50,9 @@ class StreamEndings:
             outage = _outage_in(error)
             if begun is None or outage is None:
                 raise
-            self._log(outage)
+            tallies.ended(outage)
             if _is_of_events(begun) and not over:
                 await send(_FINAL)
-
-    def _log(self, outage: RedisOutageError) -> None:
-        now = time.monotonic()
-        self._unsaid += 1
-        if now - self._logged >= REPEAT:
-            self._logged = now
-            count, self._unsaid = self._unsaid, 0
-            logger.warning(
-                "redis %r: ended %d responses that had begun: %s", outage.instance, count, outage
-            )
 
 
 def end_streams(app: Any) -> None:

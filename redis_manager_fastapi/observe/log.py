@@ -264,6 +264,7 @@ class Tallies:
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._endings = Repeats(REPEAT)
 
     def answered(self, error: RedisManagerError, status: int) -> None:
         """Note that a request was answered *status*, or a WebSocket closed, because of *error*."""
@@ -280,6 +281,18 @@ class Tallies:
         )
         fields = {"instance": error.instance, "status": status, "code": error.code}
         _log(logging.WARNING, "redis_request_refused", text, fields)
+
+    def ended(self, error: RedisManagerError) -> None:
+        """Note that a response which had begun was ended because of *error*."""
+        unlogged = self._endings.unlogged((error.instance, ""))
+        if unlogged is None:
+            return
+        text = (
+            f"redis {error.instance!r}: ended a response that had begun ({error.code}: {error});"
+            f" further ones within {REPEAT:g} s are not logged{_more(unlogged)}"
+        )
+        fields = {"instance": error.instance, "code": error.code, "unlogged": unlogged}
+        _log(logging.WARNING, "redis_response_ended", text, fields)
 
     def close(self, instance: str) -> None:
         """Tell what has been counted, and begin anew."""

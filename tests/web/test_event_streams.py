@@ -169,7 +169,7 @@ async def test_an_outage_in_streams_that_have_begun_is_one_line(
 
     assert set(endings) == {ending}
     assert "Traceback" not in log
-    assert log.count("responses that had begun") == 1
+    assert log.count("ended a response that had begun") == 1
 
 
 async def served(process: ServerProcess, path: str, count: int) -> None:
