@@ -7,7 +7,6 @@ missed.
 
 import argparse
 import asyncio
-import json
 import secrets
 import statistics
 import sys
@@ -18,7 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import redis.asyncio
+from websockets.asyncio.client import ClientConnection, connect
 
+from benchmarks.crowd import PATIENCE, Crowd, crowd
 from redis_manager_fastapi import Message, RedisManager
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.kit.serving import ROOT, environment, server_process
@@ -27,86 +28,33 @@ from tests.kit.serving import ROOT, environment, server_process
 # the messages per second of a PubSub for each listener.
 REACHES_ALL, HEARD_AGAIN, TIMES = 0.25, 1.0, 5.0
 
-_PATIENCE = 60.0
 
-
-class Socket(asyncio.Protocol):
-    """A WebSocket client that costs next to nothing, so that the server is what is measured."""
-
-    def __init__(self, arrived: Callable[[dict[str, Any]], None]) -> None:
-        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._arrived = arrived
-        self._data = b""
-        self._transport: Any = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for a WebSocket."""
-        self._transport = transport
-        self._transport.write(
-            b"GET /news HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        )
-
-    def data_received(self, data: bytes) -> None:
-        """Take the short, unmasked text frames that the server sends."""
-        self._data += data
-        if not self.opened.done():
-            head, found, rest = self._data.partition(b"\r\n\r\n")
-            if not found:
-                return
-            if b" 101 " not in head.split(b"\r\n")[0]:
-                self.opened.set_exception(RuntimeError(head.decode()))
-                return
-            self._data = rest
-            self.opened.set_result(None)
-        while len(self._data) > 1 and len(self._data) >= (end := 2 + self._data[1]):
-            frame, self._data = self._data[:end], self._data[end:]
-            if frame[0] & 0x0F == 1:
-                self._arrived(json.loads(frame[2:]))
-
-    def close(self) -> None:
-        """Drop the connection."""
-        self._transport.abort()
-
-
-@dataclass
-class Crowd:
-    """What many WebSockets have received.
+@dataclass(frozen=True)
+class Series:
+    """How messages of one kind went to all WebSockets.
 
     Attributes:
-        texts: How many have received each text.
-        gaps: How many gaps have come.
+        latencies: Seconds until each had reached all.
+        processor: Seconds of the processor that the app's process took for each.
     """
 
-    size: int
-    texts: dict[str, int] = field(default_factory=dict)
-    gaps: int = 0
-    waiting: tuple[Callable[[], bool], asyncio.Future[None]] | None = None
+    latencies: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
 
-    def arrived(self, body: dict[str, Any]) -> None:
-        """Count one frame."""
-        if "missed" in body:
-            self.gaps += 1
-        else:
-            self.texts[body["text"]] = self.texts.get(body["text"], 0) + 1
-        if self.waiting is not None and self.waiting[0]():
-            if not self.waiting[1].done():
-                self.waiting[1].set_result(None)
-            self.waiting = None
+    @property
+    def median(self) -> float:
+        """The time that half of the messages stayed below."""
+        return statistics.median(self.latencies)
 
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until *holds()*, looked at with each frame."""
-        if holds():
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiting = holds, future
-        async with asyncio.timeout(_PATIENCE):
-            await future
+    @property
+    def p99(self) -> float:
+        """The time that 99 of 100 messages stayed below."""
+        return sorted(self.latencies)[int(len(self.latencies) * 0.99)]
 
-    async def reached(self, text: str) -> None:
-        """Wait until everybody has received *text*."""
-        await self.until(lambda: self.texts.get(text, 0) >= self.size)
+    @property
+    def cpu(self) -> float:
+        """Seconds of the processor for one message."""
+        return statistics.median(self.processor)
 
 
 @dataclass(frozen=True)
@@ -115,81 +63,98 @@ class Sockets:
 
     Attributes:
         connections: How many connections the server had subscribed to the channel.
-        latencies: Seconds until each message had reached all.
+        published: Messages that were published.
+        looped: As many, sent to the same WebSockets by a loop in the app, without Redis.
         again: Seconds from the server's start until all had been told of the gap.
         gaps: How many gaps came.
         size: How many WebSockets there were.
     """
 
     connections: int
-    latencies: list[float]
+    published: Series
+    looped: Series
     again: float
     gaps: int
     size: int
 
-    @property
-    def p99(self) -> float:
-        """The time that 99 of 100 messages stayed below."""
-        return sorted(self.latencies)[int(len(self.latencies) * 0.99)]
+
+class App:
+    """The served app, as somebody who publishes and one who asks it to send see it."""
+
+    def __init__(self, server: RedisServer, heard: Crowd, control: ClientConnection) -> None:
+        self._server = server
+        self._heard = heard
+        self._control = control
+
+    async def settle(self) -> None:
+        """Wait until each WebSocket listens: one message has reached them all."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(5.0):
+                        await self._publish(secrets.token_hex(4))
+                        return
+
+    async def publish(self, series: Series) -> None:
+        """Publish, and note how long it took until everybody had it."""
+        await self._measure(series, self._publish)
+
+    async def loop(self, series: Series) -> None:
+        """Have the app send a text to all without Redis."""
+        await self._measure(series, self._send)
+
+    async def _measure(self, series: Series, send: Callable[[str], Awaitable[None]]) -> None:
+        text, before = secrets.token_hex(4), await self._processor()
+        started = time.perf_counter()
+        await send(text)
+        series.latencies.append(time.perf_counter() - started)
+        series.processor.append(await self._processor() - before)
+
+    async def _publish(self, text: str) -> None:
+        await self._server.command("PUBLISH", "news", text)
+        await self._heard.reached(text)
+
+    async def _send(self, text: str) -> None:
+        await self._control.send(text)
+        await self._heard.reached(text)
+        await self._control.recv()
+
+    async def _processor(self) -> float:
+        await self._control.send("")
+        return float(await self._control.recv())
+
+
+async def measure_sockets(
+    size: int, messages: int, down: float = 0.3, *, deflate: bool = False
+) -> Sockets:
+    """Publish to WebSockets and loop over them, in turns; restart the server, and publish again."""
+    async with RedisServer() as server, app_process(server) as url:
+        control = connect(url.replace("http", "ws", 1) + "/loop")
+        async with crowd(size, url, "/news", deflate=deflate) as heard, control as controls:
+            app = App(server, heard, controls)
+            await app.settle()
+            connections = await numsub(server)
+            published, looped = Series(), Series()
+            for _ in range(messages):
+                await app.publish(published)
+                await app.loop(looped)
+            await server.restart(down)
+            up = time.perf_counter()
+            await heard.until(lambda: heard.gaps >= size)
+            again = time.perf_counter() - up
+            await app.publish(Series())
+            return Sockets(connections, published, looped, again, heard.gaps, size)
 
 
 @asynccontextmanager
-async def crowd(size: int, url: str) -> AsyncIterator[Crowd]:
-    """Serve the example in a process of its own, and listen with *size* WebSockets."""
-    env = environment(REDIS_URL=url)
+async def app_process(server: RedisServer) -> AsyncIterator[str]:
+    """Serve the app in a process of its own; yield its URL."""
     arguments = ("--no-access-log", "--ws-ping-interval", "3600")
-    async with server_process("news:app", *arguments, directory=ROOT / "examples", env=env) as app:
-        port = int((await app.url()).rpartition(":")[2])
-        loop, heard, sockets = asyncio.get_running_loop(), Crowd(size), list[Socket]()
-        try:
-            for start in range(0, size, 50):
-                for _ in range(min(50, size - start)):
-                    _, socket = await loop.create_connection(
-                        lambda: Socket(heard.arrived), "127.0.0.1", port
-                    )
-                    sockets.append(socket)
-                await asyncio.gather(*(socket.opened for socket in sockets[start:]))
-            yield heard
-        finally:
-            for socket in sockets:
-                socket.close()
-
-
-async def measure_sockets(size: int, messages: int, down: float = 0.3) -> Sockets:
-    """Publish to WebSockets, restart the server, and publish again."""
-    async with RedisServer() as server, crowd(size, server.url) as heard:
-        await settled(server, heard)
-        connections = await numsub(server)
-        latencies = [await one_message(server, heard) for _ in range(messages)]
-        await server.restart(down)
-        up = time.perf_counter()
-        await heard.until(lambda: heard.gaps >= size)
-        again = time.perf_counter() - up
-        await one_message(server, heard)
-        return Sockets(connections, latencies, again, heard.gaps, size)
-
-
-async def settled(server: RedisServer, heard: Crowd) -> None:
-    """Wait until each WebSocket listens: one message has reached them all."""
-    async with asyncio.timeout(_PATIENCE):
-        while True:
-            text = secrets.token_hex(4)
-            await server.command("PUBLISH", "news", text)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(5.0):
-                    await heard.reached(text)
-                    return
-
-
-async def one_message(server: RedisServer, heard: Crowd) -> float:
-    """Publish; return the seconds until everybody has it."""
-    text = secrets.token_hex(4)
-    async with server.client() as client:
-        await client.ping()
-        started = time.perf_counter()
-        await client.publish("news", text)
-        await heard.reached(text)
-        return time.perf_counter() - started
+    env = environment(REDIS_URL=server.url)
+    async with server_process(
+        "benchmarks.apps.news:app", *arguments, directory=ROOT, env=env
+    ) as app:
+        yield await app.url()
 
 
 async def numsub(server: RedisServer) -> int:
@@ -198,17 +163,30 @@ async def numsub(server: RedisServer) -> int:
         return int((await client.pubsub_numsub("news"))[0][1])
 
 
-Publish = Callable[[int], Awaitable[float]]
+@dataclass(frozen=True)
+class Round:
+    """Some messages to all listeners.
+
+    Attributes:
+        rate: How many a second.
+        processor: Seconds of this process' processor for each delivery.
+    """
+
+    rate: float
+    processor: float
 
 
-async def measure_ratio(size: int, messages: int, rounds: int) -> tuple[list[float], list[float]]:
-    """Return the messages per second to *size* listeners: ours, and by a PubSub for each."""
+Publish = Callable[[int], Awaitable[Round]]
+
+
+async def measure_ratio(size: int, messages: int, rounds: int) -> tuple[list[Round], list[Round]]:
+    """Publish to *size* listeners in turns: ours, and a PubSub for each."""
     async with RedisServer() as server:
-        ours, theirs = list[float](), list[float]()
+        ours, theirs = list[Round](), list[Round]()
         async with listeners(server, size) as one, pubsubs(server, size) as other:
             for _ in range(rounds):
-                ours.append(messages / await one(messages))
-                theirs.append(messages / await other(messages))
+                ours.append(await one(messages))
+                theirs.append(await other(messages))
         return ours, theirs
 
 
@@ -268,18 +246,21 @@ class Counter:
             self._done.set()
 
     def publisher(self, server: RedisServer, channel: str, size: int) -> Publish:
-        """Return what publishes a number of messages, and returns the seconds they took."""
+        """Return what publishes a number of messages, and returns what they took."""
 
-        async def publish(messages: int) -> float:
+        async def publish(messages: int) -> Round:
             self._wanted = self.total + messages * size
             self._done.clear()
             async with server.client() as client:
                 await client.ping()
-                started = time.perf_counter()
+                started, before = time.perf_counter(), time.process_time()
                 for number in range(messages):
                     await client.publish(channel, number)
                 await self._done.wait()
-                return time.perf_counter() - started
+                processor = time.process_time() - before
+                return Round(
+                    messages / (time.perf_counter() - started), processor / (messages * size)
+                )
 
         return publish
 
@@ -289,7 +270,7 @@ async def running(listen: Callable[[], Any], size: int, count: Counter) -> Async
     """Run *size* listeners, and wait until all of them listen."""
     tasks = [asyncio.create_task(listen()) for _ in range(size)]
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             while count.present < size:
                 for task in tasks:
                     if task.done():
@@ -304,31 +285,50 @@ async def running(listen: Callable[[], Any], size: int, count: Counter) -> Async
 
 async def sockets(size: int, messages: int) -> bool:
     """Measure and print what WebSockets hear; return whether the bounds were kept."""
-    found = await measure_sockets(size, messages)
+    return _show_sockets(await measure_sockets(size, messages))
+
+
+async def compressed(size: int, messages: int) -> bool:
+    """The same with clients that have their messages compressed, as browsers do."""
+    return _show_sockets(await measure_sockets(size, messages, deflate=True))
+
+
+def _show_sockets(found: Sockets) -> bool:
+    size, published, looped = found.size, found.published, found.looped
     return show(
-        (
-            f"connections subscribed for {size} WebSockets",
-            found.connections,
-            found.connections == 1,
-        ),
-        ("p99 until a message has reached all (s)", found.p99, found.p99 < REACHES_ALL),
+        (f"connections subscribed for {size} WebSockets", found.connections, found.connections < 2),
+        ("until a message has reached all, p99 (s)", published.p99, published.p99 < REACHES_ALL),
+        ("    median", published.median, True),
+        ("    the app's processor (s)", published.cpu, True),
+        ("sent by a loop without Redis, p99 (s)", looped.p99, True),
+        ("    median", looped.median, True),
+        ("    the app's processor (s)", looped.cpu, True),
         ("all heard again after a restart (s)", found.again, found.again < HEARD_AGAIN),
         (f"gaps told to {size} WebSockets", found.gaps, found.gaps == size),
     )
 
 
 async def ratio(size: int, messages: int) -> bool:
-    """Measure and print how many messages a second reach listeners, in five rounds each."""
-    ours, theirs = await measure_ratio(size, messages, rounds=5)
-    times = statistics.median(ours) / statistics.median(theirs)
+    """Measure and print how many messages a second reach listeners, in turns."""
+    ours, theirs = await measure_ratio(size, messages, rounds=7)
+    times = statistics.median(
+        one.rate / other.rate for one, other in zip(ours, theirs, strict=True)
+    )
     return show(
-        (f"messages/s to {size} listeners", statistics.median(ours), True),
-        ("messages/s by a PubSub for each", statistics.median(theirs), True),
-        ("ratio", times, times >= TIMES),
+        (f"messages/s to {size} listeners", statistics.median(each.rate for each in ours), True),
+        ("    processor for each delivery (µs)", _processor(ours), True),
+        ("messages/s by a PubSub for each", statistics.median(each.rate for each in theirs), True),
+        ("    processor for each delivery (µs)", _processor(theirs), True),
+        ("ratio of messages/s", times, times >= TIMES),
+        ("ratio of the processor", _processor(theirs) / _processor(ours), True),
     )
 
 
-PARTS = {"sockets": (sockets, 100), "ratio": (ratio, 20)}
+def _processor(rounds: list[Round]) -> float:
+    return 1e6 * statistics.median(each.processor for each in rounds)
+
+
+PARTS = {"sockets": (sockets, 100), "compressed": (compressed, 100), "ratio": (ratio, 20)}
 
 
 def show(*rows: tuple[str, float, bool]) -> bool:
