@@ -2,13 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
 
 from benchmarks.realtime_subscriptions import measure_sockets
 from redis_manager_fastapi import Message
-from redis_manager_fastapi.realtime.subscriptions.subscription import Subscription
 from tests.kit.managers import opened
 from tests.kit.waiting import until
 from tests.realtime.test_subscriptions import counts
@@ -56,24 +56,29 @@ async def test_a_huge_crowd_does_not_hold_up_the_loop(redis_url: str) -> None:
     assert turns.longest < STALL
 
 
-async def test_other_work_has_its_turns_while_a_message_wakes_a_crowd(redis_url: str) -> None:
+@pytest.mark.parametrize("listen", ["subscribe", "tail"])
+async def test_other_work_has_its_turns_while_a_crowd_is_woken(redis_url: str, listen: str) -> None:
     """Who is woken runs before anything else does, so not all are woken at the same time."""
     woken = 0
 
-    async def listen(messages: Subscription) -> None:
+    async def work(items: AsyncIterator[object]) -> None:
         nonlocal woken
-        async for _ in messages:
+        async for _ in items:
             woken += 1
             ends = time.thread_time() + BODY
             while time.thread_time() < ends:
                 pass
 
     async with opened(redis_url) as manager, AsyncExitStack() as stack:
-        crowd = [await stack.enter_async_context(manager.subscribe("news")) for _ in range(1500)]
-        tasks = [asyncio.create_task(listen(messages)) for messages in crowd]
+        enter = getattr(manager, listen)
+        crowd = [await stack.enter_async_context(enter("news")) for _ in range(1500)]
+        tasks = [asyncio.create_task(work(items)) for items in crowd]
         await asyncio.sleep(0)
         turns = Turns()
-        await manager.redis.publish("news", "all")
+        if listen == "tail":
+            await manager.redis.xadd("news", {"n": 1})
+        else:
+            await manager.redis.publish("news", "all")
         await until(lambda: woken == len(crowd))
         turns.stop()
         for task in tasks:

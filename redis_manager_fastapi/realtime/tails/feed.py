@@ -38,6 +38,9 @@ _ROTATE = 30.0
 # How many of the entries read last are looked for in a stream that is not what it was.
 _LOOKED_AT = 32
 
+# How many listeners are woken in one turn of the loop: they run before anything else does.
+_PER_TURN = 256
+
 
 class Feed:
     """A stream, as this process knows it.
@@ -198,11 +201,9 @@ class Feed:
         self.wake()
 
     def wake(self) -> None:
-        """Wake those who wait for news."""
+        """Wake those who wait for news, some of them at once."""
         waiting, self.waiting = self.waiting, set()
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        _wake_some(deque(waiting))
 
     # Inside.
 
@@ -307,3 +308,12 @@ class Feed:
                 self._floor = dropped
             self.base += 1
             self._live = max(self._live, self.base)
+
+
+def _wake_some(waiting: deque[asyncio.Future[None]]) -> None:
+    for _ in range(min(_PER_TURN, len(waiting))):
+        future = waiting.popleft()
+        if not future.done():
+            future.set_result(None)
+    if waiting:
+        waiting[0].get_loop().call_soon(_wake_some, waiting)
