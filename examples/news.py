@@ -1,4 +1,6 @@
-from fastapi import FastAPI, WebSocket
+from contextlib import suppress
+
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from redis_manager_fastapi import Gap, RedisDep, RedisManager, health_router
 
@@ -15,9 +17,11 @@ async def publish(text: str, r: RedisDep) -> dict[str, int]:
 @app.websocket("/news")
 async def news(websocket: WebSocket) -> None:
     await websocket.accept()
-    async with manager.subscribe("news", until=websocket) as messages:
-        async for message in messages:
-            if isinstance(message, Gap):
-                await websocket.send_json({"missed": message.reason, "seconds": message.seconds})
-            else:
-                await websocket.send_json({"text": message.data})
+    with suppress(WebSocketDisconnect):
+        async with manager.subscribe("news", until=websocket) as messages:
+            async for item in messages:
+                if isinstance(item, Gap):
+                    await websocket.send_json({"missed": item.reason, "seconds": item.seconds})
+                else:
+                    await websocket.send_json({"text": item.data})
+        await websocket.close(1012)  # the app shuts down

@@ -24,6 +24,10 @@ from tests.kit.waiting import TICK, eventually
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
+ENDS = 1.0
+"""Seconds within which SIGTERM ends what listens."""
+SLACK = 1.0
+"""Seconds for a process to end after that: uvicorn looks every 0.1 s; the interpreter's own end."""
 CHOSEN = {VARIABLE, "REDIS_PIPELINING__ENABLED"}
 """What a run of the whole suite may choose."""
 

@@ -20,12 +20,14 @@ class EventSource:
         data: The data of each event, with "gap" for each of that name.
         last: The ID of the last event.
         connects: How often it has connected with success.
+        cut: When it was last cut off, on the loop's clock.
     """
 
     url: str
     data: list[str] = field(default_factory=list)
     last: str = ""
     connects: int = 0
+    cut: float = 0.0
 
     @property
     def said(self) -> list[str]:
@@ -40,6 +42,7 @@ class EventSource:
                     self.data.append(data)
                     if data == end:
                         return
+                self.cut = asyncio.get_running_loop().time()
             except httpx.TransportError:
                 pass
             await asyncio.sleep(TICK)

@@ -1,6 +1,7 @@
 """Consumers whose process ends: killed, or told to (rows 49 and 52)."""
 
 import asyncio
+import itertools
 import json
 import signal
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from benchmarks.crowd import crowd
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.consuming import GROUP, STREAM, add, consumed, delivered, members, numbers, pending
 from tests.kit.managers import opened
@@ -59,7 +62,8 @@ async def test_a_killed_process_entries_are_claimed(redis_server: RedisServer) -
 
 APP = f"""
 import asyncio
-from fastapi import FastAPI
+from contextlib import suppress
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from redis_manager_fastapi import RedisManager, StreamEntry
 
 manager = RedisManager()
@@ -81,35 +85,60 @@ async def consume() -> None:
 @app.get("/ping")
 async def ping() -> str:
     return "pong"
+
+@app.websocket("/news")
+async def news(websocket: WebSocket) -> None:
+    await websocket.accept()
+    with suppress(WebSocketDisconnect):
+        async with manager.subscribe("news", until=websocket) as messages:
+            async for message in messages:
+                await websocket.send_json({{"text": message.data}})
+        await websocket.close(1012)
 """
 
 
-async def test_sigterm_ends_it_and_loses_nothing(redis_server: RedisServer, tmp_path: Path) -> None:
+async def publish(server: RedisServer) -> None:
+    async with server.client() as client:
+        for number in itertools.count():
+            await client.publish("news", number)
+            await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize("listeners", [0, pytest.param(1000, marks=pytest.mark.measures)])
+async def test_sigterm_ends_it_and_loses_nothing(
+    redis_server: RedisServer, tmp_path: Path, listeners: int
+) -> None:
     """Row 52."""
     (tmp_path / "consuming_app.py").write_text(APP)
-    await add(redis_server, range(200))
-    await add(redis_server, range(10), "others")
     loop = asyncio.get_running_loop()
     env = environment(PYTHONPATH=str(ROOT), REDIS_URL=redis_server.url)
     async with server_process("consuming_app:app", directory=tmp_path, env=env) as process:
         async with httpx.AsyncClient(base_url=await process.url()) as http:
             assert (await http.get("/ping")).status_code == 200
+        async with crowd(listeners, await process.url(), "/news") as heard:
+            publishing = asyncio.create_task(publish(redis_server))
+            await heard.until(lambda: max(heard.texts.values(), default=0) >= listeners)
+            await add(redis_server, range(200))
+            await add(redis_server, range(10), "others")
 
-        async def has_begun() -> bool:
-            return bool(await redis_server.command("LLEN", "begun") >= 30)
+            async def has_begun() -> bool:
+                return bool(await redis_server.command("LLEN", "begun") >= 30)
 
-        await eventually(has_begun)
-        began = loop.time()
-        process.signal(signal.SIGTERM)
-        await process.ended()
-        took = loop.time() - began
+            await eventually(has_begun)
+            began = loop.time()
+            process.signal(signal.SIGTERM)
+            await process.ended()
+            took = loop.time() - began
+            publishing.cancel()
+            closings = await asyncio.gather(*(each.closed for each in heard.sockets))
         log = process.log
 
     begun = await redis_server.command("LRANGE", "begun", 0, -1)
     through = await redis_server.command("LRANGE", "through", 0, -1)
     left = await pending(redis_server)
-    assert took < 5.0, log
-    assert "Traceback" not in log
+    assert took < 5.0, log[-2000:]
+    assert {code for _, code in closings} <= {1012}
+    assert log.count("Traceback") == 0
     assert sorted(begun) == sorted(through)
     assert len(set(through)) == len(through)
     assert len(await delivered(redis_server)) - len(left) == len(through)

@@ -12,7 +12,15 @@ import pytest
 
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.servers import PROMPT
-from tests.kit.serving import PATIENCE, ROOT, ServerProcess, environment, server_process
+from tests.kit.serving import (
+    ENDS,
+    PATIENCE,
+    ROOT,
+    SLACK,
+    ServerProcess,
+    environment,
+    server_process,
+)
 from tests.kit.sse import HELLO, EventSource
 from tests.kit.waiting import TICK, until
 
@@ -100,8 +108,11 @@ async def test_events_go_on_after_a_restart_and_after_a_new_connection() -> None
     assert "Traceback" not in log
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-async def test_sigterm_ends_streams_of_events_at_once(loop: str, redis_server: RedisServer) -> None:
+async def test_sigterm_ends_streams_of_events_within_a_second(
+    loop: str, redis_server: RedisServer
+) -> None:
     env = environment(REDIS_URL=redis_server.url)
     async with (
         server_process(
@@ -117,7 +128,8 @@ async def test_sigterm_ends_streams_of_events_at_once(loop: str, redis_server: R
         took = asyncio.get_running_loop().time() - begun
         await until(lambda: all(source.said == ["last words"] for source in sources), 2)
 
-    assert took < 1.5
+    assert 0.0 < max(source.cut for source in sources) - begun < ENDS
+    assert took < ENDS + SLACK
     assert "Traceback" not in process.log
 
 
