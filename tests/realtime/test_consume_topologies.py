@@ -1,4 +1,4 @@
-"""Consumers of Clusters, Sentinels' primaries, TLS and unix sockets (rows 35, 37 and 48)."""
+"""Consumers of Clusters and of Sentinels' primaries (rows 35, 37 and 48)."""
 
 import asyncio
 from typing import Any
@@ -7,7 +7,6 @@ import pytest
 
 from redis_manager_fastapi import Event, GroupRemade, RedisManager
 from redis_manager_fastapi.realtime.items import StreamEntry
-from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from tests.kit.clusters import shard_keys
@@ -34,15 +33,6 @@ class Background:
     async def end(self) -> None:
         self.task.cancel()
         await asyncio.wait([self.task])
-
-
-async def test_a_unix_socket() -> None:
-    async with (
-        RedisServer(unix_socket=True) as server,
-        RedisManager(url=server.unix_url) as manager,
-    ):
-        await manager.redis.xadd(STREAM, {"n": 1})
-        assert numbers(await consumed(manager, 1)) == [1]
 
 
 async def test_a_cluster_with_streams_in_every_shard() -> None:
