@@ -16,6 +16,7 @@ from redis_manager_fastapi import (
     RedisPermissionError,
     StreamEntry,
 )
+from redis_manager_fastapi.realtime.consumers.group import entries_in
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.consuming import (
     GROUP,
@@ -227,6 +228,20 @@ async def test_a_dead_consumers_entries_are_claimed(redis_server: RedisServer) -
     assert numbers(found) == [0, 1, 2]
     assert {entry.delivered for entry in found} == {4}
     assert await pending(redis_server) == []
+
+
+@pytest.mark.parametrize("times", [2, b"2"])
+def test_a_read_that_claims_says_how_often_an_entry_came(times: Any) -> None:
+    """As Redis 8.4 documents its reply: what is claimed first, then what is new."""
+    claimed, new = [b"1-0", [b"n", b"0"], 300, times], [b"2-0", [b"n", b"1"]]
+
+    found = entries_in({b"orders": [claimed, new]})
+
+    assert found == entries_in([[b"orders", [claimed, new]]])
+    assert found == [
+        StreamEntry("orders", "1-0", {"n": "0"}, 3),
+        StreamEntry("orders", "2-0", {"n": "1"}),
+    ]
 
 
 @needs("XREADGROUP CLAIM", redis="8.4", valkey="99.0")

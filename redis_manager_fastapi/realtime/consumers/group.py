@@ -133,8 +133,8 @@ class Group:
                 self.can.read_claims = False
             else:
                 self.can.read_claims = True
-                return _entries(reply)
-        return _entries(await client.execute_command(*self._reading(blocking, streams, ">")))
+                return entries_in(reply)
+        return entries_in(await client.execute_command(*self._reading(blocking, streams, ">")))
 
     async def own(self, stream: str, after: str) -> tuple[list[StreamEntry], list[str]]:
         """Return what is pending for this member after an ID, and the IDs of what was deleted."""
@@ -335,9 +335,13 @@ def _ids(rows: Iterable[Any]) -> list[str]:
     return [_text(row[0]) for row in rows]
 
 
-def _entries(reply: Any) -> list[StreamEntry]:
+def entries_in(reply: Any) -> list[StreamEntry]:
+    """Return what XREADGROUP has read; with CLAIM, how often an entry came before is its fourth.
+
+    The first builds of Redis 8.4 say so in text.
+    """
     return [
-        _entry(_text(stream), row, row[3] + 1 if len(row) > 3 else 1)
+        _entry(_text(stream), row, int(row[3]) + 1 if len(row) > 3 else 1)
         for stream, rows in _pairs(reply)
         for row in rows
         if row[1]
