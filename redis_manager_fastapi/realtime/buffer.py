@@ -72,7 +72,7 @@ class Buffer(Generic[T]):
             self._items.append(gap)
         self._wake()
 
-    def end(self, by: float) -> None:
+    def end(self, by: float = 0.0) -> None:
         """End the listener: it may take what is here until *by*, on the loop's clock."""
         if self._ended_at is None:
             self._ended_at = by

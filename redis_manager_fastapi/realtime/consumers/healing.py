@@ -56,7 +56,7 @@ class Healing:
 
     def succeeded(self) -> None:
         """A command was answered: the next pause is short again."""
-        self._backoff.attempts = 0
+        self._backoff.reset()
 
     async def after(self, error: Exception) -> None:
         """Wait until it is worth another attempt.

@@ -16,7 +16,7 @@ from redis_manager_fastapi.realtime.consumers.consumer import Consumer
 from redis_manager_fastapi.realtime.consumers.group import Abilities
 from redis_manager_fastapi.realtime.consumers.options import ConsumerOptions
 from redis_manager_fastapi.realtime.items import StreamEntry
-from redis_manager_fastapi.realtime.until import Connected, gone
+from redis_manager_fastapi.realtime.until import Connected, Until
 from redis_manager_fastapi.supervision.deployment import Deployment
 from redis_manager_fastapi.tasks import end
 
@@ -151,11 +151,10 @@ class Entries:
     def __init__(
         self, consumers: Consumers, options: ConsumerOptions, until: Connected | None
     ) -> None:
-        self._consumers, self._options, self._until = consumers, options, until
+        self._consumers, self._options, self._until = consumers, options, Until(until)
         self._consumer: Consumer | None = None
         self._current: StreamEntry | None = None
         self._loops = False
-        self._watch: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Begin to consume.
@@ -167,9 +166,7 @@ class Entries:
         if self._consumer is not None:
             raise RuntimeError("this block of consume() was entered before; call consume() again")
         self._consumer = consumer = self._consumers.start(self._options)
-        if self._until is not None:
-            self._watch = asyncio.get_running_loop().create_task(gone(self._until))
-            self._watch.add_done_callback(lambda _: consumer.stop())
+        self._until.begin(consumer.stop)
         return self
 
     def __aiter__(self) -> Self:
@@ -204,8 +201,7 @@ class Entries:
                 consumer.raised(self._current, exc)
                 self._current = None
         try:
-            if self._watch is not None:
-                await end([self._watch])
+            await self._until.aclose()
         finally:
             await self._consumers.close(consumer, self._consumers.drain)
 

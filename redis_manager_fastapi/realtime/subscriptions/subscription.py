@@ -14,8 +14,7 @@ from redis_manager_fastapi.realtime.buffer import Buffer, Overflow
 from redis_manager_fastapi.realtime.items import Gap, Message
 from redis_manager_fastapi.realtime.subscriptions.channel import Key, Kind, Listener, MessageBuffer
 from redis_manager_fastapi.realtime.subscriptions.hub import Subscriptions
-from redis_manager_fastapi.realtime.until import Connected, gone
-from redis_manager_fastapi.tasks import end
+from redis_manager_fastapi.realtime.until import Connected, Until
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -45,8 +44,7 @@ class Subscription:
         self._subscriptions = subscriptions
         self._buffer: MessageBuffer = Buffer(buffer, overflow, too_slow)
         self._listener = Listener(keys, self._buffer)
-        self._until = until
-        self._watch: asyncio.Task[None] | None = None
+        self._until = Until(until)
         self._entered = self._inside = False
         self._forgotten: weakref.finalize[Any, Any] | None = None
 
@@ -62,8 +60,7 @@ class Subscription:
         )
         self._forgotten.atexit = False
         self._inside = True
-        if self._until is not None:
-            self._watch = loop.create_task(_end_with(self._until, self._buffer))
+        self._until.begin(self._buffer.end)
         return self
 
     async def __aexit__(
@@ -76,9 +73,7 @@ class Subscription:
         if self._forgotten is not None:
             self._forgotten.detach()
         self._subscriptions.leave(self._listener)
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            await end({watch})
+        await self._until.aclose()
 
     def __aiter__(self) -> Self:
         return self
@@ -87,14 +82,6 @@ class Subscription:
         if not self._inside:
             raise RuntimeError("a subscription is heard within its `async with` block")
         return self._buffer.take()
-
-
-async def _end_with(client: Connected, buffer: MessageBuffer) -> None:
-    """End the listener when *client* has gone, or cannot be asked."""
-    try:
-        await gone(client)
-    finally:
-        buffer.end(asyncio.get_running_loop().time())
 
 
 def _leave_from_anywhere(

@@ -7,7 +7,6 @@ streams are still what they were.
 
 import asyncio
 import logging
-import random
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -26,6 +25,7 @@ from redis_manager_fastapi.realtime.tails.feed import Feed
 from redis_manager_fastapi.realtime.tails.life import Life, found_in, parse_entries, parse_life
 from redis_manager_fastapi.realtime.tails.places import Place
 from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.supervision.supervisor import FullJitter
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.failures import from_reply
 
@@ -72,7 +72,7 @@ class Reader:
         self._page = _PAGE
         self._blocking = False
         self._checked = float("-inf")
-        self._failures = 0
+        self._backoff = FullJitter(settings.health.backoff_base, settings.health.backoff_cap)
         self._logged = ""
 
     def add(self, feed: Feed) -> None:
@@ -119,7 +119,8 @@ class Reader:
             self._checked = float("-inf")
             while True:
                 await self._check(connection)
-                self._failures, self.connected = 0, True
+                self._backoff.reset()
+                self.connected = True
                 await self._read(connection)
                 if pool is None or self._place.has_moved(pool):
                     return
@@ -260,13 +261,10 @@ class Reader:
 
     async def _pause(self) -> None:
         """Wait until there is hope: a moment, and as long as the pool does not serve."""
-        self._failures += 1
-        health = self._settings.health
-        cap = min(health.backoff_cap, health.backoff_base * 2 ** min(self._failures, 10))
-        await asyncio.sleep(random.uniform(0.001, cap))  # noqa: S311 (spreads load)
+        await asyncio.sleep(self._backoff.pause())
         if self._pool is not None and not self._pool.is_serving:
             with suppress(RedisManagerError):
-                await self._pool.wait_ready(health.interval)
+                await self._pool.wait_ready(self._settings.health.interval)
 
     def _log_once(self, error: Exception) -> None:
         """Log a fault of this library's own, each a single time."""

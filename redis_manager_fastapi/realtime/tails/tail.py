@@ -21,7 +21,7 @@ from redis_manager_fastapi.realtime.items import Gap, StreamEntry
 from redis_manager_fastapi.realtime.tails.cursor import ID, ZERO, Cursor, parse_cursor
 from redis_manager_fastapi.realtime.tails.feed import Feed
 from redis_manager_fastapi.realtime.tails.life import Found, Life, Raw, resume
-from redis_manager_fastapi.realtime.until import Connected, gone
+from redis_manager_fastapi.realtime.until import Connected, Until
 
 NOT_A_CURSOR = "what was given as `after` is no cursor, so this goes on from now"
 
@@ -102,7 +102,7 @@ class Tail:
         self._source = source
         self._after = after
         self._overflow: Overflow = overflow
-        self._client = until
+        self._until = Until(until)
         self._instance = instance
         self._loop: asyncio.AbstractEventLoop
         self._feed: Feed | None = None
@@ -118,7 +118,6 @@ class Tail:
         self._gap: Gap | None = None
         self._ended_at: float | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._watch: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Tail {self.stream!r}>"
@@ -134,9 +133,7 @@ class Tail:
             await self._source.leave(self)
             raise
         self._find_place(feed)
-        if self._client is not None:
-            self._watch = self._loop.create_task(gone(self._client), name="redis-tail-until")
-            self._watch.add_done_callback(self._client_gone)
+        self._until.begin(self.end)
         return self
 
     async def __aexit__(
@@ -145,12 +142,13 @@ class Tail:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.end(0.0)
-        if self._watch is not None:
-            self._watch.cancel()
-        await self._source.leave(self)
+        self.end()
+        try:
+            await self._until.aclose()
+        finally:
+            await self._source.leave(self)
 
-    def end(self, by: float) -> None:
+    def end(self, by: float = 0.0) -> None:
         """End the iteration; what is in memory may be taken until *by*, on the loop's clock."""
         if self._ended_at is None or by < self._ended_at:
             self._ended_at = by
@@ -206,11 +204,6 @@ class Tail:
         if self._after:
             self._gap = Gap(NOT_A_CURSOR, cursor=str(feed.cursor))
             self._source.tell(feed, self._gap)
-
-    def _client_gone(self, watch: asyncio.Task[None]) -> None:
-        if not watch.cancelled():
-            watch.exception()
-            self.end(0.0)
 
     # What is in memory.
 
