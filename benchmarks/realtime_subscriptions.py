@@ -1,8 +1,8 @@
 """Subscriptions under load, against the bounds that they promise: `scripts/realtime subscriptions`.
 
-1,000 WebSockets of one process on one channel, through a restart of the server; and 1,000
-listeners against as many of redis-py's `PubSub`, in turns.  It exits with 1 if a bound is
-missed.
+1,000 WebSockets of one process on one channel, in turns with a loop that sends to them without
+Redis, and through a restart of the server; and 1,000 listeners against as many of redis-py's
+`PubSub`, in turns.  It exits with 1 if a bound is missed.
 """
 
 import argparse
