@@ -334,6 +334,17 @@ def install_fallback() -> None:
         logger.addHandler(FallbackHandler())
 
 
+def tell_of_grace(instance: str, grace: float, command: float) -> None:
+    """Say at the start that commands wait for less time than `outage.grace` says."""
+    if grace > command:
+        text = (
+            f"redis {instance!r}: in an outage a command waits for {command:g} s at most, its"
+            f" timeout, though REDIS_OUTAGE__GRACE is {grace:g}; raise REDIS_TIMEOUT__COMMAND too,"
+            " or give single callers more time by r.with_options(timeout=...)"
+        )
+        _log(logging.WARNING, "redis_grace_cut_short", text, {"instance": instance})
+
+
 def _who(event: Event) -> str:
     """Return the instance as a log line names it, with the Cluster node if it is one."""
     return f"{event.instance!r} node {event.node}" if event.node else repr(event.instance)
