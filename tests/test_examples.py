@@ -159,13 +159,25 @@ async def test_two_deployments(redis_url: str, redis_server: RedisServer) -> Non
     assert await redis_server.command("LLEN", "jobs") == 1
 
 
-async def test_own_lifespan(redis_url: str) -> None:
-    async with running("own_lifespan", REDIS_URL=redis_url) as site:
+async def test_own_lifespan(redis_server: RedisServer) -> None:
+    """Its loop goes on after an outage that is longer than grace."""
+    variables = {"REDIS_URL": redis_server.url, "REDIS_OUTAGE__GRACE": "0.1"}
+    async with running("own_lifespan", **variables) as site:
 
-        async def counted() -> bool:
-            return int((await site.http.get("/seconds")).text) > 0
+        async def counts() -> bool:
+            return int((await site.http.get("/seconds")).text or 0) > 0
 
-        await eventually(counted, PATIENCE)
+        await eventually(counts, PATIENCE)
+        await redis_server.kill()
+        await site.until("/seconds", 503)
+        await asyncio.sleep(1.5)  # its next turn meets the outage
+        await redis_server.start()
+        await site.until("/seconds", 200)
+        await redis_server.command("DEL", "seconds")
+        await eventually(counts, PATIENCE)
+        started = await site.http.get("/started")
+
+    assert started.json() == 1
 
 
 async def test_stream_worker() -> None:
@@ -222,11 +234,32 @@ async def test_outage(redis_url: str, redis_server: RedisServer) -> None:
     assert unpaid.status_code == 503
 
 
-def test_testing_your_app() -> None:
+async def test_outage_says_what_it_does_not_know(redis_server: RedisServer) -> None:
+    """Whichever limit ends the wait for a reply that was lost, the write may have happened."""
+    variables = {"REDIS_URL": redis_server.url, "REDIS_TIMEOUT__COMMAND": "0.2"}
+    async with running("outage", **variables) as site:
+        await site.http.post("/payments/7")
+        redis_server.pause()
+        unknown = await site.http.post("/payments/8")
+        await site.until("/readyz", 503)
+        unpaid = await site.http.post("/payments/9")
+        redis_server.resume()
+
+    assert (unknown.status_code, unknown.json()["detail"]) == (
+        409,
+        "it is not known whether this was paid",
+    )
+    assert unpaid.status_code in {503, 504}
+
+
+@pytest.mark.parametrize(
+    ("name", "tests"), [("testing_your_app", 2), ("testing_asynchronously", 1)]
+)
+def test_testing_your_app(name: str, tests: int) -> None:
     command = (sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(EXAMPLES))
     flags = ("-p", "no:cacheprovider")
     ended = subprocess.run(
-        (*command, *flags, str(EXAMPLES / "testing_your_app.py")),
+        (*command, *flags, str(EXAMPLES / f"{name}.py")),
         env=environment(),
         capture_output=True,
         text=True,
@@ -234,7 +267,7 @@ def test_testing_your_app() -> None:
         check=False,
     )
 
-    assert "2 passed" in ended.stdout, ended.stdout + ended.stderr
+    assert f"{tests} passed" in ended.stdout, ended.stdout + ended.stderr
 
 
 async def demo_until(text: str, output: asyncio.StreamReader) -> str:
