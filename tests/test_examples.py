@@ -25,7 +25,7 @@ from tests.kit.waiting import eventually
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(
-    (ROOT / "docs").glob("*.md")
+    (ROOT / "docs").rglob("*.md")
 )
 DEMO = (sys.executable, "-m", "redis_manager_fastapi.demo")
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -369,3 +369,34 @@ async def test_events(redis_url: str) -> None:
         await asyncio.wait_for(following, PATIENCE)
 
     assert set(source.data) == {"hello", "goodbye"}
+
+
+async def test_cache_aside(redis_server: RedisServer) -> None:
+    """The source answers without a cache; of two who make a report at once, one does."""
+    async with running("cache_aside", REDIS_URL=redis_server.url) as site:
+        first = await site.http.get("/articles/1")
+        await redis_server.command("SET", "article:1", "kept")
+        kept = await site.http.get("/articles/1")
+        both = [site.http.post("/reports/monday") for _ in range(2)]
+        statuses = {answer.status_code for answer in await asyncio.gather(*both)}
+        again = await site.http.post("/reports/monday")
+        await redis_server.kill()
+        without = await site.http.get("/articles/1")
+
+    assert (first.json(), kept.json(), without.json()) == ("article 1", "kept", "article 1")
+    assert statuses == {200, 409}
+    assert again.json() == {"articles": 10}
+
+
+async def test_rate_limit(redis_server: RedisServer) -> None:
+    async with running("rate_limit", REDIS_URL=redis_server.url) as site:
+        key = {"api-key": "mine"}
+        statuses = [(await site.http.get("/quotes", headers=key)).status_code for _ in range(25)]
+        other = await site.http.get("/quotes", headers={"api-key": "other"})
+        await redis_server.kill()
+        uncounted = await site.http.get("/quotes", headers=key)
+
+    # A new window may begin meanwhile, at most once.
+    assert statuses[:10] == [200] * 10
+    assert 429 in statuses
+    assert other.status_code == uncounted.status_code == 200
