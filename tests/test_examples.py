@@ -111,6 +111,23 @@ async def test_a_chat_goes_on_after_a_restart(redis_server: RedisServer) -> None
         assert texts[-2:] == ["(something may be missing)", "bye"]
 
 
+async def test_a_chat_stays_through_an_outage_longer_than_grace(redis_server: RedisServer) -> None:
+    """What is said meanwhile is not sent, and its author is told."""
+    variables = {"REDIS_URL": redis_server.url, "REDIS_OUTAGE__GRACE": "0.1"}
+    async with running("chat", **variables) as site, site.websocket("/rooms/tea") as socket:
+        await socket.send("hello")
+        await _received(socket, "hello")
+        await redis_server.kill()
+        await socket.send("anybody?")
+        await _received(socket, "(not sent, or not for certain)")
+        await redis_server.start()
+        await site.until("/docs", 200)
+        await _received(socket, "(something may be missing)")
+        await socket.send("bye")
+
+        assert await _received(socket, "bye") == ["bye"]
+
+
 async def _received(socket: Any, last: str) -> list[str]:
     """What comes, up to the text *last*."""
     texts = [str(await socket.recv())]
@@ -377,12 +394,14 @@ async def test_cache_aside(redis_server: RedisServer) -> None:
         first = await site.http.get("/articles/1")
         await redis_server.command("SET", "article:1", "kept")
         kept = await site.http.get("/articles/1")
+        crowd = await asyncio.gather(*(site.http.get("/popular/2") for _ in range(20)))
         both = [site.http.post("/reports/monday") for _ in range(2)]
         statuses = {answer.status_code for answer in await asyncio.gather(*both)}
         again = await site.http.post("/reports/monday")
         await redis_server.kill()
         without = await site.http.get("/articles/1")
 
+    assert {each.json() for each in crowd} == {"article 2"}
     assert (first.json(), kept.json(), without.json()) == ("article 1", "kept", "article 1")
     assert statuses == {200, 409}
     assert again.json() == {"articles": 10}
