@@ -168,8 +168,7 @@ class RedisManager(RealTimeManager, Openable):
             RedisManagerError: It is already open.
         """
         install_fallback()
-        limits = self.settings
-        tell_of_grace(self.name, limits.outage.grace, limits.timeout.command)
+        tell_of_grace(self.name, self.settings)
         await self._deployment.open()
         self._start_realtime(workers=workers)
 

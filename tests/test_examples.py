@@ -20,7 +20,7 @@ from redis_manager_fastapi.testing import RedisServer
 from tests.kit.servers import DURABLE
 from tests.kit.serving import PATIENCE, Site, environment, server_process
 from tests.kit.sse import EventSource
-from tests.kit.waiting import eventually
+from tests.kit.waiting import eventually, until
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -419,3 +419,32 @@ async def test_rate_limit(redis_server: RedisServer) -> None:
     assert statuses[:10] == [200] * 10
     assert 429 in statuses
     assert other.status_code == uncounted.status_code == 200
+
+
+async def test_jobs() -> None:
+    """In an outage longer than grace no job is lost, and the browser hears of each."""
+    durable: dict[str, str | int] = {**DURABLE, "appendfsync": "always"}
+    async with (
+        RedisServer(durable) as server,
+        running("jobs", REDIS_URL=server.url, REDIS_OUTAGE__GRACE="0.1") as site,
+    ):
+        source = EventSource("/done")
+        following = asyncio.create_task(source.follow(site.http, "last"))
+        await until(lambda: source.connects > 0)
+        names = [f"job{number}" for number in range(20)]
+        for name in names:
+            await site.http.post(f"/jobs/{name}")
+        await server.restart(1.0, crash=True)
+
+        async def taken() -> bool:
+            return (await site.http.post("/jobs/last")).status_code == 200
+
+        await eventually(taken, PATIENCE)
+
+        async def worked() -> bool:
+            return set(await server.command("HVALS", "results")) >= {n.upper() for n in names}
+
+        await eventually(worked, PATIENCE)
+        await asyncio.wait_for(following, PATIENCE)
+
+    assert set(source.data) >= {*names[1:], "last"}

@@ -228,13 +228,13 @@ def checked(listeners: Iterable[Listener]) -> tuple[Listener, ...]:
     Raises:
         TypeError: One cannot, or they are not several.
     """
-    found = tuple(listeners) if isinstance(listeners, Iterable) else (None,)
-    if not all(map(callable, found)):
-        raise TypeError(
-            f"listeners is {listeners!r}, and takes functions of one `Event`;"
-            " write listeners=[your_function]"
-        )
-    return found
+    found = tuple(listeners) if isinstance(listeners, Iterable) else ()
+    if isinstance(listeners, Iterable) and all(map(callable, found)):
+        return found
+    raise TypeError(
+        f"listeners is {listeners!r}, and takes functions of one `Event`;"
+        " write listeners=[your_function]"
+    )
 
 
 class Bus:
