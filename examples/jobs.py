@@ -17,7 +17,7 @@ async def add(name: str, r: RedisDep) -> str:
 
 @manager.consumer("jobs", group="workers", claim_after=5)
 async def work(job: StreamEntry) -> None:
-    """A job may come twice: its result stays the same, and browsers are told again."""
+    """A job may come twice: its result stays the same, and browsers hear of it again."""
     name = job.fields["name"]
     async with manager.redis.pipeline() as pipe:
         await pipe.hset("results", job.id, name.upper()).xadd("done", {"name": name}).execute()

@@ -19,7 +19,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 app = FastAPI(lifespan=manager.wrap(lifespan))
 
 
-@manager.background  # runs beside the app; begun again when an outage ends it
+@manager.background  # runs while the app runs; restarted when an outage ends it
 async def count_seconds() -> None:
     while True:
         await manager.redis.incr("seconds")
