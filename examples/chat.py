@@ -2,7 +2,7 @@ import asyncio
 
 from fastapi import FastAPI, WebSocket
 
-from redis_manager_fastapi import Message, RedisDep, RedisManager
+from redis_manager_fastapi import Message, RedisDep, RedisManager, RedisOutageError
 
 manager = RedisManager()
 app = FastAPI(lifespan=manager.lifespan)
@@ -21,6 +21,9 @@ async def chat(websocket: WebSocket, room: str, r: RedisDep) -> None:
         sending = asyncio.create_task(send())
         try:
             async for text in websocket.iter_text():
-                await r.publish(f"room:{room}", text)
+                try:
+                    await r.publish(f"room:{room}", text)
+                except RedisOutageError:  # uncaught, it would close the WebSocket
+                    await websocket.send_text("(not sent, or not for certain)")
         finally:
             sending.cancel()

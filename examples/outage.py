@@ -7,7 +7,6 @@ from redis_manager_fastapi import (
     RedisDep,
     RedisManager,
     RedisOutageError,
-    ReplyLostError,
     health_router,
 )
 
@@ -29,7 +28,9 @@ async def greeting(r: RedisDep) -> str:
 async def pay(number: str, r: RedisDep) -> dict[str, Any]:
     try:
         first = await r.set(f"paid:{number}", 1, nx=True)
-    except ReplyLostError as error:
-        # The write was sent and may have happened: look before you try again.
+    except RedisOutageError as error:
+        if not error.maybe_executed:
+            raise  # it did not happen: the answer is 503 or 504
+        # It was sent and may have happened: look before you try again.
         raise HTTPException(409, "it is not known whether this was paid") from error
     return {"paid": number, "again": not first}

@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from redis_manager_fastapi.cluster.stats import ClusterStats, NodeStats, ShardStats
     from redis_manager_fastapi.web.cluster import RedisClusterDep
 
+__version__ = "1.0.0"
+
 __all__ = [  # noqa: RUF022 (grouped by who uses it)
     # the app holds
     "RedisManager",

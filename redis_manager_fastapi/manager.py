@@ -12,8 +12,8 @@ from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.lifespan import Openable, state_of
-from redis_manager_fastapi.observe.events import Bus, Listener
-from redis_manager_fastapi.observe.log import LogListener, install_fallback
+from redis_manager_fastapi.observe.events import Bus, Listener, checked
+from redis_manager_fastapi.observe.log import LogListener, install_fallback, tell_of_grace
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import PoolStats
 from redis_manager_fastapi.realtime.manager import RealTimeManager
@@ -58,13 +58,15 @@ class RedisManager(RealTimeManager, Openable):
         listeners: Iterable[Listener] = (),
         **overrides: Unpack[SettingsArguments],
     ) -> None:
+        if not name or not isinstance(name, str):
+            raise TypeError(f"name is {name!r}, and takes a text; write RedisManager(name='cache')")
         self.name = name
         given = GivenSettings(settings, overrides)
         del settings, overrides
         resolved = given.resolved()
         if credential_provider is not None:
             check_alone(resolved, name)
-        bus = Bus((LogListener(addresses=resolved.log_addresses), *listeners))
+        bus = Bus((LogListener(addresses=resolved.log_addresses), *checked(listeners)))
         client = make_client(resolved, credential_provider, bus, instance=name)
         super().__init__(client, resolved, bus)
         self._deployment: Deployment[Any] = client.session.deployment
@@ -166,6 +168,7 @@ class RedisManager(RealTimeManager, Openable):
             RedisManagerError: It is already open.
         """
         install_fallback()
+        tell_of_grace(self.name, self.settings)
         await self._deployment.open()
         self._start_realtime(workers=workers)
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.lifespan import Openable, state_of
 from redis_manager_fastapi.manager import RedisManager
-from redis_manager_fastapi.observe.events import Listener
+from redis_manager_fastapi.observe.events import Listener, checked
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.settings.aliases import KNOWN_ALIASES
 from redis_manager_fastapi.settings.environment import read_variables
@@ -76,7 +76,7 @@ class RedisRegistry(Mapping[str, RedisManager], Openable):
             RedisConfigError: A setting or a name is wrong; it has one sentence for each
                 mistake, of all instances.
         """
-        listeners = tuple(listeners)
+        listeners = checked(listeners)
         problems = [problem for name in names if (problem := _problem(name))]
         settings: dict[str, RedisSettings] = {}
         for name in names if not problems else ():

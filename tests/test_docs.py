@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import redis_manager_fastapi
+import redis_manager_fastapi.testing
 from redis_manager_fastapi import RedisManagerError, RedisSettings
 from redis_manager_fastapi.pool.state import PoolState, Suspicion
 from redis_manager_fastapi.settings.aliases import KNOWN_ALIASES, QUERY_PARAMETERS
@@ -25,10 +26,16 @@ SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 ERRORS = (ROOT / "docs" / "errors.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 PACKAGE = ROOT / "redis_manager_fastapi"
+PAGES = sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md"))
+PROSE = [ROOT / "README.md", ROOT / "docs" / "tutorial.md"] + [
+    page for page in PAGES if page.parent.name in ("guides", "explanation")
+]
+REFERENCE = "".join(page.read_text() for page in PAGES if page.parent.name == "reference")
 ROW = re.compile(r"^\| `(REDIS_\w+)` \| ([^|]*?) ?\|", re.MULTILINE)
 MAPPED = re.compile(r"^\| `([\w/]+\.py)` \|", re.MULTILINE)
 WORD = re.compile(r"^\| `(\w+)` \| .* \| `([\w/]+\.py)` \|$", re.MULTILINE)
 STEP = re.compile(r"^([\w/]+\.py)? +([\w.]+)(?:  .*)?$", re.MULTILINE)
+FIGURE = re.compile(r"\d(?:[\d,.]*\d)?(?: %| s\b|%)?|\bnone\b")
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)\)")
 
 
@@ -58,11 +65,13 @@ def test_every_alias_stands_there() -> None:
     assert missing == []
 
 
-def test_readme_names_no_setting_that_does_not_exist() -> None:
+@pytest.mark.parametrize("document", PROSE, ids=lambda path: path.name)
+def test_no_setting_is_named_that_does_not_exist(document: Path) -> None:
     known = {canonical("REDIS_", path) for path in setting_paths(RedisSettings)}
-    named = set(re.findall(r"`(REDIS_[A-Z_]+)`", (ROOT / "README.md").read_text()))
+    known |= {f"REDIS_{alias}" for alias in KNOWN_ALIASES}
+    named = set(re.findall(r"`(REDIS_[A-Z_]+)(?:=\S*)?`", document.read_text()))
 
-    assert named - known <= {"REDIS_RESPONSES"}
+    assert named - known <= {"REDIS_RESPONSES", "REDIS_CACHE_CRITICAL"}
 
 
 def test_every_error_stands_there_with_its_code() -> None:
@@ -78,7 +87,7 @@ def test_every_error_stands_there_with_its_code() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/errors.md"])
+@pytest.mark.parametrize("document", ["docs/explanation/contract.md", "docs/errors.md"])
 def test_answers_are_those_of_the_table(document: str) -> None:
     text = (ROOT / document).read_text()
 
@@ -92,11 +101,37 @@ def test_answers_are_those_of_the_table(document: str) -> None:
         assert (retry in told[0].replace(f" {how.status} ", "")) == how.retry, error
 
 
-@pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")))
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
     targets = LINK.findall(document.read_text())
 
     assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_every_public_name_is_in_the_reference_once() -> None:
+    shown = Counter(re.findall(r"^::: (\S+)$", REFERENCE, re.MULTILINE))
+    modules = (redis_manager_fastapi, redis_manager_fastapi.testing)
+    public = {f"{module.__name__}.{name}" for module in modules for name in module.__all__}
+
+    assert shown == Counter(public)
+
+
+def test_readme_is_short_and_its_figures_are_those_of_the_pages() -> None:
+    """Each figure of a row stands on the page that the row ends with, in its client's line."""
+    text = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| (.*) \| \[\w+\]\((\S+)\)(?:, row (\d+))? \|$", text, re.MULTILINE)
+    clients = ("redis_manager_fastapi", r"(?:redis|redis-py)", "fastapi-redis-sdk")
+    measured = [row for row in rows if row[1] in ("docs/faults.md", "docs/benchmarks.md")]
+
+    for cells, page, number in measured:
+        lines = (ROOT / page).read_text().splitlines()
+        for client, cell in zip(clients, cells.split(" | ")[1:], strict=True):
+            line = re.compile(rf"^\| {number}.*\b{client} \|" if number else rf"^\| {client} \|")
+            theirs = " ".join(each for each in lines if line.search(each))
+            missing = [figure for figure in FIGURE.findall(cell) if f" {figure} " not in theirs]
+            assert [each for each in missing if f"({each})" not in theirs] == [], (cells, client)
+    assert len(measured) == 7
+    assert len(text.splitlines()) <= 150
 
 
 def test_contract_stands_there_as_the_code_has_it() -> None:

@@ -20,12 +20,12 @@ from redis_manager_fastapi.testing import RedisServer
 from tests.kit.servers import DURABLE
 from tests.kit.serving import PATIENCE, Site, environment, server_process
 from tests.kit.sse import EventSource
-from tests.kit.waiting import eventually
+from tests.kit.waiting import eventually, until
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(
-    (ROOT / "docs").glob("*.md")
+    (ROOT / "docs").rglob("*.md")
 )
 DEMO = (sys.executable, "-m", "redis_manager_fastapi.demo")
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -111,6 +111,23 @@ async def test_a_chat_goes_on_after_a_restart(redis_server: RedisServer) -> None
         assert texts[-2:] == ["(something may be missing)", "bye"]
 
 
+async def test_a_chat_stays_through_an_outage_longer_than_grace(redis_server: RedisServer) -> None:
+    """What is said meanwhile is not sent, and its author is told."""
+    variables = {"REDIS_URL": redis_server.url, "REDIS_OUTAGE__GRACE": "0.1"}
+    async with running("chat", **variables) as site, site.websocket("/rooms/tea") as socket:
+        await socket.send("hello")
+        await _received(socket, "hello")
+        await redis_server.kill()
+        await socket.send("anybody?")
+        await _received(socket, "(not sent, or not for certain)")
+        await redis_server.start()
+        await site.until("/docs", 200)
+        await _received(socket, "(something may be missing)")
+        await socket.send("bye")
+
+        assert await _received(socket, "bye") == ["bye"]
+
+
 async def _received(socket: Any, last: str) -> list[str]:
     """What comes, up to the text *last*."""
     texts = [str(await socket.recv())]
@@ -159,13 +176,25 @@ async def test_two_deployments(redis_url: str, redis_server: RedisServer) -> Non
     assert await redis_server.command("LLEN", "jobs") == 1
 
 
-async def test_own_lifespan(redis_url: str) -> None:
-    async with running("own_lifespan", REDIS_URL=redis_url) as site:
+async def test_own_lifespan(redis_server: RedisServer) -> None:
+    """Its loop goes on after an outage that is longer than grace."""
+    variables = {"REDIS_URL": redis_server.url, "REDIS_OUTAGE__GRACE": "0.1"}
+    async with running("own_lifespan", **variables) as site:
 
-        async def counted() -> bool:
-            return int((await site.http.get("/seconds")).text) > 0
+        async def counts() -> bool:
+            return int((await site.http.get("/seconds")).text or 0) > 0
 
-        await eventually(counted, PATIENCE)
+        await eventually(counts, PATIENCE)
+        await redis_server.kill()
+        await site.until("/seconds", 503)
+        await asyncio.sleep(1.5)  # its next turn meets the outage
+        await redis_server.start()
+        await site.until("/seconds", 200)
+        await redis_server.command("DEL", "seconds")
+        await eventually(counts, PATIENCE)
+        started = await site.http.get("/started")
+
+    assert started.json() == 1
 
 
 async def test_stream_worker() -> None:
@@ -222,11 +251,32 @@ async def test_outage(redis_url: str, redis_server: RedisServer) -> None:
     assert unpaid.status_code == 503
 
 
-def test_testing_your_app() -> None:
+async def test_outage_says_what_it_does_not_know(redis_server: RedisServer) -> None:
+    """Whichever limit ends the wait for a reply that was lost, the write may have happened."""
+    variables = {"REDIS_URL": redis_server.url, "REDIS_TIMEOUT__COMMAND": "0.2"}
+    async with running("outage", **variables) as site:
+        await site.http.post("/payments/7")
+        redis_server.pause()
+        unknown = await site.http.post("/payments/8")
+        await site.until("/readyz", 503)
+        unpaid = await site.http.post("/payments/9")
+        redis_server.resume()
+
+    assert (unknown.status_code, unknown.json()["detail"]) == (
+        409,
+        "it is not known whether this was paid",
+    )
+    assert unpaid.status_code in {503, 504}
+
+
+@pytest.mark.parametrize(
+    ("name", "tests"), [("testing_your_app", 2), ("testing_asynchronously", 1)]
+)
+def test_testing_your_app(name: str, tests: int) -> None:
     command = (sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(EXAMPLES))
     flags = ("-p", "no:cacheprovider")
     ended = subprocess.run(
-        (*command, *flags, str(EXAMPLES / "testing_your_app.py")),
+        (*command, *flags, str(EXAMPLES / f"{name}.py")),
         env=environment(),
         capture_output=True,
         text=True,
@@ -234,7 +284,7 @@ def test_testing_your_app() -> None:
         check=False,
     )
 
-    assert "2 passed" in ended.stdout, ended.stdout + ended.stderr
+    assert f"{tests} passed" in ended.stdout, ended.stdout + ended.stderr
 
 
 async def demo_until(text: str, output: asyncio.StreamReader) -> str:
@@ -336,3 +386,63 @@ async def test_events(redis_url: str) -> None:
         await asyncio.wait_for(following, PATIENCE)
 
     assert set(source.data) == {"hello", "goodbye"}
+
+
+async def test_cache_aside(redis_server: RedisServer) -> None:
+    """The source answers without a cache; of two who make a report at once, one does."""
+    async with running("cache_aside", REDIS_URL=redis_server.url) as site:
+        first = await site.http.get("/articles/1")
+        await redis_server.command("SET", "article:1", "kept")
+        kept = await site.http.get("/articles/1")
+        crowd = await asyncio.gather(*(site.http.get("/popular/2") for _ in range(20)))
+        both = [site.http.post("/reports/monday") for _ in range(2)]
+        statuses = {answer.status_code for answer in await asyncio.gather(*both)}
+        again = await site.http.post("/reports/monday")
+        await redis_server.kill()
+        without = await site.http.get("/articles/1")
+
+    assert {each.json() for each in crowd} == {"article 2"}
+    assert (first.json(), kept.json(), without.json()) == ("article 1", "kept", "article 1")
+    assert statuses == {200, 409}
+    assert again.json() == {"articles": 10}
+
+
+async def test_rate_limit(redis_server: RedisServer) -> None:
+    async with running("rate_limit", REDIS_URL=redis_server.url) as site:
+        key = {"api-key": "mine"}
+        statuses = [(await site.http.get("/quotes", headers=key)).status_code for _ in range(25)]
+        other = await site.http.get("/quotes", headers={"api-key": "other"})
+        await redis_server.kill()
+        uncounted = await site.http.get("/quotes", headers=key)
+
+    # A new window may begin meanwhile, at most once.
+    assert statuses[:10] == [200] * 10
+    assert 429 in statuses
+    assert other.status_code == uncounted.status_code == 200
+
+
+async def test_jobs() -> None:
+    """In an outage longer than grace no job is lost, and the browser hears of each."""
+    durable: dict[str, str | int] = {**DURABLE, "appendfsync": "always"}
+    async with (
+        RedisServer(durable) as server,
+        running("jobs", REDIS_URL=server.url, REDIS_OUTAGE__GRACE="0.1") as site,
+    ):
+        source = EventSource("/done")
+        following = asyncio.create_task(source.follow(site.http, "never"))
+        while not source.data:  # the response begins before the tail is entered
+            await site.http.post("/jobs/hello")
+        names = {f"job{number}" for number in range(20)}
+        for name in names:
+            await site.http.post(f"/jobs/{name}")
+        await server.restart(1.0, crash=True)
+
+        async def taken() -> bool:
+            return (await site.http.post("/jobs/last")).status_code == 200
+
+        await eventually(taken, PATIENCE)
+        await until(lambda: {*names, "last"} <= set(source.data), PATIENCE)
+        following.cancel()
+        results = await server.command("HVALS", "results")
+
+    assert set(results) == {"HELLO", "LAST", *(name.upper() for name in names)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOOLS = ("sh", "dirname", "rm", "sort", "awk", "mkdir")
+TOOLS = ("sh", "dirname", "rm", "sort", "awk", "mkdir", "touch")
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def bare(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(clone: Path, script: str) -> "subprocess.CompletedProcess[str]":
-    env = {"PATH": str(clone / "bin"), "HOME": str(clone)}
+def run(clone: Path, script: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    env = {"PATH": str(clone / "bin"), "HOME": str(clone), **variables}
     return subprocess.run(
         [str(clone / "bin" / "sh"), str(clone / "scripts" / script)],
         env=env,
@@ -35,8 +35,8 @@ def run(clone: Path, script: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def put_python(clone: Path, script: str) -> None:
-    python = clone / "bin" / "python3"
+def put_python(clone: Path, script: str, path: str = "bin/python3") -> None:
+    python = clone / path
     python.write_text(f"#!{clone}/bin/sh\n{script}\n")
     python.chmod(0o755)
 
@@ -48,6 +48,38 @@ def test_missing_python_is_named(bare: Path, script: str) -> None:
     assert ended.returncode == 1
     assert "3.11 or later found" in ended.stderr
     assert not (bare / ".venv").exists()
+
+
+def test_a_wrong_python_is_named_and_no_other_is_taken(bare: Path) -> None:
+    put_python(bare, "exit 0")
+
+    for wrong in ("/no/such/python", str(bare / "bin" / "rm")):
+        ended = run(bare, "demo", PYTHON=wrong)
+        assert ended.returncode == 1
+        assert f"PYTHON={wrong} is no Python 3.11 or later" in ended.stderr
+
+
+@pytest.mark.parametrize("brings", [True, False])
+def test_an_environment_without_pip_gets_one(bare: Path, brings: bool) -> None:
+    """`uv sync` makes a .venv that has none; Python may bring one, and Debian's does not."""
+    (bare / ".venv" / "bin").mkdir(parents=True)
+    put_python(
+        bare,
+        f"""echo "$@" >>ran
+case "$*" in
+    *"-m pip "*) [ -e pip ] ;;
+    *ensurepip*) {"echo >pip" if brings else "exit 1"} ;;
+esac""",
+        ".venv/bin/python",
+    )
+    ended = run(bare, "install")
+
+    if brings:
+        assert ended.returncode == 0, ended.stderr
+        assert "--editable .[demo] --group dev" in (bare / "ran").read_text()
+    else:
+        assert ended.returncode == 1
+        assert "remove .venv" in ended.stderr
 
 
 def test_old_python_does_not_count(bare: Path) -> None:

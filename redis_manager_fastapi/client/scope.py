@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from redis_manager_fastapi.delivery.session import Scope
 from redis_manager_fastapi.errors import RedisManagerError
@@ -68,6 +68,14 @@ class ClientScope(Scope, Generic[C]):
         traceback: TracebackType | None,
     ) -> None:
         self.__exit__(exc_type, exc, traceback)
+
+    if not TYPE_CHECKING:  # checkers name an unknown attribute themselves
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}; it hands out the client"
+                " that has commands: `async with manager.client() as r:`"
+            )
 
     def _release_forgotten(self, opened: Opened) -> None:
         forgotten = opened.revoke(self.leases or ())

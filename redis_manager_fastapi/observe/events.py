@@ -222,6 +222,21 @@ Event = (
 Listener = Callable[[Event], None]
 
 
+def checked(listeners: Iterable[Listener]) -> tuple[Listener, ...]:
+    """Return *listeners*, each of which can be called.
+
+    Raises:
+        TypeError: One cannot, or they are not several.
+    """
+    found = tuple(listeners) if isinstance(listeners, Iterable) else ()
+    if isinstance(listeners, Iterable) and all(map(callable, found)):
+        return found
+    raise TypeError(
+        f"listeners is {listeners!r}, and takes functions of one `Event`;"
+        " write listeners=[your_function]"
+    )
+
+
 class Bus:
     """Hands each event to every listener."""
 

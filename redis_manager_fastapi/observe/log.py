@@ -26,6 +26,7 @@ from redis_manager_fastapi.observe.events import (
     SubscriptionsHealed,
     WorkerFailed,
 )
+from redis_manager_fastapi.settings import RedisSettings
 
 logger = logging.getLogger("redis_manager_fastapi")
 
@@ -345,6 +346,19 @@ def install_fallback() -> None:
     """Have warnings printed with time and level if nobody else prints them."""
     if not logger.hasHandlers():
         logger.addHandler(FallbackHandler())
+
+
+def tell_of_grace(instance: str, settings: RedisSettings) -> None:
+    """Say at the start that commands wait for less time than `outage.grace` says."""
+    grace, command = settings.outage.grace, settings.timeout.command
+    if grace > command:
+        text = (
+            f"redis {instance!r}: in an outage a command waits for {command:g} s at most, its"
+            f" timeout, though {settings.variable('outage.grace')} is {grace:g}; raise"
+            f" {settings.variable('timeout.command')} too, or give single callers more time by"
+            " r.with_options(timeout=...)"
+        )
+        _log(logging.WARNING, "redis_grace_cut_short", text, {"instance": instance})
 
 
 def _who(event: Event) -> str:

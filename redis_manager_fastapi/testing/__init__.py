@@ -1,8 +1,9 @@
 """What a test needs to break Redis and see an app survive it.
 
-`RedisServer` is a real server, `FaultProxy` a bad network in front of it; the
-fixtures `redis_server`, `redis_url`, `redis_manager` and `fault_proxy` come as
-a pytest plugin.  Install the extra `testing`.
+`RedisServer` is a real server, `FaultProxy` a bad network in front of it, and
+`RunningApp` an app without a server; the fixtures `redis_server`, `redis_url`,
+`redis_manager`, `fault_proxy` and `run_app` come as a pytest plugin.  Install
+the extra `testing`.
 """
 
 import importlib
@@ -11,14 +12,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from redis_manager_fastapi.testing.binary import ServerVersion, server_binary
     from redis_manager_fastapi.testing.proxy import FaultProxy, ProxyStats
+    from redis_manager_fastapi.testing.running import RunningApp
     from redis_manager_fastapi.testing.server import RedisServer
 
-__all__ = ["FaultProxy", "ProxyStats", "RedisServer", "ServerVersion", "server_binary"]
+__all__ = [
+    "FaultProxy",
+    "ProxyStats",
+    "RedisServer",
+    "RunningApp",
+    "ServerVersion",
+    "server_binary",
+]
 
 _MODULES = {
     "FaultProxy": "proxy",
     "ProxyStats": "proxy",
     "RedisServer": "server",
+    "RunningApp": "running",
     "ServerVersion": "binary",
     "server_binary": "binary",
 }

@@ -7,13 +7,16 @@ process is the only state that cannot leak.
 """
 
 import importlib.util
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from redis_manager_fastapi.testing.proxy import FaultProxy
+    from redis_manager_fastapi.testing.running import RunningApp
     from redis_manager_fastapi.testing.server import RedisServer
 
 
@@ -78,3 +81,17 @@ async def redis_manager(redis_url: str) -> AsyncIterator[Any]:
 
     async with RedisManager(url=redis_url, **_PLAIN) as manager:
         yield manager
+
+
+@_async_fixture
+async def run_app() -> "AsyncIterator[Callable[[ASGIApp], Awaitable[RunningApp]]]":
+    """Run an app's lifespan until the test ends, for a client that drives it without a server.
+
+    `running = await run_app(app)`, and then `httpx.ASGITransport(running)`.
+    """
+    from contextlib import AsyncExitStack
+
+    from redis_manager_fastapi.testing.running import RunningApp
+
+    async with AsyncExitStack() as stack:
+        yield lambda app: stack.enter_async_context(RunningApp(app))

@@ -60,25 +60,34 @@ TRANSLATIONS: dict[type[RedisManagerError], Translation] = {
 }
 _MISTAKE = Translation(500, 1011, retry=False)
 
-_EXAMPLE = {"detail": "redis 'default' is down", "code": "redis_unavailable", "instance": "default"}
+_BODY = ("detail", "code", "instance")
 _SCHEMA = {
     "type": "object",
-    "required": ["detail", "code", "instance"],
-    "properties": {name: {"type": "string"} for name in _EXAMPLE},
+    "required": list(_BODY),
+    "properties": {name: {"type": "string"} for name in _BODY},
 }
 
 
-def _documented(description: str, **extra: Any) -> dict[str, Any]:
-    content = {"application/json": {"schema": _SCHEMA, "example": _EXAMPLE}}
+def _documented(
+    description: str, error: type[RedisManagerError], detail: str, **extra: Any
+) -> dict[str, Any]:
+    example = dict(zip(_BODY, (detail, error.code, "default"), strict=True))
+    content = {"application/json": {"schema": _SCHEMA, "example": example}}
     return {"description": description, "content": content, **extra}
 
 
 REDIS_RESPONSES: dict[int | str, dict[str, Any]] = {
     503: _documented(
         "Redis cannot serve the request now.",
+        RedisUnavailableError,
+        "redis 'default' is down: connection refused",
         headers={"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
     ),
-    504: _documented("Redis did not answer before the command's deadline."),
+    504: _documented(
+        "Redis did not answer before the command's deadline.",
+        CommandTimeoutError,
+        "GET on redis 'default' got no reply within 2 s",
+    ),
 }
 """For `responses=` of a FastAPI app, router or route: the answers of an outage, for OpenAPI."""
 

@@ -7,7 +7,6 @@ from starlette.requests import HTTPConnection
 from redis_manager_fastapi.errors import RedisNotStartedError
 from redis_manager_fastapi.lifespan import KEY_PREFIX
 from redis_manager_fastapi.manager import RedisManager
-from redis_manager_fastapi.pool.errors import not_started
 from redis_manager_fastapi.web.responses import install_handlers
 
 
@@ -20,7 +19,7 @@ def get_managers(connection: HTTPConnection) -> list[RedisManager]:
     state: dict[str, Any] = connection.scope.get("state", {})
     managers = [manager for key, manager in state.items() if key.startswith(KEY_PREFIX)]
     if not managers:
-        raise not_started("default")
+        raise RedisNotStartedError(_not_in_app("state" in connection.scope), instance="default")
     return managers
 
 
@@ -46,4 +45,17 @@ def _not_among(name: str, managers: list[RedisManager]) -> str:
         f"no Redis manager is named {name!r}; the app's lifespan opened {known}: ask for one of"
         " these, `get_manager(request, name)`, or give yours this name,"
         f" `RedisManager(name={name!r})`"
+    )
+
+
+def _not_in_app(has_state: bool) -> str:
+    # Servers and the TestClient give every request a state; httpx.ASGITransport gives none.
+    ran = ", or it opened no Redis manager" if has_state else ""
+    return (
+        f"redis 'default' is not started in this app: the app's lifespan has not run{ran}. Pass the"
+        " manager's to the outermost app, `FastAPI(lifespan=manager.lifespan)` or"
+        " `manager.wrap(your_lifespan)`; that of a mounted sub-app never runs. In tests, run it:"
+        " `with TestClient(app) as client:`, or `httpx.ASGITransport(await run_app(app))` with the"
+        " fixture of redis_manager_fastapi[testing]. `async with manager:` opens a manager for your"
+        " own code, not for an app's routes"
     )

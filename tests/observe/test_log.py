@@ -174,3 +174,19 @@ async def test_a_manager_that_closes_leaves_no_tally(redis_server: RedisServer) 
     async with manager:
         log.tallies.answered(RedisUnavailableError("down"), 503)
     assert not log.tallies._counts
+
+
+@pytest.mark.parametrize(("command", "lines"), [(1.0, 1), (2.0, 0)])
+async def test_a_grace_beyond_the_command_s_time_is_told_once(
+    redis_url: str, caplog: pytest.LogCaptureFixture, command: float, lines: int
+) -> None:
+    """Commands wait no longer than their own time, whatever grace says."""
+    async with RedisManager(redis_url, timeout={"command": command}, outage={"grace": 2.0}):
+        pass
+
+    told = [r for r in caplog.records if getattr(r, "event", "") == "redis_grace_cut_short"]
+    assert len(told) == lines
+    for record in told:
+        assert record.levelno == logging.WARNING
+        assert "waits for 1 s at most" in record.getMessage()
+        assert "REDIS_TIMEOUT__COMMAND" in record.getMessage()

@@ -16,6 +16,7 @@ from redis_manager_fastapi import (
     RedisDep,
     RedisManager,
     RedisNotStartedError,
+    RedisRegistry,
     get_manager,
     health_router,
 )
@@ -53,6 +54,36 @@ async def test_error_says_how_to_fix_app_and_tests() -> None:
 
     assert "FastAPI(lifespan=manager.lifespan)" in str(caught.value)
     assert "with TestClient(app) as client" in str(caught.value)
+
+
+async def test_a_transport_without_lifespan_is_told_what_is_missing(redis_url: str) -> None:
+    """The manager is open and the app has its lifespan; nobody has run that lifespan."""
+    manager = RedisManager(url=redis_url)
+    app = FastAPI(lifespan=manager)
+
+    @app.get("/")
+    async def route(r: RedisDep) -> None:
+        await r.get("key")
+
+    transport = httpx.ASGITransport(app)
+    async with manager, httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+        with pytest.raises(RedisNotStartedError) as caught:
+            await client.get("/")
+
+    assert "the app's lifespan has not run" in str(caught.value)
+    assert "`async with manager:` opens a manager for your own code" in str(caught.value)
+    assert "httpx.ASGITransport(await run_app(app))" in str(caught.value)
+
+
+def test_an_app_with_another_lifespan_is_told_to_pass_the_manager_s() -> None:
+    with (
+        TestClient(app_without_lifespan()) as client,
+        pytest.raises(RedisNotStartedError) as caught,
+    ):
+        client.get("/")
+
+    assert "or it opened no Redis manager" in str(caught.value)
+    assert "FastAPI(lifespan=manager.lifespan)" in str(caught.value)
 
 
 async def test_request_is_answered_500_and_logged_once(
@@ -122,7 +153,7 @@ async def test_two_managers_of_one_name_stop_the_start(
 @pytest.mark.parametrize("scope", [{}, {"state": {}}])
 def test_scope_without_state_is_the_same_mistake(scope: dict[str, Any]) -> None:
     """Whether the server knows lifespan state or not, the error is the same one."""
-    with pytest.raises(RedisNotStartedError, match="is not started"):
+    with pytest.raises(RedisNotStartedError, match="is not started in this app"):
         get_manager(HTTPConnection({"type": "http", **scope}))
 
 
@@ -168,3 +199,23 @@ def test_settings_are_given_once() -> None:
         RedisManager(RedisSettings(), host="example")
     with pytest.raises(TypeError, match="neither a RedisSettings nor a URL"):
         RedisManager(6379)  # type: ignore[arg-type]
+
+
+def test_a_client_is_handed_out_by_a_block() -> None:
+    """`manager.client().get("key")` reads what to write instead."""
+    with pytest.raises(AttributeError, match=r"'get'.*`async with manager.client\(\) as r:`"):
+        RedisManager().client().get  # type: ignore[attr-defined]  # noqa: B018
+    assert not hasattr(RedisManager().client(), "__deepcopy__")
+
+
+@pytest.mark.parametrize("listeners", [print, [print, 5], "events"])
+def test_listeners_are_several_callables(listeners: Any) -> None:
+    for make in (RedisManager, RedisRegistry.from_env):
+        with pytest.raises(TypeError, match=r"write listeners=\[your_function\]"):
+            make(listeners=listeners)
+
+
+@pytest.mark.parametrize("name", [5, "", None])
+def test_a_name_is_a_text(name: Any) -> None:
+    with pytest.raises(TypeError, match=r"write RedisManager\(name='cache'\)"):
+        RedisManager(name=name)

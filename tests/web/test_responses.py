@@ -413,5 +413,9 @@ async def test_outage_answers_stand_in_openapi(serve: Serve, redis_url: str) -> 
     schema = responses["503"]["content"]["application/json"]["schema"]
 
     assert responses.keys() == {"200", "503", "504"}
+    for status, error in (("503", RedisUnavailableError), ("504", CommandTimeoutError)):
+        example = responses[status]["content"]["application/json"]["example"]
+        assert example["code"] == error.code
+        assert "'default'" in example["detail"]
     assert schema["required"] == ["detail", "code", "instance"]
     assert responses["503"]["headers"]["Retry-After"]["schema"] == {"type": "integer"}
