@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from redis_manager_fastapi.testing.binary import server_binary, server_version
 from redis_manager_fastapi.testing.lifetime import Lifetime
-from redis_manager_fastapi.testing.server import Directive, RedisServer
+from redis_manager_fastapi.testing.server import Directive, RedisServer, in_step
 
 SLOTS = 16_384
 _READY_TIMEOUT = 30.0
@@ -220,12 +220,6 @@ async def slots_by(node: RedisServer) -> list[Any]:
 async def primaries_by(node: RedisServer) -> set[int]:
     """The ports of the primaries as the node sees them."""
     return {entry[2][1] for entry in await slots_by(node)}
-
-
-async def in_step(node: RedisServer) -> bool:
-    """Whether a replica has its primary's data; a primary has."""
-    info = await node.command("INFO", "replication")
-    return bool(info["role"] == "master" or info["master_link_status"] == "up")
 
 
 async def _caught_up(node: RedisServer, offsets: dict[int, int]) -> None:

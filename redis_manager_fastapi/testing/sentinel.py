@@ -8,7 +8,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.testing.lifetime import Lifetime
-from redis_manager_fastapi.testing.server import Directive, RedisServer
+from redis_manager_fastapi.testing.server import Directive, RedisServer, in_step
 
 SERVICE = "mymaster"
 _HELLO = "__sentinel__:hello"
@@ -87,10 +87,11 @@ class SentinelDeployment(Lifetime):
                 await asyncio.sleep(_TICK)
 
     async def start(self) -> None:
-        """Start everything, and return once the Sentinels could fail over.
+        """Start everything, and return once the Sentinels could fail over to any replica.
 
         Raises:
-            TimeoutError: They do not come to know one another and the replicas.
+            TimeoutError: They do not come to know one another and the replicas, or a replica
+                does not come to have what its primary has.
         """
         for server in self.servers:
             await self._stack.enter_async_context(server)
@@ -104,6 +105,9 @@ class SentinelDeployment(Lifetime):
             for sentinel in self.sentinels:
                 while not await self._knows_all(sentinel):
                     await self._introduce()
+                    await asyncio.sleep(_TICK)
+            for replica in self.servers[1:]:
+                while not await in_step(replica):  # noqa: ASYNC110 (another process does)
                     await asyncio.sleep(_TICK)
 
     async def ready(self) -> None:

@@ -270,6 +270,12 @@ class RedisServer(Lifetime):
         return reply.startswith((b"+PONG", b"-NOAUTH"))
 
 
+async def in_step(server: RedisServer) -> bool:
+    """Whether a replica has its primary's data; a primary has."""
+    info = await server.command("INFO", "replication")
+    return bool(info["role"] == "master" or info["master_link_status"] == "up")
+
+
 def _quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
