@@ -31,6 +31,7 @@ from redis_manager_fastapi.settings import RedisSettings
 logger = logging.getLogger("redis_manager_fastapi")
 
 REPEAT = 60.0  # seconds between two lines about the same thing that goes on
+SETTLED = 0.5  # seconds after a heal, by which who was refused before it has been answered
 APART = 1.0  # seconds between two lines about pub/subs: after one outage many are subscribed again
 
 RealTimeEvent = (
@@ -76,7 +77,7 @@ class LogListener:
             text = f"redis {name} serves again{where} after {event.outage:.2f} s: {_met(event)}"
             word = "redis_failed_over" if event.elsewhere else "redis_recovered"
             _log(logging.WARNING, word, text, fields)
-            tallies.close(event.instance)
+            tallies.settle(event.instance)
         else:
             if event.state == "closed":
                 tallies.close(event.instance)
@@ -259,7 +260,8 @@ _MISTAKES = (500, 1011)
 class Tallies:
     """What requests were answered in an outage: the first in a line, the others counted.
 
-    One line a minute says how many there were, and one when Redis serves again.
+    One line a minute says how many there were, and one soon after Redis serves again:
+    who was refused just before is answered just after.
     """
 
     def __init__(self) -> None:
@@ -294,6 +296,14 @@ class Tallies:
         )
         fields = {"instance": error.instance, "code": error.code, "unlogged": unlogged}
         _log(logging.WARNING, "redis_response_ended", text, fields)
+
+    def settle(self, instance: str) -> None:
+        """Tell what has been counted once the last answers of an outage are out."""
+        timer = self._timers.pop(instance, None)
+        if timer is not None:
+            timer.cancel()
+            loop = asyncio.get_running_loop()
+            self._timers[instance] = loop.call_later(SETTLED, self.close, instance)
 
     def close(self, instance: str) -> None:
         """Tell what has been counted, and begin anew."""

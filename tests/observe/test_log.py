@@ -161,6 +161,20 @@ async def test_what_goes_on_is_told_once_a_minute(
     tallies.close("cache")
 
 
+async def test_who_was_refused_just_before_the_heal_is_counted_with_the_outage(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log, "SETTLED", 0.05)
+    tallies = log.Tallies()
+    error = RedisUnavailableError("redis 'cache' is down", instance="cache")
+    tallies.answered(error, 503)
+    tallies.settle("cache")
+    for _ in range(2):
+        tallies.answered(error, 503)
+    await until(lambda: len(caplog.messages) == 2)
+    assert "2 more requests were answered" in caplog.messages[1]
+
+
 @pytest.fixture(autouse=True)
 async def quiet() -> AsyncIterator[None]:
     """Leave no tally behind."""
