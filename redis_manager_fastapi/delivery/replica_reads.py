@@ -21,8 +21,8 @@ from redis_manager_fastapi.topology.failures import from_reply, reconnecting_hel
 READS = {name: command for name, command in SHARED.items() if command.replicable}
 """The commands that a replica may answer."""
 
-# How often a read may be tried on replicas while the primary is away.
-_ATTEMPTS = 2
+# How often a read may be tried on replicas while the primary is away: each may be lost in turn.
+_ATTEMPTS = 5
 
 
 async def read(deployment: Deployment[Pool], request: SingleRequest, grace: float | None) -> Any:
