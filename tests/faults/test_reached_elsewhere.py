@@ -266,7 +266,7 @@ async def test_connections_that_are_closed_when_idle(ground: Ground) -> None:
                 for key in ground.keys:
                     assert await manager.redis.set(key, key)
                     assert await manager.redis.get(key) == key
-                    assert await manager.redis.with_options(dedicated=True).get(key) == key
+                    assert await manager.redis.with_options(dedicated=True).set(key, key)
                 await proxy.reset()
             await ground.tell_all("CONFIG", "SET", "timeout", "0")
             await serves(manager, ground)
