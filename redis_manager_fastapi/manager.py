@@ -24,7 +24,6 @@ from redis_manager_fastapi.supervision.deployment import Deployment
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
 
-_CLUSTER_VARIABLE = "REDIS_CLUSTER__NODES, or a redis+cluster:// URL"
 _NO_SINGLE_CONNECTION = (
     "a Cluster has its own connections to each node; use one node's: `manager.cluster.on(node)`"
 )
@@ -95,7 +94,8 @@ class RedisManager(RealTimeManager, Openable):
             TypeError: The deployment is not a Cluster.
         """
         if self.settings.topology != "cluster":
-            raise TypeError(f"redis {self.name!r} is not a Cluster; set {_CLUSTER_VARIABLE}")
+            fix = f"set {self.settings.variable('cluster.nodes')}, or a redis+cluster:// URL"
+            raise TypeError(f"redis {self.name!r} is not a Cluster; {fix}")
         return cast("RedisCluster", self._client)
 
     @property

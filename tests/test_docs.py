@@ -233,3 +233,14 @@ def test_every_logged_event_stands_there() -> None:
     named |= {f"redis_{state.value}" for state in PoolState if state is not PoolState.NEW}
     own_name = {PACKAGE.name}
     assert named - own_name == set(re.findall(r"`(redis_[a-z_]+)`", page)) - own_name
+
+
+def test_every_test_of_the_list_of_faults_exists() -> None:
+    page = (ROOT / "docs" / "faults.md").read_text()
+    listed = re.findall(r"\| `(\S+\.py)::(test_\w+)` \|", page)
+    paths = [
+        (ROOT / (path if "/" in path else f"tests/faults/{path}"), name) for path, name in listed
+    ]
+
+    assert listed
+    assert [each for each in paths if f"def {each[1]}(" not in each[0].read_text()] == []

@@ -97,6 +97,13 @@ def test_missing_venv_module_is_named(bare: Path) -> None:
     assert not (bare / ".venv").exists()
 
 
+def test_what_cannot_be_fetched_is_left_out_with_its_reason(bare: Path) -> None:
+    ended = run(bare, "tls-server")
+
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert "left out: no redis-server on PATH, and no apt-get" in ended.stderr
+
+
 def test_scripts_are_short_and_executable() -> None:
     scripts = [path for path in (ROOT / "scripts").iterdir() if path.suffix == ""]
 

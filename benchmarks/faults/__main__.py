@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
 TESTS = ROOT / "tests" / "faults"
 NAMED = re.compile(r'async def (test_\w+)\([^"]*?\n    """(Rows? [^:]+): ([^"]+)"""')
+LISTED = re.compile(r"^\| ([\d, ]+) \| `([^`]+)` \| .*$", re.MULTILINE)
 AT_ONCE = 3  # a run is mostly waiting
 HEAD = ("row", "fault", "client", "recovery p50 / max", "slowest call", "calls that failed")
 HEAD += ("connects", "descriptors", "")
@@ -72,16 +73,16 @@ def _head() -> tuple[str, str]:
 
 
 def _tests() -> Iterator[str]:
-    """List the tests whose docstring begins with the row that they prove."""
-    found = []
+    """List what the page has, and the tests whose docstring begins with a row and that it lacks."""
+    lines = {line[2]: line[0] for line in LISTED.finditer(PAGE.read_text())}
     for path in sorted(TESTS.glob("test_*.py")):
-        for name, row, sentence in NAMED.findall(path.read_text()):
-            number = int(re.findall(r"\d+", row)[0])
-            shown = sentence.split("\n")[0]
-            found.append((number, f"| {row.split(' ', 1)[1]} | `{path.name}::{name}` | {shown} |"))
+        for name, rows, sentence in NAMED.findall(path.read_text()):
+            number = rows.split(" ", 1)[1].replace(" and ", ", ")
+            place, shown = f"{path.name}::{name}", sentence.split("\n")[0]
+            lines.setdefault(place, f"| {number} | `{place}` | {shown} |")
     yield "| row | test | what it shows |"
     yield "| --- | --- | --- |"
-    yield from (line for _, line in sorted(found))
+    yield from sorted(lines.values(), key=lambda line: int(re.findall(r"\d+", line)[0]))
 
 
 def _versions() -> str:

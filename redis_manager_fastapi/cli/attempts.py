@@ -80,9 +80,8 @@ class Attempts:
 
     async def by(self, topology: Topology) -> "Questions | RedisUnavailableError":
         """Do the same where *topology* points."""
-        limit = self._chosen.settings.timeout.connect
         tls = SharedTLSContext()  # each attempt may check something else
-        dialer = Dialer(topology, timeout=limit, instance=self._chosen.name, tls=tls)
+        dialer = Dialer(topology, self._chosen.settings, instance=self._chosen.name, tls=tls)
         try:
             connection = await dialer.dial()
         except RedisUnavailableError as error:
@@ -124,7 +123,7 @@ class Attempts:
                 await connection.read_response(timeout=limit / 2)
         except (RedisError, OSError, TimeoutError) as error:
             reason = connection.give_up(error)
-            return from_connect(reason, self._chosen.name, limit, tls=True)
+            return from_connect(reason, self._chosen.name, self._chosen.settings, tls=True)
         finally:
             connection.abort()
         return None

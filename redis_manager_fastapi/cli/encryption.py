@@ -36,7 +36,8 @@ async def explain_tls(
 ) -> None:
     """Report a failed handshake; without an *error* the server is known to speak no TLS."""
     fault = tls_fault(error) if error is not None else TLSFault.NO_TLS
-    said = (fault.value if fault else str(error)).partition(": set ")[0]
+    words = fault.value.format(prefix=chosen.settings.prefix) if fault else str(error)
+    said = words.partition(": set ")[0]
     if fault is TLSFault.WRONG_NAME:
         found = await _certificate(chosen, target)
         names = ", ".join(found.names) if found else ""

@@ -58,7 +58,7 @@ async def _ask(chosen: Chosen, nodes: "tuple[Address, ...] | list[Address]") -> 
 async def _view(chosen: Chosen, node: Address) -> View | RedisUnavailableError:
     limit = chosen.settings.timeout.connect
     target, tls = node_at(chosen, node), SharedTLSContext()
-    dialer = Dialer(At(target), timeout=limit, instance=chosen.name, tls=tls)
+    dialer = Dialer(At(target), chosen.settings, instance=chosen.name, tls=tls)
     try:
         async with asyncio.timeout(2 * limit):
             return await ask_address(dialer, node)

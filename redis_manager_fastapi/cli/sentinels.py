@@ -8,7 +8,7 @@ from redis_manager_fastapi.cli.exits import Exit, exit_of
 from redis_manager_fastapi.cli.findings import Report
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.topology.failures import from_connect
-from redis_manager_fastapi.topology.sentinel_link import connect_to
+from redis_manager_fastapi.topology.sentinel_link import connect_to, encrypted, knows_no_service
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 
@@ -76,10 +76,10 @@ def _report(
 def _explained(chosen: Chosen, node: Address, error: Exception) -> tuple[str, str, Exit]:
     settings = chosen.settings
     service = chosen.at("sentinel.service")
-    if "does not know the service" in str(error) or "No such master" in str(error):
+    if knows_no_service(error):
         said = f"{node} knows no service {settings.sentinel.service!r}"
         return said, f"correct {service}: SENTINEL MASTERS lists what it knows", Exit.SETTINGS
-    translated = from_connect(error, chosen.name, settings.timeout.connect)
+    translated = from_connect(error, chosen.name, settings, tls=encrypted(settings))
     code = exit_of(translated)
     password = chosen.at("sentinel.password")
     fixes = {

@@ -18,13 +18,13 @@ from redis.exceptions import RedisError
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.cluster.view import View, ask_address, ask_epoch, ask_link, best_of
-from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
+from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
-from redis_manager_fastapi.topology.failures import from_connect
+from redis_manager_fastapi.topology.failures import from_connect, most_telling
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -156,18 +156,15 @@ class TopologyRefresh:
 
     def _why(self, errors: list[Exception]) -> RedisUnavailableError:
         """Return what to tell: that a node refused us says more than that another is away."""
-        errors = [self._public_message(each) for each in errors]
-        refusals = [each for each in errors if isinstance(each, RedisAuthError | RedisTLSError)]
-        kind: type[RedisUnavailableError] = RedisUnavailableError
-        reason = str(errors[-1]) if errors else "no node is known"
-        if refusals:
-            kind, reason = type(refusals[0]), str(refusals[0])
-        return kind(f"no node of the cluster answered: {reason}", instance=self._instance)
+        if not errors:
+            return RedisUnavailableError("no node of the cluster is known", instance=self._instance)
+        told = most_telling([self._told(each) for each in errors])
+        return type(told)(f"no node of the cluster serves: {told}", instance=self._instance)
 
-    def _public_message(self, error: Exception) -> Exception:
+    def _told(self, error: Exception) -> RedisUnavailableError:
         """Return what callers may be told of *error*: a server's own words name the user."""
         if isinstance(error, RedisError | OSError):
-            return from_connect(error, self._instance, self._settings.timeout.connect)
+            return from_connect(error, self._instance, self._settings)
         return RedisUnavailableError(f"its answer makes no sense ({type(error).__name__})")
 
     async def _ask_serving(self) -> View | None:
@@ -205,8 +202,7 @@ class TopologyRefresh:
     def _dialer(self, address: Address) -> Dialer:
         self.connects += 1
         topology = ClusterNode(self._settings, self._credentials, address)
-        timeout = self._settings.timeout.connect
-        return Dialer(topology, timeout=timeout, instance=self._instance, tls=self._tls)
+        return Dialer(topology, self._settings, instance=self._instance, tls=self._tls)
 
     def _log_once(self, error: Exception) -> None:
         """Log a fault of the refresh itself, not again while it repeats."""

@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.credentials import Credentials, credentials_of
 from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
@@ -55,15 +56,15 @@ class Dialer:
     def __init__(
         self,
         topology: Topology,
+        settings: RedisSettings,
         *,
-        timeout: float,
         instance: str,
         tls: SharedTLSContext | None = None,
     ) -> None:
         self.connects = 0
         self.second_connect = asyncio.Lock()
         self._topology = topology
-        self._timeout = timeout
+        self._settings = settings
         self._instance = instance
         self._target: Target | None = None
         self._tls = tls or SharedTLSContext()
@@ -94,7 +95,7 @@ class Dialer:
     ) -> DedicatedConnection:
         revived = connection is not None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._settings.timeout.connect):
                 target = target or await self._topology.locate()
                 if connection is None:
                     make = _CLASSES[target.transport]
@@ -118,7 +119,7 @@ class Dialer:
                 credentials.clean(error)
                 credentials.clean(reason)
             tls = isinstance(connection, DedicatedTLSConnection)
-            translated = from_connect(reason, self._instance, self._timeout, tls=tls)
+            translated = from_connect(reason, self._instance, self._settings, tls=tls)
             if translated is error:
                 raise  # not from itself: who follows causes would never end
             raise translated from reason

@@ -231,6 +231,11 @@ class RedisSettings(Frozen, BaseSettings):
             message = f"address_map: {name} {what} {type(error).__name__}"
             raise RedisUnavailableError(message) from error
 
+    @property
+    def prefix(self) -> str:
+        """What the names of its environment variables begin with."""
+        return self._prefix
+
     def variable(self, path: str) -> str:
         """Return the environment variable of a field, such as `timeout.connect`."""
         return canonical(self._prefix, path)

@@ -148,7 +148,8 @@ def _tls(settings: Valid, found: Resolution) -> Iterator[str]:
             f"{found.named('tls.enabled')} is on, but {found.named('unix_socket')} "
             f"cannot use TLS; set {enabled}=false or connect to a host"
         )
-    for path in _TLS_FILES if not settings.tls.enabled else ():
+    used = settings.tls.enabled or settings.sentinel.tls
+    for path in () if used else _TLS_FILES:
         if found.has(path):
             yield f"{found.named(path)} is set, but TLS is off; set {enabled}=true or remove it"
 

@@ -217,8 +217,7 @@ class Single(Deployment[Pool]):
 
     def _start(self, topology: Topology, bus: Bus) -> Pool:
         settings = self.settings
-        timeout = settings.timeout.connect
-        dialer = Dialer(topology, timeout=timeout, instance=self.instance, tls=self._tls)
+        dialer = Dialer(topology, settings, instance=self.instance, tls=self._tls)
         self.opened = pool = Pool(dialer, settings, bus, instance=self.instance)
         supervisor = Supervisor(pool, bus)
         self._running = topology, supervisor, pool

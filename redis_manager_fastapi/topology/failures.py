@@ -1,7 +1,8 @@
 """From what redis-py and the sockets raise to the errors that callers see.
 
 Messages never hold a host, a user or a password: they end up in HTTP bodies.
-The original exception stays attached as the cause, for the log.
+The original exception stays attached as the cause, for the log.  In the texts here,
+`{prefix}` stands for what the names of the deployment's variables begin with.
 """
 
 import enum
@@ -9,7 +10,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from redis_manager_fastapi.errors import (
     RedisUnavailableError,
     RedisWritesRefusedError,
 )
+from redis_manager_fastapi.settings import RedisSettings
 
 E = TypeVar("E", bound=Exception)
 
@@ -104,10 +106,10 @@ class Door(enum.Enum):
         " without a password (DENIED)"
     )
     FULL = "the server has reached its max number of clients (maxclients)"
-    NO_RESP3 = "the server does not speak RESP3: set REDIS_PROTOCOL=2"
-    NO_DATABASE = "the server has no database of that number (REDIS_DB)"
+    NO_RESP3 = "the server does not speak RESP3: set {prefix}PROTOCOL=2"
+    NO_DATABASE = "the server has no database of that number ({prefix}DB)"
     CLUSTER = "the server is part of a Cluster, which has database 0 alone"
-    SPEAKS_TLS = "the server speaks TLS there: set REDIS_TLS__ENABLED=true"
+    SPEAKS_TLS = "the server speaks TLS there: set {prefix}TLS__ENABLED=true"
     NOT_REDIS = "what answers there is not Redis"
 
 
@@ -131,7 +133,7 @@ _HUNG_UP = (
 class TLSFault(enum.Enum):
     """Why a TLS handshake fails, as callers are told it."""
 
-    NO_TLS = "the server does not speak TLS there: set REDIS_TLS__ENABLED=false, or its TLS port"
+    NO_TLS = "the server does not speak TLS there: set {prefix}TLS__ENABLED=false, or its TLS port"
     EXPIRED = "the server's certificate has expired"
     NOT_YET_VALID = "the server's certificate is not valid yet, or the clock here is wrong"
     REVOKED = "the server's certificate is revoked"
@@ -142,16 +144,16 @@ class TLSFault(enum.Enum):
     CLIENT_REFUSED = "the server refuses our client certificate"
     NOTHING_IN_COMMON = "the server offers nothing in common, or wants a client certificate"
     NO_VERSION = "the server has no version of TLS in common with this one"
-    WRONG_KEY = "REDIS_TLS__KEY_FILE is not the key of REDIS_TLS__CERT_FILE"
+    WRONG_KEY = "{prefix}TLS__KEY_FILE is not the key of {prefix}TLS__CERT_FILE"
     OWN_FILES = "a certificate or key file is unusable"
 
 
-_BOTH_FILES = "set REDIS_TLS__CERT_FILE and REDIS_TLS__KEY_FILE"
+_BOTH_FILES = "set {prefix}TLS__CERT_FILE and {prefix}TLS__KEY_FILE"
 _TLS_FIXES = {
-    TLSFault.WRONG_NAME: "reach it by a name that it has, or set REDIS_TLS__VERIFY=ca",
-    TLSFault.UNKNOWN_CA: "set REDIS_TLS__CA_FILE to that CA's",
+    TLSFault.WRONG_NAME: "reach it by a name that it has, or set {prefix}TLS__VERIFY=ca",
+    TLSFault.UNKNOWN_CA: "set {prefix}TLS__CA_FILE to that CA's",
     TLSFault.CLIENT_WANTED: _BOTH_FILES,
-    TLSFault.CLIENT_REFUSED: "set REDIS_TLS__CERT_FILE to one that it trusts",
+    TLSFault.CLIENT_REFUSED: "set {prefix}TLS__CERT_FILE to one that it trusts",
     TLSFault.NOTHING_IN_COMMON: _BOTH_FILES,
 }
 
@@ -177,7 +179,7 @@ _TLS_REASONS = (
 
 _CUT_BY_TLS = (
     "the server closed the connection before it answered: it is shutting down, is at maxclients,"
-    " or refuses our client certificate, or wants one (REDIS_TLS__CERT_FILE)"
+    " or refuses our client certificate, or wants one ({prefix}TLS__CERT_FILE)"
 )
 
 # What follows, in the server's words, are the arguments of an unknown command.
@@ -264,22 +266,20 @@ def from_reply(error: Exception, instance: str) -> Exception:
     if isinstance(error, redis_errors.ConnectionError):
         # A code that is no refusal is a script's own, which may have written before.
         replied = getattr(error, "status_code", None) is not None
-        unavailable = RedisUnavailableError(
-            _reason(error), instance=instance, maybe_executed=replied
-        )
+        unavailable = RedisUnavailableError(_lost(error), instance=instance, maybe_executed=replied)
         return _caused(unavailable, error)
     return error
 
 
 def from_connect(
-    error: BaseException, instance: str, timeout: float, *, tls: bool = False
+    error: BaseException, instance: str, settings: RedisSettings, *, tls: bool = False
 ) -> RedisUnavailableError:
     """Translate what a failed connect or handshake raised.
 
     Args:
         error: Anything but a cancellation of the caller.
         instance: The manager's name.
-        timeout: The limit that applied, in seconds, for the message.
+        settings: The manager's: the limit that applied, and how its variables are called.
         tls: Whether the connection was to be encrypted: a server that does not speak TLS may
             say nothing at all.
     """
@@ -287,12 +287,14 @@ def from_connect(
         return error
     _strip_arguments(error)
     if isinstance(error, redis_errors.TimeoutError | TimeoutError):
-        message = f"no connection within {timeout:g} s" + (" by TLS" if tls else "")
+        message = f"no connection within {settings.timeout.connect:g} s" + (
+            " by TLS" if tls else ""
+        )
         return _caused(RedisUnavailableError(message, instance=instance), error)
     if (failed := _ssl_error(error)) is not None:
-        return _caused(RedisTLSError(_tls_message(failed), instance=instance), error)
+        return _caused(RedisTLSError(_tls_message(failed, settings), instance=instance), error)
     if tls and any(isinstance(link, FileNotFoundError | PermissionError) for link in _chain(error)):
-        message = "a certificate or key file (REDIS_TLS__*_FILE) cannot be read"
+        message = f"a certificate or key file ({settings.prefix}TLS__*_FILE) cannot be read"
         return _caused(RedisTLSError(message, instance=instance), error)
     if isinstance(error, redis_errors.NoPermissionError):
         message = "the server's ACL forbids a command of the handshake (NOPERM)"
@@ -307,9 +309,22 @@ def from_connect(
         reason = _reason(error)
         if tls and reason == _HUNG_UP:
             reason = _CUT_BY_TLS
-        return _caused(RedisUnavailableError(reason, instance=instance), error)
+        message = reason.format(prefix=settings.prefix)
+        return _caused(RedisUnavailableError(message, instance=instance), error)
     message = f"the credentials could not be obtained ({type(error).__name__})"
     return _caused(RedisAuthError(message, instance=instance), error)
+
+
+def most_telling(errors: Sequence[RedisUnavailableError]) -> RedisUnavailableError:
+    """Return which of the reasons of several servers to tell: an answer before a silence."""
+
+    def rank(error: RedisUnavailableError) -> int:
+        if isinstance(error, RedisAuthError | RedisTLSError):
+            return 0
+        replies = (redis_errors.ResponseError, redis_errors.InvalidResponse)
+        return 1 if any(isinstance(link, replies) or door_of(link) for link in _chain(error)) else 2
+
+    return min(errors, key=rank)
 
 
 def _caused(translated: E, cause: BaseException) -> E:
@@ -373,16 +388,17 @@ def _auth_message(error: BaseException) -> str:
     return f"the server refused the credentials ({code})" if code else "the credentials are wrong"
 
 
-def _tls_message(cause: ssl.SSLError) -> str:
+def _tls_message(cause: ssl.SSLError, settings: RedisSettings) -> str:
     fault = tls_fault(cause)
     if fault is TLSFault.NO_TLS:
-        return str(fault.value)
+        return str(fault.value).format(prefix=settings.prefix)
     detail = getattr(cause, "verify_message", "") or cause.reason or ""
     reason = str(detail).partition(_HOST_FOLLOWS)[0]
     if fault is None:
         return f"the TLS handshake failed: {reason or 'for no reason that OpenSSL names'}"
     fix = f": {_TLS_FIXES[fault]}" if fault in _TLS_FIXES else ""
-    return f"the TLS handshake failed: {fault.value}{fix}" + (f" ({reason})" if reason else "")
+    said = f"{fault.value}{fix}".format(prefix=settings.prefix)
+    return f"the TLS handshake failed: {said}" + (f" ({reason})" if reason else "")
 
 
 def _reason(error: BaseException) -> str:
@@ -398,6 +414,10 @@ def _reason(error: BaseException) -> str:
         # Its own text stays in the cause: it may repeat what we sent.
         word = re.match(r"[A-Z]+\b", getattr(error, "status_code", None) or str(error))
         return f"the server refused the handshake ({word[0] if word else 'ERR'})"
+    return _lost(error)
+
+
+def _lost(error: BaseException) -> str:
     for link in _chain(error):
         if isinstance(link, socket.gaierror):
             return "the host name does not resolve"

@@ -17,10 +17,10 @@ from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
-from redis_manager_fastapi.errors import RedisAuthError, RedisUnavailableError
+from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.tasks import end
-from redis_manager_fastapi.topology.failures import from_connect
+from redis_manager_fastapi.topology.failures import from_connect, most_telling
 from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import target_at
 from redis_manager_fastapi.topology.sentinel_link import (
@@ -28,7 +28,9 @@ from redis_manager_fastapi.topology.sentinel_link import (
     ask_all,
     ask_history,
     connect_to,
+    encrypted,
     history_of,
+    knows_no_service,
 )
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
@@ -207,13 +209,23 @@ class Sentinel:
 
 def _nobody_knows(failures: list[Exception], settings: RedisSettings) -> RedisUnavailableError:
     """Return the error for a round without an answer: what a Sentinel said tells the most."""
-    said = [each for each in failures if isinstance(each, _REFUSALS)]
-    cause = (said or failures or [None])[0]
-    kind, reason = RedisUnavailableError, "none of them answered"
-    if isinstance(cause, AuthenticationError | NoPermissionError):
-        kind, reason = RedisAuthError, str(from_connect(cause, "", settings.timeout.connect))
-    elif isinstance(cause, ResponseError):
-        reason = f"they do not know the service {settings.sentinel.service!r}"
-    error = kind(f"no Sentinel names a primary: {reason}")
-    error.__cause__ = cause
+    if not failures:
+        return RedisUnavailableError("no Sentinel names a primary: none of them answered")
+    told = most_telling([_told(each, settings) for each in failures])
+    error = type(told)(f"no Sentinel names a primary: {told}")
+    error.__cause__ = told.__cause__
     return error
+
+
+def _told(failure: Exception, settings: RedisSettings) -> RedisUnavailableError:
+    """Return what callers may be told of why one Sentinel names no primary."""
+    if knows_no_service(failure):
+        told = RedisUnavailableError(f"they do not know the service {settings.sentinel.service!r}")
+    elif isinstance(failure, ResponseError) and "unknown command" in str(failure):
+        told = RedisUnavailableError("what answers there is no Sentinel")
+    elif isinstance(failure, RedisError | OSError):
+        return from_connect(failure, "", settings, tls=encrypted(settings))
+    else:
+        told = RedisUnavailableError(f"the answer makes no sense ({type(failure).__name__})")
+    told.__cause__ = failure
+    return told

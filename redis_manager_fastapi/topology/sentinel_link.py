@@ -197,13 +197,25 @@ def connect_to(node: Address, settings: RedisSettings, tls: SharedTLSContext) ->
     }
     if sentinel.password is not None:
         options["credential_provider"] = Credentials(SentinelCredentials(settings))
-    encrypted = settings.tls.enabled if sentinel.tls is None else sentinel.tls
-    if encrypted:
+    if encrypted(settings):
         encrypting = _Encrypted(**options, **tls_options(settings))
         tls.give_to(encrypting)
         return SentinelLink(encrypting, sentinel.service or "")
     connection = _Plain(**options)
     return SentinelLink(connection, sentinel.service or "")
+
+
+def knows_no_service(error: Exception) -> bool:
+    """Whether it is a Sentinel's answer that it watches no such service."""
+    said = str(error)
+    return isinstance(error, ResponseError) and (
+        "does not know the service" in said or "No such master" in said
+    )
+
+
+def encrypted(settings: RedisSettings) -> bool:
+    """Whether the Sentinels are reached by TLS."""
+    return settings.tls.enabled if settings.sentinel.tls is None else settings.sentinel.tls
 
 
 async def ask_all(

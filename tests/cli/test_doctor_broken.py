@@ -115,6 +115,16 @@ async def test_plain_to_a_tls_port(redis_server: RedisServer) -> None:
     assert ended.step("tls")["said"] == "the server speaks TLS there"
 
 
+async def test_a_second_deployment_s_own_variables_are_named(redis_server: RedisServer) -> None:
+    async with encrypted(redis_server) as url:
+        host, _, port = url.removeprefix("rediss://").partition("/")[0].partition(":")
+        where = {"REDIS_CACHE_HOST": host, "REDIS_CACHE_PORT": port}
+        ended = await run("doctor", "--name", "cache", "--json", **where)
+
+    assert_found(ended, "tls", "set REDIS_CACHE_TLS__ENABLED=true", Exit.TLS)
+    assert ended.out.count("REDIS_") == ended.out.count("REDIS_CACHE_")
+
+
 @pytest.mark.parametrize(
     ("certificate", "ca", "said", "fix"),
     [

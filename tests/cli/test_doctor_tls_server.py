@@ -1,44 +1,23 @@
 """`doctor` and a server that speaks TLS itself: its port, its alerts and its silence."""
 
-import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-import pytest
 import pytest_asyncio
 
 from redis_manager_fastapi.cli.exits import Exit
 from redis_manager_fastapi.testing import RedisServer
-from redis_manager_fastapi.testing.ports import ReservedPort
 from tests.kit.command_line import run
-from tests.kit.servers import CERTIFICATES
+from tests.kit.tls_server import CA as AUTHORITY
+from tests.kit.tls_server import VALID, tls_server
 
-PROGRAM = shutil.which("redis-server")
-CA, OWN = str(CERTIFICATES / "ca.pem"), str(CERTIFICATES / "valid.pem")
+CA, OWN = map(str, (AUTHORITY, VALID))
 
 
 @pytest_asyncio.fixture
 async def tls_port() -> AsyncIterator[tuple[RedisServer, int]]:
     """A server with a plain port and one for TLS, which wants a client's certificate."""
-    if PROGRAM is None:
-        pytest.skip("no redis-server on PATH; the embedded one speaks no TLS")
-    reserved = ReservedPort()
-    directives: dict[str, str | int] = {
-        "tls-port": reserved.port,
-        "tls-cert-file": OWN,
-        "tls-key-file": OWN,
-        "tls-ca-cert-file": CA,
-    }
-    server = RedisServer(directives, binary=Path(PROGRAM))
-    try:
-        await server.start()
-    except RuntimeError as error:
-        pytest.skip(f"{PROGRAM} speaks no TLS: {error}")
-    else:
-        yield server, reserved.port
-    finally:
-        await server.aclose()
-        reserved.close()
+    async with tls_server(clients="yes") as served:
+        yield served
 
 
 async def test_all_is_well(tls_port: tuple[RedisServer, int]) -> None:

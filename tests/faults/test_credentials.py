@@ -3,13 +3,10 @@
 import asyncio
 import logging
 import shutil
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.credentials import CredentialProvider
 
 from redis_manager_fastapi import (
     Event,
@@ -23,6 +20,7 @@ from redis_manager_fastapi import (
     RedisUnavailableError,
 )
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
+from tests.kit.identity import Provider, Resolver
 from tests.kit.invariants import QUICK, upheld
 from tests.kit.managers import until_state
 from tests.kit.servers import CERTIFICATES, has, needs
@@ -216,31 +214,12 @@ async def test_password_for_a_server_without_one(redis_server: RedisServer) -> N
         await manager.open()
 
 
-class Provider(CredentialProvider):
-    """A provider that fails as it is told to."""
-
-    def __init__(self) -> None:
-        self.fault = ""
-
-    def get_credentials(self) -> tuple[str, str]:
-        raise AssertionError("the event loop would stand still")
-
-    async def get_credentials_async(self) -> tuple[str, str]:
-        if self.fault == "raises":
-            raise KeyError("token")
-        if self.fault == "hangs":
-            await asyncio.Event().wait()
-        if self.fault == "is cancelled":
-            raise asyncio.CancelledError
-        return ("default", "secret")
-
-
 @pytest.mark.parametrize("fault", ["raises", "hangs", "is cancelled"])
 async def test_credential_provider(
     bystander: RedisServer, mode: dict[str, Any], fault: str
 ) -> None:
     """Row 20: 503 within the limit; the next request is authenticated and on the right database."""
-    provider = Provider()
+    provider = Provider("default", "secret")
     async with (
         RedisServer(password="secret") as server,
         upheld(
@@ -268,36 +247,13 @@ async def test_credential_provider(
             assert await admin.get("where") == "three"
 
 
-class Resolver:
-    """Stands in for the event loop's `getaddrinfo` and answers as it is told to."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.fault = ""
-
-    async def __call__(self, host: str, port: int, **hints: Any) -> list[tuple[Any, ...]]:
-        if self.fault == "does not resolve":
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        if self.fault == "hangs":
-            await asyncio.Event().wait()
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", self.port))]
-
-
 @pytest.fixture
-def resolver(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
-    """The resolver of this test's event loop, for the name `redis.example` alone."""
-    resolver = Resolver(redis_server.port)
-    real = asyncio.BaseEventLoop.getaddrinfo
-
-    async def getaddrinfo(
-        loop: asyncio.BaseEventLoop, host: Any, port: Any, **hints: Any
-    ) -> list[Any]:
-        if host == "redis.example":
-            return await resolver(host, port, **hints)
-        return await real(loop, host, port, **hints)
-
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
-    return resolver  # type: ignore[return-value]
+def resolver(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    """Leads `redis.example` to this test's server."""
+    resolver = Resolver()
+    resolver.ports[6379] = redis_server.port
+    resolver.install(monkeypatch)
+    return resolver
 
 
 @pytest.mark.parametrize("fault", ["does not resolve", "hangs"])
@@ -328,7 +284,7 @@ async def test_changed_address(
         RedisServer() as successor,
         upheld(successor, bystander, url=url, **mode) as trial,
     ):
-        resolver.port = successor.port
+        resolver.ports[6379] = successor.port
         await redis_server.kill()
         await until(lambda: trial.manager.stats().generation == 2)
 

@@ -1,61 +1,18 @@
 """Row 55: what a server says instead of letting anybody in, in our words."""
 
-import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from redis_manager_fastapi import RedisManager, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
+from tests.kit.doors import BANNERS, saying
 from tests.kit.invariants import QUICK
 from tests.kit.servers import CERTIFICATES
 
 FAIL: dict[str, Any] = {**QUICK, "startup": {"policy": "fail"}}
-
-PROTECTED = (
-    b"-DENIED Redis is running in protected mode because protected mode is enabled and no"
-    b" password is set for the default user. In this mode connections are only accepted from the"
-    b" loopback interface. If you want to connect from external computers to Redis you may adopt"
-    b" one of the following solutions: 1) Just disable protected mode sending the command\r\n"
-)
-BANNERS = {
-    PROTECTED: "runs in protected mode",
-    b"-NOPROTO unsupported protocol version\r\n": "does not speak RESP3: set REDIS_PROTOCOL=2",
-    b"-ERR max number of clients + cluster connections reached\r\n": "max number of clients",
-    b"HTTP/1.1 400 Bad Request\r\nServer: secret.internal\r\n\r\n": "is not Redis",
-    b"SSH-2.0-OpenSSH_9.6\r\n": "what answers there is not Redis",
-    b"\x15\x03\x01\x00\x02\x02\x46": "speaks TLS there: set REDIS_TLS__ENABLED=true",
-    b"-ERR upstream secret.internal is away\r\n": r"refused the handshake \(ERR\)",
-    b"*1000000000000\r\n": "what answers there is not Redis",
-}
-
-
-@asynccontextmanager
-async def saying(banner: bytes, *, at_once: bool, hang_up: bool) -> AsyncIterator[str]:
-    """A server that says one thing to everybody; its `redis://` URL."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            if not at_once:
-                await reader.read(1)
-            writer.write(banner)
-            await writer.drain()
-            if hang_up:
-                writer.write_eof()
-            while await reader.read(4096):
-                if not hang_up:
-                    writer.write(banner)
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
 
 
 async def refusal(url: str, **settings: Any) -> RedisUnavailableError:
@@ -75,8 +32,8 @@ async def refusal(url: str, **settings: Any) -> RedisUnavailableError:
 async def test_words_at_the_door(
     banner: bytes, at_once: bool, hang_up: bool, protocol: int
 ) -> None:
-    async with saying(banner, at_once=at_once, hang_up=hang_up) as url:
-        error = await refusal(url, protocol=protocol)
+    async with saying(banner, at_once=at_once, hang_up=hang_up) as port:
+        error = await refusal(f"redis://127.0.0.1:{port}", protocol=protocol)
 
         assert type(error) is RedisUnavailableError
         assert re.search(BANNERS[banner], str(error))

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from redis.exceptions import ResponseError
 
 from redis_manager_fastapi import (
     PoolState,
@@ -198,7 +200,8 @@ async def test_a_busy_script(place: Place) -> None:
         looping = asyncio.ensure_future(admin.eval("while true do end", 0))
         await eventually(lambda: is_busy(place.server))
         await writes_meet(place, RedisUnavailableError, "busy|BUSY|down|suspect", reads=False)
-        await place.server.command("SCRIPT", "KILL")
+        with suppress(ResponseError):  # a Sentinel kills the script of a server that is busy, too
+            await place.server.command("SCRIPT", "KILL")
         await asyncio.gather(looping, return_exceptions=True)
     await until(lambda: place.manager.is_ready)
 
@@ -229,3 +232,28 @@ async def test_no_room_for_clients(place: Place) -> None:
 
 def reason_of(place: Place) -> str:
     return place.manager.stats().reason
+
+
+async def test_a_primary_that_was_demoted() -> None:
+    """Row 16: nothing goes to it, few connections are made, and it heals once it is one again."""
+    async with (
+        SentinelDeployment(replicas=0, sentinels=1) as deployment,
+        RedisManager(deployment.url, **SETTINGS) as manager,
+    ):
+        place = Place(manager, deployment.servers[0], "key")
+        await writes_succeed(place)
+        await place.server.command("REPLICAOF", "127.0.0.1", 1)
+        with pytest.raises(RedisUnavailableError, match=r"READONLY|not a primary"):
+            await place.manager.redis.incrby(place.key, 1)
+        await until(lambda: "not a primary" in reason_of(place), 10)
+        connects, began = place.manager.stats().connects, asyncio.get_running_loop().time()
+        await asyncio.sleep(1.0)
+        await writes_meet(place, RedisUnavailableError, "not a primary", reads=False)
+        took = asyncio.get_running_loop().time() - began
+        cap = place.manager.settings.health.backoff_cap
+        # Full jitter halves the step on average; a few more have drawn short ones.
+        assert place.manager.stats().connects - connects < 5 * took / cap + 10
+        await place.server.command("REPLICAOF", "NO", "ONE")
+        await until(lambda: place.manager.is_ready, 10)
+
+        await writes_succeed(place)

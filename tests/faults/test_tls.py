@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import PoolState, RedisManager, RedisTLSError, RedisUnavailableError
+from redis_manager_fastapi import (
+    PoolState,
+    RedisManager,
+    RedisRegistry,
+    RedisTLSError,
+    RedisUnavailableError,
+)
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.kit.invariants import QUICK, upheld
 from tests.kit.managers import until_state
@@ -92,6 +98,22 @@ async def test_a_key_that_is_another_s(redis_server: RedisServer) -> None:
 
         assert type(error) is RedisTLSError
         assert "REDIS_TLS__KEY_FILE is not the key" in str(error)
+
+
+async def test_a_second_deployment_s_own_variables_are_named(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `REDIS_CACHE_*` configure is not mended by `REDIS_TLS__CA_FILE`."""
+    proxy = FaultProxy(redis_server.host, redis_server.port, cert_file=CERTIFICATES / "valid.pem")
+    async with proxy:
+        monkeypatch.setenv("REDIS_CACHE_URL", proxy.url)
+        monkeypatch.setenv("REDIS_CACHE_TLS__CA_FILE", str(CERTIFICATES / "other-ca.pem"))
+        monkeypatch.setenv("REDIS_CACHE_STARTUP__POLICY", "fail")
+        manager = RedisRegistry.from_env("cache")["cache"]
+        with pytest.raises(RedisTLSError, match="set REDIS_CACHE_TLS__CA_FILE to that CA's"):
+            await manager.open()
+        with pytest.raises(TypeError, match="set REDIS_CACHE_CLUSTER__NODES"):
+            _ = manager.cluster
 
 
 async def test_a_file_that_goes(

@@ -7,11 +7,16 @@ _STANDARD = vars(logging.makeLogRecord({})).keys()
 
 
 class JSONFormatter(logging.Formatter):
-    """The message, the level, and whatever was given as `extra`."""
+    """The time, the level, the message, and whatever was given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        return json.dumps({"level": record.levelname, "message": record.getMessage(), **fields})
+        said = {
+            "time": self.formatTime(record),
+            "level": record.levelname,
+            "message": record.getMessage(),
+        }
+        return json.dumps(said | fields)
 
 
 CONFIG = {

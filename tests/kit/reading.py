@@ -7,6 +7,7 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.pool.state import PoolStats
 from redis_manager_fastapi.testing.server import RedisServer
+from tests.kit.servers import asked
 from tests.kit.waiting import until
 
 KEYS = [f"key:{number}" for number in range(20)]
@@ -40,12 +41,12 @@ async def fill(manager: RedisManager) -> None:
 
 async def calls(server: RedisServer, command: str = "get") -> int:
     """How often the server has executed *command*."""
-    stats = await server.command("INFO", "commandstats")
+    stats = await asked(server, "INFO", "commandstats")
     return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
 
 
 async def connections_of_ours(server: RedisServer) -> list[dict[str, Any]]:
-    clients = await server.command("CLIENT LIST")
+    clients = await asked(server, "CLIENT LIST")
     return [client for client in clients if client["name"] == "the-app"]
 
 

@@ -4,6 +4,7 @@
 is skipped by the name of what is missing, never silently.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.testing import RedisServer
@@ -62,6 +64,17 @@ def contexts_made(monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLContext]:
 
     monkeypatch.setattr(ssl, "create_default_context", make_and_note)
     return made
+
+
+async def asked(server: RedisServer, *question: str) -> Any:
+    """Ask a server whose role Sentinels may change: they have it cut its clients off then."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await server.command(*question)
+            except RedisConnectionError:
+                if not server.running:
+                    raise
 
 
 async def is_busy(server: RedisServer) -> bool:

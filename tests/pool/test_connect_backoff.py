@@ -5,6 +5,7 @@ import pytest
 from redis_manager_fastapi import (
     RedisAuthError,
     RedisPermissionError,
+    RedisSettings,
     RedisTLSError,
     RedisUnavailableError,
 )
@@ -76,9 +77,14 @@ def test_a_connection_that_was_made_ends_it(backoff: ConnectBackoff) -> None:
     ("error", "final"),
     [
         (refused(), False),
-        (from_connect(ConnectionRefusedError(111, "refused"), "x", 1.0), False),
-        (from_connect(TimeoutError(), "x", 1.0), False),
-        (from_connect(DedicatedTCPConnection().parse_error("LOADING is loading"), "x", 1.0), True),
+        (from_connect(ConnectionRefusedError(111, "refused"), "x", RedisSettings()), False),
+        (from_connect(TimeoutError(), "x", RedisSettings()), False),
+        (
+            from_connect(
+                DedicatedTCPConnection().parse_error("LOADING is loading"), "x", RedisSettings()
+            ),
+            True,
+        ),
         (RedisAuthError("the credentials are wrong"), True),
         (RedisPermissionError("NOPERM"), True),
         (RedisTLSError("the TLS handshake failed"), True),

@@ -26,8 +26,10 @@ async def dialer(server: RedisServer, ca_file: Path) -> AsyncIterator[Dialer]:
     certificate = CERTIFICATES / "valid.pem"
     async with FaultProxy(server.host, server.port, cert_file=certificate) as proxy:
         url = f"rediss://{proxy.host}:{proxy.port}"
-        settings = RedisSettings.model_validate({"url": url, "tls": {"ca_file": ca_file}})
-        yield Dialer(Standalone(settings), timeout=5, instance="default")
+        settings = RedisSettings.model_validate(
+            {"url": url, "tls": {"ca_file": ca_file}, "timeout": {"connect": 5}}
+        )
+        yield Dialer(Standalone(settings), settings, instance="default")
 
 
 async def test_a_tls_context_is_made_once_for_as_long_as_its_files_stay(

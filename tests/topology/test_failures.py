@@ -1,6 +1,7 @@
 """What the server and the sockets say, in the words that callers see."""
 
 import errno
+import re
 import socket
 import ssl
 from typing import Any
@@ -12,18 +13,23 @@ from redis_manager_fastapi import (
     RedisAuthError,
     RedisConfigError,
     RedisPermissionError,
+    RedisSettings,
     RedisTLSError,
     RedisUnavailableError,
 )
 from redis_manager_fastapi.pool.dialer import DedicatedTCPConnection
+from redis_manager_fastapi.settings.sources import setting_paths
 from redis_manager_fastapi.topology.failures import (
     REFUSALS,
     from_connect,
     from_reply,
+    most_telling,
     moves_on,
     reconnecting_helps,
     refusal_code,
 )
+
+SETTINGS = RedisSettings(timeout={"connect": 1.5})
 
 SENTENCES = {
     "LOADING": "LOADING Redis is loading the dataset in memory",
@@ -274,7 +280,7 @@ def test_a_redirect_is_followed_where_the_server_made_it(line: str, on: bool) ->
 def test_a_failed_connect_says_why_and_names_no_host(
     error: BaseException, expected: type[Exception], message: str
 ) -> None:
-    translated = from_connect(error, "x", 1.5)
+    translated = from_connect(error, "x", SETTINGS)
 
     assert (type(translated), str(translated)) == (expected, message)
     assert "db.internal" not in str(translated)
@@ -285,13 +291,13 @@ def test_a_failed_connect_says_why_and_names_no_host(
 def test_an_error_of_ours_stays_as_it_is() -> None:
     error: Any = RedisUnavailableError("no Sentinel names a primary")
 
-    assert from_connect(error, "x", 1.5) is error
+    assert from_connect(error, "x", SETTINGS) is error
 
 
 def test_a_server_without_resp3_is_told_with_the_setting_and_without_the_password() -> None:
     error = replied("ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `secret`")
 
-    translated = from_connect(error, "x", 1.5)
+    translated = from_connect(error, "x", SETTINGS)
 
     assert "set REDIS_PROTOCOL=2" in str(translated)
     assert "secret" not in f"{translated} {translated.__cause__!r}"
@@ -301,7 +307,7 @@ def test_errors_that_caused_each_other_are_told_once() -> None:
     first, second = redis_errors.ConnectionError("?"), redis_errors.ConnectionError("!")
     first.__cause__, second.__cause__ = second, first
 
-    assert str(from_connect(first, "x", 1.0)) == "the connection was lost"
+    assert str(from_connect(first, "x", SETTINGS)) == "the connection was lost"
 
 
 def unverified(code: int, message: str) -> ssl.SSLError:
@@ -343,7 +349,7 @@ def alerted(reason: str) -> ssl.SSLError:
     ],
 )
 def test_a_handshake_that_fails_says_what_to_set(error: ssl.SSLError, words: str) -> None:
-    translated = from_connect(broken(error), "x", 1.0, tls=True)
+    translated = from_connect(broken(error), "x", SETTINGS, tls=True)
 
     assert type(translated) is RedisTLSError
     assert words in str(translated)
@@ -352,7 +358,7 @@ def test_a_handshake_that_fails_says_what_to_set(error: ssl.SSLError, words: str
 
 def test_a_file_that_cannot_be_read_is_said_without_its_name() -> None:
     error = broken(FileNotFoundError(errno.ENOENT, "No such file", "/secret/ca.pem"))
-    translated = from_connect(error, "x", 1.0, tls=True)
+    translated = from_connect(error, "x", SETTINGS, tls=True)
 
     assert type(translated) is RedisTLSError
     assert "cannot be read" in str(translated)
@@ -362,5 +368,47 @@ def test_a_file_that_cannot_be_read_is_said_without_its_name() -> None:
 def test_a_server_that_hangs_up_by_tls_may_want_a_certificate() -> None:
     reset = broken(ConnectionResetError(errno.ECONNRESET, "reset"))
 
-    assert "REDIS_TLS__CERT_FILE" in str(from_connect(reset, "x", 1.0, tls=True))
-    assert "REDIS_TLS__CERT_FILE" not in str(from_connect(reset, "x", 1.0))
+    assert "REDIS_TLS__CERT_FILE" in str(from_connect(reset, "x", SETTINGS, tls=True))
+    assert "REDIS_TLS__CERT_FILE" not in str(from_connect(reset, "x", SETTINGS))
+
+
+NAMING = [
+    replied("NOPROTO unsupported protocol version"),
+    replied("ERR DB index is out of range"),
+    redis_errors.InvalidResponse('Protocol error, got "\\x15" as reply type byte'),
+    broken(ConnectionResetError(errno.ECONNRESET, "reset")),
+    broken(FileNotFoundError(errno.ENOENT, "No such file", "/secret/ca.pem")),
+    *map(
+        broken,
+        (
+            unverified(20, "unable to get local issuer certificate"),
+            unverified(62, "Hostname mismatch"),
+            alerted("TLSV13_ALERT_CERTIFICATE_REQUIRED"),
+            alerted("TLSV1_ALERT_UNKNOWN_CA"),
+            alerted("SSLV3_ALERT_HANDSHAKE_FAILURE"),
+            alerted("KEY_VALUES_MISMATCH"),
+            alerted("WRONG_VERSION_NUMBER"),
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("error", NAMING, ids=lambda error: repr(error.__cause__ or error)[:50])
+def test_a_message_names_the_deployment_s_own_variables(error: Exception) -> None:
+    said = str(from_connect(error, "cache", RedisSettings(_env_prefix="REDIS_CACHE_"), tls=True))
+    known = {path.replace(".", "__").upper() for path in setting_paths(RedisSettings)}
+    named = re.findall(r"REDIS_CACHE_([A-Z_*]+)", said)
+
+    assert named
+    assert len(named) == said.count("REDIS_")
+    assert set(named) <= known | {"TLS__*_FILE"}
+
+
+def test_of_several_reasons_an_answer_is_told() -> None:
+    away = from_connect(broken(ConnectionRefusedError(errno.ECONNREFUSED, "?")), "x", SETTINGS)
+    full = from_connect(replied("ERR max number of clients reached"), "x", SETTINGS)
+    wrong = from_connect(replied("WRONGPASS invalid pair"), "x", SETTINGS)
+
+    assert most_telling([away, full, away]) is full
+    assert most_telling([away, full, wrong]) is wrong
+    assert most_telling([away]) is away

@@ -130,7 +130,7 @@ async def test_sentinels_are_found_by_any_of_their_addresses(
         opened = RedisManager(
             sentinel=sentinel, timeout={"connect": CONNECT}, startup={"policy": "fail"}
         )
-        with pytest.raises(RedisUnavailableError, match="do not know the service"):
+        with pytest.raises(RedisUnavailableError, match="is no Sentinel"):
             await opened.open()
 
 

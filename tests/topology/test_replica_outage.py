@@ -28,6 +28,7 @@ from tests.kit.reading import (
     replica_stats,
     until_read_from_a_replica,
 )
+from tests.kit.servers import asked
 from tests.kit.waiting import until
 
 
@@ -286,7 +287,7 @@ async def assert_not_read_from_while_it_is_a_primary(old: RedisServer, before: i
     """It takes the Sentinels seconds to make a replica of a primary that they have replaced."""
     while True:
         seen = await calls(old)
-        if (await old.command("ROLE"))[0] != "master":
+        if (await asked(old, "ROLE"))[0] != "master":
             return
         assert seen == before
         await asyncio.sleep(0.05)

@@ -19,7 +19,7 @@ from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.kit.load import Outcomes, assert_counted_at_most_once, count, counter, read, steady_load
 from tests.kit.managers import opened, pool_of, until_state
-from tests.kit.servers import has
+from tests.kit.servers import asked, has
 from tests.kit.waiting import until
 
 KEYS = [f"key:{number}" for number in range(20)]
@@ -38,13 +38,13 @@ async def fill(manager: RedisManager) -> None:
 
 async def commands_of_ours(server: RedisServer) -> int:
     """How often the server has executed what only an application sends."""
-    stats = await server.command("INFO", "commandstats")
+    stats = await asked(server, "INFO", "commandstats")
     ours = ("cmdstat_get", "cmdstat_set", "cmdstat_incr", "cmdstat_blpop", "cmdstat_keys")
     return sum(stats[name]["calls"] for name in ours if name in stats)
 
 
 async def connections_of_ours(server: RedisServer) -> int:
-    clients = await server.command("CLIENT LIST")
+    clients = await asked(server, "CLIENT LIST")
     return sum(client["name"] == "the-app" for client in clients)
 
 
@@ -167,7 +167,7 @@ async def test_who_listens_follows_the_primary_without_an_error(
 async def until_subscribed(server: RedisServer, channel: str) -> None:
     async with asyncio.timeout(10):
         while True:
-            if await server.command("PUBSUB CHANNELS", channel):
+            if await asked(server, "PUBSUB CHANNELS", channel):
                 return
             await asyncio.sleep(0.05)
 
@@ -236,7 +236,7 @@ async def met_too_few_replicas(server: RedisServer) -> bool:
     """Whether the server refused a write for want of replicas."""
     if not has(redis="6.2"):  # older servers do not count their errors
         return True
-    return "errorstat_NOREPLICAS" in await server.command("INFO", "errorstats")
+    return "errorstat_NOREPLICAS" in await asked(server, "INFO", "errorstats")
 
 
 @pytest.mark.parametrize("grace", [10.0, 0.3])

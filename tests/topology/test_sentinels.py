@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import PoolState, RedisAuthError, RedisManager, RedisUnavailableError
+from redis_manager_fastapi import (
+    PoolState,
+    RedisAuthError,
+    RedisManager,
+    RedisTLSError,
+    RedisUnavailableError,
+)
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from tests.kit.managers import opened, until_state
@@ -90,6 +96,20 @@ async def test_a_sentinel_that_was_restarted_is_listened_to_again(
         await manager.redis.set("key", "other")
 
 
+async def test_why_sentinels_cannot_be_asked_is_told(deployment: SentinelDeployment) -> None:
+    sentinel = deployment.sentinels[0]
+    trusted: Any = {"ca_file": CERTIFICATES / "ca.pem"}
+    proxy = FaultProxy(sentinel.host, sentinel.port, cert_file=CERTIFICATES / "expired.pem")
+    async with proxy:
+        expired = f"rediss+sentinel://{proxy.host}:{proxy.port}/0/{deployment.service}"
+        with pytest.raises(RedisTLSError, match=r"primary: the TLS handshake failed: .* expired"):
+            await RedisManager(url=expired, tls=trusted, startup={"policy": "fail"}).open()
+    no_sentinel = deployment.servers[0]
+    other = f"redis+sentinel://{no_sentinel.host}:{no_sentinel.port}/0/{deployment.service}"
+    with pytest.raises(RedisUnavailableError, match="what answers there is no Sentinel"):
+        await RedisManager(url=other, startup={"policy": "fail"}).open()
+
+
 @needs("sentinel-pass", redis="6.2")
 async def test_sentinels_have_a_password_of_their_own() -> None:
     deployment = SentinelDeployment(password="data-secret", sentinel_password="sentinel-secret")
@@ -105,11 +125,12 @@ async def test_sentinels_have_a_password_of_their_own() -> None:
 
 
 async def test_sentinels_have_tls_of_their_own(deployment: SentinelDeployment) -> None:
-    certificate = CERTIFICATES / "localhost.pem"
+    certificate = CERTIFICATES / "valid.pem"
     sentinel = deployment.sentinels[0]
     async with FaultProxy(sentinel.host, sentinel.port, cert_file=certificate) as proxy:
         url = f"redis+sentinel://{proxy.host}:{proxy.port}/0/{deployment.service}"
-        settings: dict[str, Any] = {"sentinel": {"tls": True}, "tls": {"verify": "none"}}
+        trusted = {"ca_file": CERTIFICATES / "ca.pem"}
+        settings: dict[str, Any] = {"sentinel": {"tls": True}, "tls": trusted}
 
         async with opened(url, **settings) as manager:
             assert await manager.redis.set("key", "value")

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.measures
 RATE = 150
 GRACE = 2.0
 AT_ONCE = 0.005
-RECOVERY = 0.5  # the backoff's cap: an attempt begins at least that often, whatever hangs
+RECOVERY = 1.5  # an attempt begins within the backoff's cap, and has the connect timeout
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,14 @@ async def test_silence_of_five_seconds_is_bounded(
     load, gone, back = await outage(fault_proxy.url, silence, end, down=5.0, seconds=9)
     known = load.between(gone + GRACE + 0.1, back - 0.1)
     beside = sent_between(load.controls, gone + GRACE + 0.1, back - 0.1)
-    successes = [a for a in load.answers if a.status == 200 and a.sent > back]
+    after = load.between(back, float("inf"))
+    refused = [answer for answer in after if answer.status != 200]
+    served = [answer for answer in after if answer.status == 200]
 
     assert {answer.status for answer in load.answers} <= {200, 503, 504}
     assert {answer.status for answer in known if answer.sent + answer.took < back} == {503}
-    assert {answer.status for answer in load.between(back + RECOVERY, float("inf"))} == {200}
+    assert max((a.sent - load.lag(a) - back for a in refused), default=0.0) < RECOVERY
     assert max(a.took - load.lag(a) for a in load.answers) < GRACE + 0.3
     # When the machine is short of time, an answer with an error is short of a little more.
     assert p99(known) < 1.25 * p99(beside) + AT_ONCE
-    assert min(a.sent + a.took - load.lag(a) for a in successes) - back < RECOVERY
+    assert min(a.sent + a.took - load.lag(a) for a in served) - back < RECOVERY

@@ -1,6 +1,7 @@
 """Which answer each error becomes, over HTTP and over WebSockets, and who may change it."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -28,8 +29,10 @@ from redis_manager_fastapi import (
     RedisWritesRefusedError,
     ReplyLostError,
     TooManyWaitersError,
+    health_router,
 )
 from redis_manager_fastapi.testing import RedisServer
+from tests.kit.doors import BANNERS, PROTECTED, saying
 from tests.kit.serving import Serve, Site
 
 CLASSES: dict[str, type[RedisManagerError]] = {
@@ -419,3 +422,30 @@ async def test_outage_answers_stand_in_openapi(serve: Serve, redis_url: str) -> 
         assert "'default'" in example["detail"]
     assert schema["required"] == ["detail", "code", "instance"]
     assert responses["503"]["headers"]["Retry-After"]["schema"] == {"type": "integer"}
+
+
+@pytest.mark.parametrize(
+    "banner", [PROTECTED, b"-ERR upstream secret.internal is away\r\n"], ids=["protected", "other"]
+)
+async def test_what_a_server_says_at_the_door_is_in_no_response(
+    serve: Serve, banner: bytes
+) -> None:
+    """Row 55: a route and readiness tell the reason in our words."""
+    async with saying(banner, at_once=False, hang_up=False) as port:
+        manager = RedisManager(
+            f"redis://127.0.0.1:{port}", startup={"policy": "degraded"}, outage={"grace": 0}
+        )
+        app = FastAPI(lifespan=manager.lifespan)
+        app.include_router(health_router)
+
+        @app.get("/hits")
+        async def hits(r: RedisDep) -> str | None:
+            return await r.get("hits")
+
+        site = await serve(app)
+        answers = [await site.until("/hits", 503), await site.until("/readyz", 503)]
+
+        for answer in answers:
+            assert re.search(BANNERS[banner], answer.text)
+            assert "secret.internal" not in answer.text
+            assert "adopt one of the following" not in answer.text
