@@ -77,6 +77,7 @@ class Pool:
         suspicion_changed: Announced when a suspicion arises or grows; the supervisor waits on it.
         affected: How many commands have met an outage since it last served.
         worn: Whether the links should be replaced, though nothing is wrong with the server.
+        address: Host, port and socket of the server that serves, or served last.
         peer: The other end of the sockets that serve, or served last.
         follower: Goes where the pool goes, if anybody does.
     """
@@ -100,7 +101,7 @@ class Pool:
         self.state, self.refusing = PoolState.NEW, False
         self._reason = ""
         self._failure: Exception | None = None
-        self._address: tuple[object, ...] = ()
+        self.address: tuple[object, ...] = ()
         self._elsewhere, self._where = False, ""
         self.peer: object = None
         self.follower: Follower | None = None
@@ -322,9 +323,9 @@ class Pool:
 
         Without a suspicion, as when connections have reached their lifetime, nobody notices.
         """
-        elsewhere, self._address = self._address != connections[0].address, connections[0].address
+        elsewhere, self.address = self.address != connections[0].address, connections[0].address
         self._elsewhere = elsewhere and self.generation > 0
-        host, port, path = self._address
+        host, port, path = self.address
         host = f"[{host}]" if ":" in str(host) else host
         self._where = str(path) if host is None else f"{host}:{port}"
         peer = connections[0].peer
