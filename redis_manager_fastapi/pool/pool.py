@@ -80,6 +80,7 @@ class Pool:
         address: Host, port and socket of the server that serves, or served last.
         peer: The other end of the sockets that serve, or served last.
         follower: Goes where the pool goes, if anybody does.
+        lets_listen: Whether those who lost their subscriptions may go ahead of commands.
     """
 
     def __init__(self, dialer: Dialer, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
@@ -91,7 +92,7 @@ class Pool:
         self.link_set = LinkSet(self, max_in_flight=settings.pipelining.max_in_flight)
         self.clients = 0
         self.suspicion: Suspicion | None = None
-        self.worn = False
+        self.worn = self.lets_listen = False
         self.dialer = dialer
         self.leases = Leases(self, self.link_set, dialer, settings, instance=instance)
         self._renewal = Renewal(
@@ -135,10 +136,13 @@ class Pool:
 
     # What callers do.
 
-    async def wait_serving(self, deadline: float, grace: float | None = None) -> None:
+    async def wait_serving(
+        self, deadline: float, grace: float | None = None, *, listens: bool = False
+    ) -> None:
         """Wait until commands can go out, no longer than grace after the last reply.
 
-        *grace*, in seconds, is the caller's own, in the place of `outage.grace`.
+        *grace*, in seconds, is the caller's own, in the place of `outage.grace`.  Who *listens*
+        waits only until `let_listen` lets it go ahead.
 
         Raises:
             RedisUnavailableError: Grace is over, or *deadline*, on the loop's clock, came first.
@@ -158,7 +162,8 @@ class Pool:
         self._waiting += 1
         self.affected.waited += 1
         try:
-            in_time = await self._decision.wait_for(self._decided, limit, paced=True)
+            decided = self._decided_for_listeners if listens else self._decided
+            in_time = await self._decision.wait_for(decided, limit, paced=True)
         finally:
             self._waiting -= 1
         self.check_usable()
@@ -193,6 +198,9 @@ class Pool:
 
     def _decided(self) -> bool:
         return bool(self.links) or self.state in FINAL
+
+    def _decided_for_listeners(self) -> bool:
+        return self.lets_listen or self._decided()
 
     def check_usable(self) -> None:
         """Raise unless the pool is open, or opening, on this event loop."""
@@ -304,6 +312,19 @@ class Pool:
         """Wait until the first probe has ended, well or not."""
         await self._condition.wait_for(lambda: self.state is not PoolState.STARTING, None)
 
+    async def let_listen(self, peer: object) -> None:
+        """Return once those who listen do so at the server that the pool will serve next."""
+        revival = self.leases.revival
+        self.lets_listen = bool(revival.missing)
+        if self.lets_listen:
+            self._decision.notify_all()
+        try:
+            if self.follower is not None:
+                await self.follower.before_serving(peer)
+            await revival.wait_all_back()
+        finally:
+            self.lets_listen = False
+
     def clear_suspicion(self) -> None:
         """Go on serving with the connections that there are."""
         self.link_set.resume()
@@ -341,6 +362,8 @@ class Pool:
         if connections[0].tokens is not None:
             self._renewal.installed(connections[0].tokens)
         self.suspicion, self.worn = None, False
+        if self.leases.revival.ahead:
+            self.leases.revival.adopt(self.generation)
         self.leases.close_stale(leased=not keep)
         if self.state is PoolState.READY:
             self._condition.notify_all()
