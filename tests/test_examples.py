@@ -349,7 +349,7 @@ async def test_demo_uses_the_server_of_redis_url(redis_url: str, redis_server: R
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_python_snippets_are_parts_of_examples(document: Path) -> None:
-    examples = [path.read_text() for path in EXAMPLES.glob("*.py")]
+    examples = [path.read_text() for path in EXAMPLES.rglob("*.py")]
     snippets = FENCE.findall(document.read_text())
 
     strangers = [each for each in snippets if not any(each in example for example in examples)]

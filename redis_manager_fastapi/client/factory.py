@@ -61,8 +61,7 @@ def _session(deployment: Deployment[Any]) -> Session[Any]:
     )
     # What redis-py's code looks up in a pool's `connection_kwargs`; no secrets.
     kwargs = {
-        "host": settings.host,
-        "port": settings.port,
+        **_address(settings),
         "db": settings.db,
         "protocol": settings.protocol,
         "decode_responses": settings.decode_responses,
@@ -72,3 +71,12 @@ def _session(deployment: Deployment[Any]) -> Session[Any]:
         "himport_registry": HImportRegistry(),
     }
     return Session(deployment, options, kwargs, {})
+
+
+def _address(settings: RedisSettings) -> dict[str, Any]:
+    """Return where the server is, as a connection class takes it; empty where others say so."""
+    if settings.topology != "standalone":
+        return {}
+    if settings.unix_socket is not None:
+        return {"path": str(settings.unix_socket)}
+    return {"host": settings.host, "port": settings.port}

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, cast, overload
+from typing import Any, Literal, NoReturn, Self, cast, overload
 
 import redis.asyncio
 
@@ -32,6 +32,10 @@ _NO_OPTIONS: dict[str, Any] = {}
 
 # What needs no second look: it is not about its connection.
 _FOR_ANY = LEAVE_SESSION - OF_THEIR_CONNECTION
+
+_MADE_BY_A_MANAGER = (
+    "a client of redis_manager_fastapi comes from a manager: `RedisManager(url).redis`"
+)
 
 _WAIT = frozenset({"WAIT", "wait", b"WAIT", b"wait"})
 _WAITAOF = frozenset({"WAITAOF", "waitaof", b"WAITAOF", b"waitaof"})
@@ -84,6 +88,23 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
     def connection_pool(self, connections: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Set it, as redis-py's constructor does."""
         self._connections = connections
+
+    @classmethod
+    def from_pool(cls, connection_pool: Any) -> "Redis[Any]":  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return a client on a manager's `connection_pool`, as redis-py's class does on its own.
+
+        Raises:
+            TypeError: It is another pool.
+        """
+        if not isinstance(connection_pool, LeasedConnections):
+            kind = type(connection_pool).__name__
+            raise TypeError(f"a {kind} is no manager's pool; {_MADE_BY_A_MANAGER}")
+        return Redis(connection_pool.session)
+
+    @classmethod
+    def from_url(cls, url: str, *_: Any, **__: Any) -> NoReturn:
+        """Raise TypeError: a client needs a manager, which keeps its connections healthy."""
+        raise TypeError(_MADE_BY_A_MANAGER)
 
     @overload
     def with_options(

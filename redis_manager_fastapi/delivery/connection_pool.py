@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from redis.asyncio.connection import AbstractConnection, ConnectionPoolInterface
 from redis.asyncio.retry import Retry
@@ -36,19 +37,35 @@ class LeasedConnections(ConnectionPoolInterface):
     def __init__(
         self, session: Session[Pool], purpose: str = "a connection", *, lasting: bool = True
     ) -> None:
-        self.connection_kwargs = session.connection_kwargs
         self.connection_class = DedicatedConnection
         self.himport_registry = session.connection_kwargs["himport_registry"]
-        self._session = session
+        self.session = session
         self._purpose = purpose
         self._lasting = lasting
 
     def __repr__(self) -> str:
-        return f"<LeasedConnections of redis {self._session.instance!r}>"
+        return f"<LeasedConnections of redis {self.session.instance!r}>"
+
+    @property
+    def max_connections(self) -> int:
+        """How many connections may be leased at a time, by all callers together."""
+        return self.session.deployment.settings.pool.max_connections
+
+    @property
+    def connection_kwargs(self) -> dict[str, Any]:
+        """What libraries look up in a pool, and tracing reads of it; no secrets.
+
+        The address is that of the settings; with Sentinels, of the primary that serves.
+        """
+        kwargs, pool = self.session.connection_kwargs, self.session.deployment.opened
+        if "host" in kwargs or "path" in kwargs or pool is None or not pool.address:
+            return kwargs
+        host, port, _ = pool.address
+        return {"host": host, "port": port, **kwargs}
 
     def of(self, session: Session[Pool]) -> "LeasedConnections":
         """Return these, or the same of *session* if they are another's."""
-        if session is self._session:
+        if session is self.session:
             return self
         return LeasedConnections(session, self._purpose, lasting=self._lasting)
 
@@ -57,9 +74,9 @@ class LeasedConnections(ConnectionPoolInterface):
         self, command_name: str | None = None, *keys: Any, **options: Any
     ) -> DedicatedConnection:
         """Lease a connection within the client's timeout; the arguments are redis-py's, unused."""
-        _, deadline = self._session.begin()
+        _, deadline = self.session.begin()
         lease = await self.lease(deadline)
-        lease.set_retry(ContractRetry(self._session, lease.connection))
+        lease.set_retry(ContractRetry(self.session, lease.connection))
         return lease.connection
 
     async def lease(
@@ -70,7 +87,7 @@ class LeasedConnections(ConnectionPoolInterface):
         *unlimited* is for callers with a deadline over all: redis-py then limits no read.
         Without *fieldsets* it looks for none of HIMPORT's in what is sent.
         """
-        session = self._session
+        session = self.session
         pool, _ = await session.admit()
         lease = await pool.leases.acquire(
             self._purpose,
@@ -90,22 +107,22 @@ class LeasedConnections(ConnectionPoolInterface):
 
     def lease_of(self, connection: DedicatedConnection) -> Lease:
         """Return the lease on a connection that redis-py's code holds."""
-        return self._session.opened.leases.of(connection)
+        return self.session.opened.leases.of(connection)
 
     async def release(self, connection: AbstractConnection) -> None:
         """Give a connection back."""
         if not isinstance(connection, DedicatedConnection):
             raise TypeError(f"{connection!r} does not belong to this pool")
-        if self._session.scope is not None:
-            self._session.scope.forget(connection)
-        pool = self._session.deployment.opened
+        if self.session.scope is not None:
+            self.session.scope.forget(connection)
+        pool = self.session.deployment.opened
         if pool is not None:
             await pool.leases.of(connection).release()
 
     @property
     def has_ended(self) -> bool:
         """Whether the pool is draining or closed."""
-        return self._session.opened.state in FINAL
+        return self.session.opened.state in FINAL
 
     @contextmanager
     def translating(self) -> Iterator[None]:
@@ -121,11 +138,11 @@ class LeasedConnections(ConnectionPoolInterface):
     def translated(self, error: RedisError) -> Exception:
         """Report *error*; return what the caller sees of it."""
         self.report(error)
-        return from_reply(error, self._session.instance)
+        return from_reply(error, self.session.instance)
 
     def report(self, error: RedisError) -> None:
         """Have the server probed if *error* says that it does not serve."""
-        pool = self._session.opened
+        pool = self.session.opened
         if not isinstance(error, RedisManagerError) and reconnecting_helps(error):
             reason = str(from_reply(error, pool.instance))
             pool.suspect(pool.generation, Suspicion.REFUSING, reason)
@@ -142,6 +159,17 @@ class LeasedConnections(ConnectionPoolInterface):
     def maint_notifications_enabled(self) -> bool:
         """Return False: the supervisor watches the server itself."""
         return False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Do nothing; the manager closes the connections."""
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
         """Do nothing; the manager closes the connections."""
@@ -160,10 +188,10 @@ class LeasedConnections(ConnectionPoolInterface):
 
     def get_connection_count(self) -> list[tuple[int, dict[str, Any]]]:
         """Return `(count, attributes)` of idle and of used connections, for redis-py's metrics."""
-        pool = self._session.deployment.opened
+        pool = self.session.deployment.opened
         idle, leased = (
             (pool.leases.capacity.idle, len(pool.leases.capacity.leased)) if pool else (0, 0)
         )
-        name = {"db.client.connection.pool.name": self._session.instance}
+        name = {"db.client.connection.pool.name": self.session.instance}
         state = "db.client.connection.state"
         return [(idle, {**name, state: "idle"}), (leased, {**name, state: "used"})]

@@ -6,13 +6,22 @@ from redis_manager_fastapi.pool.state import Suspicion
 
 
 class LeaseEvents(Protocol):
-    """What the leases need of the pool that they belong to."""
+    """What the leases need of the pool that they belong to.
+
+    Attributes:
+        generation: How many sets of connections there have been.
+        moves: How often another server was named the primary.
+        lets_listen: Whether those who listen go to a server that will serve next.
+    """
 
     generation: int
     moves: int
+    lets_listen: bool
 
-    async def wait_serving(self, deadline: float, grace: float | None = None) -> None:
-        """Wait until commands can go out."""
+    async def wait_serving(
+        self, deadline: float, grace: float | None = None, *, listens: bool = False
+    ) -> None:
+        """Wait until commands can go out; who *listens* may go a moment ahead of them."""
         ...
 
     async def wait_resolved(

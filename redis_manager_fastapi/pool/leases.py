@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 from redis.asyncio.retry import Retry
 from redis.himport import HImportRegistry
@@ -20,12 +20,12 @@ from redis_manager_fastapi.errors import (
     RedisManagerError,
     RedisUnavailableError,
 )
-from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Held, Open, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer, Refusal
+from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer
 from redis_manager_fastapi.pool.lease_events import LeaseEvents
 from redis_manager_fastapi.pool.links import LinkSet
+from redis_manager_fastapi.pool.revival import Revival
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.pool.watched import Watch
 from redis_manager_fastapi.redis_py import ONCE, abort_stream
@@ -131,6 +131,7 @@ class Leases:
 
     Attributes:
         capacity: Who has which place.
+        revival: Connects again what a pub/sub holds.
         when_returned: Called when a lease has ended; set while the pool drains.
     """
 
@@ -157,6 +158,15 @@ class Leases:
         self._watch = Watch(health.interval, health.timeout, lambda: links.last_heard)
         self._loop = asyncio.get_running_loop()
         self._backoff = ConnectBackoff(self._loop, settings.health.backoff_cap, self._grace)
+        self.revival = Revival(
+            events,
+            self.capacity,
+            dialer,
+            self._backoff,
+            grace=self._grace,
+            command_timeout=self._command_timeout,
+            instance=instance,
+        )
 
     def acquire(
         self,
@@ -324,12 +334,8 @@ class Leases:
 
     def _end(self, connection: DedicatedConnection) -> None:
         """Close a connection for good; a pub/sub that still holds it cannot reconnect it."""
-        connection.reconnect = self._raise_ended
+        connection.reconnect = self.revival.refuse
         connection.abort()
-
-    async def _raise_ended(self, connection: DedicatedConnection) -> NoReturn:
-        self._events.check_usable()
-        raise errors.lease_ended(self._instance)
 
     async def _wait(self, purpose: str, timeout: float, *, lasting: bool) -> HandOver:
         self._events.check_crowd()
@@ -422,8 +428,8 @@ class Leases:
                         connection.abort()
                         return None
                     connection.generation = generation
-                    connection.reconnect, connection.watch = self._reconnect, self._watch
-                    connection.when_resubscribed = self._events.resubscribed
+                    connection.watch = self._watch
+                    self.revival.care_for(connection)
                     return connection
             if not await self._events.wait_resolved(generation, deadline, grace):
                 return None
@@ -452,49 +458,4 @@ class Leases:
             self._backoff.forget()
             held = self.capacity.lend(connection, purpose, lasting=lasting)
         self.capacity.serve()
-        return held
-
-    async def _reconnect(self, connection: DedicatedConnection) -> None:
-        """Connect a leased connection again, for redis-py's pub/sub, within grace."""
-        deadline = self._loop.time() + max(self._grace, self._command_timeout)
-        while True:
-            await self._events.wait_serving(deadline)
-            refusal = await self._revive(connection)
-            if refusal is None:
-                return
-            generation = self._events.generation
-            self._events.suspect(generation, Suspicion.LEASE_LOST, str(refusal.error))
-            await self._events.wait_resolved(generation, deadline)
-            now = self._loop.time()
-            if refusal.final or now >= min(deadline, refusal.since + self._grace):
-                raise refusal.repeated()
-            await asyncio.sleep(max(0.0, refusal.until - now))
-
-    async def _revive(self, connection: DedicatedConnection) -> Refusal | None:
-        """Connect it once, one at a time; return why it could not be."""
-        async with self._dialer.second_connect:
-            await self._check_held(connection)
-            if connection.alive:  # another task of the holder was faster
-                return None
-            generation, moves = self._events.generation, self._events.moves
-            refusal = self._backoff.fresh(generation)
-            if refusal is not None:
-                return refusal
-            connection.generation = generation
-            try:
-                await self._dialer.revive(connection)
-            except RedisUnavailableError as error:
-                return self._backoff.remember(error, generation)
-            held = await self._check_held(connection)
-            held.stream = connection.stream
-            if moves != self._events.moves:
-                connection.abort()
-        return None
-
-    async def _check_held(self, connection: DedicatedConnection) -> Held:
-        """Drop a connection whose lease ended while it was waiting to be connected again."""
-        held = self.capacity.find(connection)
-        if held is None:
-            connection.abort()
-            await self._raise_ended(connection)
         return held

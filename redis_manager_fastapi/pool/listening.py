@@ -39,6 +39,11 @@ class ListeningConnection(WatchedConnection):
     _channels = _unconfirmed = 0
     _missing_since: float | None = None
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether the server has confirmed every channel that was asked for."""
+        return self._unconfirmed == 0
+
     def _listen_anew(self) -> None:
         """Begin a session, in which nothing is subscribed yet."""
         self.listens, self._asks, self._owed = False, False, None

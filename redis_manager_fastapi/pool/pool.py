@@ -77,8 +77,10 @@ class Pool:
         suspicion_changed: Announced when a suspicion arises or grows; the supervisor waits on it.
         affected: How many commands have met an outage since it last served.
         worn: Whether the links should be replaced, though nothing is wrong with the server.
+        address: Host, port and socket of the server that serves, or served last.
         peer: The other end of the sockets that serve, or served last.
         follower: Goes where the pool goes, if anybody does.
+        lets_listen: Whether those who lost their subscriptions may go ahead of commands.
     """
 
     def __init__(self, dialer: Dialer, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
@@ -90,7 +92,7 @@ class Pool:
         self.link_set = LinkSet(self, max_in_flight=settings.pipelining.max_in_flight)
         self.clients = 0
         self.suspicion: Suspicion | None = None
-        self.worn = False
+        self.worn = self.lets_listen = False
         self.dialer = dialer
         self.leases = Leases(self, self.link_set, dialer, settings, instance=instance)
         self._renewal = Renewal(
@@ -100,7 +102,7 @@ class Pool:
         self.state, self.refusing = PoolState.NEW, False
         self._reason = ""
         self._failure: Exception | None = None
-        self._address: tuple[object, ...] = ()
+        self.address: tuple[object, ...] = ()
         self._elsewhere, self._where = False, ""
         self.peer: object = None
         self.follower: Follower | None = None
@@ -134,10 +136,13 @@ class Pool:
 
     # What callers do.
 
-    async def wait_serving(self, deadline: float, grace: float | None = None) -> None:
+    async def wait_serving(
+        self, deadline: float, grace: float | None = None, *, listens: bool = False
+    ) -> None:
         """Wait until commands can go out, no longer than grace after the last reply.
 
-        *grace*, in seconds, is the caller's own, in the place of `outage.grace`.
+        *grace*, in seconds, is the caller's own, in the place of `outage.grace`.  Who *listens*
+        waits only until `let_listen` lets it go ahead.
 
         Raises:
             RedisUnavailableError: Grace is over, or *deadline*, on the loop's clock, came first.
@@ -157,7 +162,8 @@ class Pool:
         self._waiting += 1
         self.affected.waited += 1
         try:
-            in_time = await self._decision.wait_for(self._decided, limit, paced=True)
+            decided = self._decided_for_listeners if listens else self._decided
+            in_time = await self._decision.wait_for(decided, limit, paced=True)
         finally:
             self._waiting -= 1
         self.check_usable()
@@ -192,6 +198,9 @@ class Pool:
 
     def _decided(self) -> bool:
         return bool(self.links) or self.state in FINAL
+
+    def _decided_for_listeners(self) -> bool:
+        return self.lets_listen or self._decided()
 
     def check_usable(self) -> None:
         """Raise unless the pool is open, or opening, on this event loop."""
@@ -303,6 +312,19 @@ class Pool:
         """Wait until the first probe has ended, well or not."""
         await self._condition.wait_for(lambda: self.state is not PoolState.STARTING, None)
 
+    async def let_listen(self, peer: object) -> None:
+        """Return once those who listen do so at the server that the pool will serve next."""
+        revival = self.leases.revival
+        self.lets_listen = bool(revival.missing)
+        if self.lets_listen:
+            self._decision.notify_all()
+        try:
+            if self.follower is not None:
+                await self.follower.before_serving(peer)
+            await revival.wait_all_back()
+        finally:
+            self.lets_listen = False
+
     def clear_suspicion(self) -> None:
         """Go on serving with the connections that there are."""
         self.link_set.resume()
@@ -322,9 +344,9 @@ class Pool:
 
         Without a suspicion, as when connections have reached their lifetime, nobody notices.
         """
-        elsewhere, self._address = self._address != connections[0].address, connections[0].address
+        elsewhere, self.address = self.address != connections[0].address, connections[0].address
         self._elsewhere = elsewhere and self.generation > 0
-        host, port, path = self._address
+        host, port, path = self.address
         host = f"[{host}]" if ":" in str(host) else host
         self._where = str(path) if host is None else f"{host}:{port}"
         peer = connections[0].peer
@@ -340,6 +362,8 @@ class Pool:
         if connections[0].tokens is not None:
             self._renewal.installed(connections[0].tokens)
         self.suspicion, self.worn = None, False
+        if self.leases.revival.ahead:
+            self.leases.revival.adopt(self.generation)
         self.leases.close_stale(leased=not keep)
         if self.state is PoolState.READY:
             self._condition.notify_all()

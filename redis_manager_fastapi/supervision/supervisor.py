@@ -14,7 +14,7 @@ from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, ProbeFailed
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
-from redis_manager_fastapi.pool.pool import Follower, Pool
+from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import CONSEQUENCES, FINAL, OF_ONE_LINK, PoolState, Suspicion
 from redis_manager_fastapi.supervision.probing import HedgedConnect, Pulse, answers
 from redis_manager_fastapi.tasks import end
@@ -22,7 +22,7 @@ from redis_manager_fastapi.topology.failures import from_reply
 
 logger = logging.getLogger("redis_manager_fastapi")
 
-# How long (seconds) a pool that could serve waits for who follows it.
+# How long (seconds) a pool that could serve waits for who listens.
 _HEAD_START = 0.2
 
 
@@ -141,8 +141,7 @@ class Supervisor:
         pool = self._pool
         try:
             connections = await self._attempts.connect()
-            if pool.follower is not None:
-                await self._let_follow(pool.follower, connections)
+            await self._let_listen(connections)
         except RedisUnavailableError:
             return  # those that there are serve on, and it is tried again
         except Exception as error:
@@ -188,8 +187,7 @@ class Supervisor:
             if not await self._others_serve():
                 self._failed(error)
             return
-        if pool.follower is not None:
-            await self._let_follow(pool.follower, connections)
+        await self._let_listen(connections)
         if moves != pool.moves or pool.state in (PoolState.READY, *FINAL):
             for connection in connections:
                 connection.abort()
@@ -215,11 +213,14 @@ class Supervisor:
         pool.serve_on()
         return True
 
-    async def _let_follow(self, follower: Follower, connections: list[DedicatedConnection]) -> None:
-        """Give *follower* a moment to be there first: what waits may be for it."""
+    async def _let_listen(self, connections: list[DedicatedConnection]) -> None:
+        """Give who listens a moment to be there first: what waits may be for it."""
+        pool = self._pool
+        if pool.follower is None and not pool.leases.revival.missing:
+            return
         try:
             async with asyncio.timeout(_HEAD_START):
-                await follower.before_serving(connections[0].peer)
+                await pool.let_listen(connections[0].peer)
         except TimeoutError:
             pass
         except Exception as error:

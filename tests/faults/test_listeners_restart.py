@@ -251,3 +251,24 @@ async def test_a_write_that_blocks_ends_with_a_restart(redis_server: RedisServer
         with pytest.raises(ReplyLostError) as lost:
             await popping
         assert lost.value.maybe_executed
+
+
+@CLIENTS
+async def test_what_waits_to_be_published_is_heard(redis_server: RedisServer, client: Any) -> None:
+    """Commands wait for a moment until those who listen are back."""
+    settings: dict[str, Any] = {"outage": {"grace": 10.0}, "timeout": {"command": 10.0}}
+    async with (
+        RedisManager(url=redis_server.url, **settings) as manager,
+        client(manager).pubsub() as pubsub,
+    ):
+        await pubsub.subscribe("news")
+        hearing = asyncio.ensure_future(wait(pubsub, []))
+        await eventually(lambda: heard_by(redis_server))
+        await redis_server.kill()
+        await until_state(manager, PoolState.DOWN)
+        published = asyncio.gather(*(manager.redis.publish("news", "again") for _ in range(20)))
+        await until(lambda: manager.stats().waiting == 21)  # and the one who listens
+        await redis_server.start()
+
+        assert await published == [1] * 20
+        hearing.cancel()
