@@ -58,7 +58,11 @@ class LeasedConnections(ConnectionPoolInterface):
     ) -> DedicatedConnection:
         """Lease a connection within the client's timeout; the arguments are redis-py's, unused."""
         _, deadline = self._session.begin()
-        lease = await self.lease(deadline)
+        try:
+            lease = await self.lease(deadline)
+        except RedisManagerError as error:
+            self._session.failed(error)
+            raise
         lease.set_retry(ContractRetry(self._session, lease.connection))
         return lease.connection
 

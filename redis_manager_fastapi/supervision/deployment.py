@@ -8,6 +8,7 @@ from redis_manager_fastapi.errors import (
     RedisUnavailableError,
 )
 from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.pool.counters import Counters
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.errors import not_started
@@ -80,6 +81,7 @@ class Deployment(Generic[P]):
     Attributes:
         instance: The manager's name.
         settings: The manager's.
+        counters: What its pools count, one after the other; of a Cluster, what no node counts.
         opened: The pool, or the Cluster, that was opened last; None before.
         reads_replicas: Whether reads may go to a replica's pool.
     """
@@ -89,6 +91,7 @@ class Deployment(Generic[P]):
     def __init__(self, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
         self.instance = instance
         self.settings = settings
+        self.counters = Counters()
         self.opened: P | None = None
         self._bus = bus
 
@@ -218,7 +221,13 @@ class Single(Deployment[Pool]):
     def _start(self, topology: Topology, bus: Bus) -> Pool:
         settings = self.settings
         timeout = settings.timeout.connect
-        dialer = Dialer(topology, timeout=timeout, instance=self.instance, tls=self._tls)
+        dialer = Dialer(
+            topology,
+            timeout=timeout,
+            instance=self.instance,
+            tls=self._tls,
+            counters=self.counters,
+        )
         self.opened = pool = Pool(dialer, settings, bus, instance=self.instance)
         supervisor = Supervisor(pool, bus)
         self._running = topology, supervisor, pool
