@@ -1,9 +1,10 @@
 """The thing an app holds: opens, composes and closes everything below."""
 
+import inspect
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from redis.credentials import CredentialProvider
 
@@ -14,6 +15,7 @@ from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.lifespan import Openable, state_of
 from redis_manager_fastapi.observe.events import Bus, Listener
 from redis_manager_fastapi.observe.log import LogListener, install_fallback
+from redis_manager_fastapi.pool.counters import Observer
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import PoolStats
 from redis_manager_fastapi.realtime.manager import RealTimeManager
@@ -23,6 +25,8 @@ from redis_manager_fastapi.supervision.deployment import Deployment
 
 if TYPE_CHECKING:
     from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
+
+C = TypeVar("C", bound=Listener)
 
 _CLUSTER_VARIABLE = "REDIS_CLUSTER__NODES, or a redis+cluster:// URL"
 _NO_SINGLE_CONNECTION = (
@@ -152,6 +156,31 @@ class RedisManager(RealTimeManager, Openable):
         """
         return replace(self._deployment.stats(), realtime=self._realtime_stats())
 
+    def on_event(self, callback: C) -> C:
+        """Have *callback* called with each `Event` from now on; also a decorator.
+
+        It is called in the event loop, in the turn in which it happened, and must not block.
+        What it raises is logged, and reaches nobody.
+
+        Raises:
+            TypeError: It is a coroutine function, which nobody would await: iterate over
+                `events()` instead.
+        """
+        if not callable(callback) or inspect.iscoroutinefunction(callback):
+            raise TypeError(f"on_event takes a plain function of an event, not {callback!r}")
+        self._bus.add(callback)
+        return callback
+
+    def on_answers(self, callback: Observer) -> Observer:
+        """Have *callback* called with what goes into `stats().latency`, as it goes.
+
+        It gets the seconds that the oldest of some commands took that were answered together,
+        and how many they were; in the event loop, between other callers' replies, so it must
+        be quick.  If it raises, that is logged, and it is called no more.
+        """
+        self._deployment.on_answers(callback)
+        return callback
+
     # Opening and closing.
 
     async def open(self, *, workers: bool = True) -> None:
@@ -175,7 +204,10 @@ class RedisManager(RealTimeManager, Openable):
         try:
             left = await self._close_realtime(self.settings.shutdown.drain)
         finally:
-            await self._deployment.aclose(left)
+            try:
+                await self._deployment.aclose(left)
+            finally:
+                self._end_events()
 
     @paced
     async def wait_ready(self, timeout: float) -> None:

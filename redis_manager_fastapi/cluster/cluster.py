@@ -14,7 +14,7 @@ from redis_manager_fastapi.cluster.view import View
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus
 from redis_manager_fastapi.pool import errors
-from redis_manager_fastapi.pool.counters import Counters, added
+from redis_manager_fastapi.pool.counters import Counters, Observer, added
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.state import FINAL, PoolState
@@ -355,7 +355,9 @@ class Cluster:
             )
 
         bus = NodeBus(self._bus, node.address, self._node_changed)
-        return Single(make_topology, self.settings, bus, instance=self.instance, tls=self._tls)
+        single = Single(make_topology, self.settings, bus, instance=self.instance, tls=self._tls)
+        single.counters.observe = self.counters.observe
+        return single
 
     def _retire(self, node: Node) -> None:
         """Close a node that is not part of the map any more; what is in flight may finish."""
@@ -448,6 +450,12 @@ class Clustered(Deployment[Cluster]):
         self.opened = cluster
         cluster.start()
         return cluster
+
+    def on_answers(self, observe: Observer) -> None:
+        """Have *observe* called with what goes into the latency histogram, of every node."""
+        super().on_answers(observe)
+        for node in self.opened.map.nodes if self.opened is not None else ():
+            node.deployment.on_answers(observe)
 
     @property
     def serves_in_part(self) -> bool:

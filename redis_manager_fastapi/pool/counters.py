@@ -5,6 +5,7 @@ happen raises in place: on the way of every command a call would cost more than 
 Nothing here reads a clock.  `Counts` is what `stats()` shows of it.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,10 @@ from redis.exceptions import AskError, ResponseError, TryAgainError
 
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.topology.failures import code_of
+
+logger = logging.getLogger("redis_manager_fastapi")
+
+Observer = Callable[[float, int], object]
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of a latency histogram's buckets, in seconds; beyond the last is one more.
@@ -114,7 +119,24 @@ class Counters:
         self.grace_longest = self.missed = self.seconds = 0.0
         self.errors: dict[str, int] = {}
         self.buckets = [0] * (len(BOUNDS) + 1)
-        self.observe: Callable[[float, int], object] | None = None
+        self.observe: Observer | None = None
+
+    def observe_also(self, observe: Observer) -> None:
+        """Have *observe* called as well, until it raises."""
+        first, works = self.observe, True
+
+        def call(seconds: float, count: int) -> None:
+            nonlocal works
+            if first is not None:
+                first(seconds, count)
+            if works:
+                try:
+                    observe(seconds, count)
+                except Exception:
+                    works = False
+                    logger.exception("what observes the time of commands failed, and is left out")
+
+        self.observe = call
 
     def failed(self, error: BaseException) -> None:
         """Count an error that a caller meets, once, whichever way it goes.

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, Unpack
+from weakref import WeakSet
 
 from redis_manager_fastapi.observe.events import Bus
 from redis_manager_fastapi.observe.realtime import RealTimeStats
@@ -14,6 +15,7 @@ from redis_manager_fastapi.realtime.consumers.options import (
     check_count,
 )
 from redis_manager_fastapi.realtime.consumers.part import Consumers, Entries
+from redis_manager_fastapi.realtime.events import Events
 from redis_manager_fastapi.realtime.part import Part
 from redis_manager_fastapi.realtime.signals import ShutdownSignals
 from redis_manager_fastapi.realtime.subscriptions.hub import Subscriptions
@@ -42,6 +44,8 @@ class RealTimeManager:
     def __init__(self, client: Any, settings: RedisSettings, bus: Bus) -> None:
         self.settings = settings
         self._client = client
+        self._bus = bus
+        self._events: WeakSet[Events] = WeakSet()
         self._signals = ShutdownSignals()
         self._subscriptions = Subscriptions(client.session.deployment, settings, bus)
         self._consumers = Consumers(client, bus)
@@ -153,6 +157,23 @@ class RealTimeManager:
         """
         return self._tails.tail(stream, after, buffer, overflow, until)
 
+    def events(self, *, buffer: int = 1000) -> Events:
+        """Iterate over what happens from now on: `async for event in manager.events():`.
+
+        The iteration ends when the manager closes.  It may begin before the manager opens,
+        on the same event loop.
+
+        Args:
+            buffer: How many events the loop may be behind.  Then the oldest are dropped, and
+                a `Gap` in their place says how many.
+
+        Raises:
+            TypeError, ValueError: *buffer* is not a number from 1.
+        """
+        events = Events(self._bus, buffer)
+        self._events.add(events)
+        return events
+
     def consumer(
         self,
         *streams: str,
@@ -216,6 +237,12 @@ class RealTimeManager:
                 await self._workers.aclose(self.settings.shutdown.drain)
             finally:
                 self._drained = loop.time() - began
+
+    def _end_events(self) -> None:
+        """End every iteration over events, after the last one."""
+        for events in tuple(self._events):
+            events.end()
+        self._events.clear()
 
     def _realtime_stats(self) -> RealTimeStats:
         return RealTimeStats(

@@ -8,7 +8,7 @@ from redis_manager_fastapi.errors import (
     RedisUnavailableError,
 )
 from redis_manager_fastapi.observe.events import Bus
-from redis_manager_fastapi.pool.counters import Counters
+from redis_manager_fastapi.pool.counters import Counters, Observer
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.errors import not_started
@@ -140,6 +140,10 @@ class Deployment(Generic[P]):
         except BaseException:
             await self.aclose(self.settings.shutdown.drain)
             raise
+
+    def on_answers(self, observe: Observer) -> None:
+        """Have *observe* called with what goes into the latency histogram, of every server."""
+        self.counters.observe_also(observe)
 
     def start(self) -> P:
         """Begin to open, on the running event loop; return what is opening."""

@@ -27,7 +27,13 @@ async def use(deployment: ClusterDeployment, manager: RedisManager) -> None:
 async def test_sums_over_nodes_go_on_when_one_leaves_and_when_it_is_opened_again(
     deployment: ClusterDeployment,
 ) -> None:
-    manager = RedisManager(url=deployment.url)
+    manager, observed = RedisManager(url=deployment.url), 0
+
+    @manager.on_answers
+    def observe(seconds: float, count: int) -> None:
+        nonlocal observed
+        observed += count
+
     async with manager:
         await use(deployment, manager)
         pools = [node.pool for shard in stats_of(manager).shards for node in shard.nodes]
@@ -60,3 +66,4 @@ async def test_sums_over_nodes_go_on_when_one_leaves_and_when_it_is_opened_again
         assert again.commands == before.commands + 1
         assert again.errors["WRONGTYPE"] == 2
         assert again.connects > after.connects
+        assert observed == again.latency.count
