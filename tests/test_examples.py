@@ -20,7 +20,7 @@ from redis_manager_fastapi.testing import RedisServer
 from tests.kit.servers import DURABLE
 from tests.kit.serving import PATIENCE, Site, environment, server_process
 from tests.kit.sse import EventSource
-from tests.kit.waiting import eventually
+from tests.kit.waiting import eventually, until
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -312,6 +312,39 @@ def test_every_example_is_served_by_a_test() -> None:
 
     untested = [path.stem for path in EXAMPLES.glob("*.py") if path.stem not in tested]
     assert untested == []
+
+
+async def test_metrics_are_served_to_prometheus(redis_url: str) -> None:
+    async with running("metrics", REDIS_URL=redis_url) as site:
+        await site.http.post("/hits/a")
+        page = await site.http.get("/metrics")
+
+    assert 'redis_client_up{node="",redis="default"} 1.0' in page.text
+    assert "redis_client_commands_total" in page.text
+
+
+async def test_metrics_are_pushed_by_opentelemetry(redis_url: str) -> None:
+    env = environment(REDIS_URL=redis_url, OTEL_METRIC_EXPORT_INTERVAL="200")
+    async with (
+        server_process("metrics_otel:app", directory=EXAMPLES, env=env) as process,
+        httpx.AsyncClient(base_url=await process.url(), timeout=PATIENCE) as http,
+    ):
+        await http.post("/hits/a")
+        await until(lambda: '"db.client.operation.duration"' in process.log, PATIENCE)
+
+
+async def test_on_event(redis_server: RedisServer) -> None:
+    async with running("on_event", REDIS_URL=redis_server.url) as site:
+        await redis_server.restart()
+
+        async def both() -> bool:
+            return len((await site.http.get("/outages")).json()) == 2
+
+        await eventually(both, PATIENCE)
+        start, outage = (await site.http.get("/outages")).json()
+
+    assert start < 5
+    assert outage > 0
 
 
 async def test_after_response(redis_url: str, redis_server: RedisServer) -> None:
