@@ -36,6 +36,7 @@ from redis_manager_fastapi.observe.events import (
     SubscriptionsHealed,
     WorkerFailed,
 )
+from redis_manager_fastapi.pool.counters import Counts, Latency
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.realtime.items import Gap, Message, StreamEntry
 from redis_manager_fastapi.registry import RedisRegistry
@@ -87,9 +88,11 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "redis_error_handler",
     # operators watch
     "ClusterStats",
+    "Counts",
     "EntryDeadLettered",
     "Event",
     "GroupRemade",
+    "Latency",
     "NodeStats",
     "PoolState",
     "PoolStats",

@@ -178,7 +178,10 @@ class RedisManager(RealTimeManager, Openable):
         try:
             left = await self._close_realtime(self.settings.shutdown.drain)
         finally:
-            await self._deployment.aclose(left)
+            try:
+                await self._deployment.aclose(left)
+            finally:
+                self._end_events()
 
     @paced
     async def wait_ready(self, timeout: float) -> None:

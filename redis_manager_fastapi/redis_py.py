@@ -18,7 +18,11 @@ import redis.asyncio.client
 from redis.asyncio.connection import AbstractConnection, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, InvalidResponse  # noqa: A004 (redis-py's)
+from redis.exceptions import (
+    ConnectionError,  # noqa: A004 (redis-py's)
+    InvalidResponse,
+    ResponseError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,28 @@ class AbortableConnection(AbstractConnection):
     def address(self) -> tuple[object, ...]:
         """Where the server is: host and port, or the path of a unix socket."""
         return tuple(getattr(self, name, None) for name in ("host", "port", "path"))
+
+    def aim(self, options: dict[str, Any]) -> None:
+        """Take the address of the next `establish()` from the options of a connection class."""
+        for name in {"host", "port"} & options.keys():
+            setattr(self, name, options[name])
+
+    def set_parser(self, parser_class: Any) -> None:
+        """Set redis-py's parser, and have it make an exception of every error line.
+
+        A script's own MOVED need not have a slot and an address; raised from within the
+        parser, what redis-py makes of that would break the stream.
+        """
+        super().set_parser(parser_class)
+        parse: Callable[[str], Exception] = self._parser.parse_error
+
+        def parse_any(line: str) -> Exception:
+            try:
+                return parse(line)
+            except Exception:  # whatever it is, the line is a script's
+                return ResponseError(line)
+
+        self._parser.parse_error = parse_any  # type: ignore[method-assign]
 
     def read_with(self, wrap: Callable[[Callable[[], Any]], Any]) -> None:
         """Have replies read by what *wrap* makes of the function that makes a `hiredis.Reader`."""

@@ -364,6 +364,39 @@ def test_every_example_is_served_by_a_test() -> None:
     assert untested == []
 
 
+async def test_metrics_are_served_to_prometheus(redis_url: str) -> None:
+    async with running("metrics", REDIS_URL=redis_url) as site:
+        await site.http.post("/hits/a")
+        page = await site.http.get("/metrics")
+
+    assert 'redis_client_up{node="",redis="default"} 1.0' in page.text
+    assert "redis_client_commands_total" in page.text
+
+
+async def test_metrics_are_pushed_by_opentelemetry(redis_url: str) -> None:
+    env = environment(REDIS_URL=redis_url, OTEL_METRIC_EXPORT_INTERVAL="200")
+    async with (
+        server_process("metrics_otel:app", directory=EXAMPLES, env=env) as process,
+        httpx.AsyncClient(base_url=await process.url(), timeout=PATIENCE) as http,
+    ):
+        await http.post("/hits/a")
+        await until(lambda: '"db.client.operation.duration"' in process.log, PATIENCE)
+
+
+async def test_on_event(redis_server: RedisServer) -> None:
+    async with running("on_event", REDIS_URL=redis_server.url) as site:
+        await redis_server.restart()
+
+        async def both() -> bool:
+            return len((await site.http.get("/outages")).json()) == 2
+
+        await eventually(both, PATIENCE)
+        start, outage = (await site.http.get("/outages")).json()
+
+    assert start < 5
+    assert outage > 0
+
+
 async def test_after_response(redis_url: str, redis_server: RedisServer) -> None:
     async with running("after_response", REDIS_URL=redis_url) as site:
         placed = [(await site.http.post("/orders/7")).json() for _ in range(2)]

@@ -89,7 +89,7 @@ class _Command(asyncio.Future[Any], Request):
 
     __slots__ = (
         *("args", "command", "label", "options", "pool", "session", "steps", "task"),
-        *("deadline", "decode", "future", "packed", "read_only"),
+        *("began", "deadline", "decode", "future", "packed", "read_only"),
     )
 
     args: tuple[Any, ...]
@@ -141,9 +141,11 @@ class _Command(asyncio.Future[Any], Request):
 
     def _request(self, future: Reply) -> SingleRequest:
         """Return a request that can be sent again."""
-        return new_request(
+        request = new_request(
             self.packed, future, self.deadline, decode=self.decode, read_only=self.read_only
         )
+        request.began = self.began
+        return request
 
     async def _value(self, request: SingleRequest, outcome: Any) -> Any:
         """Return the value of a reply, or what becomes of an exception by the outage contract."""
@@ -251,6 +253,7 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         try:
             link = self._prepare()
         except Exception as error:
+            self.session.failed(error)
             self.future = _NOTHING
             self.steps = refusal = _refuse(error)
             return refusal.__await__()
@@ -409,7 +412,8 @@ class Call(_Command, Coroutine[Any, Any, Any]):
                 outcome = await read(session.deployment, request, grace)
             else:
                 outcome = await deliver(pool, request, grace)
-        except RedisManagerError:
+        except RedisManagerError as error:
+            pool.counters.failed(error)
             await turnstile().refused()
             raise
         return await self._value(request, outcome)

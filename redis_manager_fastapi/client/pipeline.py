@@ -89,7 +89,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             share = self._may_share()
             execute = self._execute_shared if share else self._execute_leased
             replies = await execute(kind, raise_on_error)
-        except RedisManagerError:
+        except RedisManagerError as error:
+            self._session.failed(error)
             await turnstile().refused()
             raise
         except RedisError as error:
@@ -97,6 +98,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             execution = Execution(kind)
             execution.after(what_happened(error))
             seen = execution.error(error, self._session.instance)
+            self._session.failed(seen)
             raise seen from seen.__cause__
         for start in range(0, len(replies), _LOOKED_AT):
             if start:
@@ -104,6 +106,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             for reply in replies[start : start + _LOOKED_AT]:
                 if isinstance(reply, RedisError):
                     self.connection_pool.report(reply)
+                    self._session.failed(reply)
         return replies
 
     async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
@@ -116,7 +119,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         """
         try:
             return await self._execute_at_once(args, options)
-        except RedisManagerError:
+        except RedisManagerError as error:
+            self._session.failed(error)
             await turnstile().refused()
             raise
         except WatchError as error:
@@ -125,6 +129,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             raise
         except RedisError as error:
             translated = self.connection_pool.translated(error)
+            self._session.failed(translated)
             raise translated from translated.__cause__
 
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -441,6 +446,7 @@ class _SharedExchange:
             deadline,
             decode,
             read_only,
+            began=deadline - self._session.options.timeout,
             expected=self._expected,
             multi=self._multi,
         )

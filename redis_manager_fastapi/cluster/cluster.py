@@ -14,6 +14,7 @@ from redis_manager_fastapi.cluster.view import View
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus
 from redis_manager_fastapi.pool import errors
+from redis_manager_fastapi.pool.counters import Counters, Observer, added
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.state import FINAL, PoolState
@@ -39,6 +40,8 @@ class Cluster:
         affinity: The event loop that it may be used on.
         map: Which node has which slot.
         clients: Scoped clients in use.
+        counters: What no node counts: the errors of commands that found none, and who waited
+            for the map.
         learning: Held by the one who learns the server's commands.
     """
 
@@ -51,9 +54,13 @@ class Cluster:
         bus: Bus,
         *,
         instance: str,
+        counters: Counters,
+        departed: Counters,
     ) -> None:
         self.instance = instance
         self.settings = settings
+        self.counters = counters
+        self._departed = departed
         self.affinity = LoopAffinity(instance)
         self.loop = self.affinity.loop
         self.clients = 0
@@ -84,7 +91,7 @@ class Cluster:
         self._refused: dict[int | None, float] = {}
         self._waiting = 0
         self._condition = StateCondition(self.loop)
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], Node] = {}
 
     def __repr__(self) -> str:
         return f"<Cluster {self.instance!r} {self.state.value} nodes={len(self.map.nodes)}>"
@@ -255,9 +262,16 @@ class Cluster:
             refreshes=self._refreshes,
             clients=self.clients,
             waiting=self._waiting,
+            own=self.counters,
+            counted=self.counted(),
         )
         told = stats.reason or not (self._known and self._has_failed)
         return stats if told else replace(stats, reason=_FAILED)
+
+    def counted(self) -> Counters:
+        """Return what its nodes have counted, those included that have left."""
+        nodes = (*self.map.nodes, *self._closing.values())
+        return added((self._departed, *(node.deployment.counters for node in nodes)))
 
     # Opening and closing.
 
@@ -341,13 +355,19 @@ class Cluster:
             )
 
         bus = NodeBus(self._bus, node.address, self._node_changed)
-        return Single(make_topology, self.settings, bus, instance=self.instance, tls=self._tls)
+        single = Single(make_topology, self.settings, bus, instance=self.instance, tls=self._tls)
+        single.counters.observe = self.counters.observe
+        return single
 
     def _retire(self, node: Node) -> None:
         """Close a node that is not part of the map any more; what is in flight may finish."""
         task = self.loop.create_task(node.aclose(self.settings.timeout.command))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing[task] = node
+        task.add_done_callback(self._depart)
+
+    def _depart(self, task: asyncio.Task[None]) -> None:
+        """Keep what a node has counted that is closed."""
+        self._departed.add(self._closing.pop(task).deployment.counters)
 
     # Inside.
 
@@ -361,6 +381,7 @@ class Cluster:
             if self._waiting >= self.settings.pool.max_waiting:
                 raise errors.too_many_waiters(self.instance, self._waiting)
             self._waiting += 1
+            self.counters.waited += 1
             try:
                 in_time = await self._condition.wait_for(
                     lambda: predicate() or self._phase in FINAL, limit, paced=True
@@ -370,6 +391,7 @@ class Cluster:
         self.check_usable()
         if in_time:
             return
+        self.counters.refused += 1
         raise self.unavailable()
 
     @property
@@ -417,10 +439,23 @@ class Clustered(Deployment[Cluster]):
 
     def start(self) -> Cluster:
         """Begin to open, on the running event loop; return the Cluster."""
-        cluster = Cluster(self.settings, self._credentials, self._bus, instance=self.instance)
+        cluster = Cluster(
+            self.settings,
+            self._credentials,
+            self._bus,
+            instance=self.instance,
+            counters=self.counters,
+            departed=Counters() if self.opened is None else self.opened.counted(),
+        )
         self.opened = cluster
         cluster.start()
         return cluster
+
+    def on_answers(self, observe: Observer) -> None:
+        """Have *observe* called with what goes into the latency histogram, of every node."""
+        super().on_answers(observe)
+        for node in self.opened.map.nodes if self.opened is not None else ():
+            node.deployment.on_answers(observe)
 
     @property
     def serves_in_part(self) -> bool:

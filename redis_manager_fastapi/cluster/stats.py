@@ -1,9 +1,10 @@
 """A Cluster's counters, by shard and by node."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.pool.counters import Counters, Counts, added
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
 
 
@@ -46,10 +47,13 @@ class ClusterStats(PoolStats):
     Attributes:
         refreshes: How often the map of slots was asked for.
         shards: The shards, by their first slot.
+        own: What no node counts: errors of commands that found none, further attempts, and
+            callers that waited for the map.
     """
 
     refreshes: int = 0
     shards: tuple[ShardStats, ...] = ()
+    own: Counts = field(default_factory=Counts)
 
 
 def shards_of(slots: list[list[Node] | None]) -> tuple[ShardStats, ...]:
@@ -102,8 +106,13 @@ def summed(
     refreshes: int,
     clients: int,
     waiting: int,
+    own: Counters,
+    counted: Counters,
 ) -> ClusterStats:
-    """Return the sums over *pools*, with a reason that names the slots that do not serve."""
+    """Return the sums over *pools*, with a reason that names the slots that do not serve.
+
+    What was *counted*, by whichever nodes there have been, is added to the Cluster's *own*.
+    """
     lost = [f"slots {shard.slots}: {shard.reason}" for shard in shards if not shard.serving]
     return ClusterStats(
         instance=instance,
@@ -118,9 +127,9 @@ def summed(
         opening=sum(pool.opening for pool in pools),
         waiting=sum(pool.waiting for pool in pools) + waiting,
         clients=clients,
-        connects=sum(pool.connects for pool in pools),
-        resubscribed=sum(pool.resubscribed for pool in pools),
-        missed=sum(pool.missed for pool in pools),
+        grace_used=max((pool.grace_used for pool in pools), default=0.0),
         refreshes=refreshes,
         shards=shards,
+        own=Counts(**own.fields()),
+        **added((own, counted)).fields(),
     )

@@ -82,7 +82,15 @@ async def ask_epoch(link: MultiplexedConnection, timeout: float) -> int:
 
 async def _ask(link: MultiplexedConnection, question: bytes, timeout: float, expected: int) -> Any:
     reply, deadline = link.loop.create_future(), link.loop.time() + timeout
-    request = Batch(question, reply, deadline, decode=True, read_only=True, expected=expected)
+    request = Batch(
+        question,
+        reply,
+        deadline,
+        decode=True,
+        read_only=True,
+        began=deadline - timeout,
+        expected=expected,
+    )
     link.submit(request)
     return await request.future
 

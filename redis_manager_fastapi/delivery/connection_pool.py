@@ -75,7 +75,11 @@ class LeasedConnections(ConnectionPoolInterface):
     ) -> DedicatedConnection:
         """Lease a connection within the client's timeout; the arguments are redis-py's, unused."""
         _, deadline = self.session.begin()
-        lease = await self.lease(deadline)
+        try:
+            lease = await self.lease(deadline)
+        except RedisManagerError as error:
+            self.session.failed(error)
+            raise
         lease.set_retry(ContractRetry(self.session, lease.connection))
         return lease.connection
 

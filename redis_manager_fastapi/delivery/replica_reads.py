@@ -44,6 +44,7 @@ async def read(deployment: Deployment[Pool], request: SingleRequest, grace: floa
                 return outcome
             _report(replica, link, error)
             request.renew()
+            primary.counters.retried += 1
         if primary.is_serving or replica is None:
             break
         await _either_serves(primary, replica, request.deadline, grace)

@@ -152,6 +152,10 @@ class Session(Generic[P]):
         if self.scope is not None:
             self.scope.check()
 
+    def failed(self, error: BaseException) -> None:
+        """Count an error that a caller meets."""
+        self.deployment.counters.failed(error)
+
     def begin(self) -> tuple[P, float]:
         """Return where a command goes that begins now, and when its time is up on the loop's clock.
 
@@ -174,7 +178,8 @@ class Session(Generic[P]):
             await turnstile().turn()
         try:
             return self.begin()
-        except RedisManagerError:
+        except RedisManagerError as error:
+            self.failed(error)
             await turnstile().refused()
             raise
 
@@ -206,7 +211,8 @@ class Session(Generic[P]):
             opened.check_usable()
         call = self.options
         request.packed = packed
-        request.deadline = affinity.clock() + call.timeout
+        request.began = now = affinity.clock()
+        request.deadline = now + call.timeout
         request.decode = call.decode and NEVER_DECODE not in options
         request.read_only = command.read_only
         return opened

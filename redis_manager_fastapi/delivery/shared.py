@@ -101,9 +101,8 @@ async def carry_on(
         elif step is Step.WAIT_AGAIN and await pool.short_of_replicas.wait(deadline, grace):
             pass
         elif step is not Step.AGAIN:
-            if happened is Happened.LOST:
-                pool.affected.lost += 1
             seen = execution.error(error, pool.instance)
+            pool.counters.gave_up(seen, lost=happened is Happened.LOST)
             # Who waited for a reply has let the loop turn already.
             if isinstance(seen, RedisManagerError) and not isinstance(error, Interrupted):
                 await turnstile().refused()
@@ -111,6 +110,7 @@ async def carry_on(
                 raise seen from seen.__cause__
             finally:
                 del error, seen  # their tracebacks have this frame
+        pool.counters.retried += 1
         try:
             reply = await attempt()
         except FAILURES as failure:
@@ -135,6 +135,7 @@ async def _heal(
         try:
             await leave_refusing(pool, error, deadline, grace)
         except RedisManagerError as final:
+            pool.counters.failed(final)
             raise execution.error(final, pool.instance) from final.__cause__
     elif leased:
         # Idle connections may be lost as well, and not know it yet.

@@ -243,6 +243,14 @@ class Bus:
     def __init__(self, listeners: Iterable[Listener]) -> None:
         self._listeners = tuple(listeners)
 
+    def add(self, listener: Listener) -> None:
+        """Have *listener* called from the next event on."""
+        self._listeners = (*self._listeners, listener)
+
+    def remove(self, listener: Listener) -> None:
+        """Have it called no more."""
+        self._listeners = tuple(each for each in self._listeners if each is not listener)
+
     def emit(self, event: Event) -> None:
         """Call every listener; an exception in one is logged and stops no other."""
         for listener in self._listeners:

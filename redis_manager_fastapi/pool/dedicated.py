@@ -7,6 +7,7 @@ handed to the next caller.
 """
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf, isinf
 from typing import Any
@@ -26,6 +27,7 @@ from redis_manager_fastapi.commands.packing import SLICE, Unpacked
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.authenticated import AuthenticatedConnection
+from redis_manager_fastapi.pool.counters import BOUNDS, Counters
 from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import ENDED
 from redis_manager_fastapi.redis_py import ONCE
@@ -46,6 +48,7 @@ class DedicatedConnection(AuthenticatedConnection):
 
     Attributes:
         instance: The name of the manager, for errors.
+        counters: Those of its server.
         sent: Takes every command that is packed, while somebody wants to know.
         outcomes: Takes every reply, or the error that it was, while somebody wants to know.
         decode: Whether replies are decoded for the present holder.
@@ -72,13 +75,16 @@ class DedicatedConnection(AuthenticatedConnection):
     when_dropped: "Callable[[], None] | None" = None
     tainted: bool = False
 
-    def __init__(self, *, instance: str = "default", **kwargs: Any) -> None:
+    def __init__(
+        self, *, instance: str = "default", counters: Counters | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.instance = instance
+        self.counters = counters or Counters()
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
         self._blocking, self._answered, self._blocks_until = 0.0, False, 0.0
-        self._read_at_once = 0
+        self._read_at_once, self._sent_at = 0, 0.0
         self._wait: Wait | None = None
 
     def __del__(self, *_: Any) -> None:
@@ -121,23 +127,6 @@ class DedicatedConnection(AuthenticatedConnection):
         """Whether the holder has left anything on it that another connection would not have."""
         return self.tainted or bool(self._unfinished)
 
-    def set_parser(self, parser_class: Any) -> None:
-        """Set redis-py's parser, and have it make an exception of every error line.
-
-        A script's own MOVED need not have a slot and an address; raised from within the
-        parser, what redis-py makes of that would break the stream.
-        """
-        super().set_parser(parser_class)
-        parse: Callable[[str], Exception] = self._parser.parse_error
-
-        def parse_any(line: str) -> Exception:
-            try:
-                return parse(line)
-            except Exception:  # whatever it is, the line is a script's
-                return redis_errors.ResponseError(line)
-
-        self._parser.parse_error = parse_any  # type: ignore[method-assign]
-
     async def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """Shake hands, once a server that takes no clients has had time to say so.
 
@@ -175,11 +164,6 @@ class DedicatedConnection(AuthenticatedConnection):
                 self.read_with(TolerantReader)
         finally:
             self._connect_callbacks, self.retry = callbacks, retry
-
-    def aim(self, options: dict[str, Any]) -> None:
-        """Take the address of the next `establish()` from the options of a connection class."""
-        for name in {"host", "port"} & options.keys():
-            setattr(self, name, options[name])
 
     def session_starts(self) -> None:
         """The handshake is over: from here on state and lost replies are noted."""
@@ -258,6 +242,10 @@ class DedicatedConnection(AuthenticatedConnection):
         limit, self.socket_timeout = self.socket_timeout, None
         try:
             async with asyncio.timeout(limit):
+                if self._serving:
+                    pieces = [command] if isinstance(command, bytes) else command
+                    self.counters.bytes_sent += sum(map(len, pieces))
+                    self._sent_at = asyncio.get_running_loop().time()
                 await super().send_packed_command(command, check_health)
         except TimeoutError as error:
             raise self._late() from error
@@ -303,8 +291,20 @@ class DedicatedConnection(AuthenticatedConnection):
                     self._wait = None
                     return reply
             self._answered, self.parts = True, self.parts + 1
+            self.counters.commands -= 1  # a part's end is no answer
             await self._send_part(wait, wait.next(asyncio.get_running_loop().time()))
         return await self._read(disable_decoding, timeout, **kwargs)
+
+    def _count_answer(self) -> None:
+        """Count an answer; the first one to what was sent is timed, unless it was to block."""
+        counters, pieces = self.counters, self._pieces
+        counters.commands += self._serving and not self.listens
+        if self._sent_at and pieces is not None and not self._blocking:
+            seconds, self._sent_at = pieces.heard_at - self._sent_at, 0.0
+            counters.seconds += seconds
+            counters.buckets[bisect_left(BOUNDS, seconds)] += 1
+            if counters.observe is not None:
+                counters.observe(seconds, 1)
 
     async def _read(
         self, disable_decoding: bool = False, timeout: float | None = None, **kwargs: Any
@@ -335,8 +335,9 @@ class DedicatedConnection(AuthenticatedConnection):
                 self._owed = None
             if self._blocking:
                 self.socket_timeout = limit
-        if self._unfinished or self.outcomes is not None:
-            self._note_outcome(reply)
+        if self._serving:
+            self._count_answer()
+            self._note_transaction(reply)
         return reply
 
     def _watch_reply(self) -> None:
@@ -352,11 +353,12 @@ class DedicatedConnection(AuthenticatedConnection):
             return self._late()
         if isinstance(error, redis_errors.ConnectionError):
             if self._serving and error.status_code is None:
-                return self._gone()
+                return self._gone(_BEFORE, blocking=self._blocking > 0)
             if error.status_code is not None:
                 self._note_outcome(error)
             return error
         if isinstance(error, redis_errors.ResponseError):
+            self._count_answer()
             self._note_outcome(error)
             if self._farewell is not None and str(error).startswith("UNBLOCKED"):
                 return self._parting(self._farewell)
@@ -367,15 +369,9 @@ class DedicatedConnection(AuthenticatedConnection):
             return self._lost("sent a reply that could not be parsed")
         return error
 
-    def _gone(self) -> Exception:
-        """Return the error for a connection that ended before the reply came."""
-        if self._farewell is None and self.was_silent and self.watch is not None:
-            seconds = self.watch.interval + self.watch.timeout
-            return self._lost(f"was silent for {seconds:g} s, and is dropped")
-        if self._farewell is None:
-            return self._lost(_BEFORE)
-        self.abort()
-        return self._parting(self._farewell, maybe_executed=self._blocking > 0)
+    def _note_transaction(self, reply: Any) -> None:
+        if self._unfinished or self.outcomes is not None:
+            self._note_outcome(reply)
 
     def _note_outcome(self, outcome: Any) -> None:
         """Note what a reply, or an error, says of the session and of its transaction."""
@@ -393,7 +389,7 @@ class DedicatedConnection(AuthenticatedConnection):
         transport: Any = None if self._writer is None else self._writer.transport
         stream = transport and transport.get_protocol()
         if isinstance(stream, asyncio.StreamReaderProtocol):
-            self._pieces = PiecewiseProtocol(stream)
+            self._pieces = PiecewiseProtocol(stream, self.counters)
             transport.set_protocol(self._pieces)
 
     def _note(self, name: Any, args: tuple[Any, ...], *, alone: bool) -> None:
@@ -458,12 +454,13 @@ class PiecewiseProtocol(asyncio.BufferedProtocol):
     """Hands what comes to a stream's own protocol, a piece each turn of the loop.
 
     Attributes:
+        counters: Those of the server.
         stream: The protocol that `asyncio.open_connection` made.
         heard_at: When bytes last came, on the loop's clock; before the first, when it began.
     """
 
-    def __init__(self, stream: asyncio.StreamReaderProtocol) -> None:
-        self.stream = stream
+    def __init__(self, stream: asyncio.StreamReaderProtocol, counters: Counters) -> None:
+        self.stream, self.counters = stream, counters
         loop = asyncio.get_running_loop()
         if loop not in _buffers:
             _buffers[loop] = memoryview(bytearray(PIECE))
@@ -478,6 +475,7 @@ class PiecewiseProtocol(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Pass the piece on."""
         self.heard_at = self._clock()
+        self.counters.bytes_received += nbytes
         self.stream.data_received(bytes(self._buffer[:nbytes]))
 
     def eof_received(self) -> bool | None:

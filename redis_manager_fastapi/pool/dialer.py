@@ -11,6 +11,7 @@ from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
+from redis_manager_fastapi.pool.counters import Counters
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.credentials import Credentials, credentials_of
@@ -48,7 +49,7 @@ class Dialer:
     """Opens connections to where the topology points.
 
     Attributes:
-        connects: Connection attempts made, successful or not.
+        counters: Of the server that it connects to.
         second_connect: Held during every attempt but the supervisor's first, so that two
             are in flight at most.
     """
@@ -60,8 +61,9 @@ class Dialer:
         *,
         instance: str,
         tls: SharedTLSContext | None = None,
+        counters: Counters | None = None,
     ) -> None:
-        self.connects = 0
+        self.counters = counters or Counters()
         self.second_connect = asyncio.Lock()
         self._topology = topology
         self._settings = settings
@@ -99,7 +101,9 @@ class Dialer:
                 target = target or await self._topology.locate()
                 if connection is None:
                     make = _CLASSES[target.transport]
-                    connection = make(instance=self._instance, **target.options)
+                    connection = make(
+                        instance=self._instance, counters=self.counters, **target.options
+                    )
                 connection.aim(target.options)
                 provider = connection.credential_provider
                 tokens = provider.tokens if isinstance(provider, Credentials) else None
@@ -139,7 +143,7 @@ class Dialer:
         return serves(answer)
 
     async def _shake_hands(self, connection: DedicatedConnection) -> None:
-        self.connects += 1
+        self.counters.connects += 1
         await connection.establish()
         await connection.send_command("PING")
         answer: object

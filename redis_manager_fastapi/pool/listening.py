@@ -77,6 +77,16 @@ class ListeningConnection(WatchedConnection):
         error.maybe_executed = maybe_executed
         return error
 
+    def _gone(self, how: str, *, blocking: bool) -> Exception:
+        """Return the error for a connection that ended before the reply came."""
+        if self._farewell is None and self.was_silent and self.watch is not None:
+            seconds = self.watch.interval + self.watch.timeout
+            return self._lost(f"was silent for {seconds:g} s, and is dropped")
+        if self._farewell is None:
+            return self._lost(how)
+        self.abort()
+        return self._parting(self._farewell, maybe_executed=blocking)
+
     async def resubscribe(self) -> None:
         """Have a pub/sub that holds the connection take up its channels again."""
         self._resubscribing = True

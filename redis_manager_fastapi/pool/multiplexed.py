@@ -14,6 +14,7 @@ import asyncio
 import math
 import secrets
 import sys
+from bisect import bisect_left
 from collections import deque
 from functools import partial
 from typing import Protocol
@@ -21,8 +22,10 @@ from typing import Protocol
 import hiredis
 
 from redis_manager_fastapi.pool import errors
+from redis_manager_fastapi.pool.counters import BOUNDS
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.flow import FLOW_WINDOW, Flow
 from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
 from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import (
@@ -54,13 +57,12 @@ _PIECE = 64 * 1024
 # three commands, and the server's idle time more.
 _MANY = 16
 
-# A late reply goes on coming if it brings as many bytes as this in so many seconds.
-_FLOW = 16 * 1024
-_FLOW_WINDOW = 0.5
-
 # With so many commands in flight, no more bytes of replies are matched in one turn of the loop.
 _CROWD = 500
 _SLICE = 8 * 1024
+
+# Most commands take no longer, and are counted without a search for their bucket.
+_FAST = BOUNDS[0]
 
 # As a batch's size: no batch leaves before the turn of the loop ends.
 _TURN = sys.maxsize
@@ -96,6 +98,16 @@ class MultiplexedConnection(asyncio.Protocol):
         opened_at: When the connection was made, on the loop's clock.
     """
 
+    # They are more than CPython 3.11 finds at their places in instances without slots.
+    __slots__ = (
+        *("full", "last_heard", "loop", "lost", "opened_at", "suspected"),
+        *("_batch", "_beats", "_bytes", "_connection", "_counters", "_due", "_events"),
+        *("_excused", "_flow", "_heartbeat", "_in_flight", "_instance", "_last_bytes"),
+        *("_max_bytes", "_max_in_flight", "_numbers", "_partial", "_paused", "_places"),
+        *("_queue", "_reader", "_retiring", "_room", "_timer", "_transport", "_turn_ends"),
+        *("_turnstile", "_unread"),
+    )
+
     def __init__(
         self,
         events: LinkEvents,
@@ -120,7 +132,7 @@ class MultiplexedConnection(asyncio.Protocol):
             replyError=connection.parse_error,
         )
         self._reader = make() if connection.protocol == 2 else TolerantReader(make)
-        self._connection = connection
+        self._connection, self._counters = connection, connection.counters
         self._transport = connection.transport
         self._queue: list[Request] = []
         self._in_flight: deque[Request] = deque()
@@ -139,8 +151,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._last_bytes = b""
         self._unread: deque[bytes] = deque()
         self._partial = 0
-        self._late: tuple[Request, int, float] | None = None
-        self._flow: tuple[Request | None, int, float, bool] = (None, 0, -math.inf, False)
+        self._flow = Flow()
         self._turnstile = turnstile()
         self._transport.set_protocol(self)
 
@@ -191,8 +202,9 @@ class MultiplexedConnection(asyncio.Protocol):
         """
         if self._heartbeat is None or self._heartbeat.future.done():
             self._beats += 1
-            number, deadline = f"{self._numbers}-{self._beats}", self.loop.time() + timeout
-            beat = Heartbeat(number.encode(), self.loop.create_future(), deadline)
+            now = self.loop.time()
+            number, deadline = f"{self._numbers}-{self._beats}", now + timeout
+            beat = Heartbeat(number.encode(), self.loop.create_future(), now, deadline)
             self._heartbeat, self._last_bytes = beat, b""
             self.submit(beat)
             return beat
@@ -210,8 +222,8 @@ class MultiplexedConnection(asyncio.Protocol):
         """Drop the connection if the reply at the head is late, and its rest hardly comes."""
         head, now = self._in_flight[0] if self._in_flight else None, self.loop.time()
         if head is None or head.deadline > now:
-            self._late = None
-        elif self._has_stuck(head, now):
+            self._flow.in_time()
+        elif self._flow.has_stuck(head, self._partial, now, begun=self._reader.has_data()):
             self._lose("a reply was not complete in time")
 
     def retire(self) -> None:
@@ -231,6 +243,7 @@ class MultiplexedConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Match replies to the callers at the head of the queue."""
         self.last_heard = self.loop.time()
+        self._counters.bytes_received += len(data)
         if self.suspected:
             self._events.link_heard(self)
         if self._partial > LARGE_REPLY and self._in_flight:
@@ -252,6 +265,7 @@ class MultiplexedConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _take(self, data: bytes) -> None:
+        began = self._in_flight[0].began if self._in_flight else 0.0
         try:
             if self._heartbeat is None:
                 self._reader.feed(data)
@@ -264,6 +278,13 @@ class MultiplexedConnection(asyncio.Protocol):
         except Exception as error:
             self._lose(f"the reply stream is broken ({type(error).__name__})")
             return
+        if matched:
+            counters, seconds = self._counters, self.last_heard - began
+            counters.commands += matched
+            counters.seconds += seconds * matched
+            counters.buckets[bisect_left(BOUNDS, seconds) if seconds > _FAST else 0] += matched
+            if counters.observe is not None:
+                counters.observe(seconds, matched)
         self._partial = 0 if matched or not self._in_flight else self._partial + len(data)
         # Callers that are answered together ask again together, in the next turn, so their
         # next commands wait for each other. Of many, the first half goes ahead: the server
@@ -315,7 +336,9 @@ class MultiplexedConnection(asyncio.Protocol):
             if self._bytes > _PIECE:
                 live, self._queue = first_piece(live, _PIECE)
             self._in_flight.extend(live)
-            self._transport.write(b"".join([request.packed for request in live]))
+            packed = b"".join([request.packed for request in live])
+            self._counters.bytes_sent += len(packed)
+            self._transport.write(packed)
         self._count_places()
 
     def _match(self) -> int:
@@ -362,6 +385,7 @@ class MultiplexedConnection(asyncio.Protocol):
             matched, data = self._match(), data[start:]
             if not self._in_flight or self._in_flight[0] is not beat:
                 raise DoubtfulReplyError("replies are missing, or one was not complete")
+            matched -= 1  # the answer itself is no caller's
         self._reader.feed(data)
         matched += self._match()
         if beat.future.done():
@@ -372,6 +396,7 @@ class MultiplexedConnection(asyncio.Protocol):
         """Hand its replies over; part with the connection if a transaction was refused in part."""
         self._in_flight.popleft()
         self._bytes -= len(batch.packed)
+        self._counters.commands += batch.expected - 1
         batch.finish(batch.replies)
         if batch.unended:
             raise DoubtfulReplyError("a transaction did not end")
@@ -444,8 +469,8 @@ class MultiplexedConnection(asyncio.Protocol):
             return
         if held_up:
             self._events.link_worn(self)
-        if held_up or self._late is not None:
-            deadlines.append(now + _FLOW_WINDOW)
+        if held_up or self._flow.late:
+            deadlines.append(now + FLOW_WINDOW)
         if deadlines:
             self._arm(max(min(deadlines), now))
         else:
@@ -454,7 +479,8 @@ class MultiplexedConnection(asyncio.Protocol):
     def _tell_late(self, now: float) -> tuple[list[float], bool]:
         """Tell those whose time is up; return the deadlines to come, and whether one is held up."""
         deadlines, left, held_up = [], PER_TURN, False
-        flows = self._flows(now)
+        head = self._in_flight[0] if self._in_flight else None
+        flows = head is not None and self._flow.goes_on(head, self._partial, now)
         for requests, written in ((self._in_flight, True), (self._queue, False)):
             for request in requests:
                 if request.future.done():
@@ -462,39 +488,9 @@ class MultiplexedConnection(asyncio.Protocol):
                 if request.deadline > now or not left:
                     deadlines.append(request.deadline)
                     continue
-                if flows and written and request not in (self._in_flight[0], self._heartbeat):
+                if flows and written and request not in (head, self._heartbeat):
                     held_up = True
                     continue
                 left -= 1
                 request.expire(self._instance, written=written)
         return deadlines, held_up
-
-    def _flows(self, now: float) -> bool:
-        """Whether a large reply goes on coming: those behind it were executed, and can wait."""
-        if self._partial <= LARGE_REPLY:
-            return False
-        head, before, at, flows = self._flow
-        if head is not self._in_flight[0]:
-            before, at = 0, -math.inf
-        if now - at >= _FLOW_WINDOW:
-            flows = self._partial - before >= _FLOW
-            self._flow = self._in_flight[0], self._partial, now, flows
-        return flows
-
-    def _has_stuck(self, head: Request, now: float) -> bool:
-        """Whether a late reply has begun, and has hardly grown since it was last looked at."""
-        grown, begun = self._partial, self._reader.has_data()
-        if type(head) is Batch:
-            grown += _FLOW * len(head.replies)
-        elif grown:
-            begun = True
-        if not begun:
-            self._late = None
-            return False
-        last = 0
-        if self._late is not None and self._late[0] is head:
-            _, last, at = self._late
-            if now - at < _FLOW_WINDOW:
-                return False
-        self._late = head, grown, now
-        return grown - last < _FLOW

@@ -23,6 +23,7 @@ from redis_manager_fastapi.pool.renewal import Renewal
 from redis_manager_fastapi.pool.state import (
     CONSEQUENCES,
     FINAL,
+    IDLE,
     REFUSING,
     Meanwhile,
     PoolState,
@@ -35,7 +36,6 @@ from redis_manager_fastapi.pool.state import (
 )
 from redis_manager_fastapi.pool.unblock import unblock
 from redis_manager_fastapi.pool.waiting import (
-    Affected,
     GracePeriod,
     KnownRefusals,
     Spell,
@@ -75,7 +75,7 @@ class Pool:
         clients: Scoped clients in use.
         short_of_replicas: Since when the server refuses writes for want of replicas.
         suspicion_changed: Announced when a suspicion arises or grows; the supervisor waits on it.
-        affected: How many commands have met an outage since it last served.
+        counters: What has been counted since the manager was made.
         worn: Whether the links should be replaced, though nothing is wrong with the server.
         address: Host, port and socket of the server that serves, or served last.
         peer: The other end of the sockets that serve, or served last.
@@ -106,12 +106,13 @@ class Pool:
         self._elsewhere, self._where = False, ""
         self.peer: object = None
         self.follower: Follower | None = None
-        self.affected = Affected()
+        self.counters = dialer.counters
+        # How many had waited, been refused, or lost their reply when the pool last served.
+        self._met = self.counters.waited, self.counters.refused, self.counters.lost
         self._refusals = KnownRefusals(self.loop)
         self._grace = GracePeriod(self.loop, settings)
         self.short_of_replicas = Spell(self.loop, settings.outage.grace)
-        self._waiting = self._resubscribed = 0
-        self._missed = 0.0
+        self._waiting = 0
         self._condition = StateCondition(self.loop)
         self._decision = StateCondition(self.loop)
         self.suspicion_changed = StateCondition(self.loop)
@@ -155,12 +156,12 @@ class Pool:
         self.check_usable()
         limit = min(deadline, self._grace.deadline_of(grace))
         if limit <= self.loop.time():
-            self.affected.refused += 1
+            self.counters.refused += 1
             raise self.unavailable()
         self.check_crowd()
         limit += self._waiting // PER_TURN * _APART
         self._waiting += 1
-        self.affected.waited += 1
+        self.counters.waited += 1
         try:
             decided = self._decided_for_listeners if listens else self._decided
             in_time = await self._decision.wait_for(decided, limit, paced=True)
@@ -168,7 +169,7 @@ class Pool:
             self._waiting -= 1
         self.check_usable()
         if not in_time:
-            self.affected.refused += 1
+            self.counters.refused += 1
             raise self.unavailable()
 
     async def wait_ready(self, timeout: float) -> None:
@@ -198,6 +199,11 @@ class Pool:
 
     def _decided(self) -> bool:
         return bool(self.links) or self.state in FINAL
+
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether anybody is to be there before the commands that wait."""
+        return self.follower is not None or bool(self.leases.revival.missing)
 
     def _decided_for_listeners(self) -> bool:
         return self.lets_listen or self._decided()
@@ -285,8 +291,8 @@ class Pool:
 
     def resubscribed(self, channels: int, seconds: float) -> None:
         """A pub/sub's channels are back, which heard nothing for so many seconds."""
-        self._resubscribed += 1
-        self._missed += seconds
+        self.counters.resubscribed += 1
+        self.counters.missed += seconds
         self._bus.emit(Resubscribed(self.instance, channels, seconds))
 
     def moved(self, reason: str) -> None:
@@ -445,9 +451,8 @@ class Pool:
             opening=capacity.opening,
             waiting=self.waiters(),
             clients=self.clients,
-            connects=self.dialer.connects,
-            resubscribed=self._resubscribed,
-            missed=self._missed,
+            grace_used=0.0 if self.is_serving or self.state in IDLE else self._grace.used,
+            **self.counters.fields(),
         )
 
     def _move(self, new: PoolState, reason: str) -> None:
@@ -457,7 +462,11 @@ class Pool:
         self._reason = "" if new is PoolState.READY else reason
         if new is PoolState.READY:
             self._failure = None
-        serves, affected = new is PoolState.READY, self.affected
+        serves, counters, met = new is PoolState.READY, self.counters, self._met
+        waited, refused = counters.waited - met[0], counters.refused - met[1]
+        outage, used = (self._grace.outage, self._grace.used) if serves else (0.0, 0.0)
+        if waited or refused:
+            counters.grace_longest = max(counters.grace_longest, used)
         self._bus.emit(
             StateChanged(
                 self.instance,
@@ -465,16 +474,17 @@ class Pool:
                 new.value,
                 self.generation,
                 reason,
-                self._grace.outage if serves else 0.0,
+                outage,
                 address=self._where,
                 elsewhere=serves and self._elsewhere,
-                waited=affected.waited,
-                refused=affected.refused,
-                lost=affected.lost,
+                waited=waited,
+                refused=refused,
+                lost=counters.lost - met[2],
             )
         )
         if serves:
-            self.affected, self._elsewhere = Affected(), False
+            self._met = counters.waited, counters.refused, counters.lost
+            self._elsewhere = False
         self._condition.notify_all()
         if self.link_set.serving or new in FINAL:
             self._decision.notify_all()

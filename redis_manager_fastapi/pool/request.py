@@ -53,6 +53,7 @@ class Request:
 
     Attributes:
         packed: The bytes to write.
+        began: When it was made, on the loop's clock.
         future: Done as soon as nobody waits for the reply any more.
         deadline: When its time is up, on the loop's clock.
         decode: Whether strings in the reply become `str`.
@@ -62,6 +63,7 @@ class Request:
     __slots__ = ()
 
     packed: bytes
+    began: float
     future: Reply
     deadline: float
     decode: bool
@@ -99,7 +101,7 @@ class SingleRequest(Request):
     assignments take.  `new_request` is for where a command's time does not matter.
     """
 
-    __slots__ = ("deadline", "decode", "future", "packed", "read_only")
+    __slots__ = ("began", "deadline", "decode", "future", "packed", "read_only")
 
     def renew(self) -> None:
         """Make ready to be sent again."""
@@ -109,8 +111,9 @@ class SingleRequest(Request):
 def new_request(
     packed: bytes, future: Reply, deadline: float, *, decode: bool, read_only: bool
 ) -> SingleRequest:
-    """Return a request with these attributes."""
+    """Return a request with these attributes, which begins now."""
     request = SingleRequest()
+    request.began = asyncio.get_running_loop().time()
     request.packed, request.future, request.deadline = packed, future, deadline
     request.decode, request.read_only = decode, read_only
     return request
@@ -135,9 +138,11 @@ class Batch(SingleRequest):
         decode: bool,
         read_only: bool,
         *,
+        began: float,
         expected: int,
         multi: int | None = None,
     ) -> None:
+        self.began = began
         self.packed, self.future, self.deadline = packed, future, deadline
         self.decode, self.read_only = decode, read_only
         self.expected, self.multi = expected, multi
@@ -186,11 +191,11 @@ class Heartbeat(SingleRequest):
 
     __slots__ = ("answer", "number")
 
-    def __init__(self, number: bytes, future: Reply, deadline: float) -> None:
+    def __init__(self, number: bytes, future: Reply, began: float, deadline: float) -> None:
         packed: Any = hiredis.pack_command(("PING", number))  # type: ignore[arg-type]
         self.packed = packed
         self.future, self.deadline = future, deadline
-        self.decode, self.read_only = False, True
+        self.began, self.decode, self.read_only = began, False, True
         self.number, self.answer = number, number + b"\r\n"
 
     def finish(self, outcome: Any) -> None:

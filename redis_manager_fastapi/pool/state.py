@@ -9,6 +9,7 @@ import enum
 from dataclasses import dataclass
 
 from redis_manager_fastapi.observe.realtime import RealTimeStats
+from redis_manager_fastapi.pool.counters import Counts
 
 
 class PoolState(enum.Enum):
@@ -34,6 +35,9 @@ TRANSITIONS: dict[PoolState, frozenset[PoolState]] = {
 }
 
 FINAL = frozenset({PoolState.DRAINING, PoolState.CLOSED})
+
+IDLE = FINAL | {PoolState.NEW}
+"""The states in which nobody waits for the pool to serve."""
 
 REFUSING = FINAL | {PoolState.DOWN}
 """The states in which a new command fails, at once or when grace is over."""
@@ -164,8 +168,8 @@ def check_transition(current: PoolState, new: PoolState) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolStats:
-    """A pool's counters at one instant.
+class PoolStats(Counts):
+    """A pool at one instant, and what it has counted (`Counts`).
 
     Attributes:
         instance: The manager's name.
@@ -180,13 +184,11 @@ class PoolStats:
         opening: Dedicated connections being made.
         waiting: Callers waiting for the pool to serve or for a connection.
         clients: Scoped clients in use.
-        connects: Connections made since the pool opened, probes included.
+        grace_used: How much of grace the present outage has used up, in seconds; 0.0 while
+            it serves.
         replica: The counters of the pool that reads from a replica, by
             `REDIS_SENTINEL__READS`; None without one.
         realtime: The counters of what listens; set in the manager's own stats alone.
-        resubscribed: How often redis-py's pub/sub objects were subscribed again, each
-            after its connection was lost.
-        missed: Seconds for which they heard nothing then, all together.
     """
 
     instance: str
@@ -201,8 +203,6 @@ class PoolStats:
     opening: int
     waiting: int
     clients: int
-    connects: int
+    grace_used: float = 0.0
     replica: "PoolStats | None" = None
     realtime: RealTimeStats | None = None
-    resubscribed: int = 0
-    missed: float = 0.0

@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
@@ -126,21 +125,6 @@ class Spell:
         self._reported = float("-inf")
 
 
-@dataclass(slots=True)
-class Affected:
-    """How many commands have met an outage, and how, since the pool last served.
-
-    Attributes:
-        waited: Those that waited for it to serve.
-        refused: Those that were refused, because it did not.
-        lost: Writes that had been sent, and whose reply was lost.
-    """
-
-    waited: int = 0
-    refused: int = 0
-    lost: int = 0
-
-
 class GracePeriod:
     """The clock of one pool's outages.
 
@@ -169,6 +153,11 @@ class GracePeriod:
     def outage(self) -> float:
         """Seconds since the pool last served."""
         return self._loop.time() - self._served
+
+    @property
+    def used(self) -> float:
+        """How much of grace has gone by since the last reply, in seconds."""
+        return min(self._loop.time() - self._last_reply, self._grace)
 
     def reply_at(self, at: float) -> None:
         """A reply came *at* that time."""

@@ -1,12 +1,15 @@
 """The half of a manager that listens: it opens and closes the parts of real time."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, Unpack
+from weakref import WeakSet
 
-from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.observe.events import Bus, Listener
 from redis_manager_fastapi.observe.realtime import RealTimeStats
+from redis_manager_fastapi.pool.counters import Observer
 from redis_manager_fastapi.realtime.buffer import Overflow
 from redis_manager_fastapi.realtime.consumers.options import (
     ConsumerArguments,
@@ -14,6 +17,7 @@ from redis_manager_fastapi.realtime.consumers.options import (
     check_count,
 )
 from redis_manager_fastapi.realtime.consumers.part import Consumers, Entries
+from redis_manager_fastapi.realtime.events import Events
 from redis_manager_fastapi.realtime.part import Part
 from redis_manager_fastapi.realtime.signals import ShutdownSignals
 from redis_manager_fastapi.realtime.subscriptions.hub import Subscriptions
@@ -24,6 +28,7 @@ from redis_manager_fastapi.realtime.until import Connected
 from redis_manager_fastapi.realtime.workers import Handle, Loop, Workers
 from redis_manager_fastapi.settings import RedisSettings
 
+C = TypeVar("C", bound=Listener)
 H = TypeVar("H", bound=Handle)
 L = TypeVar("L", bound=Loop)
 
@@ -42,6 +47,8 @@ class RealTimeManager:
     def __init__(self, client: Any, settings: RedisSettings, bus: Bus) -> None:
         self.settings = settings
         self._client = client
+        self._bus = bus
+        self._events: WeakSet[Events] = WeakSet()
         self._signals = ShutdownSignals()
         self._subscriptions = Subscriptions(client.session.deployment, settings, bus)
         self._consumers = Consumers(client, bus)
@@ -153,6 +160,48 @@ class RealTimeManager:
         """
         return self._tails.tail(stream, after, buffer, overflow, until)
 
+    def events(self, *, buffer: int = 1000) -> Events:
+        """Iterate over what happens from now on: `async for event in manager.events():`.
+
+        The iteration ends when the manager closes.  It may begin before the manager opens,
+        on the same event loop.
+
+        Args:
+            buffer: How many events the loop may be behind.  Then the oldest are dropped, and
+                a `Gap` in their place says how many.
+
+        Raises:
+            TypeError, ValueError: *buffer* is not a number from 1.
+        """
+        events = Events(self._bus, buffer)
+        self._events.add(events)
+        return events
+
+    def on_event(self, callback: C) -> C:
+        """Have *callback* called with each `Event` from now on; also a decorator.
+
+        It is called in the event loop, in the turn in which it happened, and must not block.
+        What it raises is logged, and reaches nobody.
+
+        Raises:
+            TypeError: It is a coroutine function, which nobody would await: iterate over
+                `events()` instead.
+        """
+        if not callable(callback) or inspect.iscoroutinefunction(callback):
+            raise TypeError(f"on_event takes a plain function of an event, not {callback!r}")
+        self._bus.add(callback)
+        return callback
+
+    def on_answers(self, callback: Observer) -> Observer:
+        """Have *callback* called with what goes into `stats().latency`, as it goes.
+
+        It gets the seconds that the oldest of some commands took that were answered together,
+        and how many they were; in the event loop, between other callers' replies, so it must
+        be quick.  If it raises, that is logged, and it is called no more.
+        """
+        self._client.session.deployment.on_answers(callback)
+        return callback
+
     def consumer(
         self,
         *streams: str,
@@ -216,6 +265,12 @@ class RealTimeManager:
                 await self._workers.aclose(self.settings.shutdown.drain)
             finally:
                 self._drained = loop.time() - began
+
+    def _end_events(self) -> None:
+        """End every iteration over events, after the last one."""
+        for events in tuple(self._events):
+            events.end()
+        self._events.clear()
 
     def _realtime_stats(self) -> RealTimeStats:
         return RealTimeStats(

@@ -8,6 +8,7 @@ from redis_manager_fastapi.errors import (
     RedisUnavailableError,
 )
 from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.pool.counters import Counters, Observer
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.errors import not_started
@@ -80,6 +81,7 @@ class Deployment(Generic[P]):
     Attributes:
         instance: The manager's name.
         settings: The manager's.
+        counters: What its pools count, one after the other; of a Cluster, what no node counts.
         opened: The pool, or the Cluster, that was opened last; None before.
         reads_replicas: Whether reads may go to a replica's pool.
     """
@@ -89,6 +91,7 @@ class Deployment(Generic[P]):
     def __init__(self, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
         self.instance = instance
         self.settings = settings
+        self.counters = Counters()
         self.opened: P | None = None
         self._bus = bus
 
@@ -137,6 +140,10 @@ class Deployment(Generic[P]):
         except BaseException:
             await self.aclose(self.settings.shutdown.drain)
             raise
+
+    def on_answers(self, observe: Observer) -> None:
+        """Have *observe* called with what goes into the latency histogram, of every server."""
+        self.counters.observe_also(observe)
 
     def start(self) -> P:
         """Begin to open, on the running event loop; return what is opening."""
@@ -217,7 +224,13 @@ class Single(Deployment[Pool]):
 
     def _start(self, topology: Topology, bus: Bus) -> Pool:
         settings = self.settings
-        dialer = Dialer(topology, settings, instance=self.instance, tls=self._tls)
+        dialer = Dialer(
+            topology,
+            settings,
+            instance=self.instance,
+            tls=self._tls,
+            counters=self.counters,
+        )
         self.opened = pool = Pool(dialer, settings, bus, instance=self.instance)
         supervisor = Supervisor(pool, bus)
         self._running = topology, supervisor, pool

@@ -12,6 +12,7 @@ from dataclasses import replace
 import hiredis
 
 from redis_manager_fastapi.observe.events import Bus, Event, StateChanged
+from redis_manager_fastapi.pool.counters import Observer
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import new_request
@@ -158,6 +159,11 @@ class WithReplica(Single):
     def stats(self) -> PoolStats:
         """Return the primary's counters, and the replica's among them."""
         return replace(super().stats(), replica=self.replica.stats())
+
+    def on_answers(self, observe: Observer) -> None:
+        """Have *observe* called with what goes into the latency histograms of both."""
+        super().on_answers(observe)
+        self.replica.on_answers(observe)
 
     def next_link(self) -> MultiplexedConnection | None:
         """Return the replica's connection if the next read is for it.

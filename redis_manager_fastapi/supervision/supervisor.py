@@ -141,7 +141,8 @@ class Supervisor:
         pool = self._pool
         try:
             connections = await self._attempts.connect()
-            await self._let_listen(connections)
+            if pool.is_listened_to:
+                await self._let_listen(connections)
         except RedisUnavailableError:
             return  # those that there are serve on, and it is tried again
         except Exception as error:
@@ -187,7 +188,8 @@ class Supervisor:
             if not await self._others_serve():
                 self._failed(error)
             return
-        await self._let_listen(connections)
+        if pool.is_listened_to:
+            await self._let_listen(connections)
         if moves != pool.moves or pool.state in (PoolState.READY, *FINAL):
             for connection in connections:
                 connection.abort()
@@ -215,12 +217,9 @@ class Supervisor:
 
     async def _let_listen(self, connections: list[DedicatedConnection]) -> None:
         """Give who listens a moment to be there first: what waits may be for it."""
-        pool = self._pool
-        if pool.follower is None and not pool.leases.revival.missing:
-            return
         try:
             async with asyncio.timeout(_HEAD_START):
-                await pool.let_listen(connections[0].peer)
+                await self._pool.let_listen(connections[0].peer)
         except TimeoutError:
             pass
         except Exception as error:

@@ -380,6 +380,12 @@ def shown_code(code: str) -> str:
     return code if re.fullmatch("[A-Z]{2,16}", code) else "an error"
 
 
+def code_of(error: Exception) -> str:
+    """Return the first word of a server's error; empty if it does not look like a code."""
+    word = _unwrapped(error)[0]
+    return word if re.fullmatch("[A-Z]{2,16}", word) else ""
+
+
 def _auth_message(error: BaseException) -> str:
     if any(words in str(error) for words in _NO_PASSWORD):
         return "the server has no password for the user, but one is set"

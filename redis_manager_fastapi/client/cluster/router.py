@@ -32,7 +32,7 @@ from redis_manager_fastapi.errors import (
     RedisManagerError,
     RedisUnavailableError,
 )
-from redis_manager_fastapi.pool.request import Batch, Request
+from redis_manager_fastapi.pool.request import Batch, Interrupted, Request
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.topology.failures import from_reply, own_words, refusal_code
 
@@ -160,6 +160,7 @@ class Route:
         while True:
             if error is not None:
                 await self._conclude(error, find)
+                self._cluster.counters.retried += 1
             self._check_deadline()
             try:
                 if self._node is None:
@@ -174,9 +175,7 @@ class Route:
         happened = self._happened(error)
         step = self._execution.after(happened)
         if step is Step.RAISE:
-            if isinstance(error, CommandTimeoutError):
-                self._cluster.doubt()
-            raise self._seen(self._final(error, happened))
+            raise self._give_up(error, happened)
         try:
             if step is Step.REDIRECT:
                 await self._redirect(error, failed)
@@ -201,6 +200,14 @@ class Route:
             known = self.slot is not None or self._execution.kind is Kind.SCRIPT
             return Happened.FAILED if known else happened
         return happened
+
+    def _give_up(self, error: Exception, happened: Happened) -> Exception:
+        """Return what the caller sees of a command that does not go out again."""
+        if isinstance(error, CommandTimeoutError):
+            self._cluster.doubt()
+        if isinstance(error, Interrupted):  # what else was lost, its node's client has counted
+            self._cluster.counters.lost += happened is Happened.LOST
+        return self._seen(self._final(error, happened))
 
     def _final(self, error: Exception, happened: Happened) -> Exception:
         """Return what the caller is told who is not led any further."""
@@ -247,7 +254,9 @@ class Route:
             raise self._seen(error)
 
     def _seen(self, error: Exception) -> Exception:
-        return self._execution.error(error, self._cluster.instance)
+        seen = self._execution.error(error, self._cluster.instance)
+        self._cluster.counters.failed(seen)
+        return seen
 
     async def _slow_down(self) -> None:
         """Let the first redirects pass; a command that is sent in circles takes its time."""
@@ -326,4 +335,12 @@ def _reason(error: BaseException) -> str:
 def after_asking(request: Request) -> Batch:
     """Return *request* with ASKING ahead of it, in the same write."""
     packed, reply = ASKING + request.packed, request.future
-    return Batch(packed, reply, request.deadline, request.decode, request.read_only, expected=2)
+    return Batch(
+        packed,
+        reply,
+        request.deadline,
+        request.decode,
+        request.read_only,
+        began=request.began,
+        expected=2,
+    )

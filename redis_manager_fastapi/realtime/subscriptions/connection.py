@@ -125,8 +125,8 @@ class SubscriptionConnection(asyncio.Protocol):
     def ask(self, timeout: float) -> Heartbeat:
         """Send a PING with a number, whose answer must come after what was asked for before."""
         self._beats += 1
-        number, deadline = f"{self._numbers}-{self._beats}", self.loop.time() + timeout
-        beat = Heartbeat(number.encode(), self.loop.create_future(), deadline)
+        number, now = f"{self._numbers}-{self._beats}", self.loop.time()
+        beat = Heartbeat(number.encode(), self.loop.create_future(), now, now + timeout)
         self._send(beat, beat.packed)
         return beat
 
@@ -166,6 +166,7 @@ class SubscriptionConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand out what is complete."""
         self.last_heard = self.loop.time()
+        self._connection.counters.bytes_received += len(data)
         try:
             self._reader.feed(data)
         except Exception as error:

@@ -1,0 +1,1 @@
+"""What monitoring systems read: the same numbers for Prometheus and for OpenTelemetry."""
