@@ -20,7 +20,7 @@ from redis_manager_fastapi.testing import RedisServer
 from tests.kit.servers import DURABLE
 from tests.kit.serving import PATIENCE, Site, environment, server_process
 from tests.kit.sse import EventSource
-from tests.kit.waiting import eventually
+from tests.kit.waiting import eventually, until
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -49,6 +49,16 @@ async def test_minimal_apps_count(name: str, redis_url: str) -> None:
 
     assert counts == [{"hits": 1}, {"hits": 2}]
     assert ready.status_code == 200
+
+
+async def test_traced_app_prints_a_span_for_each_command(redis_url: str) -> None:
+    env = environment(REDIS_URL=redis_url)
+    async with server_process("traced:app", directory=EXAMPLES, env=env) as process:
+        async with httpx.AsyncClient(base_url=await process.url(), timeout=PATIENCE) as http:
+            answer = await http.get("/hits/home")
+        await until(lambda: '"db.operation.name": "INCRBY"' in process.log)
+
+    assert answer.json() == {"hits": 1}
 
 
 async def test_news_are_heard_through_a_restart(redis_server: RedisServer) -> None:

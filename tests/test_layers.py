@@ -16,6 +16,7 @@ LAYERS = (
     "__init__",
     "cli",
     "web",
+    "tracing",
     "registry",
     "manager",
     "lifespan",

@@ -69,6 +69,7 @@ class Pool:
         refusing: Whether that is where a new command fails at once, or soon.
         affinity: The event loop that it may be used on.
         generation: How many sets of connections there have been.
+        address: Host, port and path of the server that was connected to last; empty before.
         moves: How often another server was named the primary.
         link_set: The multiplexed connections.
         leases: The dedicated connections.
@@ -100,7 +101,7 @@ class Pool:
         self.state, self.refusing = PoolState.NEW, False
         self._reason = ""
         self._failure: Exception | None = None
-        self._address: tuple[object, ...] = ()
+        self.address: tuple[object, ...] = ()
         self._elsewhere, self._where = False, ""
         self.peer: object = None
         self.follower: Follower | None = None
@@ -322,9 +323,9 @@ class Pool:
 
         Without a suspicion, as when connections have reached their lifetime, nobody notices.
         """
-        elsewhere, self._address = self._address != connections[0].address, connections[0].address
+        elsewhere, self.address = self.address != connections[0].address, connections[0].address
         self._elsewhere = elsewhere and self.generation > 0
-        host, port, path = self._address
+        host, port, path = self.address
         host = f"[{host}]" if ":" in str(host) else host
         self._where = str(path) if host is None else f"{host}:{port}"
         peer = connections[0].peer

@@ -32,5 +32,5 @@ async def test_the_primary_that_sentinels_name_is_reached_where_the_map_says() -
 
 
 def _port(manager: RedisManager) -> int:
-    address: Any = pool_of(manager)._address
+    address: Any = pool_of(manager).address
     return int(address[1])
