@@ -371,7 +371,8 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         if link is None or link.full or (links.room.alone and links.goes_alone(self.packed)):
             return None
         # A callback of the user's wants the caller's own context.
-        if self.args[0] in session.own_callbacks or (
+        own = session.own_callbacks
+        if (own and self.args[0] in own) or (
             command.replicable and session.deployment.reads_replicas
         ):
             return None
