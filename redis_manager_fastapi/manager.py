@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from redis.credentials import CredentialProvider
@@ -69,7 +70,6 @@ class RedisManager(RealTimeManager, Openable):
         client = make_client(resolved, credential_provider, bus, instance=name)
         super().__init__(client, resolved, bus)
         self._deployment: Deployment[Any] = client.session.deployment
-        self._hasty: Redis | None = None
 
     def __repr__(self) -> str:
         # An error reporter looks at a manager whose settings are wrong, too.
@@ -130,9 +130,8 @@ class RedisManager(RealTimeManager, Openable):
         """
         if not self._deployment.serves_in_part:
             return None
-        if self._hasty is None:
-            self._hasty = self.redis.with_options(grace=0)
-        return ClientScope(self._deployment, self._hasty.scoped)
+        hasty = self.redis.session.options.changed(grace=0)
+        return ClientScope(self._deployment, partial(self.redis.scoped, options=hasty))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Redis]:

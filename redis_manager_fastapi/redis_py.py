@@ -9,12 +9,13 @@ import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, cast
 from weakref import ref
 
 import redis.asyncio
 import redis.asyncio.client
+import redis.observability.providers as observability
 from redis.asyncio.connection import AbstractConnection, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -128,6 +129,31 @@ PRIVATE_NAMES = (
         _REDIS_PY,
         "reads the replies of a shared pipeline without MULTI",
     ),
+    PrivateName(
+        redis.asyncio.client.Pipeline,
+        "_disconnect_reset_raise_on_watching",
+        _REDIS_PY,
+        "says that a command under WATCH, or a WATCH, lost its connection",
+    ),
+    PrivateName(
+        redis.asyncio.client.Pipeline,
+        "_disconnect_raise_on_watching",
+        _REDIS_PY,
+        "says that a pipeline lost its connection",
+    ),
+    # Metrics.
+    PrivateName(
+        observability,
+        "_observability_instance",
+        _REDIS_PY,
+        "None until somebody asked for redis-py's metrics; its function would make one",
+    ),
+    PrivateName(
+        observability.ObservabilityInstance,
+        "_provider_manager",
+        _REDIS_PY,
+        "None while redis-py's metrics are off; its function costs more than a command may",
+    ),
     # asyncio.
     PrivateName(
         asyncio.StreamReader,
@@ -152,6 +178,30 @@ PRIVATE_NAMES = (
 
 ONCE = Retry(NoBackoff(), 0)
 """redis-py makes one attempt, unless `delivery/attempts.py` decides."""
+
+
+def own_method(owner: type, name: str) -> Any:
+    """Return redis-py's own method, from beneath whatever instruments it already."""
+    method, module = vars(owner)[name], vars(sys.modules[owner.__module__])
+    while type(method) is not FunctionType or method.__globals__ is not module:
+        cells = [cell.cell_contents for cell in getattr(method, "__closure__", None) or ()]
+        named = (each for each in cells if getattr(each, "__name__", "") == name)
+        inner = getattr(method, "__wrapped__", None) or next(named, None)
+        if inner is None:
+            break  # by what nobody can see through: it stays instrumented for good
+        method = inner
+    return method
+
+
+OWN_EXECUTE_COMMAND = own_method(redis.asyncio.Redis, "execute_command")
+OWN_EXECUTE = own_method(redis.asyncio.client.Pipeline, "execute")
+OWN_IMMEDIATE = own_method(redis.asyncio.client.Pipeline, "immediate_execute_command")
+
+
+def measures() -> bool:
+    """Return whether redis-py's own metrics are on, which count commands in its methods."""
+    instance = observability._observability_instance  # noqa: SLF001
+    return instance is not None and instance._provider_manager is not None  # noqa: SLF001
 
 
 class AbortableConnection(AbstractConnection):

@@ -51,6 +51,16 @@ async def test_minimal_apps_count(name: str, redis_url: str) -> None:
     assert ready.status_code == 200
 
 
+async def test_traced_app_prints_a_span_for_each_command(redis_url: str) -> None:
+    env = environment(REDIS_URL=redis_url)
+    async with server_process("traced:app", directory=EXAMPLES, env=env) as process:
+        async with httpx.AsyncClient(base_url=await process.url(), timeout=PATIENCE) as http:
+            answer = await http.get("/hits/home")
+        await until(lambda: '"db.operation.name": "INCRBY"' in process.log)
+
+    assert answer.json() == {"hits": 1}
+
+
 async def test_news_are_heard_through_a_restart(redis_server: RedisServer) -> None:
     async with (
         running("news", REDIS_URL=redis_server.url, REDIS_OUTAGE__GRACE="10") as site,

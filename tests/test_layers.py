@@ -17,6 +17,7 @@ LAYERS = (
     "cli",
     "web",
     "metrics",
+    "tracing",
     "registry",
     "manager",
     "lifespan",

@@ -374,7 +374,8 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         if link is None or link.full or (links.room.alone and links.goes_alone(self.packed)):
             return None
         # A callback of the user's wants the caller's own context.
-        if self.args[0] in session.own_callbacks or (
+        own = session.own_callbacks
+        if (own and self.args[0] in own) or (
             command.replicable and session.deployment.reads_replicas
         ):
             return None
@@ -393,10 +394,7 @@ class Call(_Command, Coroutine[Any, Any, Any]):
 
     def _twin(self) -> "Call":
         """Return a second call of the same command."""
-        twin: Call = allocate(Call)
-        twin.args, twin.session, twin.command = self.args, self.session, self.command
-        twin.future, twin.options = None, self.options  # type: ignore[assignment]
-        return twin
+        return new_call(self.session, self.command, self.args, self.options)
 
     async def _later(self) -> Any:
         """Execute in the caller's context what has to wait, or is more than a shared command."""
@@ -429,6 +427,19 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         """Have nothing sent any more, if nothing was."""
         if self.future is None:
             self.future, self.steps = _NOTHING, _nothing()
+
+
+def new_call(
+    session: Session[Pool],
+    command: SharedCommand,
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+) -> Call:
+    """Return a call of a listed command."""
+    call: Call = allocate(Call)
+    call.args, call.session, call.command = args, session, command
+    call.future, call.options = None, options  # type: ignore[assignment]
+    return call
 
 
 async def _refuse(error: Exception) -> NoReturn:

@@ -1,11 +1,13 @@
 """Pipelines: redis-py's, sent as one contiguous write when every command may share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sized
+from collections.abc import Iterable, Sized
 from functools import partial
 from typing import Any, cast
 
 import redis.asyncio.client
+import redis.exceptions
+import redis.observability.providers as observability
 from redis.client import NEVER_DECODE
 from redis.exceptions import ExecAbortError, RedisError, WatchError
 
@@ -14,9 +16,15 @@ from redis_manager_fastapi.client.large_pipeline import (
     execute_pipeline,
     execute_transaction,
 )
+from redis_manager_fastapi.client.observed import (
+    span_of_batch,
+    span_of_command,
+    stand_in_for_pipeline,
+)
+from redis_manager_fastapi.client.shared_exchange import SharedExchange, TooLargeToShareError
 from redis_manager_fastapi.client.typed import PipelineCommands
-from redis_manager_fastapi.commands.packing import ASKING, LARGE_REQUEST, SLICE, pack
-from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
+from redis_manager_fastapi.commands.packing import LARGE_REQUEST, SLICE
+from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.delivery.contract import (
     Execution,
@@ -37,10 +45,18 @@ from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch
+from redis_manager_fastapi.redis_py import (
+    OWN_EXECUTE,
+    OWN_EXECUTE_COMMAND,
+    OWN_IMMEDIATE,
+    measures,
+)
 from redis_manager_fastapi.topology.failures import own_words, refusal_code
 
-# MULTI and EXEC share a connection only around a batch that leaves in one write.
-_BRACKETS = {name: SharedCommand((name,), read_only=True) for name in ("MULTI", "EXEC")}
+theirs = redis.asyncio.client.Pipeline
+
+# What redis-py's pipelines are told of, beside their caller.
+LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 
 # A command takes at least as many bytes as PING; more of them are too large to share.
 _MOST_SHARED = LARGE_REQUEST // len(b"*1\r\n$4\r\nPING\r\n")
@@ -83,6 +99,28 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             CommandTimeoutError: The deadline passed.
             redis.WatchError: A watched key changed, or the connection was lost under WATCH.
         """
+        if theirs.execute is OWN_EXECUTE and not self._is_observed:
+            return await self.deliver(raise_on_error)
+        if not self.command_stack and not self.watching:
+            return await self.deliver(raise_on_error)
+        transaction = self.is_transaction or self.explicit_transaction
+        commands, size = (args for args, _ in self.command_stack), len(self.command_stack)
+        with span_of_batch(self._session, commands, size, transaction=transaction):
+            if theirs.execute is OWN_EXECUTE and not measures():
+                return await self.deliver(raise_on_error)
+            copy = stand_in_for_pipeline(self, self._session, self.deliver)
+            stand_in: Any = super(Pipeline, copy)
+            return cast("list[Any]", await stand_in.execute(raise_on_error))
+
+    @property
+    def _is_observed(self) -> bool:
+        metrics = observability._observability_instance  # noqa: SLF001
+        return self._session.deployment.observed or (
+            metrics is not None and metrics._provider_manager is not None  # noqa: SLF001
+        )
+
+    async def deliver(self, raise_on_error: bool) -> list[Any]:
+        """Execute a pipeline that nobody observes, or that is observed already."""
         await self._session.admit()
         kind = await self._look()
         try:
@@ -117,6 +155,25 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             RedisUnavailableError: Redis did not come back within grace.
             redis.WatchError: The connection was lost under WATCH.
         """
+        # Sentry looks at commands of clients, and not at these.
+        of_clients = theirs.immediate_execute_command is OWN_IMMEDIATE
+        instrumented = (
+            not of_clients or redis.asyncio.Redis.execute_command is not OWN_EXECUTE_COMMAND
+        )
+        if not instrumented and not self._is_observed:
+            return await self.deliver_at_once(args, options)
+        with span_of_command(self._session, args):
+            if not instrumented and not measures():
+                return await self.deliver_at_once(args, options)
+            copy = stand_in_for_pipeline(self, self._session, self.deliver_at_once)
+            by_client: Any = super(theirs, copy)
+            by_pipeline: Any = super(Pipeline, copy)
+            if of_clients:
+                return await by_client.execute_command(*args, **options)
+            return await by_pipeline.immediate_execute_command(*args, **options)
+
+    async def deliver_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Execute a command that nobody observes, or that is observed already."""
         try:
             return await self._execute_at_once(args, options)
         except RedisManagerError as error:
@@ -137,7 +194,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         await self._lease(deadline)
         try:
             async with Deadline(reply_deadline(args, deadline)):
-                return await super().immediate_execute_command(*args, **options)
+                return await self._exchange_at_once(args, options)
         except BaseException as error:
             if self.connection is not None and not self.watching:
                 connection, self.connection = self.connection, None
@@ -181,12 +238,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
     async def _execute_shared(self, kind: Kind, raise_on_error: bool) -> list[Any]:
         stack, transaction = self.command_stack, self.is_transaction or self.explicit_transaction
         carry = partial(self._carry, kind)
-        exchange: Any = _SharedExchange(self._session, carry, kind, self.asking)
+        exchange: Any = SharedExchange(self._session, carry, kind, self.asking)
         # redis-py 8.1: `_execute_transaction` and `_execute_pipeline` read the replies.
         execute = self._execute_transaction if transaction else self._execute_pipeline
         try:
             return await execute(exchange, stack, raise_on_error)
-        except _TooLargeToShareError:
+        except TooLargeToShareError:
             return await self._execute_leased(kind, raise_on_error)
         finally:
             await self.reset()
@@ -287,7 +344,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         if not self.command_stack and not self.watching:
             return []
         queued = self.command_stack, self.scripts, self.explicit_transaction
-        (pool, deadline), execute = await self._session.admit(), super().execute
+        pool, deadline = await self._session.admit()
 
         async def attempt() -> Any:
             self.command_stack, self.scripts, self.explicit_transaction = queued
@@ -297,7 +354,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
                 async with Deadline(deadline):
                     if self.asking:
                         await self._ask()
-                    return await execute(raise_on_error)
+                    return await self._exchange(raise_on_error)
             except TimeoutError:
                 raise self._late() from None
             except WatchError as error:
@@ -317,6 +374,29 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         execution, grace = Execution(kind), self._session.options.grace
         replies = await carry_on(pool, execution, attempt, deadline, error, grace, leased=True)
         return cast("list[Any]", replies)
+
+    async def _exchange(self, raise_on_error: bool) -> list[Any]:
+        """Execute on the leased connection, as redis-py 8.1's `execute`, which may be replaced."""
+        if self.scripts:
+            await self.load_scripts()
+        transaction = self.is_transaction or self.explicit_transaction
+        execute = self._execute_transaction if transaction else self._execute_pipeline
+        try:
+            return await execute(self.connection, self.command_stack, raise_on_error)
+        except LOST as error:
+            await self._disconnect_raise_on_watching(self.connection, error)
+            raise
+        finally:
+            await self.reset()
+
+    async def _exchange_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Execute on it one command, as redis-py 8.1's `immediate_execute_command`."""
+        connection = self.connection
+        try:
+            return await self._send_command_parse_response(connection, args[0], *args, **options)
+        except LOST as error:
+            await self._disconnect_reset_raise_on_watching(connection, error)
+            raise
 
     async def _lease(self, deadline: float) -> None:
         """Lease the connection that redis-py's code takes, unless a WATCH did."""
@@ -380,83 +460,9 @@ def _raise_lost(error: WatchError) -> None:
         raise lost from None
 
 
-class _TooLargeToShareError(Exception):
-    """The batch would hold up other callers; nothing of it was sent."""
-
-
 def _short(replies: list[Any]) -> Exception | None:
     """Return the error by which a transaction was refused as a whole for want of replicas."""
     if isinstance(replies[0], Exception) or not isinstance(replies[-1], ExecAbortError):
         return None
     error = next(each for each in replies if isinstance(each, Exception))
     return error if what_happened(error) is Happened.SHORT else None
-
-
-class _SharedExchange:
-    """Stands where redis-py's pipeline expects a connection: one write, then its replies.
-
-    Attributes:
-        outcomes: The replies, exceptions included; as a `DedicatedConnection` notes them.
-    """
-
-    himport_registry = None
-
-    def __init__(
-        self,
-        session: Session[Pool],
-        carry: Callable[[Pool, Batch], Awaitable[Any]],
-        kind: Kind,
-        asking: bool,
-    ) -> None:
-        self._session = session
-        self._carry = carry
-        self._read_only = kind is Kind.READ_PIPELINE
-        self._asking = asking
-        self._expected = 0
-        self._multi: int | None = None
-        self.outcomes: list[Any] | None = None
-        self._replies: list[Any] = []
-
-    def pack_commands(self, commands: Iterable[tuple[Any, ...]]) -> bytes:
-        """Pack commands into one piece."""
-        commands = list(commands)
-        packed = [pack(SHARED.get(args[0]) or _BRACKETS[args[0]], args) for args in commands]
-        links = self._session.opened.link_set
-        if links.room.alone and any(map(links.goes_alone, packed)):
-            raise _TooLargeToShareError
-        if commands[-1][0] == "EXEC":
-            self._multi = int(self._asking)
-        if self._asking:
-            packed.insert(0, ASKING)
-        self._expected = len(packed)
-        return b"".join(packed)
-
-    async def send_packed_command(self, packed: bytes) -> None:
-        """Send the batch and wait for all of its replies."""
-        if len(packed) > LARGE_REQUEST:
-            raise _TooLargeToShareError
-        pool, deadline = await self._session.admit()
-        if pool.link_set.goes_alone(packed):
-            raise _TooLargeToShareError
-        reply_to = pool.loop.create_future()
-        decode, read_only = self._session.options.decode, self._read_only
-        request = Batch(
-            packed,
-            reply_to,
-            deadline,
-            decode,
-            read_only,
-            began=deadline - self._session.options.timeout,
-            expected=self._expected,
-            multi=self._multi,
-        )
-        replies = await self._carry(pool, request)
-        self.outcomes = outcomes = replies[1:] if self._asking else replies
-        self._replies = outcomes[::-1]
-
-    async def read_response(self, disable_decoding: bool = False) -> Any:
-        """Return the next reply, or raise it."""
-        reply = self._replies.pop()
-        if isinstance(reply, Exception):
-            raise reply
-        return reply

@@ -7,9 +7,17 @@ from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, cast, overload
 
 import redis.asyncio
+import redis.observability.providers as observability
 
-from redis_manager_fastapi.client.call import Call, allocate, coroutine_function
+from redis_manager_fastapi.client.call import Call, allocate, coroutine_function, new_call
 from redis_manager_fastapi.client.callbacks import OwnCallbacks
+from redis_manager_fastapi.client.observed import (
+    Observers,
+    leave_observers,
+    meant,
+    span_of_command,
+    stand_in_for_client,
+)
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.pubsub import Monitor, PubSub
 from redis_manager_fastapi.client.typed import RedisCommands, TextT
@@ -26,6 +34,9 @@ from redis_manager_fastapi.delivery.session import CallOptions, Scope, Session
 from redis_manager_fastapi.errors import ReplyLostError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.redis_py import OWN_EXECUTE_COMMAND, measures
+
+theirs = redis.asyncio.Redis
 
 # Shared, so that most calls keep no dictionary of their own alive.
 _NO_OPTIONS: dict[str, Any] = {}
@@ -58,9 +69,11 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
     Attributes:
         session: Where its commands go, and how.
         holder: The pinned client whose connection this one uses and does not own.
+        observers: What observes the client that this one is a copy of, if anything does.
     """
 
     session: Session[Pool]
+    observers: Observers | None = None
     _connections: LeasedConnections
 
     def __init__(self, session: Session[Pool]) -> None:
@@ -172,13 +185,13 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
             client._pin(self if self.connection is not None else self.holder)  # noqa: SLF001 (its own)
         return client
 
-    def scoped(self, scope: Scope | None) -> Self:
-        """Return a client that ends with *scope*."""
+    def scoped(self, scope: Scope | None, options: CallOptions | None = None) -> Self:
+        """Return a client that ends with *scope*, with other options if they are given."""
         client = self._copy()
         session = self.session
         client.session = Session(
             session.deployment,
-            session.options,
+            options or session.options,
             session.connection_kwargs,
             session.callbacks,
             session.own_callbacks,
@@ -198,6 +211,14 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
             redis.ResponseError: The server rejected the command, for the reason in its text.
         """
         session = self.session
+        # As `measures` has it, whose call would cost more than all this.
+        metrics = observability._observability_instance  # noqa: SLF001
+        if (
+            theirs.execute_command is not OWN_EXECUTE_COMMAND
+            or session.deployment.observed
+            or (metrics is not None and metrics._provider_manager is not None)  # noqa: SLF001
+        ):
+            return self._execute_observed(args, options)
         command = find_shared(args[0]) if args and session.options.shared else None
         if command is None:
             return self._execute_leased(args, options)
@@ -210,6 +231,27 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         call.options = options or _NO_OPTIONS
         call.session = session
         return call
+
+    def deliver(self, args: tuple[Any, ...], options: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        """Execute a command that nobody observes, or that is observed already."""
+        session = self.session
+        command = find_shared(args[0]) if args and session.options.shared else None
+        if command is None:
+            return self._execute_leased(args, options)
+        options.pop("keys", None)
+        return new_call(session, command, args, options)
+
+    async def _execute_observed(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Execute a command for whoever observes it; see `client/observed.py`."""
+        client = meant(self)
+        if self.observers is not None:
+            with self.observers.run_for(client) as observers:
+                return await observers.execute_command(*args, **options)
+        with span_of_command(client.session, args):
+            if theirs.execute_command is OWN_EXECUTE_COMMAND and not measures():
+                return await client.deliver(args, options)
+            stand_in: Any = super(Redis, stand_in_for_client(client))
+            return await stand_in.execute_command(*args, **options)
 
     async def _execute_leased(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         session = self.session
@@ -276,7 +318,12 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return a pipeline; without WATCH it leaves as one write on the shared connection."""
-        return Pipeline(self.session, transaction, shard_hint)
+        client = meant(self) if self.session.deployment.observed else self
+        if self.observers is not None:
+            with self.observers.run_for(client) as observers:
+                pipe: Pipeline = observers.pipeline(transaction, shard_hint)
+            return pipe
+        return Pipeline(client.session, transaction, shard_hint)
 
     def pubsub(self, **kwargs: Any) -> PubSub:
         """Return redis-py's `PubSub` on a dedicated connection."""
@@ -327,4 +374,6 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         copy = object.__new__(type(self))
         self._shares_callbacks = True
         copy.__dict__ = self.__dict__.copy()  # half the time that `update` takes
+        if "execute_command" in copy.__dict__ or "pipeline" in copy.__dict__:
+            leave_observers(copy, self)
         return copy

@@ -13,6 +13,7 @@ from redis_manager_fastapi.cluster.stats import ClusterStats, shards_of, summed
 from redis_manager_fastapi.cluster.view import View
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.observe.spans import Where
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.counters import Counters, Observer, added
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -436,6 +437,11 @@ class Clustered(Deployment[Cluster]):
     ) -> None:
         super().__init__(settings, bus, instance=instance)
         self._credentials = credentials
+
+    def where(self, slot: int | None = None) -> Where:
+        """Return the primary of *slot*; of no slot in particular, nothing."""
+        nodes = self.opened.map.slots[slot] if self.opened is not None and slot is not None else ()
+        return nodes[0].address if nodes else ()
 
     def start(self) -> Cluster:
         """Begin to open, on the running event loop; return the Cluster."""

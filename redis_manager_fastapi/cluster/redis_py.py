@@ -13,7 +13,7 @@ from redis._parsers.commands import CommandPolicies as CommandPolicies
 from redis._parsers.commands import RequestPolicy as RequestPolicy
 from redis.commands.cluster import AsyncClusterMultiKeyCommands
 
-from redis_manager_fastapi.redis_py import PrivateName
+from redis_manager_fastapi.redis_py import PrivateName, own_method
 
 _READ_IN = "redis-py 8.1"
 
@@ -86,6 +86,12 @@ PRIVATE_NAMES = (
         _READ_IN,
         "is the one that the nodes' connections look at",
     ),
+    PrivateName(
+        theirs.RedisCluster,
+        "_policy_resolver",
+        _READ_IN,
+        "is asked first for each command; that of a stand-in says nothing of it",
+    ),
     # Pipelines.
     PrivateName(
         theirs.ClusterPipeline,
@@ -140,6 +146,10 @@ PRIVATE_NAMES = (
         "tells redis-py's sharded pub/sub that slots have moved",
     ),
 )
+
+
+OWN_EXECUTE_COMMAND = own_method(theirs.RedisCluster, "execute_command")
+"""What redis-py's cluster client has as long as nothing instruments it."""
 
 
 def resubscribe_by_slot(pubsub: Any) -> None:

@@ -43,9 +43,9 @@ class CallOptions:
 
     def changed(
         self,
-        decode_responses: bool | None,
-        timeout: float | None,
-        dedicated: bool | None,
+        decode_responses: bool | None = None,
+        timeout: float | None = None,
+        dedicated: bool | None = None,
         grace: float | None = None,
     ) -> "CallOptions":
         """Return these options with the given ones in their place; None leaves one as it is.

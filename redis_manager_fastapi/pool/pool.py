@@ -69,6 +69,7 @@ class Pool:
         refusing: Whether that is where a new command fails at once, or soon.
         affinity: The event loop that it may be used on.
         generation: How many sets of connections there have been.
+        address: Host, port and path of the server that was connected to last; empty before.
         moves: How often another server was named the primary.
         link_set: The multiplexed connections.
         leases: The dedicated connections.

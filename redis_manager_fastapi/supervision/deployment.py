@@ -8,6 +8,7 @@ from redis_manager_fastapi.errors import (
     RedisUnavailableError,
 )
 from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.observe.spans import Tracer, Where
 from redis_manager_fastapi.pool.counters import Counters, Observer
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
@@ -84,6 +85,8 @@ class Deployment(Generic[P]):
         counters: What its pools count, one after the other; of a Cluster, what no node counts.
         opened: The pool, or the Cluster, that was opened last; None before.
         reads_replicas: Whether reads may go to a replica's pool.
+        tracer: What makes a span of each command, if anything does.
+        observed: Whether it has a tracer, or any of its clients was instrumented alone.
     """
 
     reads_replicas = False
@@ -93,6 +96,8 @@ class Deployment(Generic[P]):
         self.settings = settings
         self.counters = Counters()
         self.opened: P | None = None
+        self.tracer: Tracer | None = None
+        self.observed = self._has_observers = False
         self._bus = bus
 
     def require(self) -> P:
@@ -122,6 +127,22 @@ class Deployment(Generic[P]):
             RedisNotStartedError: It has never been opened.
         """
         return self.require().stats()
+
+    def trace(self, tracer: Tracer | None) -> None:
+        """Have *tracer* make a span of each command; None ends that."""
+        self.tracer = tracer
+        self.observed = tracer is not None or self._has_observers
+
+    def note_observers(self) -> None:
+        """Take note that a client was instrumented alone, and has copies."""
+        self.observed = self._has_observers = True
+
+    def where(self, slot: int | None = None) -> Where:
+        """Return the server that takes commands, those of *slot* with a Cluster; empty if unknown.
+
+        It is a host and a port, or the path of a unix socket alone.
+        """
+        raise NotImplementedError
 
     async def open(self) -> None:
         """Open by the start-up policy, and stay healed until `aclose()`.
@@ -203,6 +224,17 @@ class Single(Deployment[Pool]):
         self._make_topology = make_topology
         self._tls = tls
         self._running: tuple[Topology, Supervisor, Pool] | None = None
+
+    def where(self, slot: int | None = None) -> Where:
+        """Return the server that was connected to last; before, the one of the settings."""
+        settings = self.settings
+        address = self.opened.address if self.opened is not None else ()
+        if address:
+            host, port, path = address
+            return (str(path),) if host is None else (str(host), int(str(port)))
+        if settings.topology != "standalone":
+            return ()
+        return (settings.unix_socket,) if settings.unix_socket else (settings.host, settings.port)
 
     def start(self) -> Pool:
         """Begin to open, on the running event loop; return the pool."""

@@ -97,6 +97,9 @@ _WRAPPED = re.compile(
     r"|Transaction discarded because of: )"
 )
 
+# What redis-py puts before the error of a pipeline's command.
+_IN_PIPELINE = re.compile(r"^Command # \d+ .* of pipeline caused error: (?:\(['\"])?", re.DOTALL)
+
 
 class Door(enum.Enum):
     """What a server says before it serves at all, as callers are told it."""
@@ -209,6 +212,15 @@ def refusal_code(error: BaseException) -> str | None:
     if refusal is None or not re.search(refusal.sentence, said, re.IGNORECASE):
         return None
     return code
+
+
+def server_code(error: BaseException) -> str | None:
+    """Return the code of a server's error, ERR if it has none of its own; None if it is no such."""
+    if not isinstance(error, redis_errors.ResponseError):
+        return None
+    code, text = _unwrapped(error)
+    found = re.match(r"[A-Z][A-Z0-9_]+(?= |$)", _IN_PIPELINE.sub("", f"{code} {text}"))
+    return found[0] if found else "ERR"
 
 
 def meaning_of(error: BaseException) -> Meaning | None:

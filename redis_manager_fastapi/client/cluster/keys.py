@@ -27,7 +27,7 @@ class KeyFinder(AsyncCommandsParser):
 
     async def initialize(self, node: Any = None) -> None:
         """Learn the server's commands, anew if they are known already."""
-        commands = await self._client.execute_command("COMMAND")
+        commands = await self._client.deliver(("COMMAND",), {})
         self.commands = {name.lower(): command for name, command in commands.items()}
 
     async def get_keys(self, *args: Any) -> Any:

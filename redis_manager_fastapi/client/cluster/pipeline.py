@@ -8,6 +8,7 @@ from redis.asyncio.cluster import PipelineCommand, PipelineStrategy
 from redis.exceptions import RedisClusterException
 
 from redis_manager_fastapi.client.cluster.keys import slot_of
+from redis_manager_fastapi.client.cluster.observed import counted
 from redis_manager_fastapi.client.cluster.parts import Parts
 from redis_manager_fastapi.client.cluster.router import (
     ClusterClient,
@@ -15,6 +16,7 @@ from redis_manager_fastapi.client.cluster.router import (
     uncovered_is_unavailable,
 )
 from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
+from redis_manager_fastapi.client.observed import span_of_batch
 from redis_manager_fastapi.client.typed import ClusterPipelineCommands
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.commands.keys import ONE_KEY
@@ -58,7 +60,11 @@ class ClusterPipeline(ClusterPipelineCommands, redis.asyncio.cluster.ClusterPipe
             redis.WatchError: A watched key changed, or its slot moved.
         """
         self._session.check()
-        return await super().execute(raise_on_error, allow_redirections)
+        transaction = isinstance(self._execution_strategy, OneSlotTransaction)
+        queue: Any = self._execution_strategy._command_queue  # type: ignore[attr-defined]  # noqa: SLF001
+        commands = (command.args for command in queue)
+        with span_of_batch(self._session, commands, len(queue), transaction=transaction):
+            return await super().execute(raise_on_error, allow_redirections)
 
 
 class SplitPipeline(PipelineStrategy):
@@ -118,7 +124,7 @@ class SplitPipeline(PipelineStrategy):
             pipe.execute_command(*command.args, **options)
         results: list[Any]
         try:
-            results = await pipe.execute(raise_on_error=False)
+            results = await counted("PIPELINE", node.address, pipe.deliver(False))
         except RedisManagerError as error:
             results = [error] * len(commands)
         for command, result in zip(commands, results, strict=True):
@@ -136,7 +142,7 @@ class SplitPipeline(PipelineStrategy):
             hurried = client.with_options(timeout=left)
             hurried.answered = True
             try:
-                command.result = await hurried.execute_command(*command.args, **command.kwargs)
+                command.result = await hurried.deliver(command.args, dict(command.kwargs))
             except Exception as error:  # the caller's, like every other command's result
                 command.result = error
 

@@ -23,6 +23,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi.client.callbacks import OwnCallbacks
 from redis_manager_fastapi.client.cluster.keys import KeyFinder, goes_on_nowhere, is_zero, slot_of
+from redis_manager_fastapi.client.cluster.observed import stand_in_for_cluster
 from redis_manager_fastapi.client.cluster.parts import part, together, whole
 from redis_manager_fastapi.client.cluster.picking import PickingNodes
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
@@ -35,23 +36,32 @@ from redis_manager_fastapi.client.cluster.router import (
     send,
     standing,
 )
+from redis_manager_fastapi.client.observed import (
+    Observers,
+    leave_observers,
+    meant,
+    span_of_command,
+)
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.typed import ClusterCommands, TextT
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
-from redis_manager_fastapi.cluster.redis_py import CommandPolicies
+from redis_manager_fastapi.cluster.redis_py import OWN_EXECUTE_COMMAND, CommandPolicies
 from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap, UncoveredSlotError
 from redis_manager_fastapi.commands.blocking import blocking_timeout
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
 from redis_manager_fastapi.delivery.replies import empty_response, parse, parsed
-from redis_manager_fastapi.delivery.session import Scope, Session
+from redis_manager_fastapi.delivery.session import CallOptions, Scope, Session
 from redis_manager_fastapi.delivery.shared import deliver
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pacing import paced, turnstile
 from redis_manager_fastapi.pool.request import TOLD_IN_TURN, SingleRequest
+from redis_manager_fastapi.redis_py import measures
+
+theirs = redis.asyncio.RedisCluster
 
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 _ANY_SCRIPT = frozenset({*_SCRIPTS, "EVALSHA_RO", "EVAL_RO"})
@@ -71,6 +81,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
     """
 
     session: Session[Cluster]
+    observers: Observers | None = None
 
     answered = False
     """Whether what it executes was sent before, and answered by a redirect."""
@@ -179,10 +190,10 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         client.encoder = Encoder("utf-8", "strict", options.decode)
         return client
 
-    def scoped(self, scope: Scope | None) -> Self:
-        """Return a client that ends with *scope*."""
+    def scoped(self, scope: Scope | None, options: CallOptions | None = None) -> Self:
+        """Return a client that ends with *scope*, with other options if they are given."""
         client = self._copy()
-        client.session = replace(self.session, scope=scope)
+        client.session = replace(self.session, scope=scope, options=options or self.session.options)
         return client
 
     def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis[TextT]:
@@ -202,6 +213,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         if target is None:
             raise node_left(cluster.instance)
         session = self.session
+        if target.deployment.tracer is not session.deployment.tracer:
+            target.deployment.trace(session.deployment.tracer)
         options = session.options
         if timeout is not None:
             options = replace(options, timeout=max(timeout, 0.001))
@@ -221,9 +234,9 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         for name in _SLOTS:
             setattr(copy, name, getattr(self, name))
         copy.commands_parser = self.commands_parser
+        leave_observers(copy, self)
         return copy
 
-    @paced
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command where its keys are; arguments are redis-py's.
 
@@ -233,10 +246,37 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             CommandTimeoutError: The deadline passed.
             redis.ResponseError: The server rejected the command, for the reason in its text.
         """
+        if self._is_observed:
+            return await self._execute_observed(args, options)
+        return await self.deliver(args, options)
+
+    @paced
+    async def deliver(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Execute a command that nobody observes, or that is observed already."""
         command = ONE_KEY.get(args[0])
         if command is None or len(args) < 2 or "target_nodes" in options:
             return await self._execute_anywhere(args, options)
         return await self.execute_on_slot(slot_of(args[1]), command, args, options)
+
+    @property
+    def _is_observed(self) -> bool:
+        return theirs.execute_command is not OWN_EXECUTE_COMMAND or (
+            self.session.deployment.observed or measures()
+        )
+
+    async def _execute_observed(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Execute a command for whoever observes it; see `client/observed.py`."""
+        client = meant(self)
+        if self.observers is not None:
+            with self.observers.run_for(client) as observers:
+                return await observers.execute_command(*args, **options)
+        has_key = args[0] in ONE_KEY and len(args) > 1 and "target_nodes" not in options
+        slot = slot_of(*args[1:2]) if has_key else None
+        with span_of_command(client.session, args, slot):
+            if theirs.execute_command is OWN_EXECUTE_COMMAND and not measures():
+                return await client.deliver(args, options)
+            stand_in: Any = super(RedisCluster, stand_in_for_cluster(client, options, slot))
+            return await stand_in.execute_command(*args, **options)
 
     async def execute_on_slot(
         self, slot: int, command: SharedCommand, args: tuple[Any, ...], options: dict[str, Any]
@@ -323,7 +363,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         while True:
             try:
                 with whole(args):
-                    return await super().execute_command(*args, **options)
+                    return await OWN_EXECUTE_COMMAND(self, *args, **options)
             except SlotNotCoveredError as error:
                 await cluster.mended(getattr(error, "slot", None), str(error), deadline, grace)
 
@@ -432,8 +472,11 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
     ) -> list[Any]:
         """Execute a command on several slots side by side, for `mget_nonatomic` and the like."""
         await self.initialize()
+        observed = self._is_observed or "execute_command" in vars(self)
         calls: list[Any] = [
-            self.execute_on_slot(slot, SHARED[command], (command, *args), {})
+            self.execute_command(command, *args)
+            if observed
+            else self.execute_on_slot(slot, SHARED[command], (command, *args), {})
             for slot, args in slots_to_args.items()
         ]
         return await together(calls, command)
@@ -442,7 +485,12 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         """Return a pipeline, split by node and sent side by side; a transaction has one slot."""
         if shard_hint:
             raise RedisClusterException("shard_hint is deprecated in cluster mode")
-        return ClusterPipeline(self, transaction)  # type: ignore[abstract]
+        client = meant(self)
+        if self.observers is not None:
+            with self.observers.run_for(client) as observers:
+                pipe: ClusterPipeline = observers.pipeline(transaction)
+            return pipe
+        return ClusterPipeline(client, transaction)  # type: ignore[abstract]
 
     def pubsub(self, *args: Any, **kwargs: Any) -> ClusterPubSub:
         """Return redis-py's `ClusterPubSub` on dedicated connections; arguments are redis-py's."""

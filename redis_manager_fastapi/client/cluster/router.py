@@ -69,8 +69,8 @@ class ClusterClient(Protocol):
         """Return a client that differs in the given options."""
         ...
 
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Execute a command where its keys are."""
+    async def deliver(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Execute a command where its keys are, unobserved."""
         ...
 
     async def node_of(self, slot: int, deadline: float, *, read_only: bool = False) -> Node:
@@ -289,10 +289,10 @@ async def send(
 ) -> Any:
     """Execute a command by a node's own client, after ASKING if that is asked."""
     if not asking:
-        return await client.execute_command(*args, **options)
+        return await client.deliver(args, options)
     async with client.client() as pinned:
-        await pinned.execute_command("ASKING")
-        return await pinned.execute_command(*args, **options)
+        await pinned.deliver(("ASKING",), {})
+        return await pinned.deliver(args, options)
 
 
 def node_left(instance: str) -> RedisUnavailableError:

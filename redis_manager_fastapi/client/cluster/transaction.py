@@ -1,6 +1,6 @@
 """MULTI and WATCH on one slot of a Cluster."""
 
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio.cluster import AbstractStrategy, PipelineCommand
 from redis.exceptions import (
@@ -12,6 +12,7 @@ from redis.exceptions import (
     WatchError,
 )
 
+from redis_manager_fastapi.client.cluster.observed import counted
 from redis_manager_fastapi.client.cluster.router import ClusterClient, Route
 from redis_manager_fastapi.client.pipeline import Pipeline, keep_code
 from redis_manager_fastapi.cluster.node import Node
@@ -40,7 +41,7 @@ class OneSlotTransaction(AbstractStrategy):
     def __init__(self, pipe: Any) -> None:
         super().__init__(pipe)
         self._client: ClusterClient = pipe.cluster_client
-        self._watched: Pipeline | None = None
+        self._watched: _NodePipeline | None = None
         self._slot: int | None = None
         self._explicit = False
 
@@ -77,7 +78,7 @@ class OneSlotTransaction(AbstractStrategy):
         return replies
 
     async def _execute_watched(
-        self, pipe: Pipeline, stack: list[PipelineCommand], raise_on_error: bool
+        self, pipe: "_NodePipeline", stack: list[PipelineCommand], raise_on_error: bool
     ) -> list[Any]:
         for command in stack:
             await self._check_slot(command.args)
@@ -115,7 +116,7 @@ class OneSlotTransaction(AbstractStrategy):
         route = Route(cluster, slot, deadline, execution, self._client.session.options.grace)
         return await route.follow(attempt, find)
 
-    def _pipeline(self, node: Node, *, timeout: float | None = None) -> Pipeline:
+    def _pipeline(self, node: Node, *, timeout: float | None = None) -> "_NodePipeline":
         return _NodePipeline(self._client.on(node, timeout=timeout).session, self)
 
     @staticmethod
@@ -181,25 +182,33 @@ class OneSlotTransaction(AbstractStrategy):
             await pipe.reset()
 
 
-async def _execute(pipe: Pipeline, stack: list[PipelineCommand], raise_on_error: bool) -> list[Any]:
+async def _execute(
+    pipe: "_NodePipeline", stack: list[PipelineCommand], raise_on_error: bool
+) -> list[Any]:
     """Execute *stack* as a transaction on *pipe*; a redirect of one command is the whole's."""
     if pipe.watching:
         pipe.multi()
     for command in stack:
         pipe.execute_command(*command.args, **command.kwargs)
     try:
-        return await pipe.execute(raise_on_error)
+        replies: Any = await counted("TRANSACTION", pipe.where, pipe.deliver(raise_on_error))
     except ExecAbortError as error:
         if isinstance(error.__context__, AskError | TryAgainError):
             raise error.__context__ from None
         raise
+    return cast("list[Any]", replies)
 
 
 class _NodePipeline(Pipeline):
-    """A pipeline on one node whose errors are told as those of a Cluster's pipelines are."""
+    """A pipeline on one node whose errors are told as those of a Cluster's pipelines are.
+
+    Attributes:
+        where: The node.
+    """
 
     def __init__(self, session: Session[Pool], strategy: OneSlotTransaction) -> None:
         super().__init__(session)
+        self.where = session.deployment.where()
         self._strategy = strategy
 
     def annotate_exception(self, exception: Any, number: int, command: Any) -> None:

@@ -1,0 +1,1 @@
+"""Every command as a span, in what makes spans of redis-py's commands and in our own."""
