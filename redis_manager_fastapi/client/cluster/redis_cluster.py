@@ -6,6 +6,7 @@ from math import inf
 from typing import Any, Literal, Self, cast, overload
 
 import redis.asyncio
+import redis.observability.providers as observability
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.asyncio.retry import Retry
@@ -246,7 +247,12 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             CommandTimeoutError: The deadline passed.
             redis.ResponseError: The server rejected the command, for the reason in its text.
         """
-        if self._is_observed:
+        metrics = observability._observability_instance  # noqa: SLF001 (as `measures` has it)
+        if (
+            theirs.execute_command is not OWN_EXECUTE_COMMAND
+            or self.session.deployment.observed
+            or (metrics is not None and metrics._provider_manager is not None)  # noqa: SLF001
+        ):
             return await self._execute_observed(args, options)
         return await self.deliver(args, options)
 
@@ -257,12 +263,6 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         if command is None or len(args) < 2 or "target_nodes" in options:
             return await self._execute_anywhere(args, options)
         return await self.execute_on_slot(slot_of(args[1]), command, args, options)
-
-    @property
-    def _is_observed(self) -> bool:
-        return theirs.execute_command is not OWN_EXECUTE_COMMAND or (
-            self.session.deployment.observed or measures()
-        )
 
     async def _execute_observed(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Execute a command for whoever observes it; see `client/observed.py`."""
@@ -325,7 +325,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         execution, grace = Execution(kind_of(args), routed=True), self.session.options.grace
 
         async def find() -> Node:
-            return await self.node_of(slot, request.deadline, read_only=command.replicable)
+            return await self._node_in(cluster, slot, request.deadline, command.replicable)
 
         async def attempt(target: Node, asking: bool) -> Any:
             request.renew()
@@ -346,7 +346,9 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         Raises:
             redis.SlotNotCoveredError: No node has it.
         """
-        cluster = self.session.opened
+        return await self._node_in(self.session.opened, slot, deadline, read_only)
+
+    async def _node_in(self, cluster: Cluster, slot: int, deadline: float, read_only: bool) -> Node:
         await cluster.known(deadline, self.session.options.grace)
         node = cluster.map.choose(slot, read_only=read_only)
         if node is None:
@@ -472,7 +474,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
     ) -> list[Any]:
         """Execute a command on several slots side by side, for `mget_nonatomic` and the like."""
         await self.initialize()
-        observed = self._is_observed or "execute_command" in vars(self)
+        seen = theirs.execute_command is not OWN_EXECUTE_COMMAND or self.session.deployment.observed
+        observed = seen or measures() or "execute_command" in vars(self)
         calls: list[Any] = [
             self.execute_command(command, *args)
             if observed
