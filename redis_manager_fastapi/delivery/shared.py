@@ -26,15 +26,20 @@ async def deliver(pool: Pool, request: Request, grace: float | None) -> Any:
     links = pool.link_set
     while (link := links.with_room()) is None:
         if links.serving:
-            await _room(pool, request)
+            await wait_for_room(pool, request)
             return await request.future
         await pool.wait_serving(request.deadline, grace)
     link.submit(request)
     return await request.future
 
 
-async def _room(pool: Pool, request: Request) -> None:
-    """Wait until a connection has taken the request, or there is none any more."""
+async def wait_for_room(pool: Pool, request: Request) -> None:
+    """Wait until a connection has taken the request, or there is none any more.
+
+    Raises:
+        CommandTimeoutError: Its time was up first.
+        TooManyWaitersError: `pool.max_waiting` callers wait already.
+    """
     pool.check_crowd()
     room = pool.link_set.room
     entered = room.enter(request)
@@ -42,7 +47,8 @@ async def _room(pool: Pool, request: Request) -> None:
         async with asyncio.timeout_at(request.deadline):
             await entered
     except TimeoutError:
-        if room.leave(request):
+        room.leave(request)
+        if entered.cancelled():  # no connection has taken it, though one may have passed it over
             message = f"no room for the command on redis {pool.instance!r} before its deadline"
             raise CommandTimeoutError(message, instance=pool.instance) from None
     except BaseException:
