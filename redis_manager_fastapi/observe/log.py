@@ -20,6 +20,8 @@ from redis_manager_fastapi.observe.events import (
     GroupRemade,
     ProbeFailed,
     Resubscribed,
+    StartDelayed,
+    StartFailed,
     StateChanged,
     StreamGap,
     SubscriptionsBroken,
@@ -61,6 +63,10 @@ class LogListener:
             self._probe_failed(event)
         elif isinstance(event, StateChanged):
             self._state_changed(event)
+        elif isinstance(event, StartDelayed):
+            self._start_delayed(event)
+        elif isinstance(event, StartFailed):
+            self._start_failed(event)
         else:
             self._realtime(event)
 
@@ -97,6 +103,22 @@ class LogListener:
             text = f"redis {self._who(event)} is still down after {event.attempt} probes: {reason}"
             _log(logging.WARNING, "redis_still_down", text, fields)
 
+    def _start_delayed(self, event: StartDelayed) -> None:
+        text = (
+            f"still waiting after {event.seconds:g} s, at most {event.timeout:g} s: {event.reason};"
+            f" it is looked for {event.place.words(with_address=self._addresses)}"
+        )
+        fields = {"reason": event.reason, "source": event.place.source, "seconds": event.seconds}
+        _log(logging.WARNING, "redis_start_delayed", text, self._fields(event) | fields)
+
+    def _start_failed(self, event: StartFailed) -> None:
+        text = (
+            f"{event.reason}; it was looked for {event.place.words(with_address=self._addresses)}:"
+            f" {event.fix} (`redis-manager-fastapi doctor` finds out more)"
+        )
+        fields = {"reason": event.reason, "source": event.place.source, "fix": event.fix}
+        _log(logging.ERROR, "redis_start_failed", text, self._fields(event) | fields)
+
     def _who(self, event: Event) -> str:
         """The instance as a log line names it, with the Cluster node and the server's address."""
         name = _who(event)
@@ -113,6 +135,8 @@ class LogListener:
             fields["outage"] = round(event.outage, 3)
             if self._addresses:
                 fields["address"] = event.address
+        elif isinstance(event, StartDelayed | StartFailed) and self._addresses:
+            fields["address"] = event.place.address
         return fields
 
 
