@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import (
+    Cause,
     ClientEndedError,
     CommandTimeoutError,
     ListenerTooSlowError,
@@ -108,6 +109,7 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "Message",
     "StreamEntry",
     # callers catch
+    "Cause",
     "ClientEndedError",
     "CommandTimeoutError",
     "ListenerTooSlowError",

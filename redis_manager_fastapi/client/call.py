@@ -106,6 +106,11 @@ class _Command(asyncio.Future[Any], Request):
         name: str = self.args[0]
         return name
 
+    @property
+    def timeout(self) -> float:  # type: ignore[override]  # a request's own costs time
+        """How long its time is, in seconds."""
+        return self.session.options.timeout
+
     def __repr__(self) -> str:
         state = "not awaited" if self.future is None else "in flight" if self._waits() else "done"
         return f"<{type(self).__name__} {self.__name__} {state}>"
@@ -142,7 +147,12 @@ class _Command(asyncio.Future[Any], Request):
     def _request(self, future: Reply) -> SingleRequest:
         """Return a request that can be sent again."""
         return new_request(
-            self.packed, future, self.deadline, decode=self.decode, read_only=self.read_only
+            self.packed,
+            future,
+            self.deadline,
+            decode=self.decode,
+            read_only=self.read_only,
+            timeout=self.timeout,
         )
 
     async def _value(self, request: SingleRequest, outcome: Any) -> Any:

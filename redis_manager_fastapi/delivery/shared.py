@@ -7,10 +7,11 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.delivery.contract import Execution, Happened, Kind, Step, what_happened
-from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
+from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.pool.causes import Connection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest
+from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest, timed_out
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.topology.failures import from_reply
 
@@ -49,8 +50,10 @@ async def wait_for_room(pool: Pool, request: Request) -> None:
     except TimeoutError:
         room.leave(request)
         if entered.cancelled():  # no connection has taken it, though one may have passed it over
-            message = f"no room for the command on redis {pool.instance!r} before its deadline"
-            raise CommandTimeoutError(message, instance=pool.instance) from None
+            now, seen = pool.loop.time(), Connection(pool.link_set.last_heard)
+            finding = pool.why_late(request.since, now, seen)
+            what, timeout = request.what(), request.timeout
+            raise timed_out(what, pool.instance, timeout, finding, written=False) from None
     except BaseException:
         if not room.leave(request):
             request.future.cancel()

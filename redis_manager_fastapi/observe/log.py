@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.observe.events import (
     EntryDeadLettered,
     Event,
@@ -293,16 +293,17 @@ class Tallies:
         """Note that a request was answered *status*, or a WebSocket closed, because of *error*."""
         if status in _MISTAKES:
             return
-        counts = self._counts.get(error.instance)
+        counts, told = self._counts.get(error.instance), _told(error)
         if counts is not None:
-            counts[f"{status} {error.code}"] += 1
+            cause = f" ({told['cause']})" if told else ""
+            counts[f"{status} {error.code}{cause}"] += 1
             return
         self._begin(error.instance)
         text = (
             f"redis {error.instance!r}: a request was answered {status} ({error.code}: {error});"
             f" further ones are counted, and told in {REPEAT:g} s or when Redis serves again"
         )
-        fields = {"instance": error.instance, "status": status, "code": error.code}
+        fields = {"instance": error.instance, "status": status, "code": error.code, **told}
         _log(logging.WARNING, "redis_request_refused", text, fields)
 
     def close(self, instance: str) -> None:
@@ -383,6 +384,16 @@ def _met(event: StateChanged) -> str:
     if event.lost:
         words.append(f"{event.lost} lost their reply and may have run")
     return ", ".join(words) or "no command met it"
+
+
+def _told(error: RedisManagerError) -> dict[str, str]:
+    """What an error says of its cause, as fields of a line; nothing for one that names none."""
+    fields = {}
+    if isinstance(error, CommandTimeoutError | ReplyLostError):
+        fields["cause"] = str(error.cause)
+    if isinstance(error, CommandTimeoutError) and error.blocked_at:
+        fields["blocked_at"] = error.blocked_at
+    return fields
 
 
 def _server_words(error: BaseException | None) -> str:

@@ -6,6 +6,7 @@ An attempt keeps its limit, and leaves nothing behind when it fails.
 import asyncio
 import logging
 from dataclasses import dataclass
+from math import inf
 
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ResponseError
@@ -15,7 +16,7 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.topology.credentials import Credentials, credentials_of
 from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
-from redis_manager_fastapi.topology.racing import RacingConnection
+from redis_manager_fastapi.topology.racing import RacingConnection, Reach
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -50,6 +51,7 @@ class Dialer:
         connects: Connection attempts made, successful or not.
         second_connect: Held during every attempt but the supervisor's first, so that two
             are in flight at most.
+        reach: How far its attempts got.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class Dialer:
     ) -> None:
         self.connects = 0
         self.second_connect = asyncio.Lock()
+        self.reach = Reach()
         self._topology = topology
         self._timeout = timeout
         self._instance = instance
         self._target: Target | None = None
         self._tls = tls or SharedTLSContext()
         self._warned = float("-inf")
+        self._clock = asyncio.get_running_loop().time
 
     async def dial(self) -> DedicatedConnection:
         """Find the server, connect, authenticate, PING and check the role.
@@ -139,6 +143,11 @@ class Dialer:
 
     async def _shake_hands(self, connection: DedicatedConnection) -> None:
         self.connects += 1
+        self.reach.hanging_since = min(self.reach.hanging_since, self._clock())
+        if isinstance(connection, RacingConnection):
+            connection.reach = self.reach
+        else:  # a unix socket
+            self.reach.hanging_since = inf
         await connection.establish()
         await connection.send_command("PING")
         answer: object
@@ -146,6 +155,7 @@ class Dialer:
             answer = await connection.read_response()
         except ResponseError as error:
             answer = error
+        self.reach.answered_at = self._clock()
         if not self.serves(answer):
             if isinstance(answer, Exception):
                 raise answer

@@ -15,11 +15,7 @@ from typing import Any, NoReturn
 from redis.asyncio.retry import Retry
 from redis.himport import HImportRegistry
 
-from redis_manager_fastapi.errors import (
-    PoolTimeoutError,
-    RedisManagerError,
-    RedisUnavailableError,
-)
+from redis_manager_fastapi.errors import PoolTimeoutError, RedisManagerError, RedisUnavailableError
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Held, Open, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -290,7 +286,7 @@ class Leases:
         if leased:
             for connection in self._held():
                 if connection.generation != self._events.generation:
-                    connection.abort()
+                    connection.drop()
 
     def say_goodbye(
         self, farewell: Callable[[], RedisManagerError], ends: float
@@ -310,7 +306,7 @@ class Leases:
         """Drop every connection at once; holders keep their place until they give it back."""
         self.close_all(self.capacity.weed(-1, self._loop.time()))
         for connection in self._held():
-            connection.abort()
+            connection.drop()
 
     def close(self) -> None:
         """Close every connection, held or not."""
@@ -325,7 +321,7 @@ class Leases:
     def _end(self, connection: DedicatedConnection) -> None:
         """Close a connection for good; a pub/sub that still holds it cannot reconnect it."""
         connection.reconnect = self._raise_ended
-        connection.abort()
+        connection.leave()
 
     async def _raise_ended(self, connection: DedicatedConnection) -> NoReturn:
         self._events.check_usable()
@@ -423,6 +419,7 @@ class Leases:
                         return None
                     connection.generation = generation
                     connection.reconnect, connection.watch = self._reconnect, self._watch
+                    connection.why_late = self._events.why_late
                     connection.when_resubscribed = self._events.resubscribed
                     return connection
             if not await self._events.wait_resolved(generation, deadline, grace):

@@ -24,13 +24,11 @@ class ListeningConnection(WatchedConnection):
     """A redis-py connection that a pub/sub may keep for longer than its socket lives.
 
     Attributes:
-        listens: Whether a subscription or MONITOR has begun on it.
         reconnect: Connects it again; None as long as it has no pool.
         when_resubscribed: Called when a pub/sub's channels are back after the connection was
             lost: with how many there are, and for how many seconds nothing was heard.
     """
 
-    listens: bool = False
     reconnect: Callable[[Any], Awaitable[None]] | None = None
     when_resubscribed: Callable[[int, float], None] | None = None
 

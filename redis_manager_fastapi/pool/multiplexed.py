@@ -20,9 +20,12 @@ from typing import Protocol
 
 import hiredis
 
+from redis_manager_fastapi.errors import Cause
 from redis_manager_fastapi.pool import errors
+from redis_manager_fastapi.pool.causes import Connection, Finding, WhyLate
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.flow import FLOW_WINDOW, Flow
 from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
 from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import (
@@ -35,6 +38,7 @@ from redis_manager_fastapi.pool.request import (
     new_request,
 )
 from redis_manager_fastapi.pool.room import LARGE_REPLY, Room
+from redis_manager_fastapi.redis_py import is_unacknowledged
 
 # hiredis' default marker, False, is also a RESP3 boolean.
 _INCOMPLETE = object()
@@ -53,10 +57,6 @@ _PIECE = 64 * 1024
 # From this many commands on, a batch is sent in halves: each write costs as much as two or
 # three commands, and the server's idle time more.
 _MANY = 16
-
-# A late reply goes on coming if it brings as many bytes as this in so many seconds.
-_FLOW = 16 * 1024
-_FLOW_WINDOW = 0.5
 
 # With so many commands in flight, no more bytes of replies are matched in one turn of the loop.
 _CROWD = 500
@@ -79,6 +79,15 @@ class LinkEvents(Protocol):
 
     def link_worn(self, link: "MultiplexedConnection") -> None:
         """A *link* should be replaced; until then it serves."""
+        ...
+
+    def timer_fired(self, due: float) -> None:
+        """Note when a timer fires that was due at *due*, on the loop's clock."""
+        ...
+
+    @property
+    def why_late(self) -> WhyLate:
+        """Says why a reply did not come."""
         ...
 
 
@@ -139,8 +148,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._last_bytes = b""
         self._unread: deque[bytes] = deque()
         self._partial = 0
-        self._late: tuple[Request, int, float] | None = None
-        self._flow: tuple[Request | None, int, float, bool] = (None, 0, -math.inf, False)
+        self._flow = Flow()
         self._turnstile = turnstile()
         self._transport.set_protocol(self)
 
@@ -164,7 +172,7 @@ class MultiplexedConnection(asyncio.Protocol):
             RedisNotStartedError: Another loop runs on this thread.
         """
         if self.lost:
-            request.interrupt(written=False)
+            request.interrupt(self.loop.time(), written=False)
             return
         queue = self._queue
         if not queue and _running_loop() is not self.loop:
@@ -210,9 +218,9 @@ class MultiplexedConnection(asyncio.Protocol):
         """Drop the connection if the reply at the head is late, and its rest hardly comes."""
         head, now = self._in_flight[0] if self._in_flight else None, self.loop.time()
         if head is None or head.deadline > now:
-            self._late = None
-        elif self._has_stuck(head, now):
-            self._lose("a reply was not complete in time")
+            self._flow.late = None
+        elif self._flow.has_stuck(head, self._partial, now, begun=self._reader.has_data()):
+            self._lose("a reply was not complete in time", Cause.NETWORK_SILENT)
 
     def retire(self) -> None:
         """Take no more work; close when nobody waits for a reply any more."""
@@ -221,10 +229,10 @@ class MultiplexedConnection(asyncio.Protocol):
             self._heartbeat.future.cancel()
         self._close_if_done()
 
-    def abort(self, reason: str) -> None:
-        """Drop the connection at once; nothing more is heard from it."""
+    def abort(self, reason: str, cause: Cause | None = None) -> None:
+        """Drop the connection at once; without a *cause*, callers hear what the probes saw."""
         if not self.lost:
-            self._lose(reason, notify=False)
+            self._lose(reason, cause or self._why_silent(), notify=False)
 
     # What the transport calls.
 
@@ -259,10 +267,10 @@ class MultiplexedConnection(asyncio.Protocol):
             else:
                 matched = self._match_heartbeat(self._heartbeat, data)
         except DoubtfulReplyError as error:
-            self._lose(f"the reply stream is broken: {error}")
+            self._lose(f"the reply stream is broken: {error}", Cause.BAD_REPLY)
             return
         except Exception as error:
-            self._lose(f"the reply stream is broken ({type(error).__name__})")
+            self._lose(f"the reply stream is broken ({type(error).__name__})", Cause.BAD_REPLY)
             return
         self._partial = 0 if matched or not self._in_flight else self._partial + len(data)
         # Callers that are answered together ask again together, in the next turn, so their
@@ -282,7 +290,8 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        self._lose("the connection was reset" if exc else "the connection was closed")
+        cause = Cause.NETWORK_SILENT if isinstance(exc, TimeoutError) else Cause.CONNECTION_LOST
+        self._lose("the connection was reset" if exc else "the connection was closed", cause)
 
     def pause_writing(self) -> None:
         """Hold further commands here, where they still count as unsent."""
@@ -402,7 +411,9 @@ class MultiplexedConnection(asyncio.Protocol):
             if not self._turn_ends:
                 self._await_end_of_turn()
 
-    def _lose(self, reason: str, *, notify: bool = True) -> None:
+    def _lose(
+        self, reason: str, cause: Cause = Cause.CONNECTION_LOST, *, notify: bool = True
+    ) -> None:
         if self.lost:
             return
         self.lost = True
@@ -414,8 +425,9 @@ class MultiplexedConnection(asyncio.Protocol):
         if notify:
             self._events.link_lost(self, reason)
         if in_flight or queue:
+            now = self.loop.time()
             self._turnstile.spread(
-                partial(request.interrupt, written=written)
+                partial(request.interrupt, now, cause, written=written)
                 for requests, written in ((in_flight, True), (queue, False))
                 for request in requests
             )
@@ -433,10 +445,12 @@ class MultiplexedConnection(asyncio.Protocol):
     def _expire(self, due: float) -> None:
         self._timer, self._due = None, math.inf
         now = self.loop.time()
-        if now - due > STALL and not self._excused:
-            self._excused = True
-            self._arm(now + STALL)
-            return
+        if now - due > STALL:
+            self._events.timer_fired(due)
+            if not self._excused:
+                self._excused = True
+                self._arm(now + STALL)
+                return
         self._excused = False
         deadlines, held_up = self._tell_late(now)
         self.check_flow()
@@ -444,8 +458,8 @@ class MultiplexedConnection(asyncio.Protocol):
             return
         if held_up:
             self._events.link_worn(self)
-        if held_up or self._late is not None:
-            deadlines.append(now + _FLOW_WINDOW)
+        if held_up or self._flow.late is not None:
+            deadlines.append(now + FLOW_WINDOW)
         if deadlines:
             self._arm(max(min(deadlines), now))
         else:
@@ -454,7 +468,8 @@ class MultiplexedConnection(asyncio.Protocol):
     def _tell_late(self, now: float) -> tuple[list[float], bool]:
         """Tell those whose time is up; return the deadlines to come, and whether one is held up."""
         deadlines, left, held_up = [], PER_TURN, False
-        flows = self._flows(now)
+        head = self._in_flight[0] if self._in_flight else None
+        flows = self._flow.goes_on(head, self._partial, now)
         for requests, written in ((self._in_flight, True), (self._queue, False)):
             for request in requests:
                 if request.future.done():
@@ -462,39 +477,22 @@ class MultiplexedConnection(asyncio.Protocol):
                 if request.deadline > now or not left:
                     deadlines.append(request.deadline)
                     continue
-                if flows and written and request not in (self._in_flight[0], self._heartbeat):
+                if flows and written and request not in (head, self._heartbeat):
                     held_up = True
                     continue
                 left -= 1
-                request.expire(self._instance, written=written)
+                finding = self._why_late(request, now)
+                request.expire(self._instance, finding, written=written)
         return deadlines, held_up
 
-    def _flows(self, now: float) -> bool:
-        """Whether a large reply goes on coming: those behind it were executed, and can wait."""
-        if self._partial <= LARGE_REPLY:
-            return False
-        head, before, at, flows = self._flow
-        if head is not self._in_flight[0]:
-            before, at = 0, -math.inf
-        if now - at >= _FLOW_WINDOW:
-            flows = self._partial - before >= _FLOW
-            self._flow = self._in_flight[0], self._partial, now, flows
-        return flows
+    def _why_late(self, request: Request, now: float) -> Finding:
+        """Return why *request* has no reply yet."""
+        begun = bool(self._partial) and request is self._in_flight[0]
+        unacknowledged = is_unacknowledged(self._transport)
+        seen = Connection(self.last_heard, self._partial, begun, unacknowledged)
+        return self._events.why_late(request.since, now, seen, self)
 
-    def _has_stuck(self, head: Request, now: float) -> bool:
-        """Whether a late reply has begun, and has hardly grown since it was last looked at."""
-        grown, begun = self._partial, self._reader.has_data()
-        if type(head) is Batch:
-            grown += _FLOW * len(head.replies)
-        elif grown:
-            begun = True
-        if not begun:
-            self._late = None
-            return False
-        last = 0
-        if self._late is not None and self._late[0] is head:
-            _, last, at = self._late
-            if now - at < _FLOW_WINDOW:
-                return False
-        self._late = head, grown, now
-        return grown - last < _FLOW
+    def _why_silent(self) -> Cause:
+        """Return why the oldest command has no reply yet."""
+        oldest = next((request for request in self._in_flight if request.timeout), None)
+        return self._why_late(oldest, self.loop.time()).cause if oldest else Cause.CLOSED

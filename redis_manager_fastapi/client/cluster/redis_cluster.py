@@ -246,7 +246,10 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         cluster = session.request(request, command, args, options)
         if cluster is None or not session.options.shared:
             return await self._execute_anywhere(args, options)
-        request.future = cluster.affinity.loop.create_future()
+        request.future, request.timeout = (
+            cluster.affinity.loop.create_future(),
+            session.options.timeout,
+        )
         node = cluster.map.choose(slot, read_only=command.replicable)
         pool = node.deployment.opened if node is not None else None
         link: MultiplexedConnection | None = None

@@ -28,6 +28,7 @@ from redis_manager_fastapi.delivery.contract import (
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, leave_refusing
 from redis_manager_fastapi.errors import (
+    Cause,
     CommandTimeoutError,
     RedisManagerError,
     RedisUnavailableError,
@@ -263,7 +264,8 @@ class Route:
         if self._cluster.loop.time() >= self._deadline:
             instance = self._cluster.instance
             message = f"no node of redis {instance!r} took the command before its deadline"
-            raise self._seen(CommandTimeoutError(message, instance=instance))
+            late = CommandTimeoutError(message, instance=instance, cause=Cause.REDIRECTED)
+            raise self._seen(late)
 
 
 @contextmanager
@@ -325,5 +327,12 @@ def _reason(error: BaseException) -> str:
 
 def after_asking(request: Request) -> Batch:
     """Return *request* with ASKING ahead of it, in the same write."""
-    packed, reply = ASKING + request.packed, request.future
-    return Batch(packed, reply, request.deadline, request.decode, request.read_only, expected=2)
+    return Batch(
+        ASKING + request.packed,
+        request.future,
+        request.deadline,
+        request.decode,
+        request.read_only,
+        expected=2,
+        timeout=request.timeout,
+    )
