@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import (
+    Cause,
     ClientEndedError,
     CommandTimeoutError,
     ListenerTooSlowError,
@@ -30,6 +31,8 @@ from redis_manager_fastapi.observe.events import (
     GroupRemade,
     ProbeFailed,
     Resubscribed,
+    StartDelayed,
+    StartFailed,
     StateChanged,
     StreamGap,
     SubscriptionsBroken,
@@ -99,6 +102,8 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "ProbeFailed",
     "Resubscribed",
     "ShardStats",
+    "StartDelayed",
+    "StartFailed",
     "StateChanged",
     "StreamGap",
     "SubscriptionsBroken",
@@ -109,6 +114,7 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "Message",
     "StreamEntry",
     # callers catch
+    "Cause",
     "ClientEndedError",
     "CommandTimeoutError",
     "ListenerTooSlowError",

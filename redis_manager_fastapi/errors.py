@@ -1,13 +1,48 @@
-"""Every error that leaves the library, and nothing else.
+"""Every error that leaves the library, and the causes that some of them name.
 
 Each class refines the error that redis-py users already catch, so that an
 `except redis.ConnectionError` in other libraries keeps working.  A user's
 own mistakes (`ResponseError`, `DataError`, `WatchError`) pass untouched.
 """
 
+import enum
 from typing import ClassVar
 
 import redis.exceptions
+
+
+class Cause(enum.StrEnum):
+    """Who is to blame for a reply that was lost, or that did not come in time."""
+
+    SERVER_SILENT = "server_silent"
+    NETWORK_SILENT = "network_silent"
+    COMMAND_SLOW = "command_slow"
+    LOOP_BLOCKED = "loop_blocked"
+    QUEUED = "queued"
+    LARGE_REPLY = "large_reply"
+    CONNECTION_LOST = "connection_lost"
+    BAD_REPLY = "bad_reply"
+    CLOSED = "closed"
+    REDIRECTED = "redirected"
+
+    @property
+    def words(self) -> str:
+        """The same in words, as error messages end."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Cause.SERVER_SILENT: "the server did not answer",
+    Cause.NETWORK_SILENT: "the network is silent",
+    Cause.COMMAND_SLOW: "the server answers on other connections, but not this command",
+    Cause.LOOP_BLOCKED: "this process' own event loop was blocked",
+    Cause.QUEUED: "it waited behind other commands",
+    Cause.LARGE_REPLY: "a large reply occupied the connection",
+    Cause.CONNECTION_LOST: "the server, or something on the way to it, closed the connection",
+    Cause.BAD_REPLY: "what came was not a reply to it",
+    Cause.CLOSED: "this process left the connection",
+    Cause.REDIRECTED: "the Cluster's nodes kept sending it elsewhere",
+}
 
 
 class RedisManagerError(Exception):
@@ -76,14 +111,24 @@ class RedisOutOfMemoryError(RedisWritesRefusedError, redis.exceptions.OutOfMemor
 
 
 class ReplyLostError(RedisUnavailableError):
-    """A command was sent and its reply was lost; it may have run, and is not sent again."""
+    """A command was sent and its reply was lost; it may have run, and is not sent again.
+
+    Attributes:
+        cause: Why it was lost.
+    """
 
     code = "redis_reply_lost"
 
     def __init__(
-        self, message: str = "", *, instance: str = "default", maybe_executed: bool = True
+        self,
+        message: str = "",
+        *,
+        instance: str = "default",
+        maybe_executed: bool = True,
+        cause: Cause = Cause.CONNECTION_LOST,
     ) -> None:
         super().__init__(message, instance=instance, maybe_executed=maybe_executed)
+        self.cause = cause
 
 
 class PoolTimeoutError(RedisUnavailableError):
@@ -123,9 +168,28 @@ class RedisTLSError(RedisUnavailableError):
 
 
 class CommandTimeoutError(RedisOutageError, redis.exceptions.TimeoutError):
-    """The command's deadline passed before its reply came."""
+    """The command's deadline passed before its reply came.
+
+    Attributes:
+        cause: Why it did not come.
+        blocked_at: With `Cause.LOOP_BLOCKED`, the stack that blocked the event loop, as a
+            traceback shows it; empty if none was seen.
+    """
 
     code = "redis_timeout"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        instance: str = "default",
+        maybe_executed: bool = False,
+        cause: Cause = Cause.SERVER_SILENT,
+        blocked_at: str = "",
+    ) -> None:
+        super().__init__(message, instance=instance, maybe_executed=maybe_executed)
+        self.cause = cause
+        self.blocked_at = blocked_at
 
 
 class ListenerTooSlowError(RedisManagerError):

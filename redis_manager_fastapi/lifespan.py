@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from redis_manager_fastapi.errors import RedisConfigError
+from redis_manager_fastapi.errors import RedisConfigError, RedisUnavailableError
 from redis_manager_fastapi.streaming import end_streams
 
 KEY_PREFIX = "redis_manager:"
@@ -93,7 +93,11 @@ class Openable:
 
     @asynccontextmanager
     async def _run(self, app: Any, *, workers: bool) -> AsyncIterator[dict[str, Any]]:
-        await self.open(workers=workers)
+        try:
+            await self.open(workers=workers)
+        except RedisUnavailableError as error:
+            # The server prints a traceback of what is raised here; the log has told the rest.
+            raise type(error)(str(error), instance=error.instance) from None
         end_streams(app)
         try:
             yield self.lifespan_state()

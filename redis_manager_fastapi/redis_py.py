@@ -6,6 +6,7 @@ in neither table fails a test, and so does a row whose name is gone.
 """
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -173,11 +174,21 @@ PRIVATE_NAMES = (
         _CPYTHON,
         "a call becomes a future only when `asyncio.isfuture` is what looks at it",
     ),
+    PrivateName(
+        sys,
+        "_current_frames",
+        _CPYTHON,
+        "shows what blocks the event loop, to a thread that looks while something is overdue",
+    ),
 )
 
 
 ONCE = Retry(NoBackoff(), 0)
 """redis-py makes one attempt, unless `delivery/attempts.py` decides."""
+
+
+# The offset of `tcpi_retransmits` in Linux's `struct tcp_info`, which is a byte.
+_RETRANSMITS = 2
 
 
 def own_method(owner: type, name: str) -> Any:
@@ -212,10 +223,13 @@ class AbortableConnection(AbstractConnection):
     Attributes:
         last_words: What the server had sent, and nobody had read, when it was dropped.
         refusal: The last error of the handshake.
+        unacknowledged: Whether the server's host had not acknowledged what was sent when the
+            connection was dropped.
     """
 
     last_words = b""
     refusal: Exception | None = None
+    unacknowledged = False
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -307,6 +321,7 @@ class AbortableConnection(AbstractConnection):
             return
         # What the server said before it closed is the reason, when it accepts no client.
         self.last_words = self.unread[:256]
+        self.unacknowledged = is_unacknowledged(self._writer.transport)
         abort_stream(self._writer)
 
 
@@ -321,6 +336,16 @@ def abort_stream(stream: asyncio.StreamWriter) -> None:
     if isinstance(reading, asyncio.StreamReaderProtocol):
         waiter = reading._get_close_waiter(stream)  # type: ignore[attr-defined]  # noqa: SLF001
         waiter.add_done_callback(_see)
+
+
+def is_unacknowledged(transport: asyncio.BaseTransport) -> bool:
+    """Whether the kernel has sent something again, and still has no acknowledgement (Linux)."""
+    connected = transport.get_extra_info("socket")
+    try:
+        info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RETRANSMITS + 1)
+    except (AttributeError, OSError):  # another system, a unix socket, or closed
+        return False
+    return bool(info[_RETRANSMITS])
 
 
 def _see(waiter: "asyncio.Future[None]") -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import redis_manager_fastapi
 import redis_manager_fastapi.testing
-from redis_manager_fastapi import RedisManagerError, RedisSettings
+from redis_manager_fastapi import Cause, RedisManagerError, RedisSettings
 from redis_manager_fastapi.pool.state import PoolState, Suspicion
 from redis_manager_fastapi.settings.aliases import KNOWN_ALIASES, QUERY_PARAMETERS
 from redis_manager_fastapi.settings.layers import canonical
@@ -85,6 +85,14 @@ def test_every_error_stands_there_with_its_code() -> None:
 
     missing = [e.__name__ for e in errors if f"| `{e.__name__}` | `{e.code}` |" not in ERRORS]
     assert missing == []
+
+
+def test_every_cause_stands_there() -> None:
+    section = ERRORS.partition("## Why a reply did not come")[2].partition("\n## ")[0]
+
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)[1:] == [
+        each.value for each in Cause
+    ]
 
 
 @pytest.mark.parametrize("document", ["docs/explanation/contract.md", "docs/errors.md"])

@@ -14,6 +14,7 @@ from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.settings import RedisSettings, Source
 from redis_manager_fastapi.settings.aliases import ENVIRONMENT_ALIASES
 from redis_manager_fastapi.settings.layers import canonical
+from redis_manager_fastapi.settings.place import address_of
 from redis_manager_fastapi.settings.sources import setting_paths
 
 _LOGGER = "redis_manager_fastapi"
@@ -83,16 +84,7 @@ class Chosen:
     @property
     def place(self) -> str:
         """Where Redis is, by the settings."""
-        settings = self.settings
-        if settings.topology == "sentinel":
-            nodes = ", ".join(map(str, settings.sentinel.nodes))
-            return f"service {settings.sentinel.service!r} of the Sentinels {nodes}"
-        if settings.topology == "cluster":
-            return f"a Cluster by way of {', '.join(map(str, settings.cluster.nodes))}"
-        if settings.unix_socket is not None:
-            return settings.unix_socket
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        return f"{host}:{settings.port}"
+        return address_of(self.settings)
 
     def _file(self, variable: str) -> str:
         if self.env_file is None or variable in {name.upper() for name in os.environ}:

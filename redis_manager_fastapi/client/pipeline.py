@@ -42,6 +42,7 @@ from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, recover
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
 from redis_manager_fastapi.pool.deadline import Deadline
+from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch
@@ -192,15 +193,16 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         _, deadline = await self._session.admit()
         await self._lease(deadline)
+        limit, leased = reply_deadline(args, deadline), self.connection
         try:
-            async with Deadline(reply_deadline(args, deadline)):
+            async with Deadline(limit):
                 return await self._exchange_at_once(args, options)
         except BaseException as error:
             if self.connection is not None and not self.watching:
                 connection, self.connection = self.connection, None
                 await self.connection_pool.release(connection)
             if isinstance(error, TimeoutError):
-                raise self._late() from None
+                raise self._late(limit or deadline, leased) from None
             raise
 
     def annotate_exception(self, exception: Any, number: int, command: Iterable[object]) -> None:
@@ -349,6 +351,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         async def attempt() -> Any:
             self.command_stack, self.scripts, self.explicit_transaction = queued
             await self._lease(deadline)
+            leased = self.connection
             try:
                 await _let_others_run(self.command_stack)
                 async with Deadline(deadline):
@@ -356,7 +359,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
                         await self._ask()
                     return await self._exchange(raise_on_error)
             except TimeoutError:
-                raise self._late() from None
+                raise self._late(deadline, leased) from None
             except WatchError as error:
                 _raise_lost(error)
                 raise
@@ -415,15 +418,18 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         if not (self.watching and self.connection):
             await super().reset()
             return
+        limit = asyncio.get_running_loop().time() + self._session.options.timeout
+        leased = self.connection
         try:
-            async with asyncio.timeout(self._session.options.timeout):
+            async with asyncio.timeout_at(limit):
                 await super().reset()
         except TimeoutError:
-            raise self._late() from None
+            raise self._late(limit, leased) from None
 
-    def _late(self) -> CommandTimeoutError:
+    def _late(self, limit: float, leased: DedicatedConnection) -> CommandTimeoutError:
         transaction = self.is_transaction or self.explicit_transaction
-        return late("a transaction" if transaction else "a pipeline", self._session)
+        what = "a transaction" if transaction else "a pipeline"
+        return late(what, self._session, limit, leased)
 
     async def _ask(self) -> None:
         try:

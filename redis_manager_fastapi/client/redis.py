@@ -277,9 +277,10 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
                 finally:
                     holder._has_met_loss = not connection.alive  # noqa: SLF001 (its own)
 
-        return await leased.execute_pinned(
-            session, args, exchange, lambda: begun, lambda: holder.connection is not None
-        )
+        def pinned() -> DedicatedConnection | None:
+            return cast("DedicatedConnection | None", holder.connection)
+
+        return await leased.execute_pinned(session, args, exchange, lambda: begun, pinned)
 
     async def _leave_lost_connection(self) -> None:
         """Unpin this client from a connection that was lost, or dropped with a cancelled command.

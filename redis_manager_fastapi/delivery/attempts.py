@@ -115,8 +115,9 @@ class _Again:
                 sent = True
                 return await self._once()
         except TimeoutError:
+            late_by_now = self._late(sent)
             self._connection.abort()
-            raise self._late(sent) from None
+            raise late_by_now from None
 
     async def _connect(self) -> None:
         """Connect again, for as long as grace lasts where a server that served does not."""
@@ -137,11 +138,11 @@ class _Again:
                 await asyncio.sleep(_PAUSE)
 
     def _late(self, sent: bool) -> CommandTimeoutError:
-        first = self._commands[0]
+        first, limit = self._commands[0], self._limit or 0.0
         if len(self._commands) == 1:
-            return too_late(first, self._session, sent=sent)
+            return too_late(first, self._session, limit, self._connection, sent=sent)
         what = "a transaction" if first[0] == "MULTI" else "a pipeline"
-        return late(what, self._session, sent=sent)
+        return late(what, self._session, limit, self._connection, sent=sent)
 
 
 def _has_ended(error: RedisError, sent: list[tuple[Any, ...]]) -> bool:

@@ -239,8 +239,7 @@ class Execution:
     def error(self, error: Exception, instance: str) -> Exception:
         """Return what the caller sees of *error*, which says whether the command may have run."""
         if isinstance(error, Interrupted):
-            message = f"redis {instance!r} took the command and its reply was lost"
-            error = ReplyLostError(message, instance=instance)
+            error = error.reply_lost(instance)
         seen = error if isinstance(error, RedisManagerError) else from_reply(error, instance)
         if isinstance(seen, RedisManagerError):
             seen.maybe_executed = seen.maybe_executed or self.maybe_executed

@@ -13,10 +13,12 @@ from redis_manager_fastapi.delivery.replies import empty_response, parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on
 from redis_manager_fastapi.errors import CommandTimeoutError, ReplyLostError
+from redis_manager_fastapi.pool.causes import Connection
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.request import timed_out
 
 _XREAD = frozenset({"XREAD", "xread", b"XREAD", b"xread"})
 
@@ -65,8 +67,7 @@ async def execute(
                         args = await lease.connection.resolve(args)
                     return await exchange(lease.connection, args, options)
             except TimeoutError:
-                lease.connection.abort()
-                raise too_late(args, session, sent=True) from None
+                raise abandoned(args, session, limit or 0.0, lease.connection) from None
             except ReplyLostError:
                 if execution is not None and lease.connection.parts:
                     execution.was_answered()
@@ -99,7 +100,7 @@ async def execute_pinned(
     args: tuple[Any, ...],
     exchange: Callable[[], Awaitable[Any]],
     has_begun: Callable[[], bool],
-    is_leased: Callable[[], bool],
+    leased: Callable[[], DedicatedConnection | None],
 ) -> Any:
     """Execute on the connection that a client is pinned to; a loss ends the command.
 
@@ -108,18 +109,20 @@ async def execute_pinned(
         args: The command.
         exchange: Executes it on that connection.
         has_begun: Whether that has been sent.
-        is_leased: Whether the connection was leased at all, at the first command.
+        leased: The connection; None if it was not leased, at the first command.
     """
     pool, deadline = await session.admit()
+    limit = reply_deadline(args, deadline)
 
     async def attempt() -> Any:
         try:
-            async with Deadline(reply_deadline(args, deadline)):
+            async with Deadline(limit):
                 return await exchange()
         except TimeoutError:
-            if not is_leased():
+            connection = leased()
+            if connection is None:
                 raise pool.leases.no_place(session.options.timeout) from None
-            raise too_late(args, session, sent=has_begun()) from None
+            raise too_late(args, session, limit or 0.0, connection, sent=has_begun()) from None
 
     try:
         return await attempt()
@@ -154,16 +157,52 @@ def reply_deadline(args: tuple[Any, ...], deadline: float) -> float | None:
     return deadline + blocking
 
 
-def too_late(args: tuple[Any, ...], session: Session[Any], *, sent: bool) -> CommandTimeoutError:
+def too_late(
+    args: tuple[Any, ...],
+    session: Session[Pool],
+    limit: float,
+    connection: DedicatedConnection | None,
+    *,
+    sent: bool,
+) -> CommandTimeoutError:
     """Return the error for a command whose reply did not come in time."""
     name = upper_word(args[0]).partition(" ")[0]  # the rest may be arguments
-    return late(name, session, blocking_timeout(args) or 0.0, sent=sent)
+    return late(name, session, limit, connection, blocking_timeout(args) or 0.0, sent=sent)
+
+
+def abandoned(
+    args: tuple[Any, ...], session: Session[Pool], limit: float, connection: DedicatedConnection
+) -> CommandTimeoutError:
+    """Drop the connection of such a command; return its error."""
+    error = too_late(args, session, limit, connection, sent=True)
+    connection.abort()
+    return error
 
 
 def late(
-    what: str, session: Session[Any], more: float = 0.0, *, sent: bool = True
+    what: str,
+    session: Session[Pool],
+    limit: float,
+    connection: DedicatedConnection | None,
+    more: float = 0.0,
+    *,
+    sent: bool = True,
 ) -> CommandTimeoutError:
-    """Return the error for what got no reply within the client's time and *more* seconds."""
-    seconds = session.options.timeout + more
-    message = f"{what} on redis {session.instance!r} got no reply within {seconds:g} s"
-    return CommandTimeoutError(message, instance=session.instance, maybe_executed=sent)
+    """Return the error for what got no reply within the client's time and *more* seconds.
+
+    Args:
+        what: Its name.
+        session: Whose it is.
+        limit: When its time was up, on the loop's clock.
+        connection: Where it was sent; None if that is not known any more.
+        more: What a blocking command's own time adds to the client's.
+        sent: Whether it was sent at all.
+    """
+    pool, seconds = session.opened, session.options.timeout + more
+    pool.timer_fired(limit)
+    since, now = limit - seconds, pool.loop.time()
+    if connection is not None:
+        finding = connection.finding(since, now)
+    else:
+        finding = pool.why_late(since, now, Connection(pool.link_set.last_heard))
+    return timed_out(what, session.instance, seconds, finding, written=sent)

@@ -7,10 +7,11 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.delivery.contract import Execution, Happened, Kind, Step, what_happened
-from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
+from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.pool.causes import Connection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest
+from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest, timed_out
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.topology.failures import from_reply
 
@@ -26,15 +27,20 @@ async def deliver(pool: Pool, request: Request, grace: float | None) -> Any:
     links = pool.link_set
     while (link := links.with_room()) is None:
         if links.serving:
-            await _room(pool, request)
+            await wait_for_room(pool, request)
             return await request.future
         await pool.wait_serving(request.deadline, grace)
     link.submit(request)
     return await request.future
 
 
-async def _room(pool: Pool, request: Request) -> None:
-    """Wait until a connection has taken the request, or there is none any more."""
+async def wait_for_room(pool: Pool, request: Request) -> None:
+    """Wait until a connection has taken the request, or there is none any more.
+
+    Raises:
+        CommandTimeoutError: Its time was up first.
+        TooManyWaitersError: `pool.max_waiting` callers wait already.
+    """
     pool.check_crowd()
     room = pool.link_set.room
     entered = room.enter(request)
@@ -42,9 +48,12 @@ async def _room(pool: Pool, request: Request) -> None:
         async with asyncio.timeout_at(request.deadline):
             await entered
     except TimeoutError:
-        if room.leave(request):
-            message = f"no room for the command on redis {pool.instance!r} before its deadline"
-            raise CommandTimeoutError(message, instance=pool.instance) from None
+        room.leave(request)
+        if entered.cancelled():  # no connection has taken it, though one may have passed it over
+            now, seen = pool.loop.time(), Connection(pool.link_set.last_heard)
+            finding = pool.why_late(request.began, now, seen)
+            what, timeout = request.what(), request.deadline - request.began
+            raise timed_out(what, pool.instance, timeout, finding, written=False) from None
     except BaseException:
         if not room.leave(request):
             request.future.cancel()

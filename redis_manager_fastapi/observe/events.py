@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from redis_manager_fastapi.settings.place import Place
+
 logger = logging.getLogger("redis_manager_fastapi")
 
 
@@ -63,6 +65,46 @@ class ProbeFailed:
     instance: str
     error: Exception
     attempt: int
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartDelayed:
+    """A manager is still waiting for Redis, by the start-up policy `wait`.
+
+    Attributes:
+        instance: The manager's name.
+        reason: Why, in words; never holds a host, a user or a password.
+        seconds: For how long it has waited.
+        timeout: For how long it will at most.
+        place: Where Redis is looked for, and what decided that.
+        node: Always empty.
+    """
+
+    instance: str
+    reason: str
+    seconds: float
+    timeout: float
+    place: Place
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    """A manager gave up opening, by its start-up policy; an app does not start then.
+
+    Attributes:
+        instance: The manager's name.
+        reason: Why, in words; never holds a host, a user or a password.
+        fix: What to set or to do, in words.
+        place: Where Redis was looked for, and what decided that.
+        node: Always empty.
+    """
+
+    instance: str
+    reason: str
+    fix: str
+    place: Place
     node: str = ""
 
 
@@ -211,6 +253,8 @@ class StreamGap:
 Event = (
     StateChanged
     | ProbeFailed
+    | StartDelayed
+    | StartFailed
     | Resubscribed
     | SubscriptionsBroken
     | SubscriptionsHealed

@@ -13,13 +13,15 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.observe.events import (
     EntryDeadLettered,
     Event,
     GroupRemade,
     ProbeFailed,
     Resubscribed,
+    StartDelayed,
+    StartFailed,
     StateChanged,
     StreamGap,
     SubscriptionsBroken,
@@ -63,6 +65,10 @@ class LogListener:
             self._probe_failed(event)
         elif isinstance(event, StateChanged):
             self._state_changed(event)
+        elif isinstance(event, StartDelayed):
+            self._start_delayed(event)
+        elif isinstance(event, StartFailed):
+            self._start_failed(event)
         else:
             self._realtime(event)
 
@@ -99,6 +105,22 @@ class LogListener:
             text = f"redis {self._who(event)} is still down after {event.attempt} probes: {reason}"
             _log(logging.WARNING, "redis_still_down", text, fields)
 
+    def _start_delayed(self, event: StartDelayed) -> None:
+        text = (
+            f"still waiting after {event.seconds:g} s, at most {event.timeout:g} s: {event.reason};"
+            f" it is looked for {event.place.words(with_address=self._addresses)}"
+        )
+        fields = {"reason": event.reason, "source": event.place.source, "seconds": event.seconds}
+        _log(logging.WARNING, "redis_start_delayed", text, self._fields(event) | fields)
+
+    def _start_failed(self, event: StartFailed) -> None:
+        text = (
+            f"{event.reason}; it was looked for {event.place.words(with_address=self._addresses)}:"
+            f" {event.fix} (`redis-manager-fastapi doctor` finds out more)"
+        )
+        fields = {"reason": event.reason, "source": event.place.source, "fix": event.fix}
+        _log(logging.ERROR, "redis_start_failed", text, self._fields(event) | fields)
+
     def _who(self, event: Event) -> str:
         """The instance as a log line names it, with the Cluster node and the server's address."""
         name = _who(event)
@@ -115,6 +137,8 @@ class LogListener:
             fields["outage"] = round(event.outage, 3)
             if self._addresses:
                 fields["address"] = event.address
+        elif isinstance(event, StartDelayed | StartFailed) and self._addresses:
+            fields["address"] = event.place.address
         return fields
 
 
@@ -273,16 +297,17 @@ class Tallies:
         """Note that a request was answered *status*, or a WebSocket closed, because of *error*."""
         if status in _MISTAKES:
             return
-        counts = self._counts.get(error.instance)
+        counts, told = self._counts.get(error.instance), _told(error)
         if counts is not None:
-            counts[f"{status} {error.code}"] += 1
+            cause = f" ({told['cause']})" if told else ""
+            counts[f"{status} {error.code}{cause}"] += 1
             return
         self._begin(error.instance)
         text = (
             f"redis {error.instance!r}: a request was answered {status} ({error.code}: {error});"
             f" further ones are counted, and told in {REPEAT:g} s or when Redis serves again"
         )
-        fields = {"instance": error.instance, "status": status, "code": error.code}
+        fields = {"instance": error.instance, "status": status, "code": error.code, **told}
         _log(logging.WARNING, "redis_request_refused", text, fields)
 
     def ended(self, error: RedisManagerError) -> None:
@@ -396,6 +421,16 @@ def _met(event: StateChanged) -> str:
     if event.lost:
         words.append(f"{event.lost} lost their reply and may have run")
     return ", ".join(words) or "no command met it"
+
+
+def _told(error: RedisManagerError) -> dict[str, str]:
+    """What an error says of its cause, as fields of a line; nothing for one that names none."""
+    fields = {}
+    if isinstance(error, CommandTimeoutError | ReplyLostError):
+        fields["cause"] = str(error.cause)
+    if isinstance(error, CommandTimeoutError) and error.blocked_at:
+        fields["blocked_at"] = error.blocked_at
+    return fields
 
 
 def _server_words(error: BaseException | None) -> str:

@@ -25,7 +25,7 @@ from redis_manager_fastapi.commands.blocking import (
 )
 from redis_manager_fastapi.commands.packing import SLICE, Unpacked
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone
-from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
+from redis_manager_fastapi.errors import Cause, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.authenticated import AuthenticatedConnection
 from redis_manager_fastapi.pool.counters import BOUNDS, Counters
 from redis_manager_fastapi.pool.reader import TolerantReader
@@ -47,7 +47,6 @@ class DedicatedConnection(AuthenticatedConnection):
     """A redis-py connection that one caller holds at a time.
 
     Attributes:
-        instance: The name of the manager, for errors.
         counters: Those of its server.
         sent: Takes every command that is packed, while somebody wants to know.
         outcomes: Takes every reply, or the error that it was, while somebody wants to know.
@@ -60,8 +59,7 @@ class DedicatedConnection(AuthenticatedConnection):
         stream: What the socket belongs to.
         when_dropped: Called when the holder has dropped the connection without giving it
             back, from any thread; whoever sets it closes the stream.
-        tainted: A command changed the session (SELECT, SUBSCRIBE, an unknown
-            one): it is closed on release, never leased again.
+        tainted: A command changed the session (SELECT, an unknown one): never leased again.
     """
 
     sent: list[tuple[Any, ...]] | None = None
@@ -167,21 +165,27 @@ class DedicatedConnection(AuthenticatedConnection):
 
     def session_starts(self) -> None:
         """The handshake is over: from here on state and lost replies are noted."""
-        self.tainted = False
         self._unfinished.clear()
         self._serving, self._was_lost, self.was_silent = True, False, False
         self._blocking, self._blocks_until, self._wait = 0.0, 0.0, None
+        self.tainted, self._packed, self._cause = False, 0, Cause.CONNECTION_LOST
         if self.listens:
             self._listen_anew()
         self.stream = self._writer
         self.peer = self._writer.get_extra_info("peername") if self._writer else None
-        self.opened_at = asyncio.get_running_loop().time()
+        self._clock = asyncio.get_running_loop().time
+        self.opened_at = self._clock()
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Pack one command and, once the session has started, note what it does to it."""
         if self._serving:
-            if self._answered:
+            if self._answered or not self._packed:
                 self._blocking, self._answered, self._blocks_until = 0.0, False, 0.0
+                if self._pieces is not None:
+                    self._pieces.received = 0
+                if self._wait is None or not self._packed:  # else it is a further part of it
+                    self._first, self._packed, self._begun_at = args[0], 0, self._clock()
+            self._packed += 1
             if self.sent is not None:
                 self.sent.append(args)
             self._note(args[0], args, alone=len(args) == 1)
@@ -366,6 +370,7 @@ class DedicatedConnection(AuthenticatedConnection):
         if isinstance(error, _UNREADABLE):
             if not self._serving:
                 return redis_errors.InvalidResponse(str(error))
+            self._cause = Cause.BAD_REPLY
             return self._lost("sent a reply that could not be parsed")
         return error
 
@@ -425,14 +430,6 @@ class DedicatedConnection(AuthenticatedConnection):
         self.abort()
         return self._error(what, maybe_executed=maybe_executed)
 
-    def _error(self, what: str, *, maybe_executed: bool = True) -> ReplyLostError:
-        message = f"the connection to redis {self.instance!r} {what}"
-        return ReplyLostError(message, instance=self.instance, maybe_executed=maybe_executed)
-
-    def _late(self) -> CommandTimeoutError:
-        text = f"redis {self.instance!r} sent no reply in time"
-        return CommandTimeoutError(text, instance=self.instance, maybe_executed=True)
-
 
 def _as_bytes(value: Any) -> Any:
     """A memoryview of wide items as bytes: redis-py 8.1 announces its length in items."""
@@ -457,6 +454,7 @@ class PiecewiseProtocol(asyncio.BufferedProtocol):
         counters: Those of the server.
         stream: The protocol that `asyncio.open_connection` made.
         heard_at: When bytes last came, on the loop's clock; before the first, when it began.
+        received: How many have come since a command was last sent.
     """
 
     def __init__(self, stream: asyncio.StreamReaderProtocol, counters: Counters) -> None:
@@ -467,6 +465,7 @@ class PiecewiseProtocol(asyncio.BufferedProtocol):
         self._buffer = _buffers[loop]
         self._clock = loop.time
         self.heard_at = loop.time()
+        self.received = 0
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to read to."""
@@ -476,6 +475,7 @@ class PiecewiseProtocol(asyncio.BufferedProtocol):
         """Pass the piece on."""
         self.heard_at = self._clock()
         self.counters.bytes_received += nbytes
+        self.received += nbytes
         self.stream.data_received(bytes(self._buffer[:nbytes]))
 
     def eof_received(self) -> bool | None:

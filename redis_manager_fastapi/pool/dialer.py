@@ -6,6 +6,7 @@ An attempt keeps its limit, and leaves nothing behind when it fails.
 import asyncio
 import logging
 from dataclasses import dataclass
+from math import inf
 
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ResponseError
@@ -17,7 +18,7 @@ from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.credentials import Credentials, credentials_of
 from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
-from redis_manager_fastapi.topology.racing import RacingConnection
+from redis_manager_fastapi.topology.racing import RacingConnection, Reach
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -52,6 +53,7 @@ class Dialer:
         counters: Of the server that it connects to.
         second_connect: Held during every attempt but the supervisor's first, so that two
             are in flight at most.
+        reach: How far its attempts got.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class Dialer:
     ) -> None:
         self.counters = counters or Counters()
         self.second_connect = asyncio.Lock()
+        self.reach = Reach()
         self._topology = topology
         self._settings = settings
         self._instance = instance
         self._target: Target | None = None
         self._tls = tls or SharedTLSContext()
         self._warned = float("-inf")
+        self._clock = asyncio.get_running_loop().time
 
     async def dial(self) -> DedicatedConnection:
         """Find the server, connect, authenticate, PING and check the role.
@@ -144,6 +148,11 @@ class Dialer:
 
     async def _shake_hands(self, connection: DedicatedConnection) -> None:
         self.counters.connects += 1
+        self.reach.hanging_since = min(self.reach.hanging_since, self._clock())
+        if isinstance(connection, RacingConnection):
+            connection.reach = self.reach
+        else:  # a unix socket
+            self.reach.hanging_since = inf
         await connection.establish()
         await connection.send_command("PING")
         answer: object
@@ -151,6 +160,7 @@ class Dialer:
             answer = await connection.read_response()
         except ResponseError as error:
             answer = error
+        self.reach.answered_at = self._clock()
         if not self.serves(answer):
             if isinstance(answer, Exception):
                 raise answer

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from redis_manager_fastapi.pool.causes import WhyLate
 from redis_manager_fastapi.pool.state import Suspicion
 
 
@@ -17,6 +18,11 @@ class LeaseEvents(Protocol):
     generation: int
     moves: int
     lets_listen: bool
+
+    @property
+    def why_late(self) -> WhyLate:
+        """Says why a reply did not come."""
+        ...
 
     async def wait_serving(
         self, deadline: float, grace: float | None = None, *, listens: bool = False

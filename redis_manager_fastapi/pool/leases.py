@@ -15,11 +15,7 @@ from typing import Any
 from redis.asyncio.retry import Retry
 from redis.himport import HImportRegistry
 
-from redis_manager_fastapi.errors import (
-    PoolTimeoutError,
-    RedisManagerError,
-    RedisUnavailableError,
-)
+from redis_manager_fastapi.errors import PoolTimeoutError, RedisManagerError, RedisUnavailableError
 from redis_manager_fastapi.pool.capacity import Capacity, HandOver, Held, Open, Waiter
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer
@@ -300,7 +296,7 @@ class Leases:
         if leased:
             for connection in self._held():
                 if connection.generation != self._events.generation:
-                    connection.abort()
+                    connection.drop()
 
     def say_goodbye(
         self, farewell: Callable[[], RedisManagerError], ends: float
@@ -320,7 +316,7 @@ class Leases:
         """Drop every connection at once; holders keep their place until they give it back."""
         self.close_all(self.capacity.weed(-1, self._loop.time()))
         for connection in self._held():
-            connection.abort()
+            connection.drop()
 
     def close(self) -> None:
         """Close every connection, held or not."""
@@ -335,7 +331,7 @@ class Leases:
     def _end(self, connection: DedicatedConnection) -> None:
         """Close a connection for good; a pub/sub that still holds it cannot reconnect it."""
         connection.reconnect = self.revival.refuse
-        connection.abort()
+        connection.leave()
 
     async def _wait(self, purpose: str, timeout: float, *, lasting: bool) -> HandOver:
         self._events.check_crowd()
@@ -429,6 +425,7 @@ class Leases:
                         return None
                     connection.generation = generation
                     connection.watch = self._watch
+                    connection.why_late = self._events.why_late
                     self.revival.care_for(connection)
                     return connection
             if not await self._events.wait_resolved(generation, deadline, grace):

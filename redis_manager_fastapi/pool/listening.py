@@ -11,7 +11,7 @@ from typing import Any
 
 import redis.exceptions as redis_errors
 
-from redis_manager_fastapi.errors import RedisManagerError, ReplyLostError
+from redis_manager_fastapi.errors import Cause, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.watched import WatchedConnection, answers_question
 from redis_manager_fastapi.topology.failures import refusal_code
 
@@ -24,13 +24,11 @@ class ListeningConnection(WatchedConnection):
     """A redis-py connection that a pub/sub may keep for longer than its socket lives.
 
     Attributes:
-        listens: Whether a subscription or MONITOR has begun on it.
         reconnect: Connects it again; None as long as it has no pool.
         when_resubscribed: Called when a pub/sub's channels are back after the connection was
             lost: with how many there are, and for how many seconds nothing was heard.
     """
 
-    listens: bool = False
     reconnect: Callable[[Any], Awaitable[None]] | None = None
     when_resubscribed: Callable[[int, float], None] | None = None
 
@@ -80,7 +78,7 @@ class ListeningConnection(WatchedConnection):
     def _gone(self, how: str, *, blocking: bool) -> Exception:
         """Return the error for a connection that ended before the reply came."""
         if self._farewell is None and self.was_silent and self.watch is not None:
-            seconds = self.watch.interval + self.watch.timeout
+            seconds, self._cause = self.watch.interval + self.watch.timeout, Cause.NETWORK_SILENT
             return self._lost(f"was silent for {seconds:g} s, and is dropped")
         if self._farewell is None:
             return self._lost(how)

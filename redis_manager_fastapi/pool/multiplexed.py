@@ -21,7 +21,9 @@ from typing import Protocol
 
 import hiredis
 
+from redis_manager_fastapi.errors import Cause
 from redis_manager_fastapi.pool import errors
+from redis_manager_fastapi.pool.causes import Connection, Finding, WhyLate
 from redis_manager_fastapi.pool.counters import BOUNDS
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -38,6 +40,7 @@ from redis_manager_fastapi.pool.request import (
     new_request,
 )
 from redis_manager_fastapi.pool.room import LARGE_REPLY, Room
+from redis_manager_fastapi.redis_py import is_unacknowledged
 
 # hiredis' default marker, False, is also a RESP3 boolean.
 _INCOMPLETE = object()
@@ -81,6 +84,15 @@ class LinkEvents(Protocol):
 
     def link_worn(self, link: "MultiplexedConnection") -> None:
         """A *link* should be replaced; until then it serves."""
+        ...
+
+    def timer_fired(self, due: float) -> None:
+        """Note when a timer fires that was due at *due*, on the loop's clock."""
+        ...
+
+    @property
+    def why_late(self) -> WhyLate:
+        """Says why a reply did not come."""
         ...
 
 
@@ -175,7 +187,7 @@ class MultiplexedConnection(asyncio.Protocol):
             RedisNotStartedError: Another loop runs on this thread.
         """
         if self.lost:
-            request.interrupt(written=False)
+            request.interrupt(self.loop.time(), written=False)
             return
         queue = self._queue
         if not queue and _running_loop() is not self.loop:
@@ -224,7 +236,7 @@ class MultiplexedConnection(asyncio.Protocol):
         if head is None or head.deadline > now:
             self._flow.in_time()
         elif self._flow.has_stuck(head, self._partial, now, begun=self._reader.has_data()):
-            self._lose("a reply was not complete in time")
+            self._lose("a reply was not complete in time", Cause.NETWORK_SILENT)
 
     def retire(self) -> None:
         """Take no more work; close when nobody waits for a reply any more."""
@@ -233,10 +245,10 @@ class MultiplexedConnection(asyncio.Protocol):
             self._heartbeat.future.cancel()
         self._close_if_done()
 
-    def abort(self, reason: str) -> None:
-        """Drop the connection at once; nothing more is heard from it."""
+    def abort(self, reason: str, cause: Cause | None = None) -> None:
+        """Drop the connection at once; without a *cause*, callers hear what the probes saw."""
         if not self.lost:
-            self._lose(reason, notify=False)
+            self._lose(reason, cause or self._why_silent(), notify=False)
 
     # What the transport calls.
 
@@ -273,10 +285,10 @@ class MultiplexedConnection(asyncio.Protocol):
             else:
                 matched = self._match_heartbeat(self._heartbeat, data)
         except DoubtfulReplyError as error:
-            self._lose(f"the reply stream is broken: {error}")
+            self._lose(f"the reply stream is broken: {error}", Cause.BAD_REPLY)
             return
         except Exception as error:
-            self._lose(f"the reply stream is broken ({type(error).__name__})")
+            self._lose(f"the reply stream is broken ({type(error).__name__})", Cause.BAD_REPLY)
             return
         if matched:
             counters, seconds = self._counters, self.last_heard - began
@@ -303,7 +315,8 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        self._lose("the connection was reset" if exc else "the connection was closed")
+        cause = Cause.NETWORK_SILENT if isinstance(exc, TimeoutError) else Cause.CONNECTION_LOST
+        self._lose("the connection was reset" if exc else "the connection was closed", cause)
 
     def pause_writing(self) -> None:
         """Hold further commands here, where they still count as unsent."""
@@ -427,7 +440,9 @@ class MultiplexedConnection(asyncio.Protocol):
             if not self._turn_ends:
                 self._await_end_of_turn()
 
-    def _lose(self, reason: str, *, notify: bool = True) -> None:
+    def _lose(
+        self, reason: str, cause: Cause = Cause.CONNECTION_LOST, *, notify: bool = True
+    ) -> None:
         if self.lost:
             return
         self.lost = True
@@ -439,8 +454,9 @@ class MultiplexedConnection(asyncio.Protocol):
         if notify:
             self._events.link_lost(self, reason)
         if in_flight or queue:
+            now = self.loop.time()
             self._turnstile.spread(
-                partial(request.interrupt, written=written)
+                partial(request.interrupt, now, cause, written=written)
                 for requests, written in ((in_flight, True), (queue, False))
                 for request in requests
             )
@@ -458,10 +474,12 @@ class MultiplexedConnection(asyncio.Protocol):
     def _expire(self, due: float) -> None:
         self._timer, self._due = None, math.inf
         now = self.loop.time()
-        if now - due > STALL and not self._excused:
-            self._excused = True
-            self._arm(now + STALL)
-            return
+        if now - due > STALL:
+            self._events.timer_fired(due)
+            if not self._excused:
+                self._excused = True
+                self._arm(now + STALL)
+                return
         self._excused = False
         deadlines, held_up = self._tell_late(now)
         self.check_flow()
@@ -492,5 +510,18 @@ class MultiplexedConnection(asyncio.Protocol):
                     held_up = True
                     continue
                 left -= 1
-                request.expire(self._instance, written=written)
+                finding = self._why_late(request, now)
+                request.expire(self._instance, finding, written=written)
         return deadlines, held_up
+
+    def _why_late(self, request: Request, now: float) -> Finding:
+        """Return why *request* has no reply yet."""
+        begun = bool(self._partial) and request is self._in_flight[0]
+        unacknowledged = is_unacknowledged(self._transport)
+        seen = Connection(self.last_heard, self._partial, begun, unacknowledged)
+        return self._events.why_late(request.began, now, seen, self)
+
+    def _why_silent(self) -> Cause:
+        """Return why the oldest command has no reply yet."""
+        oldest = next((each for each in self._in_flight if type(each) is not Heartbeat), None)
+        return self._why_late(oldest, self.loop.time()).cause if oldest else Cause.CLOSED

@@ -7,16 +7,19 @@ Conditions only announce it.
 
 from collections.abc import Iterable
 from functools import partial
+from math import inf
 from typing import Protocol
 
-from redis_manager_fastapi.errors import RedisUnavailableError
+from redis_manager_fastapi.errors import Cause, RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, Resubscribed, StateChanged
 from redis_manager_fastapi.pool import errors
+from redis_manager_fastapi.pool.causes import Connection, Finding, Wait, cause_of
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.leases import Leases
 from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.loop import LoopAffinity
+from redis_manager_fastapi.pool.loop_watch import LoopWatch
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
 from redis_manager_fastapi.pool.renewal import Renewal
@@ -71,6 +74,7 @@ class Pool:
         generation: How many sets of connections there have been.
         address: Host, port and path of the server that was connected to last; empty before.
         moves: How often another server was named the primary.
+        loop_watch: Knows when that loop was blocked.
         link_set: The multiplexed connections.
         leases: The dedicated connections.
         clients: Scoped clients in use.
@@ -89,6 +93,7 @@ class Pool:
         self.settings = settings
         self.affinity = LoopAffinity(instance)
         self.loop = self.affinity.loop
+        self.loop_watch = LoopWatch(self.loop)
         self.generation = self.moves = 0
         self.link_set = LinkSet(self, max_in_flight=settings.pipelining.max_in_flight)
         self.clients = 0
@@ -224,6 +229,14 @@ class Pool:
         if self.waiters() >= self.settings.pool.max_waiting:
             raise errors.too_many_waiters(self.instance, self.waiters())
 
+    def why_late(self, since: float, now: float, seen: Connection, of: object = None) -> Finding:
+        """Return why a command has no reply, as `WhyLate` says."""
+        blocked, stack = self.loop_watch.blocked(since, now)
+        others = (link.last_heard for link in self.link_set.current if link is not of)
+        heard_at = max(others, default=-inf) if of is not None else -inf
+        cause = cause_of(Wait(since, now, blocked, seen, heard_at, self.dialer.reach))
+        return Finding(cause, stack if cause is Cause.LOOP_BLOCKED else "")
+
     def unavailable(self) -> RedisUnavailableError:
         """Return the error for a command that could not go out."""
         return errors.unavailable(self._failure, self.instance, self.state, self._reason)
@@ -268,6 +281,10 @@ class Pool:
         if link in self.links:
             self.worn = True
             self.suspicion_changed.notify_all()
+
+    def timer_fired(self, due: float) -> None:
+        """Note a timer that was due at *due*: if it is late, the event loop was blocked."""
+        self.loop_watch.timer_fired(due)
 
     def suspect(self, generation: int, suspicion: Suspicion, reason: str) -> None:
         """Have the supervisor find out; a report about an old generation is ignored."""
@@ -410,7 +427,7 @@ class Pool:
                 lambda: all(link.lost for link in draining) and not self.leases.at_work, ends
             )
         for link in draining:
-            link.abort("closed")
+            link.abort("closed", Cause.CLOSED)
 
     def close(self) -> None:
         """Drop every connection; final."""
@@ -419,8 +436,9 @@ class Pool:
         if self.state is not PoolState.DRAINING:
             self._move(PoolState.DRAINING, "closing")
         for link in self.link_set.take_all():
-            link.abort("closed")
+            link.abort("closed", Cause.CLOSED)
         self._renewal.close()
+        self.loop_watch.close()
         self.leases.close()
         self._move(PoolState.CLOSED, "closed")
 

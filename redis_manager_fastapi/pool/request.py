@@ -14,7 +14,8 @@ from redis.exceptions import (
 )
 
 from redis_manager_fastapi.commands.packing import ASKING
-from redis_manager_fastapi.errors import CommandTimeoutError
+from redis_manager_fastapi.errors import Cause, CommandTimeoutError, ReplyLostError
+from redis_manager_fastapi.pool.causes import Finding
 from redis_manager_fastapi.pool.reader import UnhashableReplyError
 from redis_manager_fastapi.topology.failures import refusal_code
 
@@ -33,11 +34,27 @@ class Interrupted(Exception):  # noqa: N818 (never leaves the library)
 
     Attributes:
         written: Whether the command had been handed to the socket.
+        cause: Why.
+        what: The command's name.
+        seconds: How long it had waited.
     """
 
-    def __init__(self, *, written: bool) -> None:
+    def __init__(
+        self,
+        *,
+        written: bool,
+        cause: Cause = Cause.CONNECTION_LOST,
+        what: str = "a command",
+        seconds: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.written = written
+        self.written, self.cause, self.what, self.seconds = written, cause, what, seconds
+
+    def reply_lost(self, instance: str) -> ReplyLostError:
+        """Return the error for a caller whose command is not sent again."""
+        after = f"after {self.seconds:.2g} s"
+        message = f"{self.what} on redis {instance!r} lost its reply {after}: {self.cause.words}"
+        return ReplyLostError(message, instance=instance, cause=self.cause)
 
 
 TOLD_IN_TURN = (Interrupted, CommandTimeoutError)
@@ -74,20 +91,20 @@ class Request:
         if not self.future.done():
             self.future.set_result(outcome)
 
-    def interrupt(self, *, written: bool) -> None:
+    def interrupt(self, now: float, cause: Cause = Cause.CONNECTION_LOST, *, written: bool) -> None:
         """Tell the caller that the connection is gone."""
-        self.finish(Interrupted(written=written))
+        if not self.future.done():
+            what, seconds = self.what(), now - self.began
+            self.finish(Interrupted(written=written, cause=cause, what=what, seconds=seconds))
 
     def what(self) -> str:
         """Return what it is, in words: the command's name."""
         return _name(self.packed)
 
-    def expire(self, instance: str, *, written: bool) -> None:
-        """Tell the caller that its time is up."""
-        name = self.what()
-        what = "got no reply before its deadline" if written else "could not be sent in time"
-        message = f"{name} on redis {instance!r} {what}"
-        self.finish(CommandTimeoutError(message, instance=instance, maybe_executed=written))
+    def expire(self, instance: str, finding: Finding, *, written: bool) -> None:
+        """Tell the caller that its time is up, and why."""
+        limit = self.deadline - self.began
+        self.finish(timed_out(self.what(), instance, limit, finding, written=written))
 
 
 class SingleRequest(Request):
@@ -109,7 +126,12 @@ class SingleRequest(Request):
 
 
 def new_request(
-    packed: bytes, future: Reply, deadline: float, *, decode: bool, read_only: bool
+    packed: bytes,
+    future: Reply,
+    deadline: float,
+    *,
+    decode: bool,
+    read_only: bool,
 ) -> SingleRequest:
     """Return a request with these attributes, which begins now."""
     request = SingleRequest()
@@ -209,8 +231,22 @@ class Heartbeat(SingleRequest):
         if outcome != self.number and not lost and not _may_answer_ping(outcome):
             raise DoubtfulReplyError("a heartbeat was answered by another command's reply")
 
-    def expire(self, instance: str, *, written: bool) -> None:
+    def expire(self, instance: str, finding: Finding, *, written: bool) -> None:
         """Go on waiting: whether the server is silent is for the supervisor to say."""
+
+
+def timed_out(
+    what: str, instance: str, timeout: float, finding: Finding, *, written: bool
+) -> CommandTimeoutError:
+    """Return the error for *what* got no reply, or was not even sent, within its time."""
+    became = "got no reply" if written else "could not be sent"
+    return CommandTimeoutError(
+        f"{what} on redis {instance!r} {became} within {timeout:g} s: {finding.cause.words}",
+        instance=instance,
+        maybe_executed=written,
+        cause=finding.cause,
+        blocked_at=finding.blocked_at,
+    )
 
 
 def first_piece(requests: list[Request], least: int) -> tuple[list[Request], list[Request]]:

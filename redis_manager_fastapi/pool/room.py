@@ -56,7 +56,8 @@ class Room:
         """Tell all who wait that there is no connection: they were not sent."""
         waiting = list(self.waiting.items())
         self.waiting.clear()
-        turnstile().spread(partial(_dismiss, request, entered) for request, entered in waiting)
+        now = asyncio.get_running_loop().time()
+        turnstile().spread(partial(_dismiss, request, entered, now) for request, entered in waiting)
 
     def note_large(self, packed: bytes) -> None:
         """The reply to *packed* is large: the same request had better go alone for a while."""
@@ -78,8 +79,8 @@ class Room:
         return False
 
 
-def _dismiss(request: Request, entered: "asyncio.Future[None]") -> None:
+def _dismiss(request: Request, entered: "asyncio.Future[None]", now: float) -> None:
     """Tell a request's caller that it was not sent."""
-    request.interrupt(written=False)
+    request.interrupt(now, written=False)
     if not entered.done():
         entered.set_result(None)

@@ -10,14 +10,14 @@ whoever reads from it learns that it was lost.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.commands.blocking import new_only, stream_of
-from redis_manager_fastapi.errors import ReplyLostError
+from redis_manager_fastapi.errors import Cause, ReplyLostError
 from redis_manager_fastapi.pool.deadline import STALL
-from redis_manager_fastapi.redis_py import AbortableConnection
+from redis_manager_fastapi.pool.exchange import ExchangeConnection, Pieces
 
 QUESTION = "redis-manager-heartbeat"
 """What a PING within a subscription carries, so that its answer is known from an app's own."""
@@ -46,17 +46,7 @@ class Watch:
     server_heard: Callable[[], float]
 
 
-class Pieces(Protocol):
-    """What a stream reads from.
-
-    Attributes:
-        heard_at: When bytes last came, on the loop's clock.
-    """
-
-    heard_at: float
-
-
-class WatchedConnection(AbortableConnection):
+class WatchedConnection(ExchangeConnection):
     """A redis-py connection that is dropped when the server owes it an answer for too long.
 
     Attributes:
@@ -70,7 +60,6 @@ class WatchedConnection(AbortableConnection):
     parts: int = 0
 
     _takes_whole_seconds = False
-    _pieces: Pieces | None = None
     _owed: float | None = None
     _asks = _excused = False
     _timer: asyncio.TimerHandle | None = None
@@ -99,6 +88,7 @@ class WatchedConnection(AbortableConnection):
             except ResponseError:
                 return args
             if last and not (isinstance(last, list) and isinstance(last[0], list) and last[0]):
+                self._cause = Cause.BAD_REPLY
                 raise self._lost("sent a reply that could not be parsed")
             resolved[index] = last[0][0] if last else "0-0"
         self._owed = None

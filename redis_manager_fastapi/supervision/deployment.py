@@ -1,13 +1,11 @@
 """A deployment: what a manager owns for its whole life, open or not."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from redis_manager_fastapi.errors import (
-    RedisManagerError,
-    RedisUnavailableError,
-)
-from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
+from redis_manager_fastapi.observe.events import Bus, StartDelayed, StartFailed
 from redis_manager_fastapi.observe.spans import Tracer, Where
 from redis_manager_fastapi.pool.counters import Counters, Observer
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -17,9 +15,14 @@ from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.settings.place import fix_of, place_of
 from redis_manager_fastapi.supervision.supervisor import Supervisor
+from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.interface import Topology
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
+
+# Seconds until the log first tells that the start is delayed, and between two later lines.
+_FIRST_REMINDER, _LONGEST_REMINDER = 2.0, 30.0
 
 
 class Opened(Protocol):
@@ -191,13 +194,33 @@ class Deployment(Generic[P]):
         if startup.policy == "fail":
             await opened.wait_settled()
             if not self.has_started(opened):
-                raise opened.unavailable()
+                error = opened.unavailable()
+                raise self._failed(error, str(error)) from error.__cause__
         elif startup.policy == "wait":
+            reminder = asyncio.create_task(self._remind(opened))
             try:
                 await self.wait_started(opened, startup.timeout)
             except RedisUnavailableError as error:
-                message = f"{error} (waited {startup.timeout:g} s, policy 'wait')"
-                raise type(error)(message, instance=self.instance) from error
+                reason = f"{error} (waited {startup.timeout:g} s, policy 'wait')"
+                raise self._failed(error, reason) from error.__cause__
+            finally:
+                await end({reminder})
+
+    async def _remind(self, opened: P) -> None:
+        """Tell why the app does not start yet, now and then for as long as it waits."""
+        waited, pause, timeout = 0.0, _FIRST_REMINDER, self.settings.startup.timeout
+        while True:
+            await asyncio.sleep(pause)
+            waited, pause = waited + pause, min(2 * pause, _LONGEST_REMINDER)
+            reason, place = str(opened.unavailable()), place_of(self.settings)
+            self._bus.emit(StartDelayed(self.instance, reason, waited, timeout, place))
+
+    def _failed(self, error: RedisUnavailableError, reason: str) -> RedisUnavailableError:
+        """Tell where Redis was looked for; return the error that says what to do."""
+        place, fix = place_of(self.settings), fix_of(self.settings, error)
+        self._bus.emit(StartFailed(self.instance, reason, fix, place))
+        message = f"{reason}; it was looked for {place.words()}: {fix}"
+        return type(error)(message, instance=self.instance)
 
 
 class Single(Deployment[Pool]):

@@ -13,6 +13,7 @@ import random
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, ProbeFailed
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.loop_watch import BLOCKED
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import CONSEQUENCES, FINAL, OF_ONE_LINK, PoolState, Suspicion
@@ -73,8 +74,10 @@ class Supervisor:
         """Do what the pool's state asks for, once."""
         pool = self._pool
         if pool.state is PoolState.READY:
-            due, changed = self._due(), pool.suspicion_changed
+            due, changed = max(self._due(), pool.loop.time()), pool.suspicion_changed
             if not await changed.wait_for(self._is_called, due):
+                if pool.loop.time() - due > BLOCKED:
+                    pool.timer_fired(due)
                 # The timer may fire a step of the clock early.
                 self._heartbeat(max(due, pool.loop.time()))
             self._renew()
@@ -99,6 +102,8 @@ class Supervisor:
         went to their own callers.
         """
         pool = self._pool
+        if any(pulse.due <= now and not pulse.answered for pulse in self._pulses.values()):
+            pool.loop_watch.look()
         for link, pulse in list(self._pulses.items()):
             silent = pulse.is_silent(now)
             if link not in pool.links or pulse.answered:

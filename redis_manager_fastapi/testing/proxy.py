@@ -219,6 +219,15 @@ class FaultProxy(Lifetime):
         for direction, hole in zip(DIRECTIONS, (to_server, to_client), strict=True):
             await self._change(direction, existing=existing, new=new, hole=hole)
 
+    async def unplug(self, *, existing: bool = True) -> None:
+        """Lose what the kernel would answer too, as if a cable were pulled (Linux).
+
+        Connecting hangs, and nothing that is sent over a connection that is open is
+        acknowledged; without *existing*, those go on.  When the cable is back, what was sent
+        meanwhile is sent again and arrives.
+        """
+        await self._ask("unplug", existing=existing)
+
     async def delay(self, *, to_server: float = 0.0, to_client: float = 0.0) -> None:
         """Let everything arrive this many seconds later; what follows is not held up further."""
         await self._change("to_server", delay=to_server)

@@ -6,9 +6,11 @@ for it.
 """
 
 import asyncio
+import math
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import chain, zip_longest
 from typing import Any
@@ -24,8 +26,28 @@ Place = tuple[int, Any]
 """A family and what its sockets connect to."""
 
 
+@dataclass(slots=True)
+class Reach:
+    """How far fresh connections to a server got; all times are on the loop's clock.
+
+    Attributes:
+        answered_at: When one was last answered.
+        hanging_since: Since when none is accepted, although it is tried; infinite while the
+            last one was.
+    """
+
+    answered_at: float = -math.inf
+    hanging_since: float = math.inf
+
+
 class RacingConnection(Connection):
-    """redis-py's connection, to whichever of a name's addresses answers first."""
+    """redis-py's connection, to whichever of a name's addresses answers first.
+
+    Attributes:
+        reach: Is told when a host has answered: by accepting, or by refusing.
+    """
+
+    reach: Reach | None = None
 
     _socket: socket.socket | None = None
 
@@ -36,7 +58,16 @@ class RacingConnection(Connection):
             if not places:
                 await super()._connect()
                 return
-            self._socket = await _race(places, (limit or 1.0) / (2 * len(places)))
+            reach = self.reach or Reach()
+            try:
+                if len(places) == 1:
+                    self._socket = await _connected(*places[0])
+                else:
+                    self._socket = await _race(places, (limit or 1.0) / (2 * len(places)))
+            except ConnectionRefusedError:
+                reach.hanging_since = math.inf
+                raise
+            reach.hanging_since = math.inf
             try:
                 await super()._connect()
             except BaseException:
@@ -56,10 +87,10 @@ class RacingConnection(Connection):
 
 
 async def _places(host: str, port: int) -> list[Place]:
-    """Return the addresses of *host*, by families in turn; none for what needs no resolving."""
+    """Return the addresses of *host*, by families in turn; none for one with a scope."""
     with suppress(ValueError):
-        ip_address(host)
-        return []
+        family = socket.AF_INET if ip_address(host).version == 4 else socket.AF_INET6
+        return [] if "%" in host else [(family, (host, port))]
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     places = list(dict.fromkeys((family, address) for family, _, _, _, address in found))

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from redis_manager_fastapi.errors import Cause
+from redis_manager_fastapi.pool.causes import Connection, Finding
 from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.request import new_request
@@ -31,6 +33,12 @@ class Heard:
 
     def link_worn(self, link: MultiplexedConnection) -> None:
         raise AssertionError("no transaction was sent")
+
+    def timer_fired(self, due: float) -> None:
+        raise AssertionError("no time was up")
+
+    def why_late(self, since: float, now: float, seen: Connection, of: object = None) -> Finding:
+        return Finding(Cause.SERVER_SILENT)
 
 
 @asynccontextmanager

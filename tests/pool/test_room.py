@@ -1,11 +1,14 @@
 """A full shared connection: who waits is served first in, first out."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
 from redis_manager_fastapi import CommandTimeoutError, RedisManager, TooManyWaitersError
+from redis_manager_fastapi.delivery.shared import wait_for_room
+from redis_manager_fastapi.pool.request import new_request
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.managers import opened, pool_of
 from tests.kit.waiting import until
@@ -91,6 +94,22 @@ async def test_who_left_a_full_connection_does_not_count(
         await until(lambda: manager.stats().waiting == 1)
         redis_server.resume()
         assert (await first, await patient) == (None, None)
+
+
+async def test_who_runs_out_of_time_as_room_is_made_is_told_so(redis_url: str) -> None:
+    """It was passed over, not sent: nobody else would ever tell it anything."""
+    async with opened(redis_url) as manager:
+        pool = pool_of(manager)
+        deadline = pool.loop.time() + 0.02
+        ping, reply = b"*1\r\n$4\r\nPING\r\n", pool.loop.create_future()
+        request = new_request(ping, reply, deadline, decode=True, read_only=True)
+        waiting = asyncio.create_task(wait_for_room(pool, request))
+        await until(lambda: manager.stats().waiting == 1)
+        pool.loop.call_at(deadline + 1e-6, pool.link_set.room.next)
+        time.sleep(0.05)  # noqa: ASYNC251 (both timers are due in the same turn)
+
+        with pytest.raises(CommandTimeoutError, match="PING on redis 'default' could not be sent"):
+            await waiting
 
 
 async def test_who_left_the_queue_for_leases_does_not_count(redis_url: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,10 +12,11 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
+from redis_manager_fastapi.redis_py import is_unacknowledged
 from redis_manager_fastapi.testing import FaultProxy, ProxyStats, RedisServer
 from tests.kit.managers import open_descriptors
 from tests.kit.servers import CERTIFICATES
-from tests.kit.waiting import DEADLINE, eventually
+from tests.kit.waiting import DEADLINE, eventually, until
 from tests.kit.wire import INCR, PONG, counter, ends, wire
 
 CERTIFICATE = CERTIFICATES / "localhost.pem"
@@ -243,6 +245,38 @@ class TestTLS:
             await proxy.pass_through()
             async with connection(proxy):
                 pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another kernel has no such filter")
+class TestUnplugged:
+    async def test_nothing_is_acknowledged_until_the_cable_is_back(
+        self, fault_proxy: FaultProxy
+    ) -> None:
+        async with connection(fault_proxy) as (reader, writer):
+            writer.write(b"PING\r\n")
+            assert await reader.readline() == PONG
+            await fault_proxy.unplug()
+            writer.write(b"PING\r\n")
+            await until(lambda: is_unacknowledged(writer.transport))
+            with pytest.raises(TimeoutError):
+                async with connection(fault_proxy):
+                    pass
+
+            await fault_proxy.pass_through()
+
+            async with asyncio.timeout(DEADLINE), connection(fault_proxy):
+                assert await reader.readline() == PONG
+            assert not is_unacknowledged(writer.transport)
+
+    async def test_open_connections_may_go_on(self, fault_proxy: FaultProxy) -> None:
+        async with wire(fault_proxy.port) as client:
+            assert await client.ask(b"PING") == PONG
+            await fault_proxy.unplug(existing=False)
+
+            assert await client.ask(b"PING") == PONG
+            with pytest.raises(TimeoutError):
+                async with connection(fault_proxy):
+                    pass
 
 
 class TestLife:

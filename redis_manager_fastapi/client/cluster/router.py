@@ -28,6 +28,7 @@ from redis_manager_fastapi.delivery.contract import (
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, leave_refusing
 from redis_manager_fastapi.errors import (
+    Cause,
     CommandTimeoutError,
     RedisManagerError,
     RedisUnavailableError,
@@ -272,7 +273,8 @@ class Route:
         if self._cluster.loop.time() >= self._deadline:
             instance = self._cluster.instance
             message = f"no node of redis {instance!r} took the command before its deadline"
-            raise self._seen(CommandTimeoutError(message, instance=instance))
+            late = CommandTimeoutError(message, instance=instance, cause=Cause.REDIRECTED)
+            raise self._seen(late)
 
 
 @contextmanager

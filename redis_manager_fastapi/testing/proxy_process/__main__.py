@@ -20,6 +20,7 @@ async def _obey(proxy: Proxy, control: socket.socket) -> None:
         "pass_through": proxy.pass_through,
         "refuse": proxy.refuse,
         "reset": proxy.reset,
+        "unplug": proxy.unplug,
         "half_close": proxy.half_close,
         "inject": proxy.inject,
         "change": proxy.change,

@@ -41,7 +41,7 @@ class Connection:
         """End it by a TCP reset to the client; the server sees the end of the stream."""
         self._abandon()
         if not self._client.is_closing():
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
+            self.client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
             self._client.transport.abort()
 
     def half_close(self) -> None:
@@ -53,7 +53,7 @@ class Connection:
             if self._client.can_write_eof():
                 self._client.write_eof()
             else:
-                self._socket.shutdown(socket.SHUT_WR)  # TLS has no half-close of its own
+                self.client_socket.shutdown(socket.SHUT_WR)  # TLS has no half-close of its own
 
     def inject(self, data: bytes) -> bool:
         """Send the client bytes that the server never sent; False if nothing reaches it."""
@@ -63,7 +63,8 @@ class Connection:
         return True
 
     @property
-    def _socket(self) -> socket.socket:
+    def client_socket(self) -> socket.socket:
+        """The client's socket."""
         found: socket.socket = self._client.get_extra_info("socket")
         return found
 

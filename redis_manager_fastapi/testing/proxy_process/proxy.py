@@ -1,15 +1,22 @@
 """The listener, its connections, and the faults that new ones begin with."""
 
 import asyncio
+import ctypes
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from .connection import Connection
 from .flow import DIRECTIONS, Cut, Direction, Rule
+
+# Of Linux; a filter of one instruction that lets no byte of any packet pass.
+_ATTACH_FILTER, _DETACH_FILTER = 26, 27
+_DROP = struct.pack("HBBI", 0x06, 0, 0, 0)
 
 
 class Proxy:
@@ -34,12 +41,17 @@ class Proxy:
         self._port = port
         self._tls = tls
         self._listener: socket.socket | None = None
+        self._unplugged: list[socket.socket] = []
 
     def pass_through(self) -> None:
         """End every fault."""
         for name in DIRECTIONS:
             self._arm(name, None)
             self.change(name, **asdict(Rule()))
+        for plug in self._unplugged:
+            with suppress(OSError):  # closed meanwhile
+                plug.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)
+        self._unplugged.clear()
         self.listen()
 
     def listen(self) -> None:
@@ -51,6 +63,16 @@ class Proxy:
             self._listener.listen(4096)
             self._listener.setblocking(False)
             asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
+
+    def unplug(self, *, existing: bool) -> None:
+        """Have the kernel lose what comes to the listener, and over connections that are open."""
+        buffer = ctypes.create_string_buffer(_DROP)
+        program = struct.pack("HP", 1, ctypes.addressof(buffer))
+        sockets = [self._listener] if self._listener is not None else []
+        sockets += [each.client_socket for each in self.connections] if existing else []
+        for plug in sockets:
+            plug.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+            self._unplugged.append(plug)
 
     def refuse(self) -> None:
         """Stop listening: the kernel refuses new connections."""
