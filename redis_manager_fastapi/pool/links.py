@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterable
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.pool.multiplexed import LinkEvents, MultiplexedConnection
+from redis_manager_fastapi.pool.link_events import LinkEvents
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.room import Room
 from redis_manager_fastapi.pool.state import OldLinks
 
@@ -28,7 +29,7 @@ class LinkSet:
         room: The commands that wait until one of them has room.
     """
 
-    def __init__(self, events: LinkEvents, *, max_in_flight: int) -> None:
+    def __init__(self, events: LinkEvents[MultiplexedConnection], *, max_in_flight: int) -> None:
         self.serving: tuple[MultiplexedConnection, ...] = ()
         self.only: MultiplexedConnection | None = None
         self.suspended: tuple[MultiplexedConnection, ...] = ()

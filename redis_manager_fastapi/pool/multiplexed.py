@@ -17,17 +17,17 @@ import sys
 from bisect import bisect_left
 from collections import deque
 from functools import partial
-from typing import Protocol
 
 import hiredis
 
 from redis_manager_fastapi.errors import Cause
 from redis_manager_fastapi.pool import errors
-from redis_manager_fastapi.pool.causes import Connection, Finding, WhyLate
+from redis_manager_fastapi.pool.causes import Connection, Finding
 from redis_manager_fastapi.pool.counters import BOUNDS
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.flow import FLOW_WINDOW, Flow
+from redis_manager_fastapi.pool.link_events import LinkEvents
 from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
 from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import (
@@ -71,31 +71,6 @@ _FAST = BOUNDS[0]
 _TURN = sys.maxsize
 
 
-class LinkEvents(Protocol):
-    """Who put the connection into service and hears what becomes of it."""
-
-    def link_lost(self, link: "MultiplexedConnection", reason: str) -> None:
-        """*link* is gone; everything that it held has failed."""
-        ...
-
-    def link_heard(self, link: "MultiplexedConnection") -> None:
-        """A *link* that was suspected of silence has spoken."""
-        ...
-
-    def link_worn(self, link: "MultiplexedConnection") -> None:
-        """A *link* should be replaced; until then it serves."""
-        ...
-
-    def timer_fired(self, due: float) -> None:
-        """Note when a timer fires that was due at *due*, on the loop's clock."""
-        ...
-
-    @property
-    def why_late(self) -> WhyLate:
-        """Says why a reply did not come."""
-        ...
-
-
 class MultiplexedConnection(asyncio.Protocol):
     """A connection that every caller shares, on the socket of an authenticated one.
 
@@ -122,7 +97,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def __init__(
         self,
-        events: LinkEvents,
+        events: "LinkEvents[MultiplexedConnection]",
         connection: DedicatedConnection,
         room: Room,
         *,
@@ -152,9 +127,8 @@ class MultiplexedConnection(asyncio.Protocol):
         self._max_in_flight = self._places = max_in_flight
         self._max_bytes = max_bytes
         self._room = room
-        self._turn_ends = False
         self._batch = _TURN
-        self._paused = self._retiring = False
+        self._turn_ends = self._paused = self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
         self._excused = False
@@ -277,26 +251,27 @@ class MultiplexedConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _take(self, data: bytes) -> None:
-        began = self._in_flight[0].began if self._in_flight else 0.0
+        began, beat = self._in_flight[0].began if self._in_flight else 0.0, self._heartbeat
         try:
-            if self._heartbeat is None:
+            if beat is None:
                 self._reader.feed(data)
-                matched = self._match()
+                answered = matched = self._match()
             else:
-                matched = self._match_heartbeat(self._heartbeat, data)
+                matched = self._match_heartbeat(beat, data)
+                answered = matched - (self._heartbeat is None)  # that answer is no caller's
         except DoubtfulReplyError as error:
             self._lose(f"the reply stream is broken: {error}", Cause.BAD_REPLY)
             return
         except Exception as error:
             self._lose(f"the reply stream is broken ({type(error).__name__})", Cause.BAD_REPLY)
             return
-        if matched:
+        if answered:
             counters, seconds = self._counters, self.last_heard - began
-            counters.commands += matched
-            counters.seconds += seconds * matched
-            counters.buckets[bisect_left(BOUNDS, seconds) if seconds > _FAST else 0] += matched
+            counters.commands += answered
+            counters.seconds += seconds * answered
+            counters.buckets[bisect_left(BOUNDS, seconds) if seconds > _FAST else 0] += answered
             if counters.observe is not None:
-                counters.observe(seconds, matched)
+                counters.observe(seconds, answered)
         self._partial = 0 if matched or not self._in_flight else self._partial + len(data)
         # Callers that are answered together ask again together, in the next turn, so their
         # next commands wait for each other. Of many, the first half goes ahead: the server
@@ -398,7 +373,6 @@ class MultiplexedConnection(asyncio.Protocol):
             matched, data = self._match(), data[start:]
             if not self._in_flight or self._in_flight[0] is not beat:
                 raise DoubtfulReplyError("replies are missing, or one was not complete")
-            matched -= 1  # the answer itself is no caller's
         self._reader.feed(data)
         matched += self._match()
         if beat.future.done():
@@ -510,15 +484,14 @@ class MultiplexedConnection(asyncio.Protocol):
                     held_up = True
                     continue
                 left -= 1
-                finding = self._why_late(request, now)
-                request.expire(self._instance, finding, written=written)
+                request.expire(self._instance, self._why_late(request, now), written=written)
         return deadlines, held_up
 
     def _why_late(self, request: Request, now: float) -> Finding:
         """Return why *request* has no reply yet."""
         begun = bool(self._partial) and request is self._in_flight[0]
-        unacknowledged = is_unacknowledged(self._transport)
-        seen = Connection(self.last_heard, self._partial, begun, unacknowledged)
+        lost = is_unacknowledged(self._transport)
+        seen = Connection(self.last_heard, self._partial, begun, lost)
         return self._events.why_late(request.began, now, seen, self)
 
     def _why_silent(self) -> Cause:

@@ -8,7 +8,6 @@ Conditions only announce it.
 from collections.abc import Iterable
 from functools import partial
 from math import inf
-from typing import Protocol
 
 from redis_manager_fastapi.errors import Cause, RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, Resubscribed, StateChanged
@@ -16,6 +15,7 @@ from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.causes import Connection, Finding, Wait, cause_of
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.pool.follower import Follower
 from redis_manager_fastapi.pool.leases import Leases
 from redis_manager_fastapi.pool.links import LinkSet
 from redis_manager_fastapi.pool.loop import LoopAffinity
@@ -49,18 +49,6 @@ from redis_manager_fastapi.settings import RedisSettings
 # How far apart (seconds) the time of so many callers is up who wait in the same outage: to
 # look at thousands in one turn would hold up the event loop.
 _APART = 0.001
-
-
-class Follower(Protocol):
-    """Who has a connection of its own to the pool's server, and goes where the pool goes."""
-
-    def pool_changed(self) -> None:
-        """The pool has another state, another generation, or another primary."""
-        ...
-
-    async def before_serving(self, peer: object) -> None:
-        """Return once it is ready for the server at *peer*, which the pool will serve next."""
-        ...
 
 
 class Pool:
