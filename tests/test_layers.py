@@ -25,6 +25,7 @@ LAYERS = (
     "delivery",
     "cluster",
     "supervision",
+    "caching",
     "pool",
     "commands",
     "topology",

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, cast, overload
 
 import redis.asyncio
 
+from redis_manager_fastapi.client.cached_call import caching
 from redis_manager_fastapi.client.call import Call, allocate, coroutine_function
 from redis_manager_fastapi.client.callbacks import OwnCallbacks
 from redis_manager_fastapi.client.pipeline import Pipeline
@@ -60,6 +61,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
     _connections: LeasedConnections
 
     def __init__(self, session: Session[Pool]) -> None:
+        session.call_type = session.call_type or Call
         self.session = session  # redis-py's constructor sets the callbacks
         self._shares_callbacks = True
         connections: Any = LeasedConnections(session)
@@ -93,6 +95,9 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         timeout: float | None = None,
         dedicated: bool | None = None,
         grace: float | None = None,
+        cache: float | None = None,
+        stale: float | None = None,
+        cache_exact: bool | None = None,
     ) -> "Redis[str]": ...
     @overload
     def with_options(
@@ -102,6 +107,9 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         timeout: float | None = None,
         dedicated: bool | None = None,
         grace: float | None = None,
+        cache: float | None = None,
+        stale: float | None = None,
+        cache_exact: bool | None = None,
     ) -> "Redis[bytes]": ...
     @overload
     def with_options(
@@ -111,6 +119,9 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         timeout: float | None = None,
         dedicated: bool | None = None,
         grace: float | None = None,
+        cache: float | None = None,
+        stale: float | None = None,
+        cache_exact: bool | None = None,
     ) -> Self: ...
     @overload
     def with_options(
@@ -120,6 +131,9 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         timeout: float | None = None,
         dedicated: bool | None = None,
         grace: float | None = None,
+        cache: float | None = None,
+        stale: float | None = None,
+        cache_exact: bool | None = None,
     ) -> "Redis[str] | Redis[bytes]": ...
     def with_options(
         self,
@@ -128,6 +142,9 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         timeout: float | None = None,
         dedicated: bool | None = None,
         grace: float | None = None,
+        cache: float | None = None,
+        stale: float | None = None,
+        cache_exact: bool | None = None,
     ) -> Any:
         """Return a client on the same pool with the given options changed.
 
@@ -139,9 +156,29 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
                 them.
             grace: How long a command waits in an outage, in seconds after the last reply, in
                 the place of `outage.grace`; 0 fails at once.
+            cache: For how many seconds the reply to a read may come from this process, which
+                the server tells of changes; 0 for never. It is for commands that share
+                a connection, not in pipelines.
+            stale: How many seconds old a last known value may be that a cached read gives
+                while Redis is away; `stale_for` says how old it is. 0 for none.
+            cache_exact: Whether a cached reply ends when its key expires; else it may
+                be there for a moment longer.
         """
-        options = self.session.options.changed(decode_responses, timeout, dedicated, grace)
-        return self.with_call_options(options)
+        if decode_responses is timeout is dedicated is grace is None and cache is not None:
+            client = self._copy()
+        else:
+            options = self.session.options.changed(decode_responses, timeout, dedicated, grace)
+            client = self.with_call_options(options)
+            if cache is stale is cache_exact is None:
+                return client
+        client.session = caching(client.session, cache, stale, cache_exact)
+        return client
+
+    @property
+    def stale_for(self) -> float:
+        """How old the oldest value is that this client gave in an outage, in seconds; else 0.0."""
+        cached = self.session.cached
+        return cached.stale_for if cached is not None else 0.0
 
     def with_call_options(self, options: CallOptions) -> Self:
         """Return a client on the same pool with these options."""
@@ -162,6 +199,8 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
             session.callbacks,
             session.own_callbacks,
             scope,
+            session.call_type,
+            session.cached.same(decode=session.cached.decode) if session.cached else None,
         )
         return client
 
@@ -182,7 +221,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
             return self._execute_leased(args, options)
         if options:
             options.pop("keys", None)  # for redis-py's cache on the client's side
-        call: Call = allocate(Call)
+        call: Call = allocate(session.call_type)
         call.args = args
         call.command = command
         call.future = None  # type: ignore[assignment]

@@ -18,6 +18,7 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.state import FINAL, PoolState
 from redis_manager_fastapi.pool.waiting import StateCondition
+from redis_manager_fastapi.pool.written import Writes
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.supervision.deployment import Deployment, Single
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
@@ -51,6 +52,7 @@ class Cluster:
         bus: Bus,
         *,
         instance: str,
+        writes: Writes,
     ) -> None:
         self.instance = instance
         self.settings = settings
@@ -60,7 +62,7 @@ class Cluster:
         self.learning = asyncio.Lock()
         self.map = SlotMap(self._make_node, self._retire, reads=settings.cluster.reads)
         self._credentials = credentials
-        self._bus = bus
+        self._bus, self._writes = bus, writes
         self._tls = SharedTLSContext()
         self._refresh = TopologyRefresh(
             settings,
@@ -341,7 +343,14 @@ class Cluster:
             )
 
         bus = NodeBus(self._bus, node.address, self._node_changed)
-        return Single(make_topology, self.settings, bus, instance=self.instance, tls=self._tls)
+        return Single(
+            make_topology,
+            self.settings,
+            bus,
+            instance=self.instance,
+            tls=self._tls,
+            writes=self._writes,
+        )
 
     def _retire(self, node: Node) -> None:
         """Close a node that is not part of the map any more; what is in flight may finish."""
@@ -417,7 +426,13 @@ class Clustered(Deployment[Cluster]):
 
     def start(self) -> Cluster:
         """Begin to open, on the running event loop; return the Cluster."""
-        cluster = Cluster(self.settings, self._credentials, self._bus, instance=self.instance)
+        cluster = Cluster(
+            self.settings,
+            self._credentials,
+            self._bus,
+            instance=self.instance,
+            writes=self.writes,
+        )
         self.opened = cluster
         cluster.start()
         return cluster
@@ -440,3 +455,5 @@ class Clustered(Deployment[Cluster]):
         """Refuse new work, let what is in flight finish for *drain* seconds, and close."""
         if self.opened is not None:
             await self.opened.aclose(drain)
+        if self.cache is not None:
+            self.cache.close()

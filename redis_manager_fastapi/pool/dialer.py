@@ -12,6 +12,8 @@ from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.noting import note_connection
+from redis_manager_fastapi.pool.written import Writes
 from redis_manager_fastapi.topology.credentials import Credentials, credentials_of
 from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
@@ -59,6 +61,7 @@ class Dialer:
         timeout: float,
         instance: str,
         tls: SharedTLSContext | None = None,
+        writes: Writes | None = None,
     ) -> None:
         self.connects = 0
         self.second_connect = asyncio.Lock()
@@ -67,6 +70,8 @@ class Dialer:
         self._instance = instance
         self._target: Target | None = None
         self._tls = tls or SharedTLSContext()
+        self._writes = writes or Writes()
+        self._writes.call_when_wanted(self._note_writes)
         self._warned = float("-inf")
 
     async def dial(self) -> DedicatedConnection:
@@ -99,6 +104,9 @@ class Dialer:
                 if connection is None:
                     make = _CLASSES[target.transport]
                     connection = make(instance=self._instance, **target.options)
+                    self._writes.connections.add(connection)
+                    if self._writes.listener is not None:
+                        self._note_writes()
                 connection.aim(target.options)
                 provider = connection.credential_provider
                 tokens = provider.tokens if isinstance(provider, Credentials) else None
@@ -123,6 +131,10 @@ class Dialer:
                 raise  # not from itself: who follows causes would never end
             raise translated from reason
         return connection
+
+    def _note_writes(self) -> None:
+        for connection in self._writes.connections:
+            note_connection(connection, self._writes)
 
     def serves(self, answer: object) -> bool:
         """Return whether a server that answers PING like that serves.

@@ -15,14 +15,16 @@ import math
 import secrets
 import sys
 from collections import deque
+from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any
 
 import hiredis
 
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.link_events import LinkEvents
 from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
 from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import (
@@ -66,22 +68,6 @@ _SLICE = 8 * 1024
 _TURN = sys.maxsize
 
 
-class LinkEvents(Protocol):
-    """Who put the connection into service and hears what becomes of it."""
-
-    def link_lost(self, link: "MultiplexedConnection", reason: str) -> None:
-        """*link* is gone; everything that it held has failed."""
-        ...
-
-    def link_heard(self, link: "MultiplexedConnection") -> None:
-        """A *link* that was suspected of silence has spoken."""
-        ...
-
-    def link_worn(self, link: "MultiplexedConnection") -> None:
-        """A *link* should be replaced; until then it serves."""
-        ...
-
-
 class MultiplexedConnection(asyncio.Protocol):
     """A connection that every caller shares, on the socket of an authenticated one.
 
@@ -98,7 +84,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def __init__(
         self,
-        events: LinkEvents,
+        events: "LinkEvents[MultiplexedConnection]",
         connection: DedicatedConnection,
         room: Room,
         *,
@@ -119,7 +105,8 @@ class MultiplexedConnection(asyncio.Protocol):
             protocolError=ValueError,
             replyError=connection.parse_error,
         )
-        self._reader = make() if connection.protocol == 2 else TolerantReader(make)
+        self._make_reader: Callable[[], Any] = make
+        self._reader: Any = make() if connection.protocol == 2 else TolerantReader(make)
         self._connection = connection
         self._transport = connection.transport
         self._queue: list[Request] = []
@@ -226,6 +213,9 @@ class MultiplexedConnection(asyncio.Protocol):
         if not self.lost:
             self._lose(reason, notify=False)
 
+    def pushed(self, push: list[Any]) -> None:
+        """Take what the server sent by itself, in its place among the replies."""
+
     # What the transport calls.
 
     def data_received(self, data: bytes) -> None:
@@ -331,6 +321,7 @@ class MultiplexedConnection(asyncio.Protocol):
             if reply is _INCOMPLETE:
                 return matched
             if type(reply) is _PUSH:
+                self.pushed(reply)
                 continue
             if type(head) is Batch:
                 if head.add(reply):
@@ -344,6 +335,7 @@ class MultiplexedConnection(asyncio.Protocol):
         while (reply := gets(False)) is not _INCOMPLETE:
             if type(reply) is not _PUSH:
                 raise ValueError("a reply that no command was waiting for")
+            self.pushed(reply)
         return matched
 
     def _match_heartbeat(self, beat: Heartbeat, data: bytes) -> int:

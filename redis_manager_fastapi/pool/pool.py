@@ -15,7 +15,7 @@ from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.leases import Leases
-from redis_manager_fastapi.pool.links import LinkSet
+from redis_manager_fastapi.pool.links import LinkSet, MakeLink
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
@@ -41,6 +41,7 @@ from redis_manager_fastapi.pool.waiting import (
     Spell,
     StateCondition,
 )
+from redis_manager_fastapi.pool.written import Writes
 from redis_manager_fastapi.settings import RedisSettings
 
 # How far apart (seconds) the time of so many callers is up who wait in the same outage: to
@@ -78,16 +79,26 @@ class Pool:
         affected: How many commands have met an outage since it last served.
         worn: Whether the links should be replaced, though nothing is wrong with the server.
         peer: The other end of the sockets that serve, or served last.
-        follower: Goes where the pool goes, if anybody does.
+        followers: Go where the pool goes.
     """
 
-    def __init__(self, dialer: Dialer, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
+    def __init__(
+        self,
+        dialer: Dialer,
+        settings: RedisSettings,
+        bus: Bus,
+        *,
+        instance: str,
+        make_link: MakeLink = MultiplexedConnection,
+        writes: Writes | None = None,
+    ) -> None:
         self.instance = instance
         self.settings = settings
         self.affinity = LoopAffinity(instance)
         self.loop = self.affinity.loop
         self.generation = self.moves = 0
-        self.link_set = LinkSet(self, max_in_flight=settings.pipelining.max_in_flight)
+        most = settings.pipelining.max_in_flight
+        self.link_set = LinkSet(self, max_in_flight=most, make=make_link, writes=writes)
         self.clients = 0
         self.suspicion: Suspicion | None = None
         self.worn = False
@@ -103,7 +114,7 @@ class Pool:
         self._address: tuple[object, ...] = ()
         self._elsewhere, self._where = False, ""
         self.peer: object = None
-        self.follower: Follower | None = None
+        self.followers: tuple[Follower, ...] = ()
         self.affected = Affected()
         self._refusals = KnownRefusals(self.loop)
         self._grace = GracePeriod(self.loop, settings)
@@ -287,8 +298,8 @@ class Pool:
         if self.state is PoolState.DOWN:
             self.suspicion = Suspicion.MOVED
             self.suspicion_changed.notify_all()
-            if self.follower is not None:
-                self.follower.pool_changed()
+            for follower in self.followers:
+                follower.pool_changed()
         else:
             self.suspect(self.generation, Suspicion.MOVED, reason)
 
@@ -343,8 +354,8 @@ class Pool:
         self.leases.close_stale(leased=not keep)
         if self.state is PoolState.READY:
             self._condition.notify_all()
-            if self.follower is not None:
-                self.follower.pool_changed()
+            for follower in self.followers:
+                follower.pool_changed()
         else:
             self._move(PoolState.READY, "serving")
 
@@ -454,5 +465,5 @@ class Pool:
         self._condition.notify_all()
         if self.link_set.serving or new in FINAL:
             self._decision.notify_all()
-        if self.follower is not None:
-            self.follower.pool_changed()
+        for follower in self.followers:
+            follower.pool_changed()

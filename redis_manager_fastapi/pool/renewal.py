@@ -9,8 +9,9 @@ from redis.exceptions import RedisError
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.leases import Leases
+from redis_manager_fastapi.pool.link_events import LinkEvents
 from redis_manager_fastapi.pool.links import LinkSet
-from redis_manager_fastapi.pool.multiplexed import LinkEvents, MultiplexedConnection
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.request import Interrupted, Reply
 from redis_manager_fastapi.topology.failures import from_reply
 from redis_manager_fastapi.topology.tokens import TokenStream
@@ -34,7 +35,7 @@ class Renewal:
 
     def __init__(
         self,
-        events: LinkEvents,
+        events: LinkEvents[MultiplexedConnection],
         links: LinkSet,
         leases: Leases,
         timeout: float,

@@ -9,6 +9,7 @@ callers meet an outage.
 import asyncio
 import logging
 import random
+from collections.abc import Iterable
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, ProbeFailed
@@ -141,8 +142,8 @@ class Supervisor:
         pool = self._pool
         try:
             connections = await self._attempts.connect()
-            if pool.follower is not None:
-                await self._let_follow(pool.follower, connections)
+            if pool.followers:
+                await self._let_follow(pool.followers, connections)
         except RedisUnavailableError:
             return  # those that there are serve on, and it is tried again
         except Exception as error:
@@ -188,8 +189,8 @@ class Supervisor:
             if not await self._others_serve():
                 self._failed(error)
             return
-        if pool.follower is not None:
-            await self._let_follow(pool.follower, connections)
+        if pool.followers:
+            await self._let_follow(pool.followers, connections)
         if moves != pool.moves or pool.state in (PoolState.READY, *FINAL):
             for connection in connections:
                 connection.abort()
@@ -215,11 +216,14 @@ class Supervisor:
         pool.serve_on()
         return True
 
-    async def _let_follow(self, follower: Follower, connections: list[DedicatedConnection]) -> None:
-        """Give *follower* a moment to be there first: what waits may be for it."""
+    async def _let_follow(
+        self, followers: Iterable[Follower], connections: list[DedicatedConnection]
+    ) -> None:
+        """Give *followers* a moment to be there first: what waits may be for them."""
         try:
             async with asyncio.timeout(_HEAD_START):
-                await follower.before_serving(connections[0].peer)
+                for follower in followers:
+                    await follower.before_serving(connections[0].peer)
         except TimeoutError:
             pass
         except Exception as error:
