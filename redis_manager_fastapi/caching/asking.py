@@ -1,6 +1,7 @@
 """A cached read that is not a plain hit: joined to one on its way, or sent by the lane."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from redis_manager_fastapi.caching.fetch import Fetch, KeyTimes
@@ -32,17 +33,24 @@ class Asking:
         link: The tracked connection.
         life: What goes on as long as that tells what changes.
         args: The command.
+        places: The nodes of a Cluster that have its slot; None for one server.
 
     Attributes:
         loop: Whose futures the call makes.
     """
 
-    __slots__ = ("_args", "_life", "_link", "_reads", "loop")
+    __slots__ = ("_args", "_life", "_link", "_places", "_reads", "loop")
 
     def __init__(
-        self, reads: CachedReads, link: TrackedConnection, life: Life, args: tuple[Any, ...]
+        self,
+        reads: CachedReads,
+        link: TrackedConnection,
+        life: Life,
+        args: tuple[Any, ...],
+        places: Sequence[object] | None = None,
     ) -> None:
         self._reads, self._link, self._life, self._args = reads, link, life, args
+        self._places = places
         self.loop: asyncio.AbstractEventLoop = link.loop
 
     def submit(self, request: Request) -> None:
@@ -50,6 +58,8 @@ class Asking:
         reads, link = self._reads, self._link
         key, now = place_of(self._args, request.packed), self.loop.time()
         entry, store = reads.entries.get(key), reads.cache.store
+        if entry is not None and self._places is not None:
+            entry = entry if entry.life.place in self._places else None
         if entry is not None and reads.serves(entry, now):
             store.hits += 1
             entry.used = True

@@ -2,41 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 from redis_manager_fastapi.caching.store import Store
+from redis_manager_fastapi.observe.caching import CacheStats
 from redis_manager_fastapi.observe.events import Bus, CacheChanged
 from redis_manager_fastapi.settings import RedisSettings
-
-
-@dataclass(frozen=True, slots=True)
-class CacheStats:
-    """The counters of a cache at one instant.
-
-    Attributes:
-        hits: Reads that were answered in the process.
-        misses: Reads that asked the server.
-        joined: Reads that waited for the reply to another one.
-        entries: Replies that are kept.
-        bytes: What they take, with their commands and keys.
-        invalidations: Replies that were dropped because the server said that a key had changed.
-        evictions: Replies that were dropped for want of room.
-        stale: Last known values that were handed out while Redis was away.
-        off_since: Since when nothing is served, on the monotonic clock; None while it is.
-        reason: Why not; empty while it is.
-    """
-
-    hits: int
-    misses: int
-    joined: int
-    entries: int
-    bytes: int
-    invalidations: int
-    evictions: int
-    stale: int
-    off_since: float | None
-    reason: str
 
 
 class Served(Protocol):

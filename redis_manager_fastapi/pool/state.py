@@ -8,6 +8,7 @@ can be read, and tested, on its own.
 import enum
 from dataclasses import dataclass
 
+from redis_manager_fastapi.observe.caching import CacheStats
 from redis_manager_fastapi.observe.realtime import RealTimeStats
 
 
@@ -184,6 +185,8 @@ class PoolStats:
         replica: The counters of the pool that reads from a replica, by
             `REDIS_SENTINEL__READS`; None without one.
         realtime: The counters of what listens; set in the manager's own stats alone.
+        cache: The counters of the client-side cache, set as those of *realtime* are; None
+            until a client asks for one.
         resubscribed: How often redis-py's pub/sub objects were subscribed again, each
             after its connection was lost.
         missed: Seconds for which they heard nothing then, all together.
@@ -204,5 +207,6 @@ class PoolStats:
     connects: int
     replica: "PoolStats | None" = None
     realtime: RealTimeStats | None = None
+    cache: CacheStats | None = None
     resubscribed: int = 0
     missed: float = 0.0

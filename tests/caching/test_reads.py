@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import ClientEndedError, PoolClosedError, RedisManager
-from redis_manager_fastapi.caching.cache import CacheStats
+from redis_manager_fastapi import CacheStats, ClientEndedError, PoolClosedError, RedisManager
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.caching import cache_of, lane_of, until_cached

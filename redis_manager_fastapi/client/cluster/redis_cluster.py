@@ -21,7 +21,9 @@ from redis.exceptions import (
 )
 from redis.maint_notifications import MaintNotificationsConfig
 
+from redis_manager_fastapi.client.cached_call import caching
 from redis_manager_fastapi.client.callbacks import OwnCallbacks
+from redis_manager_fastapi.client.cluster.cached import is_cached, read_cached
 from redis_manager_fastapi.client.cluster.keys import KeyFinder, goes_on_nowhere, is_zero, slot_of
 from redis_manager_fastapi.client.cluster.parts import part, together, whole
 from redis_manager_fastapi.client.cluster.picking import PickingNodes
@@ -127,6 +129,9 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         timeout: float | None = None,
         dedicated: bool | None = None,
         grace: float | None = None,
+        cache: float | None = None,
+        stale: float | None = None,
+        cache_exact: bool | None = None,
     ) -> "RedisCluster[str]": ...
     @overload
     def with_options(
@@ -136,6 +141,9 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         timeout: float | None = None,
         dedicated: bool | None = None,
         grace: float | None = None,
+        cache: float | None = None,
+        stale: float | None = None,
+        cache_exact: bool | None = None,
     ) -> "RedisCluster[bytes]": ...
     @overload
     def with_options(
@@ -145,6 +153,9 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         timeout: float | None = None,
         dedicated: bool | None = None,
         grace: float | None = None,
+        cache: float | None = None,
+        stale: float | None = None,
+        cache_exact: bool | None = None,
     ) -> Self: ...
     @overload
     def with_options(
@@ -154,6 +165,9 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         timeout: float | None = None,
         dedicated: bool | None = None,
         grace: float | None = None,
+        cache: float | None = None,
+        stale: float | None = None,
+        cache_exact: bool | None = None,
     ) -> "RedisCluster[str] | RedisCluster[bytes]": ...
     def with_options(
         self,
@@ -162,6 +176,9 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         timeout: float | None = None,
         dedicated: bool | None = None,
         grace: float | None = None,
+        cache: float | None = None,
+        stale: float | None = None,
+        cache_exact: bool | None = None,
     ) -> Any:
         """Return a client on the same Cluster that differs in the given options.
 
@@ -171,10 +188,16 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             dedicated: `True` takes a dedicated connection for every command.
             grace: How long a command waits in an outage, in seconds after the last reply, in
                 the place of `outage.grace`; 0 fails at once.
+            cache: For how many seconds the reply to a read may come from this process; 0 for
+                never. This and the next two are as with `Redis.with_options`.
+            stale: How many seconds old a last known value may be, while its shard is away.
+            cache_exact: Whether a cached reply ends when its key expires.
         """
         options = self.session.options.changed(decode_responses, timeout, dedicated, grace)
         client = self._copy()
         client.session = self.session.with_options(options)
+        if not (cache is stale is cache_exact is None):
+            client.session = caching(client.session, cache, stale, cache_exact)
         client.connection_kwargs = client.session.connection_kwargs
         client.encoder = Encoder("utf-8", "strict", options.decode)
         return client
@@ -182,8 +205,16 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
     def scoped(self, scope: Scope | None) -> Self:
         """Return a client that ends with *scope*."""
         client = self._copy()
-        client.session = replace(self.session, scope=scope)
+        cached = self.session.cached
+        cached = cached.same(decode=cached.decode) if cached is not None else None
+        client.session = replace(self.session, scope=scope, cached=cached)
         return client
+
+    @property
+    def stale_for(self) -> float:
+        """How old the oldest value is that this client gave in an outage, in seconds; else 0.0."""
+        cached = self.session.cached
+        return cached.stale_for if cached is not None else 0.0
 
     def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis[TextT]:
         """Return a client of one node alone, which follows no redirect.
@@ -233,6 +264,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             CommandTimeoutError: The deadline passed.
             redis.ResponseError: The server rejected the command, for the reason in its text.
         """
+        if self.session.cached is not None and is_cached(args, options):
+            return await read_cached(self, args, options)
         command = ONE_KEY.get(args[0])
         if command is None or len(args) < 2 or "target_nodes" in options:
             return await self._execute_anywhere(args, options)
@@ -266,12 +299,12 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             if not isinstance(reply, TOLD_IN_TURN):
                 await turnstile().told()
         try:
-            reply = await self._recover(cluster, slot, command, args, request, node, lost)
+            reply = await self.recover(cluster, slot, command, args, request, node, lost)
         except ResponseError as error:
             return empty_response(error, options)
         return await parsed(session.callbacks, args[0], reply, options)
 
-    async def _recover(
+    async def recover(
         self,
         cluster: Cluster,
         slot: int,
