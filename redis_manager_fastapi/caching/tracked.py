@@ -22,10 +22,6 @@ class Tracker(Protocol):
         """What had changed by that time, on the loop's clock, has been told."""
         ...
 
-    def ended(self, link: "TrackedConnection") -> None:
-        """The connection tells nothing any more."""
-        ...
-
 
 class TrackedConnection(MultiplexedConnection):
     """A `MultiplexedConnection` whose server tracks what is read over it."""
@@ -52,13 +48,3 @@ class TrackedConnection(MultiplexedConnection):
     def _answered(self, sent_at: float, reply: Reply) -> None:
         if not reply.cancelled() and not isinstance(reply.result(), Interrupted):
             self._tracker.confirmed(self, sent_at)
-
-    def retire(self) -> None:
-        """Take no more work; what it told is not relied on any more."""
-        self._tracker.ended(self)
-        super().retire()
-
-    def _lose(self, reason: str, *, notify: bool = True) -> None:
-        if not self.lost:
-            self._tracker.ended(self)
-        super()._lose(reason, notify=notify)

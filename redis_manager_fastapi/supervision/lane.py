@@ -118,15 +118,14 @@ class Lane:
         if link is self.link:
             self.life.confirm(at)
 
-    def ended(self, link: TrackedConnection) -> None:
-        """Serve nothing of what the connection told."""
-        if link is self.link:
-            self._stop("its connection was lost")
-
     # What the pools say.
 
     def own_pool_changed(self) -> None:
-        """Serve by the connection that serves now, or by none."""
+        """Serve by the connection that serves now, or by none.
+
+        It is called in the turn in which the connection is lost, suspected or replaced,
+        before anybody who waits on it goes on.
+        """
         pool = self._pool
         link = pool.link_set.only if pool.state is PoolState.READY else None
         if link is self.link:
@@ -149,7 +148,6 @@ class Lane:
         self._moves = main.moves
         if main.state is PoolState.READY:
             self._peer = main.peer
-        self._stop("the server is another one")
         if self._pool.state not in FINAL:
             self._pool.moved("the server is another one")
 

@@ -111,6 +111,13 @@ async def test_callers_at_once_share_one_command(
     assert len({id(each) for each in values}) == 50
     assert counted(manager, before) == (0, 1, 49)
 
+    await other.set("key", "value")
+    for each in await asyncio.gather(*(cached.mget("key", "hash") for _ in range(3))):
+        assert each == ["value", None]
+        each.append("mine")
+    (await cached.mget("key", "hash")).append("mine")
+    assert await cached.mget("key", "hash") == ["value", None]
+
 
 async def test_first_caller_that_leaves_takes_nobody_along(
     manager: RedisManager, cached: Redis, other: Any

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ pytestmark = [
 
 @pytest.fixture
 async def manager(redis_server: RedisServer) -> AsyncIterator[RedisManager]:
-    async with RedisManager(url=redis_server.url, outage={"grace": 5.0}) as opened:
+    patient: Any = {"timeout": {"command": 20.0}, "outage": {"grace": 20.0}}
+    async with RedisManager(url=redis_server.url, **patient) as opened:
         yield opened
 
 

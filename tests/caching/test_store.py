@@ -9,8 +9,10 @@ import threading
 import tracemalloc
 from typing import Any
 
+from redis_manager_fastapi.caching.fetch import KeyTimes
 from redis_manager_fastapi.caching.store import Entry, Life, Store
 from redis_manager_fastapi.caching.values import decoded, may_mean_missing, own
+from redis_manager_fastapi.pool.request import Interrupted
 
 
 class Clock:
@@ -62,7 +64,7 @@ def test_write_of_this_process_keeps_what_is_on_its_way_from_being_kept_or_joine
 
     younger = begin(store, "a", of)
     store.keep(entry, "old", 100.0)
-    assert known(store, "a") is None
+    assert (known(store, "a"), store.entries, store.bytes) == (None, 0, 0)
     store.keep(younger, "new", 100.0)
     assert known(store, "a") == "new"
 
@@ -169,6 +171,17 @@ def test_sweep_lets_go_of_ended_lives_in_slices() -> None:
         left, slices = store.sweep(200.0, left), slices + 1
 
     assert (store.entries, slices) == (600, 3)
+
+
+def test_time_of_a_key_ends_its_entry_and_a_change_from_then_on_too() -> None:
+    store, of = Store(10**6), life()
+    entries = [begin(store, name, of) for name in "abc"]
+
+    for entry, time in zip(entries, (250, -1, Interrupted(written=True)), strict=True):
+        KeyTimes(b"a", 0.0, entry, 100.0).finish(time)
+
+    assert [entry.until for entry in entries] == [100.25, math.inf, -1.0]
+    assert all(entry.strict for entry in entries)
 
 
 def test_values_are_the_caller_s_own() -> None:

@@ -163,6 +163,26 @@ async def test_read_that_was_sent_before_the_answer_is_not_joined_after_it(
     assert (await early, await late, await cached.get("key")) == ("old", "new", "new")
 
 
+async def test_read_between_a_write_and_its_answer_is_not_kept(manager: RedisManager) -> None:
+    """The write is held back in this process, so what is read meanwhile is the old value."""
+    cached = manager.redis.with_options(cache=60.0)
+    await until_cached(manager, cached)
+    lane_of(manager).changed = lambda link, keys: None  # type: ignore[method-assign]
+    await manager.redis.set("key", "old")
+    assert await cached.get("key") == "old"
+    link = manager._deployment.require().link_set.only
+    link.pause_writing()
+
+    writing = asyncio.create_task(manager.redis.set("key", "new"))
+    await asyncio.sleep(0)
+    assert ("GET", "key") not in cached.session.cached.entries  # type: ignore[union-attr]
+    assert await cached.get("key") == "old"
+    link.resume_writing()
+
+    await writing
+    assert await cached.get("key") == "new"
+
+
 async def test_connections_are_as_ever_until_somebody_caches(manager: RedisManager) -> None:
     await manager.redis.set("key", 1)
     pool = manager._deployment.require()

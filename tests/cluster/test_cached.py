@@ -72,12 +72,17 @@ async def test_slot_that_moves_takes_its_entries_along(steady: ClusterDeployment
     """While it moves too: a key that is made at the new place is not taken for missing for long."""
     source, target = steady.primaries[:2]
     slot = steady.slots_of(0)[0]
-    key, made = keys_in(range(slot, slot + 1), 2)
+    key, made, untold = keys_in(range(slot, slot + 1), 3)
     async with opened(steady.url, health={"interval": 0.1, "timeout": 0.2}) as manager:
         cached = caching(manager)
         await manager.cluster.set(key, "old")
         await until_hit(manager, cached, key)
         await until_hit(manager, cached, made)
+        await manager.cluster.set(untold, "old")
+        await until_hit(manager, cached, untold)
+        lane = node_at(manager, source).deployment.lane
+        assert lane is not None
+        lane.changed = lambda link, keys: None  # type: ignore[method-assign]
         names = await node_id(source), await node_id(target)
 
         async with (
@@ -86,7 +91,7 @@ async def test_slot_that_moves_takes_its_entries_along(steady: ClusterDeployment
             RedisManager(url=steady.url) as others,
         ):
             await begin_move(slot, old, new, names)
-            await migrate(old, target, [key])
+            await migrate(old, target, [key, untold])
             await manager.cluster.set(key, "moved")
             assert await cached.get(key) == "moved"
             await others.cluster.set(made, "made")
@@ -94,6 +99,9 @@ async def test_slot_that_moves_takes_its_entries_along(steady: ClusterDeployment
             assert await cached.get(made) == "made"
             await end_move(slot, old, new, names)
             await others.cluster.set(key, "theirs")
+            await others.cluster.set(untold, "theirs")
+        assert await manager.cluster.get(untold) == "theirs"
+        assert await cached.get(untold) == "theirs"
         await until_hit(manager, cached, key)
 
         assert await cached.get(key) == "theirs"
