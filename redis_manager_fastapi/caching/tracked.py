@@ -32,7 +32,7 @@ class TrackedConnection(MultiplexedConnection):
         super().__init__(*args, **kwargs)
         self._reader = LaneReader(self._make_reader, plain=tracker.plain)
 
-    def pushed(self, push: list[Any]) -> None:
+    def pushed(self, push: Any) -> None:
         """Pass on which keys have changed, before the replies that come after."""
         if push[0] == b"invalidate":
             self._tracker.changed(self, push[1])

@@ -213,7 +213,7 @@ class MultiplexedConnection(asyncio.Protocol):
         if not self.lost:
             self._lose(reason, notify=False)
 
-    def pushed(self, push: list[Any]) -> None:
+    def pushed(self, push: Any) -> None:
         """Take what the server sent by itself, in its place among the replies."""
 
     # What the transport calls.

@@ -109,12 +109,11 @@ def test_failed_read_brings_back_what_was_known_unless_that_has_changed() -> Non
 
 def test_room_is_kept_and_what_was_read_since_goes_last() -> None:
     store, of = Store(100_000), life()
-    for number in range(1000):
-        entry = begin(store, f"key:{number}", of)
-        store.keep(entry, "x" * 100, 100.0)
-        if number == 0:
-            first = entry
+    first = begin(store, "key:0", of)
+    store.keep(first, "x" * 100, 100.0)
+    for number in range(1, 1000):
         first.used = True
+        store.keep(begin(store, f"key:{number}", of), "x" * 100, 100.0)
 
     assert store.bytes <= 100_000
     assert store.evictions > 800

@@ -80,6 +80,7 @@ async def test_slot_that_moves_takes_its_entries_along(steady: ClusterDeployment
         await until_hit(manager, cached, made)
         await manager.cluster.set(untold, "old")
         await until_hit(manager, cached, untold)
+        await until_hit(manager, cached, keys_in(steady.slots_of(1), 1)[0])
         lane = node_at(manager, source).deployment.lane
         assert lane is not None
         lane.changed = lambda link, keys: None  # type: ignore[method-assign]
