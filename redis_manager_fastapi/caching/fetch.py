@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from math import inf
 from typing import Any
 
 import hiredis
@@ -82,9 +83,9 @@ class Fetch(SingleRequest):
             for request in waiting[1:]:
                 request.finish(Interrupted(written=False))  # its own was never sent
             return
-        if may_mean_missing(outcome):
+        if self.brief < inf and may_mean_missing(outcome):
             self.entry.until = min(self.entry.until, self.asked_at + self.brief)
-        self.store.keep(self.entry, outcome, self.asked_at)
+        self.store.keep(self.entry, outcome, self.asked_at, len(self.packed))
         for request in waiting:
             request.finish(own(outcome))
 

@@ -15,9 +15,12 @@ from redis_manager_fastapi.caching.values import size_of
 # No single value takes more than this part of all the room.
 _LARGEST = 16
 
-# What an entry takes beside its value, its command and its keys: the object itself, and its
-# places in the table, in the index by key, and in the queue.
-_FIXED = 240
+# What an entry takes beside its value and its command: the object itself, and its places in the
+# table, in the index by key, and in the queue.
+_FIXED = 320
+
+# How many bytes a command takes here, with its keys, for each that it takes on the wire.
+_SPREAD = 4
 
 # How many entries get a second chance before one is evicted all the same.
 _CHANCES = 16
@@ -155,12 +158,15 @@ class Store:
         self._enter(entry)
         return entry
 
-    def keep(self, entry: Entry, value: Any, asked_at: float) -> None:
-        """Keep the reply of a pending entry, unless a key of it may have changed."""
+    def keep(self, entry: Entry, value: Any, asked_at: float, command: int) -> None:
+        """Keep the reply of a pending entry, unless a key of it may have changed.
+
+        *command* is how many bytes the request took.
+        """
         entry.fetch, entry.last = None, None
         if entry.home.get(entry.key) is not entry:
             return
-        size = _FIXED + size_of(value) + size_of(entry.key) + size_of(entry.keys)
+        size = _FIXED + size_of(value) + _SPREAD * command
         if not entry.life.goes_on or size > self._max_bytes // _LARGEST:
             self._take_out(entry)
             return

@@ -4,11 +4,14 @@ import sys
 from typing import Any
 
 _CONTAINERS = (list, dict, set, tuple)
+_TEXT = frozenset({bytes, str})
 
 
 def size_of(value: Any) -> int:
-    """Return how many bytes a reply, or a command, takes, with all that is in it."""
+    """Return how many bytes a reply takes, with all that is in it."""
     size = sys.getsizeof(value)
+    if type(value) in _TEXT:
+        return size
     if isinstance(value, dict):
         return size + sum(size_of(key) + size_of(each) for key, each in value.items())
     if isinstance(value, _CONTAINERS):
@@ -18,6 +21,8 @@ def size_of(value: Any) -> int:
 
 def own(value: Any) -> Any:
     """Return a value that its caller may change."""
+    if type(value) in _TEXT:
+        return value
     if isinstance(value, list):
         return [own(each) if isinstance(each, _CONTAINERS) else each for each in value]
     if isinstance(value, dict):

@@ -129,7 +129,8 @@ class CachedCall(_CachedCommand, Call):
     async def _later(self) -> Any:
         """Execute in the caller's context what has to wait, or has the caller's own callback."""
         known = self.last_known()
-        if known is not None and not self.pool.is_serving and self.pool.state not in FINAL:
+        away = not self.session.deployment.serves_in_part and self.pool.state not in FINAL
+        if known is not None and away:
             return await self.hand_out(known)
         asking = self._asking() if self.args[0] in self.session.own_callbacks else None
         try:

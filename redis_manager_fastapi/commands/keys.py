@@ -75,6 +75,8 @@ ONE_KEY = {
 
 def key_bytes(key: Any) -> bytes:
     """Return a key as the server has it."""
+    if type(key) is str:
+        return key.encode(errors="replace")
     if isinstance(key, (bytes, bytearray, memoryview)):
         return bytes(key)
     return str(key).encode(errors="replace")

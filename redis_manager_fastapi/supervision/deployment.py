@@ -254,6 +254,8 @@ class Single(Deployment[Pool]):
             return lane
         if self._running is None or pool is None or not pool.is_serving:
             return lane
+        if lane is not None:
+            lane.leave()
         self.lane = Lane(pool, self._running[0], cache, self._tls, place)
         self.lane.start()
         return self.lane

@@ -92,14 +92,17 @@ class Lane:
     async def aclose(self) -> None:
         """Serve nothing more, and drop the connection."""
         self._stop("closed")
-        self._main.followers = tuple(
-            each for each in self._main.followers if each is not self._follower
-        )
-        self._cache.leave(self)
+        self.leave()
         if self._ending is not None:
             await self._ending
         else:
             await self._end()
+
+    def leave(self) -> None:
+        """Follow the pool no longer, and count no more."""
+        followers = self._main.followers
+        self._main.followers = tuple(each for each in followers if each is not self._follower)
+        self._cache.leave(self)
 
     # What the connection says.
 

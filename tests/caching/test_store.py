@@ -48,7 +48,7 @@ def test_push_before_the_reply_is_older_than_the_read() -> None:
     entry = begin(store, "a", of)
 
     store.changed(b"a")
-    store.keep(entry, "1", 100.0)
+    store.keep(entry, "1", 100.0, 34)
     assert known(store, "a") == "1"
 
     store.changed(b"a")
@@ -63,9 +63,9 @@ def test_write_of_this_process_keeps_what_is_on_its_way_from_being_kept_or_joine
     assert ("GET", "a") not in store.tables[True][False]
 
     younger = begin(store, "a", of)
-    store.keep(entry, "old", 100.0)
+    store.keep(entry, "old", 100.0, 34)
     assert (known(store, "a"), store.entries, store.bytes) == (None, 0, 0)
-    store.keep(younger, "new", 100.0)
+    store.keep(younger, "new", 100.0, 34)
     assert known(store, "a") == "new"
 
 
@@ -75,7 +75,7 @@ def test_reply_that_knows_its_key_s_end_is_not_kept_if_the_key_changed_meanwhile
     entry.strict = True
 
     store.changed(b"a")
-    store.keep(entry, "1", 100.0)
+    store.keep(entry, "1", 100.0, 34)
 
     assert known(store, "a") is None
 
@@ -83,10 +83,10 @@ def test_reply_that_knows_its_key_s_end_is_not_kept_if_the_key_changed_meanwhile
 def test_ended_life_serves_and_keeps_nothing() -> None:
     store, of = Store(10**6), life()
     kept, pending = begin(store, "a", of), begin(store, "b", of)
-    store.keep(kept, "1", 100.0)
+    store.keep(kept, "1", 100.0, 34)
 
     of.end()
-    store.keep(pending, "2", 100.0)
+    store.keep(pending, "2", 100.0, 34)
     of.confirm(200.0)  # an answer that came too late
 
     assert of.fresh_until == -math.inf
@@ -96,7 +96,7 @@ def test_ended_life_serves_and_keeps_nothing() -> None:
 def test_failed_read_brings_back_what_was_known_unless_that_has_changed() -> None:
     store, of = Store(10**6), life()
     for name in ("a", "b"):
-        store.keep(begin(store, name, of), "1", 90.0)
+        store.keep(begin(store, name, of), "1", 90.0, 34)
     again = [begin(store, name, of, remember=True) for name in ("a", "b")]
 
     store.changed(b"b")
@@ -110,10 +110,10 @@ def test_failed_read_brings_back_what_was_known_unless_that_has_changed() -> Non
 def test_room_is_kept_and_what_was_read_since_goes_last() -> None:
     store, of = Store(100_000), life()
     first = begin(store, "key:0", of)
-    store.keep(first, "x" * 100, 100.0)
+    store.keep(first, "x" * 100, 100.0, 34)
     for number in range(1, 1000):
         first.used = True
-        store.keep(begin(store, f"key:{number}", of), "x" * 100, 100.0)
+        store.keep(begin(store, f"key:{number}", of), "x" * 100, 100.0, 34)
 
     assert store.bytes <= 100_000
     assert store.evictions > 800
@@ -129,7 +129,7 @@ def test_bytes_are_what_the_process_takes() -> None:
 
     for number in range(5000):
         entry = begin(store, f"some:key:{number}", of)
-        store.keep(entry, f"{number:0200}", 100.0)
+        store.keep(entry, f"{number:0200}", 100.0, 34)
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -140,7 +140,7 @@ def test_bytes_are_what_the_process_takes() -> None:
 def test_index_and_queue_hold_no_more_than_what_is_kept() -> None:
     store, of = Store(10**6), life()
     for number in range(20_000):
-        store.keep(begin(store, f"{number % 7}", of), "1", 100.0)
+        store.keep(begin(store, f"{number % 7}", of), "1", 100.0, 34)
         store.changed(str(number % 7).encode())
 
     assert (store.entries, store.bytes, len(store._by_key)) == (0, 0, 0)
@@ -152,7 +152,7 @@ def test_several_reads_of_one_key_go_together() -> None:
     table = store.tables[True][False]
     for field in "abc":
         entry = store.begin(table, ("HGET", "h", field), (b"h",), of, remember=False)
-        store.keep(entry, field, 100.0)
+        store.keep(entry, field, 100.0, 34)
 
     store.changed(b"h")
 
@@ -162,7 +162,7 @@ def test_several_reads_of_one_key_go_together() -> None:
 def test_sweep_lets_go_of_ended_lives_in_slices() -> None:
     store, old, new = Store(10**7), life(), life()
     for number in range(1200):
-        store.keep(begin(store, f"{number}", old if number % 2 else new), "1", 100.0)
+        store.keep(begin(store, f"{number}", old if number % 2 else new), "1", 100.0, 34)
     old.end()
 
     left, slices = store.queued, 0
