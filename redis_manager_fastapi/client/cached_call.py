@@ -80,6 +80,8 @@ class CachedCall(_CachedCommand, Call):
     def __await__(self) -> Generator[Any, Any, Any]:
         session = self.session
         reads = cast(CachedReads, session.cached)
+        if not self.command.read_only:
+            return super().__await__()
         try:
             entry = reads.entries.get(self.args)
         except TypeError:  # an argument that is no key of a mapping
