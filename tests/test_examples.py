@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from redis_manager_fastapi.testing import RedisServer
-from tests.kit.servers import DURABLE
+from tests.kit.servers import DURABLE, needs
 from tests.kit.serving import PATIENCE, Site, environment, server_process
 from tests.kit.sse import EventSource
 from tests.kit.waiting import eventually
@@ -338,6 +338,7 @@ async def test_events(redis_url: str) -> None:
     assert set(source.data) == {"hello", "goodbye"}
 
 
+@needs("CLIENT TRACKING with RESP3", redis="7.0")
 async def test_cached(redis_url: str, redis_server: RedisServer) -> None:
     """The responses of an outage say how old their values are, and only these."""
     async with running("cached", REDIS_URL=redis_url) as site:
