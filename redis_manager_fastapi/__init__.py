@@ -25,7 +25,9 @@ from redis_manager_fastapi.errors import (
     TooManyWaitersError,
 )
 from redis_manager_fastapi.manager import RedisManager
+from redis_manager_fastapi.observe.caching import CacheStats
 from redis_manager_fastapi.observe.events import (
+    CacheChanged,
     EntryDeadLettered,
     Event,
     GroupRemade,
@@ -44,9 +46,12 @@ from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.realtime.items import Gap, Message, StreamEntry
 from redis_manager_fastapi.registry import RedisRegistry
 from redis_manager_fastapi.settings import RedisSettings
+from redis_manager_fastapi.web.cache_status import CacheStatusMiddleware
 from redis_manager_fastapi.web.dependencies import (
+    CachedRedisDep,
     RedisConnectionDep,
     RedisDep,
+    get_cached_redis,
     get_redis,
     get_redis_connection,
     get_redis_manager,
@@ -73,23 +78,28 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "RedisRegistry",
     "RedisSettings",
     # handlers depend on
+    "CachedRedisDep",
     "Redis",
     "RedisCluster",
     "RedisClusterDep",
     "RedisConnectionDep",
     "RedisDep",
+    "get_cached_redis",
     "get_manager",
     "get_redis",
     "get_redis_connection",
     "get_redis_manager",
     "redis_dependency",
     # the web hears
+    "CacheStatusMiddleware",
     "HEALTH_ROUTES",
     "REDIS_EXCEPTION_HANDLERS",
     "REDIS_RESPONSES",
     "health_router",
     "redis_error_handler",
     # operators watch
+    "CacheChanged",
+    "CacheStats",
     "ClusterStats",
     "Counts",
     "EntryDeadLettered",

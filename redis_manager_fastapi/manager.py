@@ -123,6 +123,15 @@ class RedisManager(RealTimeManager, Openable):
         """
         return ClientScope(self._deployment, self.redis.scoped)
 
+    def cached_client(self) -> ClientScope[Redis]:
+        """Return the same as `client()`; its client reads by the settings' `client_cache`.
+
+        That is `with_options(cache=client_cache.ttl, stale=client_cache.stale)`.
+        """
+        asked = self.settings.client_cache
+        cached = self.redis.with_options(cache=asked.ttl, stale=asked.stale)
+        return ClientScope(self._deployment, cached.scoped)
+
     def optional_client(self) -> ClientScope[Redis] | None:
         """Return the same for a caller that can do without; None while no command would go out.
 
@@ -151,7 +160,12 @@ class RedisManager(RealTimeManager, Openable):
         Raises:
             RedisNotStartedError: The manager is not open.
         """
-        return replace(self._deployment.stats(), realtime=self._realtime_stats())
+        cache = self._deployment.cache
+        return replace(
+            self._deployment.stats(),
+            realtime=self._realtime_stats(),
+            cache=cache.stats() if cache is not None else None,
+        )
 
     # Opening and closing.
 

@@ -189,7 +189,7 @@ def test_architecture_follows_flows_through_functions_that_exist() -> None:
             module = file or module
             steps.append((module, function))
 
-    assert len(flows) == 4
+    assert len(flows) == 6
     assert len(steps) == sum(len(flow.split("\n")) - flow.count("\n\n") - 1 for flow in flows)
     assert [step for step in steps if step[1] not in names(step[0])] == []
 

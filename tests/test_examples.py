@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from redis_manager_fastapi.testing import RedisServer
-from tests.kit.servers import DURABLE
+from tests.kit.servers import DURABLE, needs
 from tests.kit.serving import PATIENCE, Site, environment, server_process
 from tests.kit.sse import EventSource
 from tests.kit.waiting import eventually, until
@@ -489,3 +489,36 @@ async def test_jobs() -> None:
         results = await server.command("HVALS", "results")
 
     assert set(results) == {"HELLO", "LAST", *(name.upper() for name in names)}
+
+
+@needs("CLIENT TRACKING with RESP3", redis="7.0")
+async def test_cached(redis_url: str, redis_server: RedisServer) -> None:
+    """The responses of an outage say how old their values are, and only these."""
+    async with running("cached", REDIS_URL=redis_url) as site:
+        await site.http.put("/prices/tea", params={"price": "3"})
+        await redis_server.command("HSET", "cart:ada", "tea", "1")
+
+        async def cached() -> bool:
+            await site.http.get("/prices/tea")
+            await site.http.get("/carts/ada")
+            stats = await redis_server.command("INFO", "stats")
+            return bool(stats["tracking_total_keys"] == 2)
+
+        await eventually(cached, PATIENCE)
+        fresh = [await site.http.get(path) for path in ("/prices/tea", "/carts/ada")]
+        await redis_server.kill()
+        await asyncio.sleep(0.6)
+        price, cart = [await site.http.get(path) for path in ("/prices/tea", "/carts/ada")]
+        unknown = await site.http.get("/prices/coffee")
+
+    assert all("cache-status" not in each.headers for each in fresh)
+    assert [each.json() for each in fresh] == [
+        {"price": "3"},
+        {"items": {"tea": "1"}, "seconds_old": 0.0},
+    ]
+    assert price.json() == {"price": "3"}
+    assert re.fullmatch(r'"redis"; hit; ttl=-[1-9]', price.headers["cache-status"])
+    assert cart.json()["items"] == {"tea": "1"}
+    assert cart.json()["seconds_old"] >= 0.5
+    assert cart.headers["cache-status"] == price.headers["cache-status"]
+    assert unknown.status_code == 503

@@ -27,6 +27,7 @@ LAYERS = (
     "delivery",
     "cluster",
     "supervision",
+    "caching",
     "pool",
     "commands",
     "topology",

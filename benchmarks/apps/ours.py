@@ -5,7 +5,7 @@ import time
 from fastapi import FastAPI
 
 from benchmarks.apps import KEYS, VALUE, Body, one, ten
-from redis_manager_fastapi import RedisDep, RedisManager
+from redis_manager_fastapi import CachedRedisDep, RedisDep, RedisManager
 
 LARGE_KEY = "bench:large"
 
@@ -28,6 +28,19 @@ async def one_get(redis: RedisDep) -> Body:
 async def ten_gets(redis: RedisDep) -> Body:
     """Answer with ten gathered GETs."""
     return await ten(redis.get)
+
+
+@app.get("/cached/one")
+async def one_cached_get(redis: CachedRedisDep) -> Body:
+    """Answer with one GET that the process knows."""
+    return await one(redis.get)
+
+
+@app.get("/cached/ten")
+async def ten_cached_gets(redis: CachedRedisDep) -> Body:
+    """Answer with ten of them, one after another."""
+    values = [await redis.get(key) for key in KEYS]
+    return {"value": values[0]}
 
 
 @app.get("/timed")

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from types import CodeType, CoroutineType, FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 from pydantic_core import SchemaSerializer, core_schema
 
@@ -69,10 +69,10 @@ class _Nothing:
         return True
 
 
-_NOTHING: Any = _Nothing()
+NOTHING: Any = _Nothing()
 
 
-class _Command(asyncio.Future[Any], Request):
+class Command(asyncio.Future[Any], Request):
     """A command, and its request.
 
     Attributes:
@@ -117,7 +117,7 @@ class _Command(asyncio.Future[Any], Request):
 
     def finish(self, outcome: Any) -> None:
         """Hand the value over, or carry on after an error; too late for a caller that left."""
-        future, self.future = self.future, _NOTHING
+        future, self.future = self.future, NOTHING
         if future.done():
             return
         if isinstance(outcome, TOLD_IN_TURN):
@@ -137,7 +137,7 @@ class _Command(asyncio.Future[Any], Request):
         """Carry on after an error, unless the caller has left."""
         if not future.done():
             # Its request does not know the future: the error in that would know the request.
-            self._carry_on(future, self._value(self._request(_NOTHING), error))
+            self._carry_on(future, self._value(self._request(NOTHING), error))
 
     def _request(self, future: Reply) -> SingleRequest:
         """Return a request that can be sent again."""
@@ -150,13 +150,16 @@ class _Command(asyncio.Future[Any], Request):
     async def _value(self, request: SingleRequest, outcome: Any) -> Any:
         """Return the value of a reply, or what becomes of an exception by the outage contract."""
         if isinstance(outcome, Exception):
-            kind, error, outcome = kind_of(self.args), outcome, None
-            grace = self.session.options.grace
+            grace, kind, error, outcome = self._grace(), kind_of(self.args), outcome, None
             try:
                 outcome = await recovered(self.pool, request, error, kind, grace, self.options)
             finally:
                 del error  # its traceback has this frame
         return await parsed(self.session.callbacks, self.args[0], outcome, self.options)
+
+    def _grace(self) -> float | None:
+        """Return how long the command may wait in an outage; None for `outage.grace`."""
+        return self.session.options.grace
 
     def _parse(self, future: Reply, reply: Any) -> None:
         """Hand over what redis-py's callback makes of a reply, an exception included.
@@ -196,7 +199,7 @@ class _Command(asyncio.Future[Any], Request):
             future.set_result(task.result())
 
 
-class CommandFuture(CallFuture, _Command):
+class CommandFuture(CallFuture, Command):
     """A command that somebody has asked whether it is a future, and that is one since."""
 
     __slots__ = ()
@@ -205,20 +208,25 @@ class CommandFuture(CallFuture, _Command):
         """Give up the value; what was not written yet never is."""
         cancelled = super().cancel(msg)
         if cancelled:
-            self.future = _NOTHING  # itself until now: no cycle remains
+            self.future = NOTHING  # itself until now: no cycle remains
         return cancelled
 
 
-class Call(_Command, Coroutine[Any, Any, Any]):
+class Call(Command, Coroutine[Any, Any, Any]):
     """A command that was called; it is sent when it is awaited, as redis-py's coroutine would be.
 
     Where a coroutine is expected, as by `asyncio.create_task`, it is one, and shows
     what a coroutine shows.  Functions that take futures as well (`asyncio.gather`,
     `wait_for`, `shield`, `ensure_future`) ask whether it is one: it becomes one then
     and is sent, if it can leave at once.  If it cannot, they make a task of it.
+
+    Attributes:
+        future_type: What it becomes.
     """
 
     __slots__ = ()
+
+    future_type: ClassVar[type[CommandFuture]] = CommandFuture
 
     @property  # type: ignore[misc]  # it cannot be set
     def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -239,8 +247,9 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         except Exception:  # whoever awaits the call meets it again
             self.future = None  # type: ignore[assignment]
             return CoroutineType
-        change_type(self, CommandFuture)  # for `asyncio.wait`, what is a coroutine is no future
-        return CommandFuture
+        future_type = self.future_type
+        change_type(self, future_type)  # for `asyncio.wait`, what is a coroutine is no future
+        return future_type
 
     def __del__(self) -> None:
         if self.future is None:
@@ -254,11 +263,11 @@ class Call(_Command, Coroutine[Any, Any, Any]):
             link = self._prepare()
         except Exception as error:
             self.session.failed(error)
-            self.future = _NOTHING
+            self.future = NOTHING
             self.steps = refusal = _refuse(error)
             return refusal.__await__()
         if link is None:
-            self.future = _NOTHING
+            self.future = NOTHING
             self.steps = later = self._later()
             return later.__await__()
         self.future = future = link.loop.create_future()
@@ -388,7 +397,7 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         initialize(self, loop=asyncio.get_running_loop())
         work = self._twin()
         self.future = self
-        change_type(self, CommandFuture)
+        change_type(self, self.future_type)
         self._carry_on(self, work)
         return self
 
@@ -402,7 +411,7 @@ class Call(_Command, Coroutine[Any, Any, Any]):
         if pool is None or (pool.link_set.room.alone and pool.link_set.goes_alone(self.packed)):
             exchange = partial(exchange_listed, session)
             return await execute(session, self.args, self.options, exchange)
-        request, grace = self._request(pool.loop.create_future()), session.options.grace
+        grace, request = self._grace(), self._request(pool.loop.create_future())
         if pool.refusing:
             await turnstile().turn()
         try:
@@ -426,7 +435,7 @@ class Call(_Command, Coroutine[Any, Any, Any]):
     def _forgo(self) -> None:
         """Have nothing sent any more, if nothing was."""
         if self.future is None:
-            self.future, self.steps = _NOTHING, _nothing()
+            self.future, self.steps = NOTHING, _nothing()
 
 
 def new_call(
@@ -436,7 +445,7 @@ def new_call(
     options: dict[str, Any],
 ) -> Call:
     """Return a call of a listed command."""
-    call: Call = allocate(Call)
+    call: Call = allocate(session.call_type)
     call.args, call.session, call.command = args, session, command
     call.future, call.options = None, options  # type: ignore[assignment]
     return call

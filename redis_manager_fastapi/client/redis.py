@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Coroutine
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, cast, overload
+from typing import Any, Literal, NoReturn, Self, Unpack, cast, overload
 
 import redis.asyncio
 import redis.observability.providers as observability
 
+from redis_manager_fastapi.client.cached_call import caching
 from redis_manager_fastapi.client.call import Call, allocate, coroutine_function, new_call
 from redis_manager_fastapi.client.callbacks import OwnCallbacks
 from redis_manager_fastapi.client.observed import (
@@ -18,6 +19,7 @@ from redis_manager_fastapi.client.observed import (
     span_of_command,
     stand_in_for_client,
 )
+from redis_manager_fastapi.client.options import OptionArguments
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.pubsub import Monitor, PubSub
 from redis_manager_fastapi.client.typed import RedisCommands, TextT
@@ -77,6 +79,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
     _connections: LeasedConnections
 
     def __init__(self, session: Session[Pool]) -> None:
+        session.call_type = session.call_type or Call
         self.session = session  # redis-py's constructor sets the callbacks
         self._shares_callbacks = True
         connections: Any = LeasedConnections(session)
@@ -121,39 +124,19 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
 
     @overload
     def with_options(
-        self,
-        *,
-        decode_responses: Literal[True],
-        timeout: float | None = None,
-        dedicated: bool | None = None,
-        grace: float | None = None,
+        self, *, decode_responses: Literal[True], **options: Unpack[OptionArguments]
     ) -> "Redis[str]": ...
     @overload
     def with_options(
-        self,
-        *,
-        decode_responses: Literal[False],
-        timeout: float | None = None,
-        dedicated: bool | None = None,
-        grace: float | None = None,
+        self, *, decode_responses: Literal[False], **options: Unpack[OptionArguments]
     ) -> "Redis[bytes]": ...
     @overload
     def with_options(
-        self,
-        *,
-        decode_responses: None = None,
-        timeout: float | None = None,
-        dedicated: bool | None = None,
-        grace: float | None = None,
+        self, *, decode_responses: None = None, **options: Unpack[OptionArguments]
     ) -> Self: ...
     @overload
     def with_options(
-        self,
-        *,
-        decode_responses: bool,
-        timeout: float | None = None,
-        dedicated: bool | None = None,
-        grace: float | None = None,
+        self, *, decode_responses: bool, **options: Unpack[OptionArguments]
     ) -> "Redis[str] | Redis[bytes]": ...
     def with_options(
         self,
@@ -162,6 +145,9 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         timeout: float | None = None,
         dedicated: bool | None = None,
         grace: float | None = None,
+        cache: float | None = None,
+        stale: float | None = None,
+        cache_exact: bool | None = None,
     ) -> Any:
         """Return a client on the same pool with the given options changed.
 
@@ -173,9 +159,29 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
                 them.
             grace: How long a command waits in an outage, in seconds after the last reply, in
                 the place of `outage.grace`; 0 fails at once.
+            cache: For how many seconds the reply to a read may come from this process, which
+                the server tells of changes; 0 for never. It is for commands that share
+                a connection, not in pipelines.
+            stale: How many seconds old a last known value may be that a cached read gives
+                while Redis is away; `stale_for` says how old it is. 0 for none.
+            cache_exact: Whether a cached reply ends when its key expires; else it may
+                be there for a moment longer.
         """
-        options = self.session.options.changed(decode_responses, timeout, dedicated, grace)
-        return self.with_call_options(options)
+        if decode_responses is timeout is dedicated is grace is None and cache is not None:
+            client = self._copy()
+        else:
+            options = self.session.options.changed(decode_responses, timeout, dedicated, grace)
+            client = self.with_call_options(options)
+            if cache is stale is cache_exact is None:
+                return client
+        client.session = caching(client.session, cache, stale, cache_exact)
+        return client
+
+    @property
+    def stale_for(self) -> float:
+        """How old the oldest value is that this client gave in an outage, in seconds; else 0.0."""
+        cached = self.session.cached
+        return cached.stale_for if cached is not None else 0.0
 
     def with_call_options(self, options: CallOptions) -> Self:
         """Return a client on the same pool with these options."""
@@ -196,6 +202,8 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
             session.callbacks,
             session.own_callbacks,
             scope,
+            session.call_type,
+            session.cached.same(decode=session.cached.decode) if session.cached else None,
         )
         return client
 
@@ -224,7 +232,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
             return self._execute_leased(args, options)
         if options:
             options.pop("keys", None)  # for redis-py's cache on the client's side
-        call: Call = allocate(Call)
+        call: Call = allocate(session.call_type)
         call.args = args
         call.command = command
         call.future = None  # type: ignore[assignment]

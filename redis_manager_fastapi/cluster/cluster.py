@@ -20,6 +20,7 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.state import FINAL, PoolState
 from redis_manager_fastapi.pool.waiting import StateCondition
+from redis_manager_fastapi.pool.written import Writes
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.supervision.deployment import Deployment, Single
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
@@ -57,6 +58,7 @@ class Cluster:
         instance: str,
         counters: Counters,
         departed: Counters,
+        writes: Writes,
     ) -> None:
         self.instance = instance
         self.settings = settings
@@ -68,7 +70,7 @@ class Cluster:
         self.learning = asyncio.Lock()
         self.map = SlotMap(self._make_node, self._retire, reads=settings.cluster.reads)
         self._credentials = credentials
-        self._bus = bus
+        self._bus, self._writes = bus, writes
         self._tls = SharedTLSContext()
         self._refresh = TopologyRefresh(
             settings,
@@ -356,7 +358,14 @@ class Cluster:
             )
 
         bus = NodeBus(self._bus, node.address, self._node_changed)
-        single = Single(make_topology, self.settings, bus, instance=self.instance, tls=self._tls)
+        single = Single(
+            make_topology,
+            self.settings,
+            bus,
+            instance=self.instance,
+            tls=self._tls,
+            writes=self._writes,
+        )
         single.counters.observe = self.counters.observe
         return single
 
@@ -452,6 +461,7 @@ class Clustered(Deployment[Cluster]):
             instance=self.instance,
             counters=self.counters,
             departed=Counters() if self.opened is None else self.opened.counted(),
+            writes=self.writes,
         )
         self.opened = cluster
         cluster.start()
@@ -481,3 +491,5 @@ class Clustered(Deployment[Cluster]):
         """Refuse new work, let what is in flight finish for *drain* seconds, and close."""
         if self.opened is not None:
             await self.opened.aclose(drain)
+        if self.cache is not None:
+            self.cache.close()

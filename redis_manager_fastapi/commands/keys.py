@@ -71,3 +71,12 @@ ONE_KEY = {
     if name not in KEYS_OF and name not in _ELSEWHERE.split()
 }
 """The shared commands whose only key is their first argument."""
+
+
+def key_bytes(key: Any) -> bytes:
+    """Return a key as the server has it."""
+    if type(key) is str:
+        return key.encode(errors="replace")
+    if isinstance(key, (bytes, bytearray, memoryview)):
+        return bytes(key)
+    return str(key).encode(errors="replace")

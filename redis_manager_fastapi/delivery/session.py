@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from redis.client import NEVER_DECODE, CaseInsensitiveDict
 
+from redis_manager_fastapi.caching.reads import CachedReads
 from redis_manager_fastapi.commands.packing import LARGE_REQUEST, pack
 from redis_manager_fastapi.commands.sharing import SharedCommand
 from redis_manager_fastapi.errors import ClientEndedError, RedisManagerError
@@ -116,6 +117,8 @@ class Session(Generic[P]):
         callbacks: What makes values of replies, by command; redis-py's.
         own_callbacks: The commands whose callback is the user's.
         scope: What ends the client; None for one that lasts.
+        call_type: What a listed command becomes: the client layer's `Call`, or None for that.
+        cached: How the client reads by way of the cache; None for one that does not.
     """
 
     deployment: Deployment[P]
@@ -124,6 +127,8 @@ class Session(Generic[P]):
     callbacks: Callbacks
     own_callbacks: set[str] = field(default_factory=set)
     scope: Scope | None = None
+    call_type: Any = None
+    cached: CachedReads | None = None
 
     def __repr__(self) -> str:
         return f"<Session {self.instance!r} {self.options}>"
@@ -220,7 +225,26 @@ class Session(Generic[P]):
     def with_options(self, options: CallOptions) -> "Session[P]":
         """Return the same session with these options."""
         kwargs = self.connection_kwargs | {"decode_responses": options.decode}
-        return replace(self, options=options, connection_kwargs=kwargs)
+        cached = self.cached.same(decode=options.decode) if self.cached is not None else None
+        return replace(self, options=options, connection_kwargs=kwargs, cached=cached)
+
+    def reading(self, cached: CachedReads | None, call_type: Any) -> "Session[P]":
+        """Return the same session, which reads by way of a cache, or does not."""
+        return Session(
+            self.deployment,
+            self.options,
+            self.connection_kwargs,
+            self.callbacks,
+            self.own_callbacks,
+            self.scope,
+            call_type,
+            cached,
+        )
+
+    def scoped(self, scope: "Scope | None", options: CallOptions | None) -> "Session[P]":
+        """Return the same session for a client that ends with *scope*."""
+        cached = self.cached.same(decode=self.cached.decode) if self.cached is not None else None
+        return replace(self, scope=scope, options=options or self.options, cached=cached)
 
     def with_callbacks(self, callbacks: Callbacks) -> "Session[P]":
         """Return the same session with these callbacks."""

@@ -250,6 +250,26 @@ class StreamGap:
     node: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CacheChanged:
+    """A cache on the client's side serves, or serves nothing any more.
+
+    Attributes:
+        instance: The manager's name.
+        serving: Whether it does.
+        reason: Why not, in words; empty while it does.
+        refused: Whether the server does not track keys at all: reads go to it as without a
+            cache, until it is another server.
+        node: As with `StateChanged`.
+    """
+
+    instance: str
+    serving: bool
+    reason: str = ""
+    refused: bool = False
+    node: str = ""
+
+
 Event = (
     StateChanged
     | ProbeFailed
@@ -262,6 +282,7 @@ Event = (
     | EntryDeadLettered
     | WorkerFailed
     | StreamGap
+    | CacheChanged
 )
 Listener = Callable[[Event], None]
 

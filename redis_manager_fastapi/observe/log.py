@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.observe.events import (
+    CacheChanged,
     EntryDeadLettered,
     Event,
     GroupRemade,
@@ -69,8 +70,16 @@ class LogListener:
             self._start_delayed(event)
         elif isinstance(event, StartFailed):
             self._start_failed(event)
+        elif isinstance(event, CacheChanged):
+            self._cache_changed(event)
         else:
             self._realtime(event)
+
+    def _cache_changed(self, event: CacheChanged) -> None:
+        """Say that a server does not track; that a lane comes and goes follows from the state."""
+        if event.refused:
+            text = f"redis {self._who(event)} is read without a cache: {event.reason}"
+            _log(logging.WARNING, "redis_cache_off", text, self._fields(event))
 
     def _state_changed(self, event: StateChanged) -> None:
         name, fields = self._who(event), self._fields(event)

@@ -14,6 +14,8 @@ from redis.exceptions import ResponseError
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.counters import Counters
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
+from redis_manager_fastapi.pool.noting import note_connection
+from redis_manager_fastapi.pool.written import Writes
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.credentials import Credentials, credentials_of
 from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
@@ -64,6 +66,7 @@ class Dialer:
         instance: str,
         tls: SharedTLSContext | None = None,
         counters: Counters | None = None,
+        writes: Writes | None = None,
     ) -> None:
         self.counters = counters or Counters()
         self.second_connect = asyncio.Lock()
@@ -73,6 +76,8 @@ class Dialer:
         self._instance = instance
         self._target: Target | None = None
         self._tls = tls or SharedTLSContext()
+        self._writes = writes or Writes()
+        self._writes.call_when_wanted(self._note_writes)
         self._warned = float("-inf")
         self._clock = asyncio.get_running_loop().time
 
@@ -108,6 +113,9 @@ class Dialer:
                     connection = make(
                         instance=self._instance, counters=self.counters, **target.options
                     )
+                    self._writes.connections.add(connection)
+                    if self._writes.listener is not None:
+                        self._note_writes()
                 connection.aim(target.options)
                 provider = connection.credential_provider
                 tokens = provider.tokens if isinstance(provider, Credentials) else None
@@ -132,6 +140,10 @@ class Dialer:
                 raise  # not from itself: who follows causes would never end
             raise translated from reason
         return connection
+
+    def _note_writes(self) -> None:
+        for connection in self._writes.connections:
+            note_connection(connection, self._writes)
 
     def serves(self, answer: object) -> bool:
         """Return whether a server that answers PING like that serves.

@@ -6,13 +6,17 @@ its last reply has come.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.link_events import LinkEvents
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.noting import note_link
 from redis_manager_fastapi.pool.room import Room
 from redis_manager_fastapi.pool.state import OldLinks
+from redis_manager_fastapi.pool.written import Writes
+
+MakeLink = Callable[..., MultiplexedConnection]
 
 
 class LinkSet:
@@ -21,6 +25,8 @@ class LinkSet:
     Args:
         events: Hears what becomes of the connections.
         max_in_flight: How many commands each may have in flight.
+        make: Makes one, of what `MultiplexedConnection` takes.
+        writes: Is told of the writes, once somebody wants to know of them.
 
     Attributes:
         serving: Those that commands may go out on.
@@ -29,7 +35,14 @@ class LinkSet:
         room: The commands that wait until one of them has room.
     """
 
-    def __init__(self, events: LinkEvents[MultiplexedConnection], *, max_in_flight: int) -> None:
+    def __init__(
+        self,
+        events: LinkEvents[MultiplexedConnection],
+        *,
+        max_in_flight: int,
+        make: MakeLink = MultiplexedConnection,
+        writes: Writes | None = None,
+    ) -> None:
         self.serving: tuple[MultiplexedConnection, ...] = ()
         self.only: MultiplexedConnection | None = None
         self.suspended: tuple[MultiplexedConnection, ...] = ()
@@ -37,6 +50,11 @@ class LinkSet:
         self._retired: set[MultiplexedConnection] = set()
         self._events = events
         self._max_in_flight = max_in_flight
+        self._make = make
+        self._writes = writes or Writes()
+        if self._writes.listener is not None:
+            self.room.writes = self._writes
+        self._writes.call_when_wanted(self._note_writes)
 
     def __repr__(self) -> str:
         groups = f"suspended={len(self.suspended)} retired={len(self._retired)}"
@@ -118,9 +136,11 @@ class LinkSet:
         """Serve with new links, and have the old ones meet their *fate*."""
         old = self.current
         self._serve(
-            MultiplexedConnection(self._events, each, self.room, max_in_flight=self._max_in_flight)
+            self._make(self._events, each, self.room, max_in_flight=self._max_in_flight)
             for each in connections
         )
+        if self._writes.listener is not None:
+            self._note_writes()
         self.suspended = ()
         for link in old:
             heard = fate is OldLinks.DRAIN or link.last_heard >= heard_since
@@ -151,6 +171,12 @@ class LinkSet:
         links, self._retired = self.open, set()
         self._clear()
         return links
+
+    def _note_writes(self) -> None:
+        """Have the writes on these links told: somebody wants to know of them."""
+        self.room.writes = self._writes
+        for link in self.current:
+            note_link(link, self._writes)
 
     def _clear(self) -> None:
         self._serve(())

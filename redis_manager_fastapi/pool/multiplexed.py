@@ -16,7 +16,9 @@ import secrets
 import sys
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import hiredis
 
@@ -40,6 +42,7 @@ from redis_manager_fastapi.pool.request import (
     new_request,
 )
 from redis_manager_fastapi.pool.room import LARGE_REPLY, Room
+from redis_manager_fastapi.pool.slices import SLICE, read_in_slices
 from redis_manager_fastapi.redis_py import is_unacknowledged
 
 # hiredis' default marker, False, is also a RESP3 boolean.
@@ -49,6 +52,7 @@ _running_loop = asyncio.get_running_loop
 
 _PUSH = hiredis.PushNotification
 
+_LOST = Cause.CONNECTION_LOST
 
 # The most bytes of requests in flight on one connection, beside `pipelining.max_in_flight`.
 MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
@@ -62,7 +66,6 @@ _MANY = 16
 
 # With so many commands in flight, no more bytes of replies are matched in one turn of the loop.
 _CROWD = 500
-_SLICE = 8 * 1024
 
 # Most commands take no longer, and are counted without a search for their bucket.
 _FAST = BOUNDS[0]
@@ -87,12 +90,20 @@ class MultiplexedConnection(asyncio.Protocol):
 
     # They are more than CPython 3.11 finds at their places in instances without slots.
     __slots__ = (
-        *("full", "last_heard", "loop", "lost", "opened_at", "suspected"),
+        *("full", "last_heard", "loop", "lost", "opened_at", "suspected", "writes"),
         *("_batch", "_beats", "_bytes", "_connection", "_counters", "_due", "_events"),
         *("_excused", "_flow", "_heartbeat", "_in_flight", "_instance", "_last_bytes"),
-        *("_max_bytes", "_max_in_flight", "_numbers", "_partial", "_paused", "_places"),
-        *("_queue", "_reader", "_retiring", "_room", "_timer", "_transport", "_turn_ends"),
-        *("_turnstile", "_unread"),
+        *(
+            "_make_reader",
+            "_max_bytes",
+            "_max_in_flight",
+            "_numbers",
+            "_partial",
+            "_paused",
+            "_places",
+        ),
+        *("_places", "_queue", "_reader", "_retiring", "_room", "_timer"),
+        *("_transport", "_turn_ends", "_turnstile"),
     )
 
     def __init__(
@@ -118,26 +129,22 @@ class MultiplexedConnection(asyncio.Protocol):
             protocolError=ValueError,
             replyError=connection.parse_error,
         )
-        self._reader = make() if connection.protocol == 2 else TolerantReader(make)
+        self._make_reader: Callable[[], Any] = make
+        self._reader: Any = make() if connection.protocol == 2 else TolerantReader(make)
         self._connection, self._counters = connection, connection.counters
         self._transport = connection.transport
         self._queue: list[Request] = []
         self._in_flight: deque[Request] = deque()
-        self._bytes = 0
         self._max_in_flight = self._places = max_in_flight
-        self._max_bytes = max_bytes
-        self._room = room
+        self._bytes, self._max_bytes, self._room = 0, max_bytes, room
         self._batch = _TURN
         self._turn_ends = self._paused = self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
-        self._excused = False
+        self._due, self._excused = math.inf, False
         self._heartbeat: Heartbeat | None = None
         self._numbers, self._beats = secrets.token_hex(8), 0
         self._last_bytes = b""
-        self._unread: deque[bytes] = deque()
-        self._partial = 0
-        self._flow = Flow()
+        self._partial, self._flow = 0, Flow()
         self._turnstile = turnstile()
         self._transport.set_protocol(self)
 
@@ -224,6 +231,9 @@ class MultiplexedConnection(asyncio.Protocol):
         if not self.lost:
             self._lose(reason, cause or self._why_silent(), notify=False)
 
+    def pushed(self, push: Any) -> None:
+        """Take what the server sent by itself, in its place among the replies."""
+
     # What the transport calls.
 
     def data_received(self, data: bytes) -> None:
@@ -234,21 +244,15 @@ class MultiplexedConnection(asyncio.Protocol):
             self._events.link_heard(self)
         if self._partial > LARGE_REPLY and self._in_flight:
             self._room.note_large(self._in_flight[0].packed)
-        if len(data) <= _SLICE or len(self._in_flight) <= _CROWD:
+        if len(data) <= SLICE or len(self._in_flight) <= _CROWD:
             self._take(data)
             return
-        self._transport.pause_reading()
-        self._unread.extend(data[at : at + _SLICE] for at in range(0, len(data), _SLICE))
-        self._read_on()
+        read_in_slices(self._transport, data, self._take_slice)
 
-    def _read_on(self) -> None:
-        if self.lost:
-            return
-        self._take(self._unread.popleft())
-        if self._unread:
-            self.loop.call_soon(self._read_on)
-        elif not self.lost:
-            self._transport.resume_reading()
+    def _take_slice(self, data: bytes) -> bool:
+        if not self.lost:
+            self._take(data)
+        return not self.lost
 
     def _take(self, data: bytes) -> None:
         began, beat = self._in_flight[0].began if self._in_flight else 0.0, self._heartbeat
@@ -342,6 +346,7 @@ class MultiplexedConnection(asyncio.Protocol):
             if reply is _INCOMPLETE:
                 return matched
             if type(reply) is _PUSH:
+                self.pushed(reply)
                 continue
             if type(head) is Batch:
                 if head.add(reply):
@@ -355,6 +360,7 @@ class MultiplexedConnection(asyncio.Protocol):
         while (reply := gets(False)) is not _INCOMPLETE:
             if type(reply) is not _PUSH:
                 raise ValueError("a reply that no command was waiting for")
+            self.pushed(reply)
         return matched
 
     def _match_heartbeat(self, beat: Heartbeat, data: bytes) -> int:
@@ -362,13 +368,9 @@ class MultiplexedConnection(asyncio.Protocol):
 
         The number is not to be guessed, so no other reply can contain it.
         """
-        before = len(self._last_bytes)
-        recent = self._last_bytes + data
-        found = recent.find(beat.answer)
-        self._last_bytes = recent[1 - len(beat.answer) :]
+        start, self._last_bytes = beat.found_in(self._last_bytes, data)
         matched = 0
-        if found >= 0:
-            start = max(found - before, 0)
+        if start >= 0:
             self._reader.feed(data[:start])
             matched, data = self._match(), data[start:]
             if not self._in_flight or self._in_flight[0] is not beat:
@@ -414,9 +416,7 @@ class MultiplexedConnection(asyncio.Protocol):
             if not self._turn_ends:
                 self._await_end_of_turn()
 
-    def _lose(
-        self, reason: str, cause: Cause = Cause.CONNECTION_LOST, *, notify: bool = True
-    ) -> None:
+    def _lose(self, reason: str, cause: Cause = _LOST, *, notify: bool = True) -> None:
         if self.lost:
             return
         self.lost = True

@@ -17,7 +17,7 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.follower import Follower
 from redis_manager_fastapi.pool.leases import Leases
-from redis_manager_fastapi.pool.links import LinkSet
+from redis_manager_fastapi.pool.links import LinkSet, MakeLink
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.loop_watch import LoopWatch
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
@@ -36,14 +36,11 @@ from redis_manager_fastapi.pool.state import (
     fate_of_links,
     is_graver,
     keeps_leases,
+    where,
 )
 from redis_manager_fastapi.pool.unblock import unblock
-from redis_manager_fastapi.pool.waiting import (
-    GracePeriod,
-    KnownRefusals,
-    Spell,
-    StateCondition,
-)
+from redis_manager_fastapi.pool.waiting import GracePeriod, KnownRefusals, Spell, StateCondition
+from redis_manager_fastapi.pool.written import Writes
 from redis_manager_fastapi.settings import RedisSettings
 
 # How far apart (seconds) the time of so many callers is up who wait in the same outage: to
@@ -72,18 +69,28 @@ class Pool:
         worn: Whether the links should be replaced, though nothing is wrong with the server.
         address: Host, port and socket of the server that serves, or served last.
         peer: The other end of the sockets that serve, or served last.
-        follower: Goes where the pool goes, if anybody does.
+        followers: Go where the pool goes.
         lets_listen: Whether those who lost their subscriptions may go ahead of commands.
     """
 
-    def __init__(self, dialer: Dialer, settings: RedisSettings, bus: Bus, *, instance: str) -> None:
+    def __init__(
+        self,
+        dialer: Dialer,
+        settings: RedisSettings,
+        bus: Bus,
+        *,
+        instance: str,
+        make_link: MakeLink = MultiplexedConnection,
+        writes: Writes | None = None,
+    ) -> None:
         self.instance = instance
         self.settings = settings
         self.affinity = LoopAffinity(instance)
         self.loop = self.affinity.loop
         self.loop_watch = LoopWatch(self.loop)
         self.generation = self.moves = 0
-        self.link_set = LinkSet(self, max_in_flight=settings.pipelining.max_in_flight)
+        most = settings.pipelining.max_in_flight
+        self.link_set = LinkSet(self, max_in_flight=most, make=make_link, writes=writes)
         self.clients = 0
         self.suspicion: Suspicion | None = None
         self.worn = self.lets_listen = False
@@ -99,7 +106,7 @@ class Pool:
         self.address: tuple[object, ...] = ()
         self._elsewhere, self._where = False, ""
         self.peer: object = None
-        self.follower: Follower | None = None
+        self.followers: tuple[Follower, ...] = ()
         self.counters = dialer.counters
         # How many had waited, been refused, or lost their reply when the pool last served.
         self._met = self.counters.waited, self.counters.refused, self.counters.lost
@@ -193,11 +200,6 @@ class Pool:
 
     def _decided(self) -> bool:
         return bool(self.links) or self.state in FINAL
-
-    @property
-    def is_listened_to(self) -> bool:
-        """Whether anybody is to be there before the commands that wait."""
-        return self.follower is not None or bool(self.leases.revival.missing)
 
     def _decided_for_listeners(self) -> bool:
         return self.lets_listen or self._decided()
@@ -308,8 +310,8 @@ class Pool:
         if self.state is PoolState.DOWN:
             self.suspicion = Suspicion.MOVED
             self.suspicion_changed.notify_all()
-            if self.follower is not None:
-                self.follower.pool_changed()
+            for follower in self.followers:
+                follower.pool_changed()
         else:
             self.suspect(self.generation, Suspicion.MOVED, reason)
 
@@ -331,8 +333,8 @@ class Pool:
         if self.lets_listen:
             self._decision.notify_all()
         try:
-            if self.follower is not None:
-                await self.follower.before_serving(peer)
+            for follower in self.followers:
+                await follower.before_serving(peer)
             await revival.wait_all_back()
         finally:
             self.lets_listen = False
@@ -358,9 +360,7 @@ class Pool:
         """
         elsewhere, self.address = self.address != connections[0].address, connections[0].address
         self._elsewhere = elsewhere and self.generation > 0
-        host, port, path = self.address
-        host = f"[{host}]" if ":" in str(host) else host
-        self._where = str(path) if host is None else f"{host}:{port}"
+        self._where = where(*self.address)
         peer = connections[0].peer
         same, self.peer = not elsewhere and peer == self.peer, peer
         down = self.state is PoolState.DOWN
@@ -379,8 +379,8 @@ class Pool:
         self.leases.close_stale(leased=not keep)
         if self.state is PoolState.READY:
             self._condition.notify_all()
-            if self.follower is not None:
-                self.follower.pool_changed()
+            for follower in self.followers:
+                follower.pool_changed()
         else:
             self._move(PoolState.READY, "serving")
 
@@ -495,5 +495,5 @@ class Pool:
         self._condition.notify_all()
         if self.link_set.serving or new in FINAL:
             self._decision.notify_all()
-        if self.follower is not None:
-            self.follower.pool_changed()
+        for follower in self.followers:
+            follower.pool_changed()

@@ -75,8 +75,8 @@ class TolerantReader:
         """Go on behind the reply that cannot be read, once all of it is there."""
         data, start = b"".join(self._kept or ()), 0
         for _ in range(self._read):
-            start = _end_of_reply(data, start)
-        end = _end_of_reply(data, start)
+            start = end_of_reply(data, start)
+        end = end_of_reply(data, start)
         if end < 0:
             self._kept, self._read = [data[start:]], 0
             return self._incomplete
@@ -87,7 +87,7 @@ class TolerantReader:
         return UnhashableReplyError("the reply has a map with a key that is a collection")
 
 
-def _end_of_reply(data: bytes, start: int) -> int:
+def end_of_reply(data: bytes | bytearray, start: int) -> int:
     """Return where the reply ends that begins at *start*; -1 if it is not complete."""
     left = 1
     while left:

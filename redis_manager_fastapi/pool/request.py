@@ -220,6 +220,16 @@ class Heartbeat(SingleRequest):
         self.began, self.decode, self.read_only = began, False, True
         self.number, self.answer = number, number + b"\r\n"
 
+    def found_in(self, last: bytes, data: bytes) -> tuple[int, bytes]:
+        """Look for its answer in *data*, which follows *last*.
+
+        Returns:
+            Where in *data* it begins, -1 if nowhere, and the bytes to look at again.
+        """
+        recent = last + data
+        found = recent.find(self.answer)
+        return max(found - len(last), 0) if found >= 0 else -1, recent[1 - len(self.answer) :]
+
     def finish(self, outcome: Any) -> None:
         """Take the answer.
 

@@ -11,6 +11,7 @@ from functools import partial
 
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.request import Request
+from redis_manager_fastapi.pool.written import Writes
 
 LARGE_REPLY = 1024 * 1024
 """More bytes than this, and everybody behind a reply waits for it."""
@@ -27,7 +28,10 @@ class Room:
         waiting: Those that do, by the future that says when they no longer do.
         alone: Hashes of requests whose reply was large, and until when each takes a connection
             of its own.
+        writes: Is told of those that write, when a connection takes them.
     """
+
+    writes: Writes | None = None
 
     def __init__(self) -> None:
         self.alone: OrderedDict[int, float] = OrderedDict()
@@ -49,6 +53,8 @@ class Room:
             request, entered = self.waiting.popitem(last=False)
             if not entered.done():
                 entered.set_result(None)
+                if self.writes is not None:
+                    self.writes.note(request)
                 return request
         return None
 

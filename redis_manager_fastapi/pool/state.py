@@ -8,6 +8,7 @@ can be read, and tested, on its own.
 import enum
 from dataclasses import dataclass
 
+from redis_manager_fastapi.observe.caching import CacheStats
 from redis_manager_fastapi.observe.realtime import RealTimeStats
 from redis_manager_fastapi.pool.counters import Counts
 
@@ -161,6 +162,13 @@ def keeps_leases(
     return suspicion is None or CONSEQUENCES[suspicion].keep_leases
 
 
+def where(host: object, port: object, path: object) -> str:
+    """Return a server's address in words: `host:port`, or its socket's path."""
+    if host is None:
+        return str(path)
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
 def check_transition(current: PoolState, new: PoolState) -> None:
     """Raise `RuntimeError` when the table does not allow the move."""
     if new not in TRANSITIONS[current]:
@@ -189,6 +197,8 @@ class PoolStats(Counts):
         replica: The counters of the pool that reads from a replica, by
             `REDIS_SENTINEL__READS`; None without one.
         realtime: The counters of what listens; set in the manager's own stats alone.
+        cache: The counters of the client-side cache, set as those of *realtime* are; None
+            until a client asks for one.
     """
 
     instance: str
@@ -206,3 +216,4 @@ class PoolStats(Counts):
     grace_used: float = 0.0
     replica: "PoolStats | None" = None
     realtime: RealTimeStats | None = None
+    cache: CacheStats | None = None

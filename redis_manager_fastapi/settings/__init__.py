@@ -8,6 +8,7 @@ can differ.
 from redis_manager_fastapi.settings.address import Address
 from redis_manager_fastapi.settings.arguments import SettingsArguments
 from redis_manager_fastapi.settings.groups import (
+    ClientCacheSettings,
     ClusterSettings,
     HealthSettings,
     OutageSettings,
@@ -24,6 +25,7 @@ from redis_manager_fastapi.settings.model import RedisSettings, Topology
 
 __all__ = [
     "Address",
+    "ClientCacheSettings",
     "ClusterSettings",
     "HealthSettings",
     "Origin",

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from redis_manager_fastapi.settings.address import Address
 from redis_manager_fastapi.settings.groups import (
+    ClientCacheSettings,
     ClusterSettings,
     HealthSettings,
     OutageSettings,
@@ -94,6 +95,14 @@ class ShutdownArguments(TypedDict, total=False):
     drain: float
 
 
+class ClientCacheArguments(TypedDict, total=False):
+    """The fields of `ClientCacheSettings`."""
+
+    ttl: float
+    max_bytes: int
+    stale: float
+
+
 class SentinelArguments(TypedDict, total=False):
     """The fields of `SentinelSettings`."""
 
@@ -137,5 +146,6 @@ class SettingsArguments(TypedDict, total=False):
     outage: OutageArguments | OutageSettings
     startup: StartupArguments | StartupSettings
     shutdown: ShutdownArguments | ShutdownSettings
+    client_cache: ClientCacheArguments | ClientCacheSettings
     sentinel: SentinelArguments | SentinelSettings
     cluster: ClusterArguments | ClusterSettings

@@ -145,6 +145,21 @@ class ShutdownSettings(Group):
     drain: SecondsOrZero = 5.0
 
 
+class ClientCacheSettings(Group):
+    """Replies that are kept in the process, `REDIS_CLIENT_CACHE__*`.
+
+    Attributes:
+        ttl: For how many seconds the clients of `CachedRedisDep` are handed the same reply.
+        max_bytes: How many bytes the kept replies of a worker process may take.
+        stale: How many seconds old a last known value may be that these clients are handed
+            while Redis is away; 0 for none.
+    """
+
+    ttl: LongSeconds = 30.0
+    max_bytes: Annotated[int, Field(ge=4096, le=2**40), NotBool] = 64 * 1024 * 1024
+    stale: SecondsOrZero = 0.0
+
+
 class SentinelSettings(Group):
     """A deployment watched by Sentinels, `REDIS_SENTINEL__*`.
 

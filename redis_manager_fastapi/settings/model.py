@@ -23,6 +23,7 @@ from redis_manager_fastapi.settings.fields import (
     UserName,
 )
 from redis_manager_fastapi.settings.groups import (
+    ClientCacheSettings,
     ClusterSettings,
     HealthSettings,
     OutageSettings,
@@ -96,6 +97,7 @@ class RedisSettings(Frozen, BaseSettings):
         outage: How long commands wait while Redis is away.
         startup: What happens when Redis is away at start.
         shutdown: How the manager closes.
+        client_cache: Replies that are kept in the process.
         sentinel: A deployment watched by Sentinels.
         cluster: A Redis Cluster.
 
@@ -135,6 +137,7 @@ class RedisSettings(Frozen, BaseSettings):
     outage: OutageSettings = OutageSettings()
     startup: StartupSettings = StartupSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
+    client_cache: ClientCacheSettings = ClientCacheSettings()
     sentinel: SentinelSettings = SentinelSettings()
     cluster: ClusterSettings = ClusterSettings()
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
+from redis_manager_fastapi.caching.cache import ClientCache
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, StartDelayed, StartFailed
 from redis_manager_fastapi.observe.spans import Tracer, Where
@@ -14,8 +15,10 @@ from redis_manager_fastapi.pool.errors import not_started
 from redis_manager_fastapi.pool.loop import LoopAffinity
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
+from redis_manager_fastapi.pool.written import Writes
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.settings.place import fix_of, place_of
+from redis_manager_fastapi.supervision.lane import Lane
 from redis_manager_fastapi.supervision.supervisor import Supervisor
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.interface import Topology
@@ -90,6 +93,8 @@ class Deployment(Generic[P]):
         reads_replicas: Whether reads may go to a replica's pool.
         tracer: What makes a span of each command, if anything does.
         observed: Whether it has a tracer, or any of its clients was instrumented alone.
+        cache: The replies that are kept in this process; None until a client asks for it.
+        writes: What all its connections write, for whoever wants to know.
     """
 
     reads_replicas = False
@@ -101,6 +106,8 @@ class Deployment(Generic[P]):
         self.opened: P | None = None
         self.tracer: Tracer | None = None
         self.observed = self._has_observers = False
+        self.cache: ClientCache | None = None
+        self.writes = Writes()
         self._bus = bus
 
     def require(self) -> P:
@@ -146,6 +153,15 @@ class Deployment(Generic[P]):
         It is a host and a port, or the path of a unix socket alone.
         """
         raise NotImplementedError
+
+    def caching(self) -> ClientCache:
+        """Return the cache, which hears of every write from now on."""
+        known = self.writes.listener
+        if isinstance(known, ClientCache):
+            return known
+        self.cache = ClientCache(self.settings, self._bus, instance=self.instance)
+        self.writes.listen(self.cache)
+        return self.cache
 
     async def open(self) -> None:
         """Open by the start-up policy, and stay healed until `aclose()`.
@@ -232,6 +248,10 @@ class Single(Deployment[Pool]):
         bus: Takes the events.
         instance: The manager's name.
         tls: The TLS context that it shares with others of the manager's connections.
+        writes: What is told of its writes; its own if left out.
+
+    Attributes:
+        lane: The tracked connection, for cached reads; None until there is one.
     """
 
     def __init__(
@@ -242,8 +262,11 @@ class Single(Deployment[Pool]):
         *,
         instance: str,
         tls: SharedTLSContext | None = None,
+        writes: Writes | None = None,
     ) -> None:
         super().__init__(settings, bus, instance=instance)
+        self.lane: Lane | None = None
+        self.writes = writes or self.writes
         self._make_topology = make_topology
         self._tls = tls
         self._running: tuple[Topology, Supervisor, Pool] | None = None
@@ -269,13 +292,35 @@ class Single(Deployment[Pool]):
         if running is None:
             return
         topology, supervisor, pool = running
+        lane, self.lane = self.lane, None
         try:
+            if lane is not None:
+                await lane.aclose()
+            if self.cache is not None:
+                self.cache.close()
             await topology.aclose()
             await supervisor.stop()
             await pool.drain(drain)
         finally:
             pool.close()
         await pool.wait_notified()
+
+    def tracked(self, cache: ClientCache, place: object = None) -> Lane | None:
+        """Return the tracked connection for *cache*; the first time, it begins to connect.
+
+        None while nothing is open. A server that does not track is asked again when the pool
+        has connected anew: it may be another one by then.
+        """
+        lane, pool = self.lane, self.opened
+        if lane is not None and (lane.refused_by is None or lane.refused_by == pool.generation):  # type: ignore[union-attr]
+            return lane
+        if self._running is None or pool is None or not pool.is_serving:
+            return lane
+        if lane is not None:
+            lane.leave()
+        self.lane = Lane(pool, self._running[0], cache, self._tls, place)
+        self.lane.start()
+        return self.lane
 
     def _start(self, topology: Topology, bus: Bus) -> Pool:
         settings = self.settings
@@ -285,8 +330,9 @@ class Single(Deployment[Pool]):
             instance=self.instance,
             tls=self._tls,
             counters=self.counters,
+            writes=self.writes,
         )
-        self.opened = pool = Pool(dialer, settings, bus, instance=self.instance)
+        self.opened = pool = Pool(dialer, settings, bus, instance=self.instance, writes=self.writes)
         supervisor = Supervisor(pool, bus)
         self._running = topology, supervisor, pool
         pool.start()

@@ -146,7 +146,7 @@ class Supervisor:
         pool = self._pool
         try:
             connections = await self._attempts.connect()
-            if pool.is_listened_to:
+            if pool.followers or pool.leases.revival.missing:
                 await self._let_listen(connections)
         except RedisUnavailableError:
             return  # those that there are serve on, and it is tried again
@@ -193,7 +193,7 @@ class Supervisor:
             if not await self._others_serve():
                 self._failed(error)
             return
-        if pool.is_listened_to:
+        if pool.followers or pool.leases.revival.missing:
             await self._let_listen(connections)
         if moves != pool.moves or pool.state in (PoolState.READY, *FINAL):
             for connection in connections:

@@ -29,6 +29,17 @@ async def get_redis(connection: HTTPConnection) -> Redis:
     return _exit_stack(connection).enter_context(manager.client())
 
 
+async def get_cached_redis(connection: HTTPConnection) -> Redis:
+    """Return the same, whose reads may be answered in the process, by the settings' `client_cache`.
+
+    Raises:
+        RedisNotStartedError: The app's lifespan opened no manager.
+        PoolClosedError: The app is shutting down.
+    """
+    manager = get_manager(connection)
+    return _exit_stack(connection).enter_context(manager.cached_client())
+
+
 async def get_redis_connection(connection: HTTPConnection) -> AsyncIterator[Redis]:
     """Yield a client pinned to one dedicated connection; it ends with the handler function.
 
@@ -95,6 +106,9 @@ def _dependency_on(name: str, optional: bool) -> Any:
 
 RedisDep = Annotated[Redis, Depends(get_redis)]
 """A route parameter's type: `async def route(r: RedisDep)`."""
+
+CachedRedisDep = Annotated[Redis, Depends(get_cached_redis)]
+"""A route parameter's type: the same, whose reads may be answered in the process."""
 
 RedisConnectionDep = Annotated[Redis, Depends(get_redis_connection, scope="function")]
 """A route parameter's type: a client pinned to one connection, which no other caller uses."""

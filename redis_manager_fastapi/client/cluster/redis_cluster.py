@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
-from typing import Any, Literal, Self, cast, overload
+from typing import Any, Literal, Self, Unpack, cast, overload
 
 import redis.asyncio
 import redis.observability.providers as observability
@@ -22,7 +22,9 @@ from redis.exceptions import (
 )
 from redis.maint_notifications import MaintNotificationsConfig
 
+from redis_manager_fastapi.client.cached_call import caching
 from redis_manager_fastapi.client.callbacks import OwnCallbacks
+from redis_manager_fastapi.client.cluster.cached import is_cached, read_cached
 from redis_manager_fastapi.client.cluster.keys import KeyFinder, goes_on_nowhere, is_zero, slot_of
 from redis_manager_fastapi.client.cluster.observed import stand_in_for_cluster
 from redis_manager_fastapi.client.cluster.parts import part, together, whole
@@ -43,6 +45,7 @@ from redis_manager_fastapi.client.observed import (
     meant,
     span_of_command,
 )
+from redis_manager_fastapi.client.options import OptionArguments
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.typed import ClusterCommands, TextT
 from redis_manager_fastapi.cluster.cluster import Cluster
@@ -133,39 +136,19 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
 
     @overload
     def with_options(
-        self,
-        *,
-        decode_responses: Literal[True],
-        timeout: float | None = None,
-        dedicated: bool | None = None,
-        grace: float | None = None,
+        self, *, decode_responses: Literal[True], **options: Unpack[OptionArguments]
     ) -> "RedisCluster[str]": ...
     @overload
     def with_options(
-        self,
-        *,
-        decode_responses: Literal[False],
-        timeout: float | None = None,
-        dedicated: bool | None = None,
-        grace: float | None = None,
+        self, *, decode_responses: Literal[False], **options: Unpack[OptionArguments]
     ) -> "RedisCluster[bytes]": ...
     @overload
     def with_options(
-        self,
-        *,
-        decode_responses: None = None,
-        timeout: float | None = None,
-        dedicated: bool | None = None,
-        grace: float | None = None,
+        self, *, decode_responses: None = None, **options: Unpack[OptionArguments]
     ) -> Self: ...
     @overload
     def with_options(
-        self,
-        *,
-        decode_responses: bool,
-        timeout: float | None = None,
-        dedicated: bool | None = None,
-        grace: float | None = None,
+        self, *, decode_responses: bool, **options: Unpack[OptionArguments]
     ) -> "RedisCluster[str] | RedisCluster[bytes]": ...
     def with_options(
         self,
@@ -174,6 +157,9 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         timeout: float | None = None,
         dedicated: bool | None = None,
         grace: float | None = None,
+        cache: float | None = None,
+        stale: float | None = None,
+        cache_exact: bool | None = None,
     ) -> Any:
         """Return a client on the same Cluster that differs in the given options.
 
@@ -183,10 +169,16 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             dedicated: `True` takes a dedicated connection for every command.
             grace: How long a command waits in an outage, in seconds after the last reply, in
                 the place of `outage.grace`; 0 fails at once.
+            cache: For how many seconds the reply to a read may come from this process; 0 for
+                never. This and the next two are as with `Redis.with_options`.
+            stale: How many seconds old a last known value may be, while its shard is away.
+            cache_exact: Whether a cached reply ends when its key expires.
         """
         options = self.session.options.changed(decode_responses, timeout, dedicated, grace)
         client = self._copy()
         client.session = self.session.with_options(options)
+        if not (cache is stale is cache_exact is None):
+            client.session = caching(client.session, cache, stale, cache_exact)
         client.connection_kwargs = client.session.connection_kwargs
         client.encoder = Encoder("utf-8", "strict", options.decode)
         return client
@@ -194,8 +186,14 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
     def scoped(self, scope: Scope | None, options: CallOptions | None = None) -> Self:
         """Return a client that ends with *scope*, with other options if they are given."""
         client = self._copy()
-        client.session = replace(self.session, scope=scope, options=options or self.session.options)
+        client.session = self.session.scoped(scope, options)
         return client
+
+    @property
+    def stale_for(self) -> float:
+        """How old the oldest value is that this client gave in an outage, in seconds; else 0.0."""
+        cached = self.session.cached
+        return cached.stale_for if cached is not None else 0.0
 
     def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis[TextT]:
         """Return a client of one node alone, which follows no redirect.
@@ -259,6 +257,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
     @paced
     async def deliver(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Execute a command that nobody observes, or that is observed already."""
+        if self.session.cached is not None and is_cached(args, options):
+            return await read_cached(self, args, options)
         command = ONE_KEY.get(args[0])
         if command is None or len(args) < 2 or "target_nodes" in options:
             return await self._execute_anywhere(args, options)
@@ -306,12 +306,12 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             if not isinstance(reply, TOLD_IN_TURN):
                 await turnstile().told()
         try:
-            reply = await self._recover(cluster, slot, command, args, request, node, lost)
+            reply = await self.recover(cluster, slot, command, args, request, node, lost)
         except ResponseError as error:
             return empty_response(error, options)
         return await parsed(session.callbacks, args[0], reply, options)
 
-    async def _recover(
+    async def recover(
         self,
         cluster: Cluster,
         slot: int,

@@ -85,7 +85,7 @@ class Source:
         self._begun_at = self._connected_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
         self._logged = ""
-        pool.follower = self
+        pool.followers = (*pool.followers, self)
 
     def __repr__(self) -> str:
         return f"<Source {self.node or 'server'} channels={len(self.channels)} {self._flow}>"
@@ -138,8 +138,8 @@ class Source:
 
     async def aclose(self) -> None:
         """Drop the connection and end the task."""
-        if self.pool.follower is self:
-            self.pool.follower = None
+        followers = self.pool.followers
+        self.pool.followers = tuple(each for each in followers if each is not self)
         task, self._task = self._task, None
         if task is not None:
             await end({task})

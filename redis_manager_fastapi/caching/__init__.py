@@ -1,0 +1,1 @@
+"""Reads that are answered in the process, and what keeps them true."""

@@ -1,0 +1,84 @@
+"""How one client reads by way of the cache, and what it was handed out."""
+
+import math
+from contextvars import ContextVar
+from typing import Any
+
+from redis_manager_fastapi.caching.cache import ClientCache
+from redis_manager_fastapi.caching.store import Entry
+
+REPORT: ContextVar["list[CachedReads] | None"] = ContextVar("redis_cached_reads", default=None)
+"""Takes the reads of the clients that a request makes, if somebody wants to know of them."""
+
+
+_report = REPORT.get
+
+
+class CachedReads:
+    """What a client has asked for with `cache=`, and how old what it got was.
+
+    Attributes:
+        cache: Where the replies are kept.
+        entries: Those of this client's kind.
+        decode: Whether that kind is decoded.
+        ttl: For how many seconds a reply may be handed out.
+        stale: How many seconds old a last known value may be, in an outage; 0 for none.
+        exact: Whether a reply ends with its key's own time.
+        stale_for: How old the oldest value was that was handed out in an outage, in seconds.
+    """
+
+    __slots__ = ("cache", "decode", "entries", "exact", "stale", "stale_for", "ttl")
+
+    def __init__(
+        self, cache: ClientCache, ttl: float, stale: float, exact: bool, decode: bool
+    ) -> None:
+        self.cache = cache
+        self.ttl = ttl
+        self.stale = stale
+        self.exact = exact
+        self.decode = decode
+        self.stale_for = 0.0
+        self.entries = cache.store.tables[decode][exact]
+        report = _report()
+        if report is not None:
+            report.append(self)
+
+    def same(self, *, decode: bool) -> "CachedReads":
+        """Return the same for another client, which has been handed out nothing yet."""
+        return CachedReads(self.cache, self.ttl, self.stale, self.exact, decode)
+
+    def serves(self, entry: Entry, now: float) -> bool:
+        """Whether an entry may be handed out as true."""
+        fresh = now - entry.asked_at < self.ttl and now < entry.until
+        return fresh and now < entry.life.fresh_until
+
+    def last_known(self, key: Any, now: float) -> tuple[Any, float] | None:
+        """Return the last known value, and for how many seconds it has been unconfirmed."""
+        entry = self.entries.get(key) if self.stale else None
+        if entry is None or now >= entry.until:
+            return None
+        known = (entry.value, entry.life, entry.asked_at) if entry.size else entry.last
+        if known is None:
+            return None
+        value, life, asked_at = known
+        age = now - max(life.confirmed_at, asked_at)
+        return None if life.void or age > self.stale else (value, max(age, 0.001))
+
+    def handed_out(self, age: float) -> None:
+        """Note that a last known value was, of that age in seconds."""
+        self.cache.store.stale += 1
+        self.stale_for = max(self.stale_for, age)
+        report = _report()
+        if report is not None and self not in report:
+            report.append(self)
+
+
+def checked(name: str, value: object) -> float:
+    """Return a number of seconds that a user gave.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if type(value) not in (int, float) or not 0 <= value < math.inf:  # type: ignore[operator]
+        raise ValueError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
+    return float(value)  # type: ignore[arg-type]

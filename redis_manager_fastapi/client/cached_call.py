@@ -1,0 +1,180 @@
+"""A read that may be answered in the process.
+
+To its callers it is a `Call` like every other: it is looked up when it is awaited, and
+what is not known goes to the server by the tracked lane, or as without a cache.
+"""
+
+import threading
+from collections.abc import Generator
+from math import inf
+from typing import Any, cast
+
+from redis.client import NEVER_DECODE
+
+from redis_manager_fastapi.caching.asking import Asking, place_of
+from redis_manager_fastapi.caching.reads import CachedReads, checked
+from redis_manager_fastapi.caching.values import own
+from redis_manager_fastapi.client.call import NOTHING, Call, Command, CommandFuture
+from redis_manager_fastapi.commands.cached import CACHED
+from redis_manager_fastapi.delivery.replies import awaited, callback_of, parse, parsed
+from redis_manager_fastapi.delivery.session import Session
+from redis_manager_fastapi.errors import PoolClosedError, RedisOutageError
+from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
+from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.request import SingleRequest
+from redis_manager_fastapi.pool.state import FINAL
+from redis_manager_fastapi.supervision.deployment import Single
+
+_this_thread = threading.get_ident
+
+
+class _CachedCommand(Command):
+    """A command that may have a last known value in the place of an outage's error."""
+
+    __slots__ = ()
+
+    async def _value(self, request: SingleRequest, outcome: Any) -> Any:
+        try:
+            return await super()._value(request, outcome)
+        except RedisOutageError as error:
+            known = self.known_instead_of(error)
+            if known is None:
+                raise
+        return await self.hand_out(known)
+
+    def _grace(self) -> float | None:
+        """Wait for nothing if there is a last known value."""
+        return super()._grace() if self.last_known() is None else 0.0
+
+    def known_instead_of(self, error: RedisOutageError) -> tuple[Any, float] | None:
+        """Return the last known value if it may stand in the place of *error*."""
+        return None if isinstance(error, PoolClosedError) else self.last_known()
+
+    def last_known(self) -> tuple[Any, float] | None:
+        """Return the last known value, if it may be handed out, and its age in seconds."""
+        reads, pool = cast(CachedReads, self.session.cached), getattr(self, "pool", None)
+        if not reads.stale or self.args[0] not in CACHED or pool is None:
+            return None
+        return reads.last_known(place_of(self.args, self.packed), pool.affinity.clock())
+
+    async def hand_out(self, known: tuple[Any, float]) -> Any:
+        """Return the value of what is known, and say how old it is."""
+        value, age = known
+        cast(CachedReads, self.session.cached).handed_out(age)
+        return await parsed(self.session.callbacks, self.args[0], own(value), self.options)
+
+
+class CachedFuture(_CachedCommand, CommandFuture):
+    """A cached read that somebody has asked whether it is a future, and that is one since."""
+
+    __slots__ = ()
+
+
+class CachedCall(_CachedCommand, Call):
+    """A command of a client with `cache=`."""
+
+    __slots__ = ()
+
+    future_type = CachedFuture
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        session = self.session
+        reads = cast(CachedReads, session.cached)
+        if not self.command.read_only:
+            return super().__await__()
+        try:
+            entry = reads.entries.get(self.args)
+        except TypeError:  # an argument that is no key of a mapping
+            return super().__await__()
+        if entry is None or self.future is not None or NEVER_DECODE in self.options:
+            return super().__await__()
+        life = entry.life
+        now = life.clock()
+        if (
+            now - entry.asked_at < reads.ttl
+            and now < life.fresh_until
+            and now < entry.until
+            and _this_thread() == life.thread
+            and (session.scope is None or not session.scope.ended)
+        ):
+            self.future = NOTHING
+            entry.used = True
+            reads.cache.store.hits += 1
+            value = entry.value if entry.plain else own(entry.value)
+            if callback_of(session.callbacks, self.args[0]) is None:
+                return _ready(value)
+            value = parse(session.callbacks, self.args[0], value, self.options)
+            return awaited(value).__await__()
+        return super().__await__()
+
+    def _prepare(self) -> MultiplexedConnection | None:
+        """Make a request of the command; return what takes it: the cache, if that can."""
+        link = super()._prepare()
+        if self.args[0] in self.session.own_callbacks:
+            return link  # in its caller's own context, by `_later`
+        return cast(MultiplexedConnection | None, self._asking() or link)
+
+    def _asking(self) -> Asking | None:
+        """Return what answers a cached read; None while, or if, nothing can."""
+        args, reads = self.args, cast(CachedReads, self.session.cached)
+        pool: Pool | None = getattr(self, "pool", None)
+        if args[0] not in CACHED or pool is None or self.decode != reads.decode:
+            return None
+        lane = cast(Single, self.session.deployment).tracked(reads.cache)
+        if lane is None or lane.link is None or lane.link.full:
+            return None
+        room = pool.link_set.room
+        if room.alone and room.goes_alone(self.packed):
+            return None
+        return Asking(reads, lane.link, lane.life, args)
+
+    async def _later(self) -> Any:
+        """Execute in the caller's context what has to wait, or has the caller's own callback."""
+        known = self.last_known()
+        away = not self.session.deployment.serves_in_part and self.pool.state not in FINAL
+        if known is not None and away:
+            return await self.hand_out(known)
+        asking = self._asking() if self.args[0] in self.session.own_callbacks else None
+        try:
+            if asking is None:
+                return await super()._later()
+            request = self._request(asking.loop.create_future())
+            asking.submit(request)
+            return await super()._value(request, await request.future)
+        except RedisOutageError as error:
+            known = self.known_instead_of(error)
+            if known is None:
+                raise
+        return await self.hand_out(known)
+
+
+def _ready(value: Any) -> Generator[Any, Any, Any]:
+    """Give a value that is known."""
+    return value
+    yield
+
+
+def caching(
+    session: Session[Any], ttl: float | None, stale: float | None, exact: bool | None
+) -> Session[Any]:
+    """Return a session that reads by way of the cache; None leaves an option as it is.
+
+    Raises:
+        ValueError: One of them is no number of seconds, or there is no `cache`.
+    """
+    cached, cache = session.cached, session.deployment.cache
+    if type(ttl) is not float or not 0.0 < ttl < inf:
+        if ttl is None and cached is None:
+            raise ValueError("stale and cache_exact are for a client with cache")
+        ttl = cached.ttl if ttl is None and cached is not None else checked("cache", ttl)
+        if ttl == 0:
+            return session.reading(None, Call)
+    cache = cache or session.deployment.caching()
+    if cached is not None:
+        stale = cached.stale if stale is None else stale
+        exact = cached.exact if exact is None else exact
+    if stale is not None:
+        stale = checked("stale", stale)
+        cache.longest_stale = max(cache.longest_stale, stale)
+    reads = CachedReads(cache, ttl, stale or 0.0, exact or False, session.options.decode)
+    return session.reading(reads, CachedCall)

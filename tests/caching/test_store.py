@@ -1,0 +1,199 @@
+"""The replies that are kept: what drops them, what room they take, and what is known of the last.
+
+No server: every rule is a call.
+"""
+
+import gc
+import math
+import threading
+import tracemalloc
+from typing import Any
+
+from redis_manager_fastapi.caching.fetch import KeyTimes
+from redis_manager_fastapi.caching.store import Entry, Life, Store
+from redis_manager_fastapi.caching.values import decoded, may_mean_missing, own
+from redis_manager_fastapi.pool.request import Interrupted
+
+
+class Clock:
+    """A clock that stands until it is set."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def life(clock: Clock | None = None) -> Life:
+    return Life(clock or Clock(), threading.get_ident(), 1.0)
+
+
+def begin(store: Store, name: str, of: Life, *, remember: bool = False) -> Entry:
+    """Enter a pending read of one key."""
+    entry = store.begin(
+        store.tables[True][False], ("GET", name), (name.encode(),), of, remember=remember
+    )
+    entry.fetch = object()
+    return entry
+
+
+def known(store: Store, name: str) -> Any:
+    """The value that is kept for a key, or None."""
+    entry = store.tables[True][False].get(("GET", name))
+    return entry.value if entry is not None and entry.size else None
+
+
+def test_push_before_the_reply_is_older_than_the_read() -> None:
+    store, of = Store(10**6), life()
+    entry = begin(store, "a", of)
+
+    store.changed(b"a")
+    store.keep(entry, "1", 100.0, 34)
+    assert known(store, "a") == "1"
+
+    store.changed(b"a")
+    assert known(store, "a") is None
+
+
+def test_write_of_this_process_keeps_what_is_on_its_way_from_being_kept_or_joined() -> None:
+    store, of = Store(10**6), life()
+    entry = begin(store, "a", of)
+
+    store.wrote([b"a"])
+    assert ("GET", "a") not in store.tables[True][False]
+
+    younger = begin(store, "a", of)
+    store.keep(entry, "old", 100.0, 34)
+    assert (known(store, "a"), store.entries, store.bytes) == (None, 0, 0)
+    store.keep(younger, "new", 100.0, 34)
+    assert known(store, "a") == "new"
+
+
+def test_reply_that_knows_its_key_s_end_is_not_kept_if_the_key_changed_meanwhile() -> None:
+    store, of = Store(10**6), life()
+    entry = begin(store, "a", of)
+    entry.strict = True
+
+    store.changed(b"a")
+    store.keep(entry, "1", 100.0, 34)
+
+    assert known(store, "a") is None
+
+
+def test_ended_life_serves_and_keeps_nothing() -> None:
+    store, of = Store(10**6), life()
+    kept, pending = begin(store, "a", of), begin(store, "b", of)
+    store.keep(kept, "1", 100.0, 34)
+
+    of.end()
+    store.keep(pending, "2", 100.0, 34)
+    of.confirm(200.0)  # an answer that came too late
+
+    assert of.fresh_until == -math.inf
+    assert known(store, "b") is None
+
+
+def test_failed_read_brings_back_what_was_known_unless_that_has_changed() -> None:
+    store, of = Store(10**6), life()
+    for name in ("a", "b"):
+        store.keep(begin(store, name, of), "1", 90.0, 34)
+    again = [begin(store, name, of, remember=True) for name in ("a", "b")]
+
+    store.changed(b"b")
+    for entry in again:
+        store.fail(entry)
+
+    assert (known(store, "a"), known(store, "b")) == ("1", None)
+    assert store.entries == 1
+
+
+def test_room_is_kept_and_what_was_read_since_goes_last() -> None:
+    store, of = Store(100_000), life()
+    first = begin(store, "key:0", of)
+    store.keep(first, "x" * 100, 100.0, 34)
+    for number in range(1, 1000):
+        first.used = True
+        store.keep(begin(store, f"key:{number}", of), "x" * 100, 100.0, 34)
+
+    assert store.bytes <= 100_000
+    assert store.evictions > 800
+    assert known(store, "key:0") == "x" * 100
+    assert known(store, "key:1") is None
+
+
+def test_bytes_are_what_the_process_takes() -> None:
+    store, of = Store(10**9), life()
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+
+    for number in range(5000):
+        entry = begin(store, f"some:key:{number}", of)
+        store.keep(entry, f"{number:0200}", 100.0, 34)
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert 0.8 < store.bytes / (after - before) < 1.25
+
+
+def test_index_and_queue_hold_no_more_than_what_is_kept() -> None:
+    store, of = Store(10**6), life()
+    for number in range(20_000):
+        store.keep(begin(store, f"{number % 7}", of), "1", 100.0, 34)
+        store.changed(str(number % 7).encode())
+
+    assert (store.entries, store.bytes, len(store._by_key)) == (0, 0, 0)
+    assert store.queued < 1000
+
+
+def test_several_reads_of_one_key_go_together() -> None:
+    store, of = Store(10**6), life()
+    table = store.tables[True][False]
+    for field in "abc":
+        entry = store.begin(table, ("HGET", "h", field), (b"h",), of, remember=False)
+        store.keep(entry, field, 100.0, 34)
+
+    store.changed(b"h")
+
+    assert (table, store._by_key) == ({}, {})
+
+
+def test_sweep_lets_go_of_ended_lives_in_slices() -> None:
+    store, old, new = Store(10**7), life(), life()
+    for number in range(1200):
+        store.keep(begin(store, f"{number}", old if number % 2 else new), "1", 100.0, 34)
+    old.end()
+
+    left, slices = store.queued, 0
+    while left:
+        left, slices = store.sweep(200.0, left), slices + 1
+
+    assert (store.entries, slices) == (600, 3)
+
+
+def test_time_of_a_key_ends_its_entry_and_a_change_from_then_on_too() -> None:
+    store, of = Store(10**6), life()
+    entries = [begin(store, name, of) for name in "abc"]
+
+    for entry, time in zip(entries, (250, -1, Interrupted(written=True)), strict=True):
+        KeyTimes(b"a", 0.0, entry, 100.0).finish(time)
+
+    assert [entry.until for entry in entries] == [100.25, math.inf, -1.0]
+    assert all(entry.strict for entry in entries)
+
+
+def test_values_are_the_caller_s_own() -> None:
+    value = [["a", 1], {"b": [2]}]
+
+    mine = own(value)
+    mine[0].append("changed")
+    mine[1]["b"].append("changed")
+
+    assert value == [["a", 1], {"b": [2]}]
+    assert decoded([b"a", {b"b": b"c"}, None, 1.5]) == ["a", {"b": "c"}, None, 1.5]
+
+
+def test_replies_that_a_missing_key_may_have() -> None:
+    assert all(map(may_mean_missing, (None, 0, "", [], {}, ["a", None], "none", [0])))
+    assert not any(map(may_mean_missing, ("0", 1, ["a"], {"a": ""}, "string")))
