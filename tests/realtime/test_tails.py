@@ -104,6 +104,19 @@ async def test_a_key_that_is_no_stream_is_the_apps_mistake(redis_url: str) -> No
         assert await rest(tail) == []
 
 
+async def test_one_who_leaves_a_failed_stream_takes_it_from_nobody(redis_url: str) -> None:
+    async with opened(redis_url) as manager:
+        failed = await manager.tail("s").__aenter__()
+        await manager.redis.set("s", "value")
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            await take(failed, 1)
+        await manager.redis.delete("s")
+        async with manager.tail("s") as tail:
+            await failed.__aexit__(None, None, None)
+            await add(manager, "s", 1, END)
+            assert values(await rest(tail)) == ["1"]
+
+
 async def test_entering_in_an_outage_raises_after_grace(redis_server: RedisServer) -> None:
     async with (
         opened(redis_server.url, outage={"grace": 0.2}) as manager,

@@ -83,8 +83,9 @@ class Reader:
         self.wake()
 
     def remove(self, feed: Feed) -> None:
-        """Follow it no longer."""
-        self.feeds.pop(feed.raw, None)
+        """Follow it no longer; a stream that failed may be another feed's by now."""
+        if self.feeds.get(feed.raw) is feed:
+            del self.feeds[feed.raw]
 
     def wake(self) -> None:
         """End the read that is under way: there is something else to ask first."""
