@@ -104,6 +104,21 @@ async def test_a_key_that_is_no_stream_is_the_apps_mistake(redis_url: str) -> No
         assert await rest(tail) == []
 
 
+async def test_a_key_that_is_no_stream_stops_nothing_else(redis_url: str) -> None:
+    """It alone is followed, both from the start and by a listener that has entered."""
+    async with opened(redis_url) as manager:
+        await manager.redis.set("text", "value")
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            await manager.tail("text").__aenter__()
+        async with manager.tail("later") as tail:
+            await manager.redis.set("later", "value")
+            with pytest.raises(ResponseError, match="WRONGTYPE"):
+                await take(tail, 1)
+            async with manager.tail("s") as other:  # while the failed one is not left yet
+                await add(manager, "s", 1, END)
+                assert values(await rest(other, timeout=2.0)) == ["1"]
+
+
 async def test_one_who_leaves_a_failed_stream_takes_it_from_nobody(redis_url: str) -> None:
     async with opened(redis_url) as manager:
         failed = await manager.tail("s").__aenter__()

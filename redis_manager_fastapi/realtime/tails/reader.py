@@ -147,11 +147,16 @@ class Reader:
                     feed.fail(error)
             raise
 
+    def _followed(self) -> list[Feed]:
+        """Those that have not failed: nothing more is asked about one that has."""
+        return [feed for feed in self.feeds.values() if feed.error is None]
+
     async def _read(self, connection: DedicatedConnection) -> None:
         """Read once, for as long as a silent connection may go unnoticed."""
-        feeds = [feed for feed in self.feeds.values() if feed.last is not None and not feed.error]
-        if any(feed.due for feed in self.feeds.values()):
+        followed = self._followed()
+        if any(feed.due for feed in followed):
             return
+        feeds = [feed for feed in followed if feed.last is not None]
         health = self._settings.health
         if not feeds:
             await asyncio.sleep(_AGAIN)
@@ -200,7 +205,7 @@ class Reader:
         """Ask about each stream, and look closer at those of which the answer is not enough."""
         now = self._loop.time()
         regular = now - self._checked >= CHECK
-        feeds = [each for each in self.feeds.values() if (regular or each.due) and not each.error]
+        feeds = [each for each in self._followed() if regular or each.due]
         if regular:
             self._checked = now
         if not feeds:
