@@ -25,6 +25,7 @@ from tests.kit.waiting import until
     [
         ({"stream": ["a"]}, TypeError, "one stream"),
         ({"stream": b"a"}, TypeError, "is a str"),
+        ({"stream": "\ud800"}, ValueError, "cannot be sent"),
         ({"after": 5}, TypeError, "cursor"),
         ({"buffer": 0}, ValueError, "1 or more"),
         ({"buffer": True}, TypeError, "a number"),

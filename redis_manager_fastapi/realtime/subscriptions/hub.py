@@ -105,8 +105,8 @@ class Subscriptions:
         deadline = asyncio.get_running_loop().time() + self._settings.timeout.command
         await placement.wait_serving(listener.keys, deadline)
         self._check_going_on(opened)
-        self._join(listener)
         try:
+            self._join(listener)
             async with Deadline(deadline):
                 await listener.wait_heard()
         except TimeoutError as error:
