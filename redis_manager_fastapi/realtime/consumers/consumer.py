@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -88,8 +88,14 @@ class Consumer:
 
     def start(self) -> None:
         """Begin; nothing is sent before somebody takes."""
-        loops = [each for lane in self._lanes for each in (lane.run(), lane.teller.run())]
-        self._tasks = [self._loop.create_task(each) for each in loops]
+        loops = [each for lane in self._lanes for each in (lane.run, lane.teller.run)]
+        self._tasks = [self._loop.create_task(self._run(each)) for each in loops]
+
+    async def _run(self, loop: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await loop()
+        except Exception as error:  # not one of Redis: somebody must hear of it
+            self.fail(error)
 
     # What those who consume call.
 
@@ -124,7 +130,7 @@ class Consumer:
 
     def raised(self, entry: StreamEntry, error: BaseException | None) -> None:
         """The entry's body raised *error*, or was left: it stays pending, or is dead-lettered."""
-        reason = f"{type(error).__name__}: {error}" if error is not None else "left by its consumer"
+        reason = _reason(error) if error is not None else "left by its consumer"
         ledger = self.ledgers[entry.stream]
         ledger.raised(entry, reason)
         limit = self.options.max_deliveries
@@ -199,3 +205,9 @@ class Consumer:
         elif self._error is None:
             self._error = error
             self._news.set()
+
+
+def _reason(error: BaseException) -> str:
+    """Return what *error* says, as text that has bytes: half a surrogate pair is spelled out."""
+    told = f"{type(error).__name__}: {error}"
+    return told.encode("utf-8", "backslashreplace").decode()
