@@ -309,6 +309,19 @@ async def test_a_consumer_that_comes_back_under_its_name_gets_its_own(
     assert await pending(redis_server) == []
 
 
+async def test_deliveries_are_known_of_a_batch_of_any_size(redis_server: RedisServer) -> None:
+    """The server lists what is pending by the thousand."""
+    await add(redis_server, range(1100))
+    await redis_server.command("XGROUP", "CREATE", STREAM, GROUP, "0")
+    command = ("XREADGROUP", "GROUP", GROUP, "me", "COUNT", 1100, "STREAMS", STREAM, ">")
+    await redis_server.command(*command)
+
+    async with opened(redis_server.url) as manager:
+        found = await consumed(manager, 1100, consumer="me", batch=1100)
+
+    assert {entry.delivered for entry in found} == {2}
+
+
 async def test_an_entry_that_is_always_raised_for_is_moved(redis_server: RedisServer) -> None:
     """Row 50; what a body cannot read goes where it can be looked at, byte for byte."""
     events: list[Event] = []

@@ -145,8 +145,8 @@ class Group:
         found = _pairs(reply)
         rows = found[0][1] if found else []
         gone = [_text(row[0]) for row in rows if row[1] is None]
-        pending = {each: times for each, _, _, times in await self.pending(stream, _ids(rows))}
-        return [_entry(stream, row, pending.get(_text(row[0]), 1)) for row in rows if row[1]], gone
+        times = await self._deliveries(stream, rows)
+        return [_entry(stream, row, times.get(_text(row[0]), 1)) for row in rows if row[1]], gone
 
     def _reading(self, blocking: tuple[Any, ...], streams: Sequence[str], after: str) -> Any:
         options = self._options
