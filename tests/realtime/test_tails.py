@@ -11,11 +11,13 @@ from redis_manager_fastapi import (
     ListenerTooSlowError,
     PoolClosedError,
     RedisManager,
+    RedisPermissionError,
     RedisUnavailableError,
     StreamEntry,
 )
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.managers import opened
+from tests.kit.servers import needs
 from tests.kit.tails import END, add, rest, stats_of, take, values
 from tests.kit.waiting import until
 
@@ -118,6 +120,18 @@ async def test_a_key_that_is_no_stream_stops_nothing_else(redis_url: str) -> Non
             async with manager.tail("s") as other:  # while the failed one is not left yet
                 await add(manager, "s", 1, END)
                 assert values(await rest(other, timeout=2.0)) == ["1"]
+
+
+@needs("ACL", redis="6.0")
+async def test_a_forbidden_read_is_told(redis_server: RedisServer) -> None:
+    """The server may answer what a stream is, and still not read it to this user."""
+    user = ("ACL", "SETUSER", "half", "on", ">p", "~*", "&*", "+@all", "-xread")
+    await redis_server.command(*user)
+    url = redis_server.url.replace("://", "://half:p@")
+    async with opened(url) as manager, manager.tail("s") as tail:
+        await add(manager, "s", 1)
+        with pytest.raises(RedisPermissionError):
+            await take(tail, 1)
 
 
 async def test_one_who_leaves_a_failed_stream_takes_it_from_nobody(redis_url: str) -> None:

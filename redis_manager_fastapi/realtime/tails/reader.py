@@ -20,7 +20,7 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.leases import Lease
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import new_request
-from redis_manager_fastapi.realtime.tails.cursor import ID, shown
+from redis_manager_fastapi.realtime.tails.cursor import ID, ZERO, shown
 from redis_manager_fastapi.realtime.tails.feed import Feed
 from redis_manager_fastapi.realtime.tails.life import Life, found_in, parse_entries, parse_life
 from redis_manager_fastapi.realtime.tails.places import Place
@@ -183,7 +183,7 @@ class Reader:
             self._blocking = False
         self._page = min(_PAGE, self._page * 2)
         if isinstance(reply, Exception):
-            await self._refused(reply)
+            await self._refused(connection, feeds, reply)
             return
         now = self._loop.time()
         for feed in feeds:
@@ -193,12 +193,19 @@ class Reader:
             if (followed := self.feeds.get(raw)) is not None and followed in feeds:
                 followed.take(parse_entries(entries), now)
 
-    async def _refused(self, error: Exception) -> None:
-        """Look which stream it is that the server does not read."""
+    async def _refused(
+        self, connection: DedicatedConnection, feeds: list[Feed], error: Exception
+    ) -> None:
+        """Find which of the streams the server does not read, and tell those who follow it."""
         if not _concerns_one(error):
             raise error
-        for feed in self.feeds.values():
+        reads = [
+            ("XREAD", "COUNT", 1, "STREAMS", feed.raw, shown(feed.last or ZERO)) for feed in feeds
+        ]
+        for feed, reply in zip(feeds, await self._ask(connection, *reads), strict=True):
             feed.due = True
+            if isinstance(reply, Exception):
+                self._fail(feed, reply)
         await asyncio.sleep(_AGAIN)
 
     async def _check(self, connection: DedicatedConnection) -> None:
@@ -241,10 +248,13 @@ class Reader:
             return parse_life(feed.raw, reply)
         if "no such key" in str(reply):
             return None
-        if not _concerns_one(reply):
-            raise reply
-        feed.fail(from_reply(reply, self._pool.instance if self._pool else ""))
+        self._fail(feed, reply)
         return None
+
+    def _fail(self, feed: Feed, error: Exception) -> None:
+        if not _concerns_one(error):
+            raise error
+        feed.fail(from_reply(error, self._pool.instance if self._pool else ""))
 
     async def _ask(
         self, connection: DedicatedConnection, *commands: Sequence[Any], block: float = 0.0
