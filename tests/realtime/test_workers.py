@@ -95,6 +95,24 @@ async def test_what_raises_stays_pending_and_comes_again(
     assert lines[0].exc_info is not None
 
 
+async def test_an_error_that_cannot_be_shown_is_one_too(redis_server: RedisServer) -> None:
+    class UnshownError(Exception):
+        def __str__(self) -> str:
+            raise BodyError
+
+    manager = RedisManager(url=redis_server.url)
+
+    @manager.consumer(STREAM, group=GROUP, max_deliveries=1, dead_letter="dead")
+    async def handle(entry: StreamEntry) -> None:
+        raise UnshownError
+
+    await add(redis_server, [1])
+    async with manager:
+        await until(lambda: any(each.dead_lettered for each in listening(manager).consumers))
+        [(_, fields)] = await manager.redis.xrange("dead")
+    assert fields["dead_letter.reason"] == "UnshownError: ?"
+
+
 async def test_what_does_not_validate_counts_as_raised(redis_server: RedisServer) -> None:
     from pydantic import BaseModel
 

@@ -219,5 +219,8 @@ class Consumer:
 
 def _reason(error: BaseException) -> str:
     """Return what *error* says, as text that has bytes: half a surrogate pair is spelled out."""
-    told = f"{type(error).__name__}: {error}"
-    return told.encode("utf-8", "backslashreplace").decode()
+    try:
+        told = str(error)
+    except Exception:  # the app's class cannot say it
+        told = "?"
+    return f"{type(error).__name__}: {told}".encode("utf-8", "backslashreplace").decode()
