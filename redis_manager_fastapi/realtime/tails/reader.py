@@ -186,12 +186,12 @@ class Reader:
             await self._refused(connection, feeds, reply)
             return
         now = self._loop.time()
-        for feed in feeds:
-            feed.heard = now
+        for each in feeds:
+            each.heard = now
         pairs = reply.items() if isinstance(reply, dict) else reply or ()
         for raw, entries in pairs:
-            if (followed := self.feeds.get(raw)) is not None and followed in feeds:
-                followed.take(parse_entries(entries), now)
+            if (feed := self.feeds.get(raw)) is not None and feed in feeds:
+                feed.take(parse_entries(entries), now)
 
     async def _refused(
         self, connection: DedicatedConnection, feeds: list[Feed], error: Exception
