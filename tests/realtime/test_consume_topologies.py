@@ -40,6 +40,8 @@ async def test_a_cluster_with_streams_in_every_shard() -> None:
         ClusterDeployment(replicas=0, elections=False) as deployment,
         opened(deployment.url) as manager,
     ):
+        await manager.redis.xadd(b"\xff", {"n": 0})
+        assert numbers(await consumed(manager, 1, "\udcff")) == [0]
         streams = [keys[0] for keys in shard_keys(deployment, 1)]
         for stream in streams:
             for number in range(20):
