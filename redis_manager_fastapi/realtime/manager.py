@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar, Unpack
 
 from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.observe.history import History
 from redis_manager_fastapi.observe.realtime import RealTimeStats
 from redis_manager_fastapi.realtime.buffer import Overflow
 from redis_manager_fastapi.realtime.consumers.options import (
@@ -35,12 +36,14 @@ class RealTimeManager:
         client: The manager's client, for the life of the app.
         settings: The manager's.
         bus: Takes the events.
+        history: Has those that happened lately.
     """
 
     settings: RedisSettings
 
-    def __init__(self, client: Any, settings: RedisSettings, bus: Bus) -> None:
+    def __init__(self, client: Any, settings: RedisSettings, bus: Bus, history: History) -> None:
         self.settings = settings
+        self.history = history
         self._client = client
         self._signals = ShutdownSignals()
         self._subscriptions = Subscriptions(client.session.deployment, settings, bus)
@@ -52,6 +55,7 @@ class RealTimeManager:
             self._consumers,
             self._tails,
             self._workers,
+            history,
         )
         self._drained = 0.0
 
@@ -228,6 +232,7 @@ class RealTimeManager:
     def _start_realtime(self, *, workers: bool) -> None:
         """Hear of the process' end, so that streams of events end before their server waits."""
         self._consumers.begin()
+        self.history.begin()
         self._signals.listen(self._stop_realtime)
         if workers:
             self._workers.start()

@@ -1,0 +1,188 @@
+"""What can be done to the demo's Redis: a button for each, by what the topology has."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from redis.exceptions import RedisError
+
+from redis_manager_fastapi.testing import RedisServer
+from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
+from redis_manager_fastapi.testing.proxy import FaultProxy
+from redis_manager_fastapi.testing.sentinel import SentinelDeployment
+
+Redis = RedisServer | SentinelDeployment | ClusterDeployment
+
+_DURABLE = {"appendonly": "yes", "appendfsync": "always"}  # the counts survive kill -9
+_SLOTS_MOVED = 50
+_SLOW = 0.15
+
+
+class Act(NamedTuple):
+    """Something to do to Redis.
+
+    Attributes:
+        label: The button's.
+        does: What it does, for who asks.
+        run: Does it.
+    """
+
+    label: str
+    does: str
+    run: Callable[[], Awaitable[None]]
+
+
+class Stage:
+    """A Redis that can be broken, and everything that there is to break.
+
+    Attributes:
+        redis: The servers.
+        acts: What can be done, by name.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.acts: dict[str, Act] = {}
+        self._proxy: FaultProxy | None = None
+        self._busy = asyncio.Lock()
+
+    @classmethod
+    def of(cls, kind: str) -> "Stage":
+        """Make one of `standalone`, `sentinel` or `cluster`; nothing is started yet."""
+        if kind == "sentinel":
+            return cls(SentinelDeployment())
+        return cls(ClusterDeployment() if kind == "cluster" else RedisServer(_DURABLE))
+
+    @property
+    def url(self) -> str:
+        """Where the app finds Redis."""
+        if self._proxy is not None:
+            return self._proxy.url
+        return self.redis.url
+
+    @property
+    def members(self) -> dict[str, RedisServer]:
+        """Every process, under the name of what it starts as."""
+        if isinstance(self.redis, RedisServer):
+            return {"server": self.redis}
+        return self.redis.members
+
+    async def __aenter__(self) -> "Stage":
+        await self.redis.__aenter__()
+        if isinstance(self.redis, RedisServer):
+            self._proxy = FaultProxy(self.redis.host, self.redis.port)
+            await self._proxy.start()
+        self._set_acts()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._proxy is not None:
+            await self._proxy.aclose()
+        await self.redis.aclose()
+
+    async def do(self, name: str) -> None:
+        """Do what the button of that name says, one after another."""
+        async with self._busy:
+            await self.acts[name].run()
+
+    def alive(self) -> dict[str, bool]:
+        """Return which processes run."""
+        return {name: each.running for name, each in self.members.items()}
+
+    def _set_acts(self) -> None:
+        primary = "a primary" if len(self.members) > 1 else "the server"
+        self.acts = {
+            "kill": Act("Kill", f"kill -9 {primary}", self._kill),
+            "restart": Act("Start again", "start whatever is down or frozen", self.start_again),
+            "outage_1": Act("1 s outage", f"kill {primary}, start it after 1 s", self._outage(1)),
+            "outage_5": Act("5 s outage", f"kill {primary}, start it after 5 s", self._outage(5)),
+            "pause": Act("Freeze", f"SIGSTOP to {primary}: it answers no more", self._pause),
+            "fill": Act("Fill to maxclients", "no room for another connection", self._fill),
+        }
+        if self._proxy is not None:
+            self.acts["cut"] = Act("Cut the network", "bytes are lost both ways", self._cut)
+            self.acts["slow"] = Act("Slow it down", f"{_SLOW} s each way", self._slow)
+        if isinstance(self.redis, SentinelDeployment):
+            self.acts["failover"] = Act("Fail over", "SENTINEL FAILOVER", self.redis.failover)
+        if isinstance(self.redis, ClusterDeployment):
+            self.acts["failover"] = Act("Fail over", "a replica takes over", self._fail_over)
+            moves = f"{_SLOTS_MOVED} slots go to another primary"
+            self.acts["move"] = Act("Move slots", moves, self._move)
+
+    # The acts.
+
+    async def start_again(self) -> None:
+        """Start what does not run, let what is frozen go on, and end every fault."""
+        if self._proxy is not None:
+            await self._proxy.pass_through()
+        for server in self.members.values():
+            if server.running:
+                server.resume()
+            else:
+                await server.start()
+            with suppress(RedisError, OSError, TimeoutError):
+                await server.config_set("maxclients", 10_000)
+
+    def _outage(self, seconds: float) -> Callable[[], Awaitable[None]]:
+        async def act() -> None:
+            await self._kill()
+            await asyncio.sleep(seconds)
+            await self.start_again()
+
+        return act
+
+    async def _kill(self) -> None:
+        await (await self._primary()).kill()
+        if self._proxy is not None:
+            await self._proxy.refuse(cut=True)  # as the server's own port would
+
+    async def _pause(self) -> None:
+        (await self._primary()).pause()
+
+    async def _fill(self) -> None:
+        async with (await self._primary()).client() as admin:
+            await admin.config_set("maxclients", 1)
+            await admin.client_kill_filter(_type="normal", skipme=True)
+
+    async def _cut(self) -> None:
+        if self._proxy is not None:
+            await self._proxy.black_hole()
+
+    async def _slow(self) -> None:
+        if self._proxy is not None:
+            await self._proxy.delay(to_server=_SLOW, to_client=_SLOW)
+
+    async def _fail_over(self) -> None:
+        replicas = [each for each in self._living() if not await _is_primary(each)]
+        if isinstance(self.redis, ClusterDeployment) and replicas:
+            await self.redis.failover(replicas[0])
+
+    async def _move(self) -> None:
+        primaries = [each for each in self._living() if await _is_primary(each)]
+        source, target = primaries[0], primaries[1]
+        async with source.client() as client:
+            slots = await client.execute_command("CLUSTER", "SLOTS")
+        mine = [(first, last) for first, last, (_, port, *_), *_ in slots if port == source.port]
+        first, last = max(mine, key=lambda each: each[1] - each[0])
+        for slot in range(first, min(last, first + _SLOTS_MOVED)):
+            await move_slot(slot, source, target)
+
+    async def _primary(self) -> RedisServer:
+        """The server to break: the primary, or the first one of a Cluster."""
+        for server in self._living():
+            if await _is_primary(server):
+                return server
+        return next(iter(self.members.values()))
+
+    def _living(self) -> list[RedisServer]:
+        servers = self.members.items()
+        return [each for name, each in servers if each.running and "sentinel" not in name]
+
+
+async def _is_primary(server: RedisServer) -> bool:
+    try:
+        role = await server.command("ROLE", timeout=1.0)
+    except (RedisError, OSError, TimeoutError):
+        return False
+    return bool(role[0] == "master")
