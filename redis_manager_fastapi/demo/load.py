@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 PATH = "/hits/demo"
-_KEY = "hits:demo"
+KEY = "hits:demo"
 _SHOWN = 14
 _TURN = 0.02
 _KEPT = 3.0  # uvicorn closes connections that were idle for 5 s
@@ -96,7 +96,7 @@ class Load:
     async def counted(self, redis: Any) -> int | None:
         """Return what Redis has counted; None while it cannot be asked."""
         with suppress(Exception):
-            return int(await redis.get(_KEY) or 0)
+            return int(await redis.get(KEY) or 0)
         return None
 
     async def _visit(self) -> None:

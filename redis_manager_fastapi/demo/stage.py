@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
+from redis_manager_fastapi.demo.load import KEY
 from redis_manager_fastapi.testing import RedisServer
-from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
+from redis_manager_fastapi.testing.cluster import SLOTS, ClusterDeployment, move_slot
 from redis_manager_fastapi.testing.proxy import FaultProxy
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 
@@ -154,26 +155,37 @@ class Stage:
             await self._proxy.delay(to_server=_SLOW, to_client=_SLOW)
 
     async def _fail_over(self) -> None:
-        replicas = [each for each in self._living() if not await _is_primary(each)]
-        if isinstance(self.redis, ClusterDeployment) and replicas:
-            await self.redis.failover(replicas[0])
+        primary = await self._primary()
+        async with primary.client() as client:
+            ports = {int(replica[1]) for replica in (await client.role())[2]}
+        replica = next(each for each in self._living() if each.port in ports)
+        if isinstance(self.redis, ClusterDeployment):
+            await self.redis.failover(replica)
 
     async def _move(self) -> None:
+        source = await self._primary()
         primaries = [each for each in self._living() if await _is_primary(each)]
-        source, target = primaries[0], primaries[1]
-        async with source.client() as client:
-            slots = await client.execute_command("CLUSTER", "SLOTS")
-        mine = [(first, last) for first, last, (_, port, *_), *_ in slots if port == source.port]
-        first, last = max(mine, key=lambda each: each[1] - each[0])
-        for slot in range(first, min(last, first + _SLOTS_MOVED)):
-            await move_slot(slot, source, target)
+        target = next(each for each in primaries if each is not source)
+        first = await self._slot(source)
+        for slot in range(first, min(first + _SLOTS_MOVED, SLOTS)):
+            if await _owner(source, slot) == source.port:
+                await move_slot(slot, source, target)
 
     async def _primary(self) -> RedisServer:
-        """The server to break: the primary, or the first one of a Cluster."""
+        """The server to break: the primary, in a Cluster the one that counts the visits."""
+        port = 0
         for server in self._living():
-            if await _is_primary(server):
-                return server
-        return next(iter(self.members.values()))
+            with suppress(RedisError, OSError, TimeoutError):
+                if not isinstance(self.redis, ClusterDeployment):
+                    if await _is_primary(server):
+                        return server
+                elif port := await _owner(server, await self._slot(server)):
+                    break
+        servers = self.members.values()
+        return next((each for each in servers if each.port == port), next(iter(servers)))
+
+    async def _slot(self, server: RedisServer) -> int:
+        return int(await server.command("CLUSTER", "KEYSLOT", KEY, timeout=1.0))
 
     def _living(self) -> list[RedisServer]:
         servers = self.members.items()
@@ -186,3 +198,9 @@ async def _is_primary(server: RedisServer) -> bool:
     except (RedisError, OSError, TimeoutError):
         return False
     return bool(role[0] == "master")
+
+
+async def _owner(server: RedisServer, slot: int) -> int:
+    """The port of the primary that has *slot*, as *server* sees it; 0 if none has."""
+    slots = await server.command("CLUSTER", "SLOTS", timeout=1.0)
+    return next((port for a, b, (_, port, *_), *_ in slots if a <= slot <= b), 0)

@@ -115,11 +115,11 @@ class Tiles {
 }
 
 class Table {
-  constructor(caption, columns) {
+  constructor(caption, columns, kind = "card") {
     this.columns = columns;
     this.body = element("tbody");
     const heads = columns.map((each) => element("th", { scope: "col", class: each.number ? "number" : "" }, each.name));
-    this.node = element("section", { class: "card" },
+    this.node = element("section", { class: kind },
       element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
         element("table", {}, element("caption", {}, caption), element("thead", {}, element("tr", {}, ...heads)), this.body)));
     this.node.hidden = true;
@@ -169,7 +169,7 @@ class Instance {
     this.workers = new Table("Workers", [{ name: "function" }, { name: "state" }, { name: "restarts", number: true }, { name: "last error" }]);
     this.cache = new Table("Client-side cache", [{ name: "measure" }, { name: "value", number: true }]);
     this.slots = element("div", { class: "slots", role: "img" });
-    this.shards = new Table("Shards", [{ name: "slots" }, { name: "primary" }, { name: "replicas", number: true }, { name: "commands", number: true }, { name: "state" }]);
+    this.shards = new Table("Shards", [{ name: "slots" }, { name: "primary" }, { name: "replicas", number: true }, { name: "commands", number: true }, { name: "state" }], "card wide");
     this.map = element("section", { class: "card wide" }, element("h3", {}, "Slots"), this.slots);
     this.map.hidden = limits.topology !== "cluster";
     this.node = element("section", { class: "instance", "aria-labelledby": `name-${limits.name}` },
@@ -304,7 +304,7 @@ class Instance {
     const all = lost.length ? `not served: slots ${lost.join(", ")}` : "all 16384 slots are served";
     this.slots.setAttribute("aria-label", `${shards.length} shards, ${all}`);
     this.shards.show(shards.map((shard) => [
-      shard.slots,
+      shard.slots.replaceAll(",", ", "),
       shard.nodes[0]?.address || (shard.nodes.length ? "known" : "none"),
       Math.max(0, shard.nodes.length - 1),
       shard.nodes.reduce((sum, each) => sum + each.commands, 0),

@@ -51,13 +51,16 @@ function verdict(report) {
     return;
   }
   // Those on their way are counted and not told of yet.
-  const most = told + unsure + report.waiting;
-  const good = counted >= told && counted <= most;
-  line.className = good ? "good" : "bad";
+  const doubled = counted > told + unsure + report.waiting;
   const may = unsure ? ` (${unsure} more may have been counted, and were told so)` : "";
-  line.textContent = good
-    ? `Redis counted ${counted}, visitors were told of ${told}${may}: none lost, none doubled.`
-    : `Redis counted ${counted}, visitors were told of ${told}${may}: that is wrong.`;
+  const facts = `Redis counted ${counted}, visitors were told of ${told}${may}`;
+  line.className = doubled ? "bad" : "good";
+  if (doubled) line.textContent = `${facts}: some were counted twice.`;
+  else if (counted >= told) line.textContent = `${facts}: none lost, none doubled.`;
+  else {
+    line.textContent = `${facts}: none doubled. Redis itself lost ${told - counted} that it had `
+      + "confirmed, because a new primary lacks what the old one had not replicated.";
+  }
 }
 
 function drawReport(report) {
