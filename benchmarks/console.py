@@ -1,0 +1,106 @@
+"""What the console costs an app at 1,000 requests per second: `scripts/console`.
+
+The app's processor time per request, in turns with nobody looking and with one page open.
+It exits with 1 if the page costs more than 1 %.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+from redis_manager_fastapi.demo.load import Load
+from redis_manager_fastapi.testing.server import RedisServer
+from tests.kit.serving import ROOT, environment, server_process
+
+BOUND = 0.01
+RATE = 1000
+
+_APP = """
+from redis_manager_fastapi import console_router
+from redis_manager_fastapi.demo.minimal import app
+app.include_router(console_router, prefix="/redis")
+"""
+
+
+def processor_time(pid: int) -> float:
+    """The processor time (seconds) that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def written(directory: str) -> None:
+    """Write the app."""
+    Path(directory, "watched.py").write_text(_APP)
+
+
+async def look(url: str) -> None:
+    """Read the page's events as a browser does."""
+    async with (
+        httpx.AsyncClient(timeout=None) as http,  # noqa: S113 (the stream never ends)
+        http.stream("GET", f"{url}/redis/events") as response,
+    ):
+        async for _ in response.aiter_bytes():
+            pass
+
+
+async def turn(pid: int, load: Load, seconds: float) -> float:
+    """Return the processor time (seconds) of the app for each request."""
+    before, answered = processor_time(pid), load.total[200]
+    await asyncio.sleep(seconds)
+    return (processor_time(pid) - before) / (load.total[200] - answered)
+
+
+async def measure(turns: int, seconds: float) -> float:
+    """Return how much more of its processor a request costs while the page is open."""
+    extra = []
+    with tempfile.TemporaryDirectory() as directory:
+        written(directory)
+        async with RedisServer() as server:
+            env = environment(REDIS_URL=server.url, PYTHONPATH=str(ROOT))
+            arguments = ("--no-access-log", "--log-level", "info")
+            async with server_process(
+                "watched:app", *arguments, directory=Path(directory), env=env
+            ) as process:
+                url = await process.url()
+                load = Load(int(url.rpartition(":")[2]))
+                load.rate = RATE
+                visits = asyncio.create_task(load.run())
+                await turn(process.pid, load, seconds)
+                for number in range(turns):
+                    alone = await turn(process.pid, load, seconds)
+                    looking = asyncio.create_task(look(url))
+                    watched = await turn(process.pid, load, seconds)
+                    looking.cancel()
+                    extra.append(watched / alone - 1)
+                    print(
+                        f"turn {number + 1}: {alone * 1e6:.1f} us a request,"
+                        f" {watched * 1e6:.1f} us with the page open: {extra[-1]:+.1%}"
+                    )
+                visits.cancel()
+                with suppress(asyncio.CancelledError):
+                    await visits
+    return statistics.median(extra)
+
+
+def main() -> None:
+    """Measure, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    given = parser.parse_args()
+    began = time.monotonic()
+    extra = asyncio.run(measure(given.turns, given.seconds))
+    print(f"median {extra:+.2%} ({BOUND:.0%} asked), {time.monotonic() - began:.0f} s in all")
+    sys.exit(extra > BOUND)
+
+
+if __name__ == "__main__":
+    main()
