@@ -4,6 +4,7 @@ It changes nothing, asks Redis nothing, and costs nothing while nobody looks.  W
 is the app's to say: `app.include_router(console_router, prefix="/redis", dependencies=[...])`.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from hashlib import blake2b
@@ -23,6 +24,9 @@ from redis_manager_fastapi.web.state import get_managers
 
 # Seconds between two looks; a change of state is shown at once.
 PERIOD = 1.0
+
+# Seconds in which several changes are shown together, so that a flood of them costs no more.
+_GATHER = 0.05
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -80,6 +84,7 @@ async def events(request: Request) -> Response:
 
 
 async def _looks(managers: list[RedisManager]) -> AsyncIterator[str]:
+    yield "retry: 1000\n\n"
     yield _event("instances", [limits(each) for each in managers])
     histories = [each.history for each in managers]
     seen = [0] * len(managers)
@@ -89,6 +94,7 @@ async def _looks(managers: list[RedisManager]) -> AsyncIterator[str]:
         yield _event("look", [each for each in look if each])
         if not await wait_for_news(histories, seen, PERIOD):
             return
+        await asyncio.sleep(_GATHER)
 
 
 def _look(manager: RedisManager, seen: int) -> dict[str, Any]:

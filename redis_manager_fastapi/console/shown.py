@@ -3,6 +3,7 @@
 No password, key or value is in it, and a server's address only where the log may name it.
 """
 
+import time
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -42,10 +43,14 @@ def snapshot(manager: RedisManager) -> dict[str, Any]:
     """Return how a manager stands now."""
     stats = manager.stats()
     shown = _pool(stats)
-    shown["name"], shown["ready"] = manager.name, manager.is_ready
+    shown |= {"name": manager.name, "at": time.time(), "ready": manager.is_ready}
+    if manager.settings.log_addresses:
+        shown["address"] = manager.history.address
+    if manager.settings.topology == "sentinel":
+        shown["sentinels"] = stats.sentinels
     if stats.replica is not None:
         shown["replica"] = _pool(stats.replica)
-    if stats.realtime is not None:
+    if stats.realtime is not None and stats.realtime != RealTimeStats():
         shown["realtime"] = _realtime(stats.realtime)
     if manager.settings.topology == "cluster":
         shown["shards"] = _shards(stats, named=manager.settings.log_addresses)
@@ -55,9 +60,14 @@ def snapshot(manager: RedisManager) -> dict[str, Any]:
 def happened(entry: Happened, *, named: bool) -> dict[str, Any]:
     """Return an event in words, *named* with its server's address."""
     event = entry.event
-    state = event.state if isinstance(event, StateChanged) and not event.node else ""
-    node = event.node if named else ""
-    return {"at": entry.at, "state": state, "node": node, "words": in_words(event)}
+    kind = event.state if isinstance(event, StateChanged) else ""
+    return {
+        "at": entry.at,
+        "kind": kind,
+        "state": "" if event.node else kind,
+        "node": event.node if named else "",
+        "words": in_words(event),
+    }
 
 
 def in_words(event: Event) -> str:

@@ -27,6 +27,9 @@ from redis_manager_fastapi.demo.stage import Stage
 
 logger = logging.getLogger("demo")
 
+# Visits a second, until somebody moves the slider.
+FEW = 20
+
 WITH_STAGE = """
 {members}
   open   {app}/
@@ -139,6 +142,7 @@ async def _app(stage: Stage | None, port: int) -> AsyncIterator[FastAPI]:
         yield app
         return
     load = Load(port)
+    load.rate = FEW
     app.include_router(show(stage, load, manager))
     tasks = {asyncio.create_task(load.run()), asyncio.create_task(restart_on_signal(stage))}
     try:

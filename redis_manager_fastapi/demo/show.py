@@ -67,7 +67,7 @@ async def _told(stage: Stage, load: Load, manager: RedisManager) -> AsyncIterato
     yield _event("acts", {"acts": acts, "most": MOST})
     hasty = manager.redis.with_options(grace=0)
     while True:
-        report = {**load.report(), "alive": stage.alive(), "counted": await load.counted(hasty)}
+        report = {**load.report(), **stage.report(), "counted": await load.counted(hasty)}
         yield _event("report", report)
         if not await wait_for_news([manager.history], [manager.history.count], _PERIOD):
             return

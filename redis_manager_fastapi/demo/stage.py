@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from redis.asyncio import Redis as Client
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.demo.load import KEY
@@ -16,6 +17,8 @@ from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 Redis = RedisServer | SentinelDeployment | ClusterDeployment
 
 _DURABLE = {"appendonly": "yes", "appendfsync": "always"}  # the counts survive kill -9
+_LASTING = {"kill", "pause", "fill", "cut", "slow"}
+_ROOM = 10_000
 _SLOTS_MOVED = 50
 _SLOW = 0.15
 
@@ -40,13 +43,18 @@ class Stage:
     Attributes:
         redis: The servers.
         acts: What can be done, by name.
+        broken: The names of the acts whose fault lasts.
+        failure: Why the last act could not be done; empty if it was.
     """
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.acts: dict[str, Act] = {}
+        self.broken: set[str] = set()
+        self.failure = ""
         self._proxy: FaultProxy | None = None
         self._busy = asyncio.Lock()
+        self._last_place: Client | None = None
 
     @classmethod
     def of(cls, kind: str) -> "Stage":
@@ -78,6 +86,7 @@ class Stage:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._make_room()
         if self._proxy is not None:
             await self._proxy.aclose()
         await self.redis.aclose()
@@ -85,30 +94,42 @@ class Stage:
     async def do(self, name: str) -> None:
         """Do what the button of that name says, one after another."""
         async with self._busy:
-            await self.acts[name].run()
+            self.failure = ""
+            self.broken.add(name)
+            try:
+                await self.acts[name].run()
+            except (RedisError, OSError, TimeoutError, LookupError) as error:
+                self.failure = f"{self.acts[name].label}: {error}"
+                self.broken.discard(name)
+            if name not in _LASTING:
+                self.broken.discard(name)
 
     def alive(self) -> dict[str, bool]:
         """Return which processes run."""
         return {name: each.running for name, each in self.members.items()}
 
+    def report(self) -> dict[str, Any]:
+        """Return what is broken, as values that JSON has."""
+        return {"alive": self.alive(), "broken": sorted(self.broken), "failure": self.failure}
+
     def _set_acts(self) -> None:
         primary = "a primary" if len(self.members) > 1 else "the server"
         self.acts = {
             "kill": Act("Kill", f"kill -9 {primary}", self._kill),
-            "restart": Act("Start again", "start whatever is down or frozen", self.start_again),
-            "outage_1": Act("1 s outage", f"kill {primary}, start it after 1 s", self._outage(1)),
-            "outage_5": Act("5 s outage", f"kill {primary}, start it after 5 s", self._outage(5)),
-            "pause": Act("Freeze", f"SIGSTOP to {primary}: it answers no more", self._pause),
-            "fill": Act("Fill to maxclients", "no room for another connection", self._fill),
+            "restart": Act("Restore", "undo every fault", self.start_again),
+            "outage_1": Act("1 s outage", f"{primary} killed", self._outage(1)),
+            "outage_5": Act("5 s outage", f"{primary} killed", self._outage(5)),
+            "pause": Act("Freeze", f"{primary} hangs", self._pause),
+            "fill": Act("Fill to maxclients", "nobody gets in", self._fill),
         }
         if self._proxy is not None:
-            self.acts["cut"] = Act("Cut the network", "bytes are lost both ways", self._cut)
-            self.acts["slow"] = Act("Slow it down", f"{_SLOW} s each way", self._slow)
+            self.acts["cut"] = Act("Cut the network", "packets get lost", self._cut)
+            self.acts["slow"] = Act("Slow it down", f"{_SLOW * 1000:.0f} ms each way", self._slow)
         if isinstance(self.redis, SentinelDeployment):
-            self.acts["failover"] = Act("Fail over", "SENTINEL FAILOVER", self.redis.failover)
+            self.acts["failover"] = Act("Fail over", "a replica takes over", self.redis.failover)
         if isinstance(self.redis, ClusterDeployment):
             self.acts["failover"] = Act("Fail over", "a replica takes over", self._fail_over)
-            moves = f"{_SLOTS_MOVED} slots go to another primary"
+            moves = f"{_SLOTS_MOVED} to another shard"
             self.acts["move"] = Act("Move slots", moves, self._move)
 
     # The acts.
@@ -122,8 +143,15 @@ class Stage:
                 server.resume()
             else:
                 await server.start()
-            with suppress(RedisError, OSError, TimeoutError):
-                await server.config_set("maxclients", 10_000)
+        await self._make_room()
+        self.broken.clear()
+
+    async def _make_room(self) -> None:
+        last, self._last_place = self._last_place, None
+        if last is not None:
+            with suppress(RedisError, OSError):
+                await last.config_set("maxclients", _ROOM)
+            await last.aclose()
 
     def _outage(self, seconds: float) -> Callable[[], Awaitable[None]]:
         async def act() -> None:
@@ -142,9 +170,12 @@ class Stage:
         (await self._primary()).pause()
 
     async def _fill(self) -> None:
-        async with (await self._primary()).client() as admin:
-            await admin.config_set("maxclients", 1)
-            await admin.client_kill_filter(_type="normal", skipme=True)
+        if self._last_place is not None:
+            return
+        # Kept open: it has the last place, and gives the others back.
+        self._last_place = (await self._primary()).client(timeout=1.0)
+        await self._last_place.config_set("maxclients", 1)
+        await self._last_place.client_kill_filter(_type="normal", skipme=True)
 
     async def _cut(self) -> None:
         if self._proxy is not None:
@@ -158,14 +189,18 @@ class Stage:
         primary = await self._primary()
         async with primary.client() as client:
             ports = {int(replica[1]) for replica in (await client.role())[2]}
-        replica = next(each for each in self._living() if each.port in ports)
+        replica = next((each for each in self._living() if each.port in ports), None)
+        if replica is None:
+            raise LookupError("this primary has no replica that runs")
         if isinstance(self.redis, ClusterDeployment):
             await self.redis.failover(replica)
 
     async def _move(self) -> None:
         source = await self._primary()
         primaries = [each for each in self._living() if await _is_primary(each)]
-        target = next(each for each in primaries if each is not source)
+        target = next((each for each in primaries if each is not source), None)
+        if target is None:
+            raise LookupError("no other primary runs")
         first = await self._slot(source)
         for slot in range(first, min(first + _SLOTS_MOVED, SLOTS)):
             if await _owner(source, slot) == source.port:

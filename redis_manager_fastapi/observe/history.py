@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from redis_manager_fastapi.observe.events import Event, ProbeFailed
+from redis_manager_fastapi.observe.events import Event, ProbeFailed, StateChanged
 
 _KEPT = 200
 
@@ -33,12 +33,14 @@ class History:
 
     Attributes:
         count: How many events there were.
+        address: The server that was spoken to last, `host:port`; empty for a Cluster.
         stopped: Whether the process is about to end, or the manager is closed.
         waiting: Done as soon as there is news.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.address = ""
         self._kept: deque[Happened] = deque(maxlen=_KEPT)
         self.waiting: set[asyncio.Future[None]] = set()
         self.stopped = False
@@ -47,6 +49,8 @@ class History:
         """Keep *event*."""
         if isinstance(event, ProbeFailed):
             return
+        if isinstance(event, StateChanged) and not event.node:
+            self.address = event.address
         self._kept.append(Happened(self.count, time.time(), event))
         self.count += 1
         self._wake()

@@ -1,6 +1,7 @@
 """A deployment: what a manager owns for its whole life, open or not."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 from redis_manager_fastapi.errors import (
@@ -18,6 +19,7 @@ from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.supervision.supervisor import Supervisor
 from redis_manager_fastapi.topology.interface import Topology
+from redis_manager_fastapi.topology.sentinel import Sentinel
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 
@@ -199,6 +201,18 @@ class Single(Deployment[Pool]):
         self._make_topology = make_topology
         self._tls = tls
         self._running: tuple[Topology, Supervisor, Pool] | None = None
+
+    def stats(self) -> PoolStats:
+        """Return the counters of this instant, with the Sentinels that are listened to.
+
+        Raises:
+            RedisNotStartedError: It has never been opened.
+        """
+        stats = super().stats()
+        topology = self._running[0] if self._running else None
+        if not isinstance(topology, Sentinel):
+            return stats
+        return replace(stats, sentinels=len(topology.heard))
 
     def start(self) -> Pool:
         """Begin to open, on the running event loop; return the pool."""
