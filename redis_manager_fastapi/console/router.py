@@ -6,7 +6,7 @@ is the app's to say: `app.include_router(console_router, prefix="/redis", depend
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from hashlib import blake2b
 from importlib.resources import files
 from typing import Any
@@ -89,12 +89,18 @@ async def _looks(managers: list[RedisManager]) -> AsyncIterator[str]:
     histories = [each.history for each in managers]
     seen = [0] * len(managers)
     while True:
-        look = [_look(manager, number) for manager, number in zip(managers, seen, strict=True)]
+        told = report(managers, seen)
         seen = [each.count for each in histories]
-        yield _event("look", [each for each in look if each])
+        yield told
         if not await wait_for_news(histories, seen, PERIOD):
             return
         await asyncio.sleep(_GATHER)
+
+
+def report(managers: Sequence[RedisManager], seen: Sequence[int]) -> str:
+    """Return how *managers* stand and what is news to who has *seen* so much, as an event."""
+    looks = [_look(manager, number) for manager, number in zip(managers, seen, strict=True)]
+    return _event("look", [each for each in looks if each])
 
 
 def _look(manager: RedisManager, seen: int) -> dict[str, Any]:

@@ -7,10 +7,15 @@ from collections import Counter, deque
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from redis.exceptions import RedisError
+
+from redis_manager_fastapi.manager import RedisManager
+
 PATH = "/hits/demo"
 KEY = "hits:demo"
 _SHOWN = 14
 _TURN = 0.02
+_PATIENCE = 0.5
 _KEPT = 3.0  # uvicorn closes connections that were idle for 5 s
 _REQUEST = f"POST {PATH} HTTP/1.1\r\nHost: demo\r\nContent-Length: 0\r\n\r\n".encode()
 _COUNTED = "redis_reply_lost"
@@ -93,10 +98,13 @@ class Load:
             "unsure": self.unsure,
         }
 
-    async def counted(self, redis: Any) -> int | None:
+    async def counted(self, manager: RedisManager) -> int | None:
         """Return what Redis has counted; None while it cannot be asked."""
-        with suppress(Exception):
-            return int(await redis.get(KEY) or 0)
+        asking = manager.optional_client()
+        if asking is not None:
+            with suppress(RedisError, TimeoutError):
+                async with asyncio.timeout(_PATIENCE), asking as redis:
+                    return int(await redis.get(KEY) or 0)
         return None
 
     async def _visit(self) -> None:

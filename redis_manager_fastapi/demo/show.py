@@ -65,9 +65,8 @@ def show(stage: Stage, load: Load, manager: RedisManager) -> APIRouter:
 async def _told(stage: Stage, load: Load, manager: RedisManager) -> AsyncIterator[str]:
     acts = [[name, each.label, each.does] for name, each in stage.acts.items()]
     yield _event("acts", {"acts": acts, "most": MOST})
-    hasty = manager.redis.with_options(grace=0)
     while True:
-        report = {**load.report(), **stage.report(), "counted": await load.counted(hasty)}
+        report = {**load.report(), **stage.report(), "counted": await load.counted(manager)}
         yield _event("report", report)
         if not await wait_for_news([manager.history], [manager.history.count], _PERIOD):
             return

@@ -29,6 +29,7 @@ const rounded = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 const count = (value) => (value < 1e6 ? whole : compact).format(value);
+const short = (value) => (value < 1e4 ? whole : compact).format(value);
 const rate = (value) => (value < 10 ? rounded : whole).format(value ?? 0);
 
 function seconds(value) {
@@ -176,7 +177,7 @@ class Table {
     this.columns = columns;
     this.body = element("tbody");
     const heads = columns.map((each) => element("th", { scope: "col", class: each.number ? "number" : "" }, each.name));
-    this.scroll = element("div", { class: "scroll", role: "region", "aria-label": caption },
+    this.scroll = element("div", { class: "scroll", role: "group", "aria-label": caption },
       element("table", { "aria-label": caption }, element("thead", {}, element("tr", {}, ...heads)), this.body));
     this.node = element("section", { class: kind }, element("h3", {}, caption), this.scroll);
     this.node.hidden = true;
@@ -259,9 +260,9 @@ class Instance {
     this.announced = element("p", { class: "unseen", role: "status" });
     this.timeline = new Timeline();
     this.tiles = new Tiles();
-    this.rates = new Chart("Commands per second", ["answered", "errors"], { shown: rate, least: 10 });
+    this.rates = new Chart("Commands per second", ["answered", "errors"], { shown: rate, scale: short, least: 10 });
     this.times = new Chart("Time to a reply", ["p50", "p99"], { shown: seconds, scale: mark, least: 0.01 });
-    this.queue = new Chart("Not answered yet", ["in flight", "waiting"], { shown: rate, least: 10 });
+    this.queue = new Chart("Not answered yet", ["in flight", "waiting"], { shown: rate, scale: short, least: 10 });
     this.news = element("ol", { class: "news", "aria-label": `What happened to ${limits.name}, newest first` });
     this.makeTables();
     this.node = element("section", { class: "instance", "aria-labelledby": this.id },
@@ -284,9 +285,9 @@ class Instance {
       { name: "Dead-lettered", number }], "card wide");
     this.listening = new Table("Subscriptions and tails", [
       { name: "Listening to" }, { name: "Open", number }, { name: "Received", number },
-      { name: "Gaps", number }, { name: "Dropped", number }, { name: "Not heard now" }]);
+      { name: "Gaps", number }, { name: "Dropped", number }, { name: "Not heard now" }], "card wide");
     this.workers = new Table("Workers", [
-      { name: "Function" }, { name: "State" }, { name: "Restarts", number }, { name: "Last error" }]);
+      { name: "Function" }, { name: "State" }, { name: "Restarts", number }, { name: "Last error" }], "card wide");
     this.cache = new Table("Client-side cache", [{ name: "Measure" }, { name: "Value", number }]);
     this.slots = element("div", { class: "slots", role: "img" });
     this.served = element("p", { class: "legend" });
@@ -393,7 +394,7 @@ class Instance {
     tiles.show("Grace used", seconds(now.grace_used), `of ${limits.grace} s${spent ? refused : ""}`, spent);
     tiles.show("Waited in outages", count(now.waited), `callers; ${count(now.refused)} refused`);
     tiles.show("Sent again", count(now.retried), `commands; ${count(now.lost)} replies lost`);
-    tiles.show("Clients in use", count(now.clients), "one for each request");
+    tiles.show("Clients in use", count(now.clients), "by requests and tasks");
     this.errors.show(Object.entries(now.errors).sort((one, other) => other[1] - one[1]));
   }
 
@@ -418,7 +419,8 @@ class Instance {
     const drawn = JSON.stringify(shards.map((each) => [each.slots, each.serving]));
     if (drawn !== this.drawn) this.drawSlots(shards);
     this.drawn = drawn;
-    this.shards.show(shards.map((shard) => [
+    const lostFirst = [...shards].sort((one, other) => one.serving - other.serving);
+    this.shards.show(lostFirst.map((shard) => [
       ranges(shard.slots),
       shard.nodes.length ? shard.nodes[0].address || "not named" : { bad: "none" },
       Math.max(0, shard.nodes.length - 1),
@@ -438,6 +440,7 @@ class Instance {
       made.style.flexGrow = size;
       return made;
     }));
+    this.slots.classList.toggle("dense", parts.length > 64);
     const lost = parts.filter((each) => !each.shard.serving);
     const missing = lost.reduce((all, each) => all + each.size, 0);
     set(this.served, missing ? `${whole.format(missing)} of ${whole.format(SLOTS)} are not served` : `all ${whole.format(SLOTS)} are served`);
