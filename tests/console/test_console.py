@@ -4,7 +4,7 @@ import asyncio
 import json
 import runpy
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from redis_manager_fastapi.console.shown import in_words
 from redis_manager_fastapi.observe.events import GroupRemade, StateChanged
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from tests.kit.serving import PATIENCE, ROOT, Site, environment, server_process, serving
 
 SECRET = "hunter2-console"
@@ -167,6 +168,24 @@ async def test_the_shards_of_a_cluster_are_shown_with_what_is_not_served() -> No
                 break
         assert lost == ["0-5460"]
         assert len(look["shards"]) == 3
+
+
+async def test_with_sentinel_the_primary_and_who_watches_are_shown() -> None:
+    async with SentinelDeployment(replicas=1) as deployment:
+        manager = RedisManager(deployment.url, log_addresses=True)
+        async with looked_at(manager) as site, aclosing(told(site.http)) as stream:
+            await anext(stream)
+            look = await look_where(stream, lambda look: look["sentinels"] == 3)
+            assert look["address"] == f"127.0.0.1:{(await deployment.primary()).port}"
+            await deployment.sentinels[0].kill()
+            await look_where(stream, lambda look: look["sentinels"] == 2)
+
+
+async def look_where(stream: Any, fits: Callable[[Any], bool]) -> Any:
+    async for _, (look,) in stream:
+        if fits(look):
+            return look
+    raise AssertionError("the stream ended")
 
 
 async def test_who_may_look_is_the_app_s_to_say(

@@ -1,8 +1,9 @@
 """What happened lately is kept, and wakes those who look."""
 
 import asyncio
+from dataclasses import replace
 
-from redis_manager_fastapi import ProbeFailed, Resubscribed
+from redis_manager_fastapi import ProbeFailed, Resubscribed, StateChanged
 from redis_manager_fastapi.observe.history import History, wait_for_news
 from tests.kit.waiting import until
 
@@ -21,6 +22,17 @@ def test_the_last_two_hundred_are_kept_without_failed_probes() -> None:
     assert [each.number for each in kept] == list(range(50, 250))
     assert [each.event for each in history.since(249)] == [resubscribed(249)]
     assert history.count == 250
+
+
+def test_the_server_that_is_spoken_to_is_known_when_its_event_is_gone() -> None:
+    history = History()
+    moved = StateChanged("default", "suspect", "ready", 2, "serving", address="127.0.0.1:6379")
+    history(moved)
+    history(replace(moved, node="127.0.0.1:6380", address="127.0.0.1:6380"))
+    for number in range(200):
+        history(resubscribed(number))
+
+    assert history.address == "127.0.0.1:6379"
 
 
 async def test_news_of_any_wakes_who_waits() -> None:

@@ -6,7 +6,7 @@ import shutil
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,10 +91,10 @@ class Shown:
         assert not found.violations_count, found.generate_report()
 
 
-@pytest.fixture
-async def demo(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """The address of a demo."""
-    command = (sys.executable, "-m", "redis_manager_fastapi.demo", *request.param)
+@asynccontextmanager
+async def running(*arguments: str) -> AsyncIterator[str]:
+    """Run a demo, and hand out its address."""
+    command = (sys.executable, "-m", "redis_manager_fastapi.demo", *arguments)
     process = await asyncio.create_subprocess_exec(
         *command, env=environment(), stdout=PIPE, stderr=STDOUT
     )
@@ -109,6 +109,13 @@ async def demo(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     process.terminate()
     assert "Traceback" not in (await log).decode()
     assert await process.wait() == 0
+
+
+@pytest.fixture
+async def demo(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The address of a demo."""
+    async with running(*request.param) as url:
+        yield url
 
 
 @asynccontextmanager
@@ -188,6 +195,27 @@ async def test_it_goes_by_keyboard_alone(demo: str) -> None:
         await looked.until_state("ready")
 
 
+async def test_the_page_goes_on_where_it_was_when_the_app_is_back() -> None:
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(AsyncExitStack())
+        url = await first.enter_async_context(running())
+        looked = await stack.enter_async_context(shown(url))
+        drawn = looked.page.locator(".chart path.one").first
+        await drawn.wait_for()
+        await looked.page.locator("button[data-name=pause]").focus()
+        await first.aclose()
+        await looked.page.locator("#said.away").wait_for(timeout=PATIENCE)
+        assert await looked.page.title() == "no news · Break Redis, and watch the app"
+        await stack.enter_async_context(running("--port", url.strip("/").rpartition(":")[2]))
+        await looked.page.locator("#said:not(.away)").wait_for(timeout=PATIENCE)
+        assert await looked.page.evaluate("document.activeElement.dataset.name") == "pause"
+        assert await looked.page.locator("ol.news", has_text="ready").locator("li").count() == 4
+        assert await looked.page.locator(".life [data-state=unknown]").count() == 2
+        refused = [each for each in looked.complaints if "ERR_CONNECTION_REFUSED" in each]
+        assert refused == looked.complaints
+        looked.complaints.clear()
+
+
 @pytest.mark.parametrize("demo", [KINDS["sentinel"]], indirect=True, ids=["sentinel"])
 async def test_sentinels_fail_over(demo: str) -> None:
     async with shown(demo) as looked:
@@ -195,6 +223,7 @@ async def test_sentinels_fail_over(demo: str) -> None:
         await looked.press("failover")
         await looked.page.get_by_text("on another server").first.wait_for(timeout=PATIENCE)
         await looked.until_state("ready")
+        await looked.page.get_by_text("watched by 3 of 3 Sentinels").wait_for(timeout=PATIENCE)
         assert "twice" not in await looked.until_verdict()
 
 

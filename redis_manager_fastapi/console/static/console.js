@@ -92,7 +92,8 @@ function reachable(node) {
 class Chart {
   constructor(title, lines, { shown, scale = shown, least = 1 }) {
     Object.assign(this, { title, lines, shown, scale, least });
-    this.svg = drawing("svg", { viewBox: "0 0 600 120", preserveAspectRatio: "none", role: "img" });
+    this.svg = drawing("svg", {
+      viewBox: "0 0 600 120", preserveAspectRatio: "none", role: "img", "aria-label": `${title}, nothing yet` });
     this.values = lines.map(() => element("b", {}, "–"));
     this.marks = [element("span"), element("span"), element("span", {}, "0")];
     const legend = lines.map((each, line) => element("span", { class: line ? "key-two" : "key-one" }, element("span", { class: "key" }, each), this.values[line]));
@@ -339,11 +340,13 @@ class Instance {
 
   showState(now) {
     const { state } = now;
+    const why = now.reason ? `: ${now.reason}` : "";
     if (this.state.dataset.state !== state) {
+      // A Cluster as a whole has no news: they are its nodes'.
+      if (this.last && this.limits.topology === "cluster") this.announce(`${state}${why}`);
       this.state.dataset.state = state;
       set(this.state, state);
     }
-    const why = now.reason ? `: ${now.reason}` : "";
     set(this.words, `for ${duration(now.at - this.timeline.since)}${why}`);
     set(this.about, this.described(now));
   }
@@ -378,11 +381,15 @@ class Instance {
       // Another process opened it: nobody saw what was before.
       if (each.state === "starting" && this.last) this.timeline.change("unknown", this.last);
       this.timeline.change(each.state, each.at);
-      if (!this.replayed) set(this.announced, `${this.limits.name}: ${each.words}`);
+      if (!this.replayed) this.announce(each.words);
     }
     this.replayed = false;
     while (this.news.childElementCount > 200) this.news.lastElementChild.remove();
     if (told.length) reachable(this.news);
+  }
+
+  announce(words) {
+    set(this.announced, `${this.limits.name}: ${words}`);
   }
 
   showNumbers(now) {
