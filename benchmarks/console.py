@@ -18,14 +18,12 @@ import timeit
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
-
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.console.router import report
 from redis_manager_fastapi.demo.load import Load
+from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.server import RedisServer
-from redis_manager_fastapi.tasks import end
 from tests.kit.serving import ROOT, environment, server_process
 
 BOUND = 0.01
@@ -51,13 +49,15 @@ def written(directory: str) -> None:
 
 
 async def look(url: str) -> None:
-    """Read the page's events as a browser does."""
-    async with (
-        httpx.AsyncClient(timeout=None) as http,  # noqa: S113 (the stream never ends)
-        http.stream("GET", f"{url}/redis/events") as response,
-    ):
-        async for _ in response.aiter_bytes():
+    """Read the page's events as a browser does, at no cost that would disturb the load."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(f"GET /redis/events HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        while await reader.read(65536):
             pass
+    finally:
+        writer.close()
 
 
 async def measure_reports() -> None:
@@ -113,8 +113,10 @@ async def measure(turns: int, seconds: float) -> float:
                 before = await turn(process.pid, load, seconds)
                 for number in range(turns):
                     looking = [asyncio.create_task(look(url)) for _ in range(PAGES)]
+                    await asyncio.sleep(1)
                     watched = await turn(process.pid, load, seconds)
                     await end(looking)
+                    await asyncio.sleep(1)
                     after = await turn(process.pid, load, seconds)
                     alone, before = (before + after) / 2, after
                     extra.append((watched / alone - 1) / PAGES)

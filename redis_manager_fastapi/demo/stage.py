@@ -98,11 +98,16 @@ class Stage:
             self.broken.add(name)
             try:
                 await self.acts[name].run()
-            except (RedisError, OSError, TimeoutError, LookupError) as error:
-                self.failure = f"{self.acts[name].label}: {error}"
-                self.broken.discard(name)
+            except LookupError as error:
+                self._note_failure(name, str(error))
+            except (RedisError, OSError, TimeoutError):
+                self._note_failure(name, "the server does not answer")
             if name not in _LASTING:
                 self.broken.discard(name)
+
+    def _note_failure(self, name: str, reason: str) -> None:
+        self.failure = f"{self.acts[name].label}: {reason}"
+        self.broken.discard(name)
 
     def alive(self) -> dict[str, bool]:
         """Return which processes run."""

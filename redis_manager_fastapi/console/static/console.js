@@ -293,8 +293,8 @@ class Instance {
     this.slots = element("div", { class: "slots", role: "img" });
     this.served = element("p", { class: "legend" });
     this.shards = new Table("Shards", [
-      { name: "Slots" }, { name: "Primary" }, { name: "Replicas", number }, { name: "Commands", number },
-      { name: "State" }], "card wide");
+      { name: "Slots" }, { name: "State" }, { name: "Primary" }, { name: "Replicas", number },
+      { name: "Commands", number }], "card wide");
     const numbers = ["0", "4,096", "8,192", "12,288", "16,383"].map((each) => element("span", {}, each));
     this.map = element("section", { class: "card wide" }, element("h3", {}, "Slots"), this.served, this.slots,
       element("div", { class: "axis", "aria-hidden": "true" }, ...numbers));
@@ -429,10 +429,10 @@ class Instance {
     const lostFirst = [...shards].sort((one, other) => one.serving - other.serving);
     this.shards.show(lostFirst.map((shard) => [
       ranges(shard.slots),
+      shard.serving ? "serves" : { bad: shard.reason || "does not serve" },
       shard.nodes.length ? shard.nodes[0].address || "not named" : { bad: "none" },
       Math.max(0, shard.nodes.length - 1),
-      shard.nodes.reduce((all, each) => all + each.commands, 0),
-      shard.serving ? "serves" : { bad: shard.reason || "does not serve" }]));
+      shard.nodes.reduce((all, each) => all + each.commands, 0)]));
   }
 
   drawSlots(shards) {
