@@ -13,12 +13,11 @@ from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from playwright.async_api import async_playwright
 
 PICTURE = Path(__file__).parents[1] / "docs/demo.png"
-SIZE = {"width": 1280, "height": 800}
 RATE = 150
 QUIET = 40
 BETWEEN = 20
@@ -49,12 +48,12 @@ async def until(page: Any, state: str) -> None:
     await page.locator(f".state[data-state={state}]").wait_for()
 
 
-async def take(path: Path, scheme: str) -> None:
+async def take(path: Path, scheme: Literal["light", "dark"]) -> None:
     """Take the picture."""
     async with demo() as url, async_playwright() as driver:
         chromium = shutil.which("chromium")
         browser = await driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = await browser.new_page(viewport=SIZE, color_scheme=scheme)
+        page = await browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
         await page.goto(url)
         await until(page, "ready")
         await page.locator("#rate").fill(str(RATE))

@@ -122,4 +122,6 @@ def _last(request: Request) -> str:
 
 
 def _static(name: str) -> str:
-    return files(__package__).joinpath("static", name).read_text(encoding="utf-8")
+    return (
+        files("redis_manager_fastapi.console").joinpath("static", name).read_text(encoding="utf-8")
+    )

@@ -30,14 +30,20 @@ def show(stage: Stage, load: Load, manager: RedisManager) -> APIRouter:
 
     @router.get("/")
     async def page() -> Response:
-        text = files(__package__).joinpath("static", "index.html").read_text(encoding="utf-8")
+        text = (
+            files("redis_manager_fastapi.demo")
+            .joinpath("static", "index.html")
+            .read_text(encoding="utf-8")
+        )
         return Response(text, media_type="text/html", headers=HEADERS)
 
     @router.get("/demo/static/{name}")
     async def part(name: str) -> Response:
         if name not in _TYPES:
             raise HTTPException(404)
-        text = files(__package__).joinpath("static", name).read_text(encoding="utf-8")
+        text = (
+            files("redis_manager_fastapi.demo").joinpath("static", name).read_text(encoding="utf-8")
+        )
         return Response(text, media_type=_TYPES[name], headers=HEADERS)
 
     @router.post("/demo/acts/{name}", status_code=202)

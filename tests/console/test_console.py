@@ -162,12 +162,13 @@ async def test_the_shards_of_a_cluster_are_shown_with_what_is_not_served() -> No
     ):
         await anext(stream)
         await deployment.primaries[0].kill()
-        async for _, (look,) in stream:
-            lost = [each["slots"] for each in look["shards"] if not each["serving"]]
-            if lost:
-                break
-        assert lost == ["0-5460"]
+        look = await look_where(stream, lost)
+        assert lost(look) == ["0-5460"]
         assert len(look["shards"]) == 3
+
+
+def lost(look: Any) -> list[str]:
+    return [each["slots"] for each in look["shards"] if not each["serving"]]
 
 
 async def test_with_sentinel_the_primary_and_who_watches_are_shown() -> None:
@@ -181,7 +182,7 @@ async def test_with_sentinel_the_primary_and_who_watches_are_shown() -> None:
             await look_where(stream, lambda look: look["sentinels"] == 2)
 
 
-async def look_where(stream: Any, fits: Callable[[Any], bool]) -> Any:
+async def look_where(stream: Any, fits: Callable[[Any], object]) -> Any:
     async for _, (look,) in stream:
         if fits(look):
             return look
