@@ -28,6 +28,15 @@ KINDS = {"one server": (), "sentinel": ("--sentinel",), "cluster": ("--cluster",
 SIZES = {"wide": 1280, "phone": 390}
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
 
+# A replica may take over before a driver has looked.
+NOTE_LOST_SLOTS = """() => {
+  const slots = document.querySelector(".slots");
+  window.lost = new Promise((noted) => {
+    const note = () => { if (slots.querySelector(".lost")) noted(true); };
+    new MutationObserver(note).observe(slots, { childList: true });
+  });
+}"""
+
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium"),
     pytest.mark.timeout(180),
@@ -235,8 +244,9 @@ async def test_slots_of_a_cluster_move_and_are_lost(demo: str, tmp_path: Path) -
         rows = looked.page.locator("tbody", has_text="serves").locator("tr td:first-child")
         await looked.page.get_by_text(re.compile(r"\d+-\d+, \d+-\d+")).first.wait_for()
         assert await rows.count() == 3
+        await looked.page.evaluate(NOTE_LOST_SLOTS)
         await looked.press("pause")
-        await looked.page.locator(".slots .lost").first.wait_for(timeout=PATIENCE)
+        await asyncio.wait_for(looked.page.evaluate("window.lost"), PATIENCE / 1000)
         await looked.page.screenshot(**picture(tmp_path, "lost-shard"))
         await looked.press("restart")
         await looked.until_state("ready")
