@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.console.router import console_router
 from redis_manager_fastapi.errors import (
     Cause,
     ClientEndedError,
@@ -90,6 +91,7 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     "health_router",
     "redis_error_handler",
     # operators watch
+    "console_router",
     "ClusterStats",
     "Counts",
     "EntryDeadLettered",

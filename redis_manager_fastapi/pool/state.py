@@ -189,6 +189,7 @@ class PoolStats(Counts):
         replica: The counters of the pool that reads from a replica, by
             `REDIS_SENTINEL__READS`; None without one.
         realtime: The counters of what listens; set in the manager's own stats alone.
+        sentinels: Sentinels that are listened to now, for news of another primary.
     """
 
     instance: str
@@ -206,3 +207,4 @@ class PoolStats(Counts):
     grace_used: float = 0.0
     replica: "PoolStats | None" = None
     realtime: RealTimeStats | None = None
+    sentinels: int = 0
