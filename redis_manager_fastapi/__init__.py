@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.console.router import console_router
 from redis_manager_fastapi.errors import (
     Cause,
     ClientEndedError,
@@ -100,6 +101,7 @@ __all__ = [  # noqa: RUF022 (grouped by who uses it)
     # operators watch
     "CacheChanged",
     "CacheStats",
+    "console_router",
     "ClusterStats",
     "Counts",
     "EntryDeadLettered",

@@ -13,7 +13,7 @@ from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.lifespan import Openable, state_of
-from redis_manager_fastapi.observe.events import Bus, Listener, checked
+from redis_manager_fastapi.observe.events import Bus, History, Listener, checked
 from redis_manager_fastapi.observe.log import LogListener, install_fallback, tell_of_grace
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import PoolStats
@@ -66,9 +66,10 @@ class RedisManager(RealTimeManager, Openable):
         resolved = given.resolved()
         if credential_provider is not None:
             check_alone(resolved, name)
-        bus = Bus((LogListener(addresses=resolved.log_addresses), *checked(listeners)))
+        history, heard = History(), checked(listeners)
+        bus = Bus((history, LogListener(addresses=resolved.log_addresses), *heard))
         client = make_client(resolved, credential_provider, bus, instance=name)
-        super().__init__(client, resolved, bus)
+        super().__init__(client, resolved, bus, history)
         self._deployment: Deployment[Any] = client.session.deployment
 
     def __repr__(self) -> str:

@@ -316,7 +316,7 @@ async def test_demo_serves_breaks_recovers_and_ends(number: signal.Signals) -> N
         )
         assert demo.stdout is not None
         said = await demo_until("Ctrl-C", demo.stdout)
-        url = said.split("open   ")[1].split("/docs")[0]
+        url = said.split("open   ")[1].split("/\n")[0]
         redis = int(said.split("kill -9 ")[1].split()[0])
         async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
             site = Site(url, http)
@@ -337,17 +337,24 @@ async def test_demo_serves_breaks_recovers_and_ends(number: signal.Signals) -> N
 
 
 async def test_demo_uses_the_server_of_redis_url(redis_url: str, redis_server: RedisServer) -> None:
-    """With REDIS_URL set it starts no server; the URL, which may hold a password, is not shown."""
+    """With --redis-url it starts no server; the URL, which may hold a password, is not shown.
+
+    What the shell says of Redis is not used.
+    """
     demo = await asyncio.create_subprocess_exec(
         *DEMO,
-        env=environment(REDIS_URL=redis_url),
+        "--redis-url",
+        redis_url,
+        env=environment(REDIS_URL="redis://127.0.0.1:1", REDIS_NAME="x", REDIS_CACHE_URL="y"),
         stdout=PIPE,
         stderr=STDOUT,
     )
     assert demo.stdout is not None
     async with asyncio.timeout(PATIENCE):
         said = await demo_until("Ctrl-C", demo.stdout)
-        async with httpx.AsyncClient(base_url=said.split("open   ")[1].split("/docs")[0]) as http:
+        async with httpx.AsyncClient(
+            base_url=said.split("open   ")[1].split("/redis\n")[0]
+        ) as http:
             await http.post("/hits/a")
         demo.terminate()
         await demo.stdout.read()
@@ -367,7 +374,9 @@ def test_python_snippets_are_parts_of_examples(document: Path) -> None:
 
 
 def test_every_example_is_served_by_a_test() -> None:
-    tests = (Path(__file__), Path(__file__).parent / "web" / "test_deploy.py")
+    here = Path(__file__)
+    others = ("web/test_deploy.py", "console/test_console.py")
+    tests = (here, *(here.parent / each for each in others))
     tested = "".join(path.read_text() for path in tests)
 
     untested = [path.stem for path in EXAMPLES.glob("*.py") if path.stem not in tested]

@@ -15,6 +15,7 @@ LAYERS = (
     "__main__",
     "__init__",
     "cli",
+    "console",
     "web",
     "metrics",
     "tracing",

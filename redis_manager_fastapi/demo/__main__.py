@@ -1,9 +1,10 @@
-"""Serve `minimal.py` with a Redis for you to break.
+"""Serve a page on which you break Redis and watch the app.
 
 `scripts/demo` starts it, and so does `redis-manager-fastapi demo`.
 
 `--sentinel` starts a primary with two replicas and three Sentinels, `--cluster`
-a Cluster of three primaries with a replica each.
+a Cluster of three primaries with a replica each; `--redis-url` takes a server of yours, which
+nothing here breaks.  The shell's own `REDIS_*` are not used.
 """
 
 import argparse
@@ -13,42 +14,36 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
-from redis_manager_fastapi.testing import RedisServer
-from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from redis_manager_fastapi.testing.sentinel import SentinelDeployment
+from redis_manager_fastapi.console.router import console_router
+from redis_manager_fastapi.demo.load import Load
+from redis_manager_fastapi.demo.show import show
+from redis_manager_fastapi.demo.stage import Stage
 
 logger = logging.getLogger("demo")
 
-Redis = RedisServer | SentinelDeployment | ClusterDeployment
+# Visits a second, until somebody moves the slider.
+FEW = 20
 
-DURABLE = {"appendonly": "yes", "appendfsync": "always"}  # the counts survive kill -9
-
-WITH_OWN_SERVER = """
-  Redis  {redis}, pid {pid}
-  open   {app}/docs
-  try    curl -X POST {app}/hits/a
-  watch  curl -i {app}/readyz
-  break  kill -9 {pid}
-  fix    kill -USR1 {demo}     (starts Redis again, on the same port)
-  end    Ctrl-C
-"""
-WITH_SEVERAL = """
+WITH_STAGE = """
 {members}
-  open   {app}/docs
+  open   {app}/
+  docs   {app}/docs
   try    curl -X POST {app}/hits/a
   watch  curl -i {app}/readyz
-  break  kill -9 {pid}     (a primary: one of its replicas takes over)
+  break  kill -9 {pid}     (or press a button on the page)
   fix    kill -USR1 {demo}     (starts whatever is down again)
   end    Ctrl-C
 """
 WITH_GIVEN_SERVER = """
-  Redis  the server that REDIS_URL names
-  open   {app}/docs
+  Redis  the server that --redis-url names
+  open   {app}/redis
+  docs   {app}/docs
   try    curl -X POST {app}/hits/a
   end    Ctrl-C
 """
@@ -57,11 +52,10 @@ WITH_GIVEN_SERVER = """
 class DemoServer(uvicorn.Server):
     """uvicorn that prints where it serves, and ends on Ctrl-C or SIGTERM without re-raising it."""
 
-    def __init__(self, redis: Redis | None) -> None:
-        super().__init__(
-            uvicorn.Config("redis_manager_fastapi.demo.minimal:app", timeout_graceful_shutdown=5)
-        )
-        self._redis = redis
+    def __init__(self, app: FastAPI, stage: Stage | None, port: int) -> None:
+        super().__init__(uvicorn.Config(app, timeout_graceful_shutdown=5, access_log=False))
+        self._stage = stage
+        self._port = port
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -72,69 +66,91 @@ class DemoServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        port = sockets[0].getsockname()[1] if sockets else 0
-        app, redis = f"http://127.0.0.1:{port}", self._redis
-        if redis is None:
-            text = WITH_GIVEN_SERVER.format(app=app)
-        elif isinstance(redis, RedisServer):
-            text = WITH_OWN_SERVER.format(app=app, redis=redis.url, pid=redis.pid, demo=os.getpid())
-        else:
-            text = described(redis, app)
-        sys.stdout.write(text)
+        sys.stdout.write(described(self._stage, f"http://127.0.0.1:{self._port}"))
         sys.stdout.flush()
 
 
-def described(redis: SentinelDeployment | ClusterDeployment, app: str) -> str:
+def described(stage: Stage | None, app: str) -> str:
     """Return the processes of a deployment, and what you can do to them."""
+    if stage is None:
+        return WITH_GIVEN_SERVER.format(app=app)
     members = "\n".join(
         f"  {name:<21}  {each.host}:{each.port}  pid {each.pid}"
-        for name, each in redis.members.items()
+        for name, each in stage.members.items()
     )
-    first = next(iter(redis.members.values()))
-    return WITH_SEVERAL.format(members=members, app=app, pid=first.pid, demo=os.getpid())
+    first = next(iter(stage.members.values()))
+    return WITH_STAGE.format(members=members, app=app, pid=first.pid, demo=os.getpid())
 
 
-def chosen() -> Redis:
-    """Return the deployment that the command line asks for."""
+def arguments() -> argparse.Namespace:
+    """Return what the command line asks for."""
     parser = argparse.ArgumentParser(prog="redis_manager_fastapi.demo", description=__doc__)
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--sentinel", action="store_const", dest="kind", const=SentinelDeployment)
-    kind.add_argument("--cluster", action="store_const", dest="kind", const=ClusterDeployment)
-    deployment: type[SentinelDeployment | ClusterDeployment] | None = parser.parse_args().kind
-    return RedisServer(DURABLE) if deployment is None else deployment()
+    kind.add_argument("--sentinel", action="store_const", dest="kind", const="sentinel")
+    kind.add_argument("--cluster", action="store_const", dest="kind", const="cluster")
+    kind.add_argument("--redis-url", metavar="URL")
+    parser.add_argument("--port", type=int, default=0, help="where to serve; a free one if 0")
+    return parser.parse_args()
 
 
-async def restart_on_signal(redis: Redis) -> None:
-    """Start Redis again at each SIGUSR1, whether it runs or not."""
+async def restart_on_signal(stage: Stage) -> None:
+    """Start what is down again at each SIGUSR1; a single server always."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, asked.set)
     while await asked.wait():
         asked.clear()
-        if isinstance(redis, RedisServer):
-            if redis.running:
-                await redis.kill()
-            await redis.start()
-            logger.info("Redis runs again, pid %d", redis.pid)
-            continue
-        for name, member in redis.members.items():
-            if not member.running:
-                await member.start()
-                logger.info("what started as %s runs again, pid %d", name, member.pid)
+        down = [name for name, runs in stage.alive().items() if not runs]
+        await stage.start_again()
+        for name in down:
+            logger.info("%s runs again, pid %d", name, stage.members[name].pid)
+
+
+def configure(url: str) -> None:
+    """Have the app use the Redis at *url*, and nothing else that the shell says of Redis."""
+    for name in [name for name in os.environ if name.startswith("REDIS_")]:
+        del os.environ[name]
+    os.environ |= {"REDIS_URL": url, "REDIS_LOG_ADDRESSES": "true"}
 
 
 async def main() -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    given = arguments()
     async with AsyncExitStack() as stack:
-        redis: Redis | None = None
-        if not os.environ.get("REDIS_URL"):
-            redis = chosen()
-            await stack.enter_async_context(redis)
-            os.environ["REDIS_URL"] = redis.url
-            restarts = asyncio.create_task(restart_on_signal(redis))
-            stack.callback(restarts.cancel)
         # asyncio sets TCP_NODELAY on accepted sockets only if the listener names its protocol.
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listening.bind(("127.0.0.1", 0))
-        await DemoServer(redis).serve([listening])
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", given.port))
+        port = listening.getsockname()[1]
+        stage: Stage | None = None
+        if given.redis_url:
+            configure(given.redis_url)
+        else:
+            stage = await stack.enter_async_context(Stage.of(given.kind or "standalone"))
+            configure(stage.url)
+        app = await stack.enter_async_context(_app(stage, port))
+        await DemoServer(app, stage, port).serve([listening])
+
+
+@asynccontextmanager
+async def _app(stage: Stage | None, port: int) -> AsyncIterator[FastAPI]:
+    """Make the app: the minimal one, the console, and what breaks Redis if it is ours."""
+    # Importing it makes the manager, from the environment.
+    from redis_manager_fastapi.demo.minimal import app, manager
+
+    app.include_router(console_router, prefix="/redis")
+    if stage is None:
+        yield app
+        return
+    load = Load(port)
+    load.rate = FEW
+    app.include_router(show(stage, load, manager))
+    tasks = {asyncio.create_task(load.run()), asyncio.create_task(restart_on_signal(stage))}
+    try:
+        yield app
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 if __name__ == "__main__":

@@ -199,6 +199,7 @@ class PoolStats(Counts):
         realtime: The counters of what listens; set in the manager's own stats alone.
         cache: The counters of the client-side cache, set as those of *realtime* are; None
             until a client asks for one.
+        sentinels: Sentinels that are listened to now, for news of another primary.
     """
 
     instance: str
@@ -217,3 +218,4 @@ class PoolStats(Counts):
     replica: "PoolStats | None" = None
     realtime: RealTimeStats | None = None
     cache: CacheStats | None = None
+    sentinels: int = 0

@@ -19,6 +19,18 @@ def bytes_of(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def check_sendable(what: str, text: str) -> None:
+    """Raise unless *text* has bytes.
+
+    Raises:
+        ValueError: It holds half of a surrogate pair, as JSON may.
+    """
+    try:
+        bytes_of(text)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} cannot be sent as UTF-8: {text!r}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What somebody published.

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar, Unpack
 from weakref import WeakSet
 
-from redis_manager_fastapi.observe.events import Bus, Listener
+from redis_manager_fastapi.observe.events import Bus, History, Listener
 from redis_manager_fastapi.observe.realtime import RealTimeStats
 from redis_manager_fastapi.pool.counters import Observer
 from redis_manager_fastapi.realtime.buffer import Overflow
@@ -40,12 +40,14 @@ class RealTimeManager:
         client: The manager's client, for the life of the app.
         settings: The manager's.
         bus: Takes the events.
+        history: Has those that happened lately.
     """
 
     settings: RedisSettings
 
-    def __init__(self, client: Any, settings: RedisSettings, bus: Bus) -> None:
+    def __init__(self, client: Any, settings: RedisSettings, bus: Bus, history: History) -> None:
         self.settings = settings
+        self.history = history
         self._client = client
         self._bus = bus
         self._events: WeakSet[Events] = WeakSet()
@@ -59,6 +61,7 @@ class RealTimeManager:
             self._consumers,
             self._tails,
             self._workers,
+            history,
         )
         self._drained = 0.0
 
@@ -283,6 +286,7 @@ class RealTimeManager:
     def _start_realtime(self, *, workers: bool) -> None:
         """Hear of the process' end, so that streams of events end before their server waits."""
         self._consumers.begin()
+        self.history.begin()
         self._signals.listen(self._stop_realtime)
         if workers:
             self._workers.start()

@@ -101,7 +101,7 @@ class BackgroundLoop(Worker):
 
     async def body(self) -> None:
         """Run the loop."""
-        await self.function()
+        await _contained(self.function())
 
 
 class EntryHandler(Worker):
@@ -170,18 +170,16 @@ class EntryHandler(Worker):
             task.add_done_callback(handled)
 
     async def _handle(self, consumer: Consumer, entry: StreamEntry) -> None:
-        through = False
         try:
-            await self.function(entry)
-            through = True
+            await _contained(self.function(entry))
         except Exception as error:
             consumer.raised(entry, error)
             self.failed(error, entry)
-        finally:
-            if through:
-                consumer.done(entry)
-            else:
-                consumer.raised(entry, asyncio.CancelledError())
+        except BaseException as error:
+            consumer.raised(entry, error)
+            raise
+        else:
+            consumer.done(entry)
 
     async def _settle(self) -> None:
         """Wait for what is in hand; when this is cancelled, cancel that, too."""
@@ -285,6 +283,21 @@ class Workers:
     def stats(self) -> tuple[WorkerStats, ...]:
         """Return the counters of this instant."""
         return tuple(worker.stats() for worker in self._workers)
+
+
+async def _contained(work: Awaitable[Any]) -> None:
+    """Await *work*; a cancellation that comes out of it alone is an error like any other.
+
+    Raises:
+        RuntimeError: *work* let one out that nobody asked of this task.
+    """
+    try:
+        await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("something that it awaited was cancelled") from error
 
 
 async def _end(tasks: Iterable[asyncio.Task[Any]], timeout: float, *, at_once: bool = True) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 from redis_manager_fastapi.caching.cache import ClientCache
@@ -22,6 +23,7 @@ from redis_manager_fastapi.supervision.lane import Lane
 from redis_manager_fastapi.supervision.supervisor import Supervisor
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.interface import Topology
+from redis_manager_fastapi.topology.sentinel import Sentinel
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 # Seconds until the log first tells that the start is delayed, and between two later lines.
@@ -281,6 +283,18 @@ class Single(Deployment[Pool]):
         if settings.topology != "standalone":
             return ()
         return (settings.unix_socket,) if settings.unix_socket else (settings.host, settings.port)
+
+    def stats(self) -> PoolStats:
+        """Return the counters of this instant, with the Sentinels that are listened to.
+
+        Raises:
+            RedisNotStartedError: It has never been opened.
+        """
+        stats = super().stats()
+        topology = self._running[0] if self._running else None
+        if not isinstance(topology, Sentinel):
+            return stats
+        return replace(stats, sentinels=len(topology.heard))
 
     def start(self) -> Pool:
         """Begin to open, on the running event loop; return the pool."""

@@ -25,6 +25,7 @@ from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import target_at
 from redis_manager_fastapi.topology.sentinel_link import (
     Answer,
+    SentinelLink,
     ask_all,
     ask_history,
     connect_to,
@@ -52,7 +53,11 @@ _REFUSALS = (AuthenticationError, ResponseError)
 
 
 class Sentinel:
-    """Reaches the primary of a service by way of its Sentinels."""
+    """Reaches the primary of a service by way of its Sentinels.
+
+    Attributes:
+        heard: Those that are listened to now.
+    """
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class Sentinel:
         self._settings = settings
         self._credentials = credentials
         self._tls = tls or SharedTLSContext()
+        self.heard: set[Address] = set()
         self._known: Answer | None = None
         self._history: str | None = None
         self._news = False
@@ -171,13 +177,21 @@ class Sentinel:
 
     async def _listen(self, node: Address) -> None:
         async with connect_to(node, self._settings, self._tls) as link:
-            await self._weigh(await link.subscribe())
-            while True:
-                address = await link.heard(_SILENCE)
-                known = self._known
-                if address is not None and (known is None or known.address != address):
-                    # The event has no epoch; a fail-over raises it by one at least.
-                    await self._weigh(Answer(known.epoch + 1 if known else 0, address))
+            answer = await link.subscribe()
+            self.heard.add(node)
+            try:
+                await self._weigh(answer)
+                await self._hear_events(link)
+            finally:
+                self.heard.discard(node)
+
+    async def _hear_events(self, link: SentinelLink) -> None:
+        while True:
+            address = await link.heard(_SILENCE)
+            known = self._known
+            if address is not None and (known is None or known.address != address):
+                # The event has no epoch; a fail-over raises it by one at least.
+                await self._weigh(Answer(known.epoch + 1 if known else 0, address))
 
     async def _weigh(self, answer: Answer) -> None:
         """Take the word of one Sentinel that another server is the primary, if it is credible."""

@@ -153,6 +153,11 @@ class ServerProcess:
         """Wait until it serves, and return where."""
         return await self._url
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
         self._process.send_signal(number)

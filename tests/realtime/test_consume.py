@@ -1,6 +1,7 @@
 """What `consume` acknowledges, and what it leaves pending, over a server that is well."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -308,6 +309,19 @@ async def test_a_consumer_that_comes_back_under_its_name_gets_its_own(
     assert await pending(redis_server) == []
 
 
+async def test_deliveries_are_known_of_a_batch_of_any_size(redis_server: RedisServer) -> None:
+    """The server lists what is pending by the thousand."""
+    await add(redis_server, range(1100))
+    await redis_server.command("XGROUP", "CREATE", STREAM, GROUP, "0")
+    command = ("XREADGROUP", "GROUP", GROUP, "me", "COUNT", 1100, "STREAMS", STREAM, ">")
+    await redis_server.command(*command)
+
+    async with opened(redis_server.url) as manager:
+        found = await consumed(manager, 1100, consumer="me", batch=1100)
+
+    assert {entry.delivered for entry in found} == {2}
+
+
 async def test_an_entry_that_is_always_raised_for_is_moved(redis_server: RedisServer) -> None:
     """Row 50; what a body cannot read goes where it can be looked at, byte for byte."""
     events: list[Event] = []
@@ -335,6 +349,38 @@ async def test_an_entry_that_is_always_raised_for_is_moved(redis_server: RedisSe
     [event] = [each for each in events if isinstance(each, EntryDeadLettered)]
     assert event.id.encode() == fields[b"dead_letter.id"]
     assert await pending(redis_server) == []
+
+
+async def test_any_reason_is_told(redis_server: RedisServer) -> None:
+    """Half a surrogate pair has no bytes; JSON in an entry may hold one, and so may an error."""
+    await add(redis_server, range(2))
+    async with opened(redis_server.url) as manager:
+        options: Any = {"max_deliveries": 1, "dead_letter": "dead", "claim_after": SOON}
+        with suppress(BodyError):
+            async with manager.consume(STREAM, group=GROUP, **options) as entries:
+                await anext(entries)
+                raise BodyError("who is \ud800?")
+        found = await consumed(manager, 1, **options)
+        letters = await manager.redis.xrange("dead")
+
+    assert numbers(found) == [1]
+    assert [fields["dead_letter.reason"] for _, fields in letters] == [r"BodyError: who is \ud800?"]
+
+
+async def test_what_breaks_a_read_is_raised(redis_server: RedisServer) -> None:
+    """Nobody waits for a loop that has ended, whatever ended it."""
+
+    async def broken(*args: Any, **options: Any) -> Any:
+        raise BodyError("what came makes no sense")
+
+    async with (
+        opened(redis_server.url) as manager,
+        manager.consume(STREAM, group=GROUP) as entries,
+    ):
+        entries._entered().group.read = broken  # type: ignore[method-assign]
+        with pytest.raises(BodyError):
+            async with asyncio.timeout(5):
+                await anext(entries)
 
 
 async def _until_two_raises(manager: RedisManager, seen: list[int], events: list[Event]) -> None:
@@ -553,6 +599,7 @@ async def test_stats_tell_what_the_server_knows(redis_server: RedisServer) -> No
         ({"streams": ("a", "a")}, ValueError, "may be given once"),
         ({"group": ""}, ValueError, "group must not be empty"),
         ({"consumer": 5}, TypeError, "consumer must be a str"),
+        ({"streams": ("a\ud800",)}, ValueError, "a stream cannot be sent"),
         ({"start": "now"}, ValueError, "start must be '0' or"),
         ({"batch": 0}, ValueError, "batch must be a whole number above 0"),
         ({"batch": True}, ValueError, "batch must be a whole number above 0"),
@@ -570,6 +617,19 @@ async def test_a_wrong_argument_is_told_at_once(
     manager = RedisManager(url="redis://127.0.0.1:1")
     with pytest.raises(error, match=words):
         manager.consume(*given.pop("streams"), **given)
+
+
+async def test_names_may_be_any_bytes(redis_server: RedisServer) -> None:
+    name = "\udcffü"
+    raw = name.encode("utf-8", "surrogateescape")
+    await redis_server.command("XADD", raw, "*", "n", 1)
+    async with opened(redis_server.url) as manager:
+        async with manager.consume(name, group=name, consumer=name) as entries:
+            entry = await anext(entries)
+        summary: Any = await manager.redis.xpending(raw, raw)
+
+    assert (entry.stream, entry.fields) == (name, {"n": "1"})
+    assert summary["pending"] == 0
 
 
 async def test_a_block_is_entered_once_and_after_the_manager(redis_server: RedisServer) -> None:

@@ -10,7 +10,7 @@ from redis_manager_fastapi.realtime.items import StreamEntry
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from tests.kit.clusters import shard_keys
-from tests.kit.consuming import GROUP, STREAM, consumed, numbers
+from tests.kit.consuming import GROUP, STREAM, consumed, listening, numbers
 from tests.kit.managers import opened
 from tests.kit.waiting import until
 
@@ -40,6 +40,8 @@ async def test_a_cluster_with_streams_in_every_shard() -> None:
         ClusterDeployment(replicas=0, elections=False) as deployment,
         opened(deployment.url) as manager,
     ):
+        await manager.redis.xadd(b"\xff", {"n": 0})
+        assert numbers(await consumed(manager, 1, "\udcff")) == [0]
         streams = [keys[0] for keys in shard_keys(deployment, 1)]
         for stream in streams:
             for number in range(20):
@@ -53,6 +55,34 @@ async def test_a_cluster_with_streams_in_every_shard() -> None:
             await _raise_once(manager, stream, options)
         await until(lambda: manager.stats().leased == 0)
         assert await manager.redis.xlen("dead") == 3
+
+
+async def test_a_lost_shard_of_dead_letters_holds_up_no_stream() -> None:
+    async with (
+        ClusterDeployment(replicas=0, elections=False) as deployment,
+        RedisManager(url=deployment.url) as manager,
+    ):
+        stream, dead = (keys[0] for keys in shard_keys(deployment, 1)[:2])
+        options: Any = {"max_deliveries": 1, "dead_letter": dead, "claim_after": 0.2}
+        seen: list[int] = []
+
+        @manager.consumer(stream, group=GROUP, concurrency=2, **options)
+        async def handle(entry: StreamEntry) -> None:
+            seen.append(int(entry.fields["n"]))
+            if entry.fields["n"] == "0":
+                raise KeyError(stream)
+
+        await manager.redis.xadd(dead, {"n": "old"})
+        await deployment.primaries[1].kill()
+        for number in range(3):
+            await manager.redis.xadd(stream, {"n": number})
+        await until(lambda: len(seen) == 3)
+        await asyncio.sleep(0.5)  # what waits to be moved is not claimed meanwhile
+        assert (await manager.redis.xpending(stream, GROUP))["pending"] == 1
+        await deployment.primaries[1].start()
+        await until(lambda: listening(manager).consumers[0].dead_lettered == 1, 10)
+        assert seen == [0, 1, 2]
+        assert [fields["n"] for _, fields in await manager.redis.xrange(dead)][-1:] == ["0"]
 
 
 async def _raise_once(manager: RedisManager, stream: str, options: Any) -> None:

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import Gap, Message, RedisManager
+from redis_manager_fastapi import (
+    Event,
+    Gap,
+    Message,
+    RedisManager,
+    SubscriptionsBroken,
+    SubscriptionsHealed,
+)
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.kit.clusters import PATIENT, keys_in, shard_keys
@@ -115,6 +122,25 @@ async def test_a_sharded_channel_follows_its_slot(deployment: ClusterDeployment)
             assert (type(gap), await next_of(messages)) == (Gap, Message(name, "x"))
             assert home_of(manager, name) == server.port
         assert counts(manager).deaf == ()
+
+
+@SHARDED
+async def test_all_channels_of_a_moved_slot_are_one_break(deployment: ClusterDeployment) -> None:
+    events: list[Event] = []
+    slot = deployment.slots_of(0)[5]
+    tag = keys_in(range(slot, slot + 1), 1)[0]
+    names = [f"{{{tag}}}{number}" for number in range(5)]
+    async with (
+        RedisManager(url=deployment.url, listeners=[events.append]) as manager,
+        manager.subscribe(*names, sharded=True) as messages,
+    ):
+        await move_slot(slot, *deployment.primaries[:2])
+        assert type(await next_of(messages)) is Gap
+        stats = counts(manager)
+
+    assert (stats.gaps, stats.deaf) == (1, ())
+    assert [each.channels for each in events if isinstance(each, SubscriptionsBroken)] == [5]
+    assert len([each for each in events if isinstance(each, SubscriptionsHealed)]) == 1
 
 
 @SHARDED

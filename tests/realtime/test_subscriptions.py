@@ -180,6 +180,8 @@ async def test_a_forbidden_channel_is_its_callers_error(
         (("a",), {"buffer": "many"}, TypeError, "int"),
         ((b"a",), {}, TypeError, "not bytes"),
         ((["a"],), {}, TypeError, "not list"),
+        (("a", "\ud800"), {}, ValueError, "cannot be sent"),
+        (("a",), {"patterns": ["\ud800*"]}, ValueError, "cannot be sent"),
         ((), {"patterns": "a*"}, TypeError, "list"),
         (("a",), {"overflow": "wait"}, ValueError, "overflow"),
         (("a",), {"patterns": ["b*"], "sharded": True}, ValueError, "sharded patterns"),

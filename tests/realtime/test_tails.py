@@ -11,11 +11,13 @@ from redis_manager_fastapi import (
     ListenerTooSlowError,
     PoolClosedError,
     RedisManager,
+    RedisPermissionError,
     RedisUnavailableError,
     StreamEntry,
 )
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.managers import opened
+from tests.kit.servers import needs
 from tests.kit.tails import END, add, rest, stats_of, take, values
 from tests.kit.waiting import until
 
@@ -25,6 +27,7 @@ from tests.kit.waiting import until
     [
         ({"stream": ["a"]}, TypeError, "one stream"),
         ({"stream": b"a"}, TypeError, "is a str"),
+        ({"stream": "\ud800"}, ValueError, "cannot be sent"),
         ({"after": 5}, TypeError, "cursor"),
         ({"buffer": 0}, ValueError, "1 or more"),
         ({"buffer": True}, TypeError, "a number"),
@@ -102,6 +105,46 @@ async def test_a_key_that_is_no_stream_is_the_apps_mistake(redis_url: str) -> No
             await manager.tail("text").__aenter__()
         await add(manager, "s", END)
         assert await rest(tail) == []
+
+
+async def test_a_key_that_is_no_stream_stops_nothing_else(redis_url: str) -> None:
+    """It alone is followed, both from the start and by a listener that has entered."""
+    async with opened(redis_url) as manager:
+        await manager.redis.set("text", "value")
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            await manager.tail("text").__aenter__()
+        async with manager.tail("later") as tail:
+            await manager.redis.set("later", "value")
+            with pytest.raises(ResponseError, match="WRONGTYPE"):
+                await take(tail, 1)
+            async with manager.tail("s") as other:  # while the failed one is not left yet
+                await add(manager, "s", 1, END)
+                assert values(await rest(other, timeout=2.0)) == ["1"]
+
+
+@needs("ACL", redis="6.0")
+async def test_a_forbidden_read_is_told(redis_server: RedisServer) -> None:
+    """The server may answer what a stream is, and still not read it to this user."""
+    user = ("ACL", "SETUSER", "half", "on", ">p", "~*", "&*", "+@all", "-xread")
+    await redis_server.command(*user)
+    url = redis_server.url.replace("://", "://half:p@")
+    async with opened(url) as manager, manager.tail("s") as tail:
+        await add(manager, "s", 1)
+        with pytest.raises(RedisPermissionError):
+            await take(tail, 1)
+
+
+async def test_one_who_leaves_a_failed_stream_takes_it_from_nobody(redis_url: str) -> None:
+    async with opened(redis_url) as manager:
+        failed = await manager.tail("s").__aenter__()
+        await manager.redis.set("s", "value")
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            await take(failed, 1)
+        await manager.redis.delete("s")
+        async with manager.tail("s") as tail:
+            await failed.__aexit__(None, None, None)
+            await add(manager, "s", 1, END)
+            assert values(await rest(tail)) == ["1"]
 
 
 async def test_entering_in_an_outage_raises_after_grace(redis_server: RedisServer) -> None:

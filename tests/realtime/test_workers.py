@@ -95,6 +95,24 @@ async def test_what_raises_stays_pending_and_comes_again(
     assert lines[0].exc_info is not None
 
 
+async def test_an_error_that_cannot_be_shown_is_one_too(redis_server: RedisServer) -> None:
+    class UnshownError(Exception):
+        def __str__(self) -> str:
+            raise BodyError
+
+    manager = RedisManager(url=redis_server.url)
+
+    @manager.consumer(STREAM, group=GROUP, max_deliveries=1, dead_letter="dead")
+    async def handle(entry: StreamEntry) -> None:
+        raise UnshownError
+
+    await add(redis_server, [1])
+    async with manager:
+        await until(lambda: any(each.dead_lettered for each in listening(manager).consumers))
+        [(_, fields)] = await manager.redis.xrange("dead")
+    assert fields["dead_letter.reason"] == "UnshownError: ?"
+
+
 async def test_what_does_not_validate_counts_as_raised(redis_server: RedisServer) -> None:
     from pydantic import BaseModel
 
@@ -236,6 +254,42 @@ async def test_a_loop_is_begun_again_when_it_raises(
     assert (stats.restarts, stats.error) == (3, "BodyError")
     assert stats.name.endswith("loop")
     assert sum("BodyError" in record.message for record in caplog.records) == 1
+
+
+async def _await_one_that_is_cancelled() -> None:
+    other = asyncio.create_task(asyncio.sleep(60))
+    other.cancel()
+    await other
+
+
+async def test_a_cancellation_from_within_is_an_error_like_others(
+    redis_server: RedisServer,
+) -> None:
+    """Only the manager ends a loop, and an entry whose handler lets one out is told of."""
+    manager = RedisManager(url=redis_server.url)
+    begun = 0
+
+    @manager.background
+    async def loop() -> None:
+        nonlocal begun
+        begun += 1
+        await _await_one_that_is_cancelled()
+
+    @manager.consumer(STREAM, group=GROUP, max_deliveries=1, dead_letter="dead")
+    async def handle(entry: StreamEntry) -> None:
+        await _await_one_that_is_cancelled()
+
+    await add(redis_server, [1])
+    async with manager:
+        await until(lambda: begun == 3, 10)
+        await until(lambda: listening(manager).consumers[0].dead_lettered == 1)
+        [consumer] = listening(manager).consumers
+        workers = listening(manager).workers
+    assert [(each.error, each.restarts > 0) for each in workers] == [
+        ("RuntimeError", True),
+        ("RuntimeError", False),
+    ]
+    assert consumer.failed == 1
 
 
 async def test_a_loop_waits_while_redis_is_away(

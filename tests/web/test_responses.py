@@ -16,6 +16,7 @@ from redis_manager_fastapi import (
     ClientEndedError,
     CommandTimeoutError,
     PoolClosedError,
+    PoolState,
     PoolTimeoutError,
     RedisAuthError,
     RedisDep,
@@ -34,6 +35,7 @@ from redis_manager_fastapi import (
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.doors import BANNERS, PROTECTED, saying
 from tests.kit.serving import Serve, Site
+from tests.kit.waiting import until
 
 CLASSES: dict[str, type[RedisManagerError]] = {
     cls.code: cls
@@ -443,6 +445,7 @@ async def test_what_a_server_says_at_the_door_is_in_no_response(
             return await r.get("hits")
 
         site = await serve(app)
+        await until(lambda: manager.stats().state is PoolState.DOWN)
         answers = [await site.until("/hits", 503), await site.until("/readyz", 503)]
 
         for answer in answers:

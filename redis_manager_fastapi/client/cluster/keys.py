@@ -3,6 +3,7 @@
 from typing import Any
 
 from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
+from redis.client import CaseInsensitiveDict
 from redis.crc import key_slot
 
 from redis_manager_fastapi.cluster.redis_py import AsyncCommandsParser
@@ -35,6 +36,9 @@ class KeyFinder(AsyncCommandsParser):
         async with self._client.session.opened.learning:
             if not self.commands:
                 await self.initialize()
+                # Keys come back as they are: they may be any bytes.
+                self.node = self._client.with_options(decode_responses=False)
+                self.node.response_callbacks = CaseInsensitiveDict({})
         # redis-py 8.1 looks for a subcommand with `lower`, which numbers do not have.
         texts = [arg if isinstance(arg, str) else _ENCODER.encode(arg) for arg in args[1:]]
         return await super().get_keys(args[0], *texts)

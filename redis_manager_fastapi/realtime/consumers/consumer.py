@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -69,17 +69,22 @@ class Consumer:
         self._news = asyncio.Event()
         self._takers = 0
         self._leg_ends = leg + 2 * health.timeout
+        self._slots = slots
         self._lanes = [self._lane(slot, each) for slot, each in slots(options.streams).items()]
         self._tellers = {ledger: lane.teller for lane in self._lanes for ledger in lane.ledgers}
+        self._reads: list[asyncio.Task[None]] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     def _lane(self, slot: int | None, streams: list[str]) -> Lane:
         ledgers = [self.ledgers[stream] for stream in streams]
+        letter = self.options.dead_letter
+        grave = next(iter(self._slots((letter,)))) if letter is not None else slot
         teller = Teller(
             ledgers,
             self.group,
             self.options,
             Healing(self._deployment, slot),
+            Healing(self._deployment, grave),
             self.bus,
             instance=self.instance,
             fail=self.fail,
@@ -88,8 +93,19 @@ class Consumer:
 
     def start(self) -> None:
         """Begin; nothing is sent before somebody takes."""
-        loops = [each for lane in self._lanes for each in (lane.run(), lane.teller.run())]
-        self._tasks = [self._loop.create_task(each) for each in loops]
+        self._reads = [self._begin(lane.run) for lane in self._lanes]
+        self._tasks = [*self._reads, *(self._begin(lane.teller.run) for lane in self._lanes)]
+        if self.options.max_deliveries is not None:
+            self._tasks += [self._begin(lane.teller.run_burials) for lane in self._lanes]
+
+    def _begin(self, loop: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return self._loop.create_task(self._run(loop))
+
+    async def _run(self, loop: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await loop()
+        except Exception as error:  # not one of Redis: somebody must hear of it
+            self.fail(error)
 
     # What those who consume call.
 
@@ -124,13 +140,13 @@ class Consumer:
 
     def raised(self, entry: StreamEntry, error: BaseException | None) -> None:
         """The entry's body raised *error*, or was left: it stays pending, or is dead-lettered."""
-        reason = f"{type(error).__name__}: {error}" if error is not None else "left by its consumer"
+        reason = _reason(error) if error is not None else "left by its consumer"
         ledger = self.ledgers[entry.stream]
         ledger.raised(entry, reason)
         limit = self.options.max_deliveries
         if limit is not None and entry.delivered >= limit and isinstance(error, Exception):
             ledger.poison(entry, reason)
-            self._tellers[ledger].wake()
+            self._tellers[ledger].wake_for_poison()
 
     def stop(self) -> None:
         """Hand out nothing more and read nothing more."""
@@ -155,7 +171,7 @@ class Consumer:
 
     async def _end_reads(self) -> None:
         """Let reads end that are out: what they bring is handed back."""
-        busy = [task for task, lane in zip(self._tasks[::2], self._lanes, strict=True) if lane.busy]
+        busy = [task for task, lane in zip(self._reads, self._lanes, strict=True) if lane.busy]
         if busy:
             await asyncio.wait(busy, timeout=self._leg_ends)
         await end(self._tasks)
@@ -186,7 +202,7 @@ class Consumer:
             if limit is not None and entry.delivered > limit:
                 ledger = self.ledgers[entry.stream]
                 ledger.poison(entry, ledger.last_reason(entry.id))
-                self._tellers[ledger].wake()
+                self._tellers[ledger].wake_for_poison()
             else:
                 self._queue.append(entry)
         if self._queue:
@@ -199,3 +215,12 @@ class Consumer:
         elif self._error is None:
             self._error = error
             self._news.set()
+
+
+def _reason(error: BaseException) -> str:
+    """Return what *error* says, as text that has bytes: half a surrogate pair is spelled out."""
+    try:
+        told = str(error)
+    except Exception:  # the app's class cannot say it
+        told = "?"
+    return f"{type(error).__name__}: {told}".encode("utf-8", "backslashreplace").decode()

@@ -4,9 +4,9 @@ Replies are read as the server sends them, in RESP2 or RESP3, so that neither th
 manager's decoding nor a user's callbacks change them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from redis.client import CaseInsensitiveDict
 from redis.exceptions import ResponseError
@@ -29,6 +29,9 @@ for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
 end
 return deleted
 """
+
+Execute = Callable[..., Awaitable[Any]]
+"""Runs a command, and returns its reply as the server sent it."""
 
 PAGE = 1000
 """How many pending entries are listed at once."""
@@ -79,7 +82,7 @@ class Group:
         """Make the group, and the stream if need be; return False if it is there already."""
         command = ("XGROUP", "CREATE", stream, self._options.group, start, "MKSTREAM")
         try:
-            await self._alone.execute_command(*command)
+            await self._alone(*command)
         except ResponseError as error:
             if str(error).startswith("BUSYGROUP"):
                 return False
@@ -93,7 +96,7 @@ class Group:
     async def newest(self, stream: str) -> str:
         """Return the ID of the newest entry that the stream has ever had; "0-0" without one."""
         try:
-            reply = await self._alone.execute_command("XINFO", "STREAM", stream)
+            reply = await self._alone("XINFO", "STREAM", stream)
         except ResponseError as error:
             if "no such key" in str(error):
                 return "0-0"
@@ -102,7 +105,7 @@ class Group:
 
     async def info(self, stream: str) -> list[dict[str, Any]]:
         """Return what the server says of each of the stream's groups."""
-        reply = await self._alone.execute_command("XINFO", "GROUPS", stream)
+        reply = await self._alone("XINFO", "GROUPS", stream)
         return [_record(each) for each in reply or ()]
 
     async def counts(self, stream: str) -> tuple[int | None, int | None]:
@@ -121,12 +124,12 @@ class Group:
         With *claim*, those come first that have been idle for `claim_after`, where the server
         can do it.  A *patient* read lets a slow connect take a command's whole time.
         """
-        client = self._alone if patient else self._blocking
+        execute = self._alone if patient else self._blocking
         blocking = ("BLOCK", self._leg) if block else ()
         if claim and self.can.read_claims is not False:
             claiming = (*blocking, "CLAIM", self._idle)
             try:
-                reply = await client.execute_command(*self._reading(claiming, streams, ">"))
+                reply = await execute(*self._reading(claiming, streams, ">"))
             except ResponseError as error:
                 if "syntax error" not in str(error):
                     raise
@@ -134,16 +137,16 @@ class Group:
             else:
                 self.can.read_claims = True
                 return entries_in(reply)
-        return entries_in(await client.execute_command(*self._reading(blocking, streams, ">")))
+        return entries_in(await execute(*self._reading(blocking, streams, ">")))
 
     async def own(self, stream: str, after: str) -> tuple[list[StreamEntry], list[str]]:
         """Return what is pending for this member after an ID, and the IDs of what was deleted."""
-        reply = await self._alone.execute_command(*self._reading((), [stream], after))
+        reply = await self._alone(*self._reading((), [stream], after))
         found = _pairs(reply)
         rows = found[0][1] if found else []
         gone = [_text(row[0]) for row in rows if row[1] is None]
-        pending = {each: times for each, _, _, times in await self.pending(stream, _ids(rows))}
-        return [_entry(stream, row, pending.get(_text(row[0]), 1)) for row in rows if row[1]], gone
+        times = await self._deliveries(stream, rows)
+        return [_entry(stream, row, times.get(_text(row[0]), 1)) for row in rows if row[1]], gone
 
     def _reading(self, blocking: tuple[Any, ...], streams: Sequence[str], after: str) -> Any:
         options = self._options
@@ -164,7 +167,7 @@ class Group:
 
     async def _pending(self, stream: str, *span: Any) -> list[tuple[str, str, float, int]]:
         command = ("XPENDING", stream, self._options.group, *span)
-        rows = await self._alone.execute_command(*command)
+        rows = await self._alone(*command)
         return [(_text(row[0]), _text(row[1]), row[2] / 1000, int(row[3])) for row in rows]
 
     async def claim(self, stream: str, after: str) -> tuple[list[StreamEntry], list[str], str]:
@@ -190,7 +193,7 @@ class Group:
         """
         options = self._options
         command = ("XAUTOCLAIM", stream, options.group, options.name, self._idle, after)
-        reply = await self._alone.execute_command(*command, "COUNT", options.batch)
+        reply = await self._alone(*command, "COUNT", options.batch)
         rows = [row for row in reply[1] if row]
         times = await self._deliveries(stream, rows)
         entries = [_entry(stream, row, times.get(_text(row[0]), 1)) for row in rows]
@@ -231,7 +234,7 @@ class Group:
 
     async def _deleted(self, stream: str, ids: Iterable[str]) -> list[str]:
         """Return those of *ids* that the stream does not have; another consumer has the others."""
-        find = self._alone.execute_command
+        find = self._alone
         return [each for each in ids if not await find("XRANGE", stream, each, each)]
 
     @property
@@ -241,7 +244,7 @@ class Group:
     async def _xclaim(self, stream: str, ids: Iterable[str], idle: int, *more: Any) -> Any:
         options = self._options
         command = ("XCLAIM", stream, options.group, options.name, idle, *ids, *more)
-        return await self._client.execute_command(*command)
+        return await self._client(*command)
 
     async def renew(self, stream: str, ids: Sequence[str]) -> None:
         """Show a sign of life for entries in hand, so that nobody claims them."""
@@ -258,23 +261,23 @@ class Group:
 
     async def acknowledge(self, stream: str, ids: Sequence[str]) -> None:
         """Acknowledge entries; to do it again changes nothing."""
-        await self._client.execute_command("XACK", stream, self._options.group, *ids)
+        await self._client("XACK", stream, self._options.group, *ids)
 
     async def add(self, stream: str, fields: Mapping[str, str]) -> None:
         """Add an entry to a stream."""
         flat = [bytes_of(each) for pair in fields.items() for each in pair]
-        await self._client.execute_command("XADD", stream, "*", *flat)
+        await self._client("XADD", stream, "*", *flat)
 
     async def delete_empty(self, stream: str, names: Sequence[str]) -> int:
         """Delete those of the group's consumers that nothing is pending for."""
         script = ("EVAL", _DELETE_EMPTY, 1, stream, self._options.group, *names)
-        return int(await self._alone.execute_command(*script))
+        return int(await self._alone(*script))
 
     async def abandoned(self, stream: str, idle: float) -> list[str]:
         """Return the made-up names of consumers with nothing pending, and no sign of life."""
         found = []
         command = ("XINFO", "CONSUMERS", stream, self._options.group)
-        for each in map(_record, await self._alone.execute_command(*command)):
+        for each in map(_record, await self._alone(*command)):
             name = str(each["name"])
             if name.startswith(MADE) and not each["pending"] and each["idle"] >= idle * 1000:
                 found.append(name)
@@ -301,9 +304,20 @@ def after_id(entry_id: str) -> str:
     return f"{first}-{second + 1}"
 
 
-def _raw(client: Any) -> Any:
+def _raw(client: Any) -> Execute:
     client.response_callbacks = CaseInsensitiveDict({})
-    return client
+
+    def execute(*command: Any) -> Awaitable[Any]:
+        return cast(Awaitable[Any], client.execute_command(*map(_sendable, command)))
+
+    return execute
+
+
+def _sendable(argument: Any) -> Any:
+    """Return names that are not ASCII as bytes: redis-py encodes no bytes within a text."""
+    if isinstance(argument, str) and not argument.isascii():
+        return bytes_of(argument)
+    return argument
 
 
 def _text(value: Any) -> str:

@@ -6,6 +6,8 @@ import socket
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
+from redis_manager_fastapi.realtime.items import check_sendable
+
 MADE = "rm:"
 """Begins the names of consumers that nobody named."""
 
@@ -100,6 +102,7 @@ def _check_text(what: str, value: Any) -> None:
         raise TypeError(f"{what} must be a str, not {value!r}")
     if not value:
         raise ValueError(f"{what} must not be empty")
+    check_sendable(what, value)
 
 
 def _is_number(value: Any) -> bool:

@@ -15,7 +15,7 @@ from redis_manager_fastapi.pool.state import FINAL
 from redis_manager_fastapi.realtime.consumers.consumer import Consumer
 from redis_manager_fastapi.realtime.consumers.group import Abilities
 from redis_manager_fastapi.realtime.consumers.options import ConsumerOptions
-from redis_manager_fastapi.realtime.items import StreamEntry
+from redis_manager_fastapi.realtime.items import StreamEntry, bytes_of
 from redis_manager_fastapi.realtime.until import Connected, Until
 from redis_manager_fastapi.supervision.deployment import Deployment
 from redis_manager_fastapi.tasks import end
@@ -82,7 +82,7 @@ class Consumers:
 
         found: dict[int | None, list[str]] = {}
         for stream in streams:
-            found.setdefault(slot_of(stream), []).append(stream)
+            found.setdefault(slot_of(bytes_of(stream)), []).append(stream)
         return found
 
     # The part.

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -29,6 +29,7 @@ class Teller:
         group: Their group.
         options: The consumer's.
         healing: What to do about errors.
+        burying: The same, where the dead-letter stream is, which may be another place.
         bus: Takes the events.
         instance: The manager's name.
         fail: Takes an error that ends the consumer.
@@ -40,19 +41,26 @@ class Teller:
         group: Group,
         options: ConsumerOptions,
         healing: Healing,
+        burying: Healing,
         bus: Bus,
         *,
         instance: str,
         fail: Callable[[Exception], None],
     ) -> None:
         self._ledgers, self._group, self._options = ledgers, group, options
-        self._healing, self._bus, self._instance, self._fail = healing, bus, instance, fail
+        self._healing, self._burying = healing, burying
+        self._bus, self._instance, self._fail = bus, instance, fail
         self._loop = asyncio.get_running_loop()
         self._news, self._lock = asyncio.Event(), asyncio.Lock()
+        self._poison, self._grave = asyncio.Event(), asyncio.Lock()
 
     def wake(self) -> None:
         """There is something to tell, soon."""
         self._news.set()
+
+    def wake_for_poison(self) -> None:
+        """There is something to move."""
+        self._poison.set()
 
     async def run(self) -> None:
         """Tell in time what is through, and that what is in hand is in hand."""
@@ -71,30 +79,53 @@ class Teller:
                     await self._renew()
                 self._healing.succeeded()
             except (RedisError, RedisManagerError) as error:
-                if not await self._goes_on(error):
+                if not await self._goes_on(error, self._healing):
                     return
 
-    async def _goes_on(self, error: Exception) -> bool:
+    async def run_burials(self) -> None:
+        """Move what is poisoned: where that cannot be done now, nothing else waits for it."""
+        while True:
+            await self._poison.wait()
+            try:
+                await self.bury()
+                self._burying.succeeded()
+                await self.tell()
+            except (RedisError, RedisManagerError) as error:
+                if not await self._goes_on(error, self._burying):
+                    return
+
+    async def _goes_on(self, error: Exception, healing: Healing) -> bool:
         if is_lost(error):
             return True  # whoever reads makes the group again
         try:
-            await self._healing.after(error)
+            await healing.after(error)
         except (RedisError, RedisManagerError) as final:
             self._fail(final)
             return False
         return True
 
     async def tell(self) -> None:
-        """Acknowledge what is through, and move what is poisoned."""
+        """Acknowledge what is through."""
         async with self._lock:
             self._news.clear()
             try:
                 for ledger in self._ledgers:
-                    while ledger.poisoned:
-                        await self._bury(ledger, *ledger.poisoned[0])
                     await self._acknowledge(ledger)
             except BaseException:
                 self._news.set()
+                raise
+
+    async def bury(self) -> None:
+        """Move what is poisoned; it is acknowledged then, as what is through."""
+        async with self._grave:
+            self._poison.clear()
+            try:
+                for ledger in self._ledgers:
+                    while ledger.poisoned:
+                        await self._bury(ledger, *ledger.poisoned[0])
+                        self.wake()
+            except BaseException:
+                self._poison.set()
                 raise
 
     async def _acknowledge(self, ledger: Ledger) -> None:
@@ -133,23 +164,25 @@ class Teller:
 
     async def leave(self, unseen: Iterable[StreamEntry], name: str) -> None:
         """Tell all that is to be told, hand back what is *unseen*, and leave the group."""
-        while True:
-            try:
-                await self.tell()
-                break
-            except (RedisError, RedisManagerError) as error:
-                if not passes(error):
-                    raise
-                await self._healing.after(error)
-        for ledger in self._ledgers:
-            if not ledger.made:
-                continue
-            try:
+        made = [ledger for ledger in self._ledgers if ledger.made]
+        await _insist(self.tell, self._healing)
+        for ledger in made:
+            with self._left_alone(name):
                 await self._hand_back(ledger, unseen)
+        if any(ledger.poisoned for ledger in self._ledgers):
+            await _insist(self.bury, self._burying)
+            await _insist(self.tell, self._healing)
+        for ledger in made:
+            with self._left_alone(name):
                 await self._group.delete_empty(ledger.stream, [name])
-            except ResponseError as error:
-                # The group is gone, or an ACL forbids scripts.
-                logger.debug("redis %r: consumer %s stays: %s", self._instance, name, error)
+
+    @contextmanager
+    def _left_alone(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except ResponseError as error:
+            # The group is gone, or an ACL forbids scripts.
+            logger.debug("redis %r: consumer %s stays: %s", self._instance, name, error)
 
     async def _hand_back(self, ledger: Ledger, unseen: Iterable[StreamEntry]) -> None:
         """Have others take at once what came and was never handed out."""
@@ -161,6 +194,17 @@ class Teller:
         for times in set(deliveries.values()):
             ids = [each for each, count in deliveries.items() if count == times]
             await self._group.hand_back(ledger.stream, ids, times)
+
+
+async def _insist(tell: Callable[[], Awaitable[None]], healing: Healing) -> None:
+    """Do it as often as it takes, through outages."""
+    while True:
+        try:
+            return await tell()
+        except (RedisError, RedisManagerError) as error:
+            if not passes(error):
+                raise
+            await healing.after(error)
 
 
 def is_lost(error: Exception) -> bool:

@@ -105,8 +105,8 @@ class Subscriptions:
         deadline = asyncio.get_running_loop().time() + self._settings.timeout.command
         await placement.wait_serving(listener.keys, deadline)
         self._check_going_on(opened)
-        self._join(listener)
         try:
+            self._join(listener)
             async with Deadline(deadline):
                 await listener.wait_heard()
         except TimeoutError as error:
@@ -201,26 +201,37 @@ class Subscriptions:
 
     def settle_all(self) -> None:
         """Have each channel heard where it is by now."""
-        for channel in list(self._channels.values()):
-            self.settle(channel)
+        self._settle(list(self._channels.values()))
 
     def settle(self, channel: Channel) -> None:
         """Have *channel* heard where it is by now."""
+        self._settle([channel])
+
+    # Inside.
+
+    def _settle(self, channels: list[Channel]) -> None:
+        lost: dict[Source, list[Channel]] = {}
+        for channel in channels:
+            source = self._move(channel)
+            if source is not None and channel.heard:
+                lost.setdefault(source, []).append(channel)
+        now = asyncio.get_running_loop().time()
+        for source, moved in lost.items():
+            self.broken(Break("another node has the channel", now, source.node), moved)
+
+    def _move(self, channel: Channel) -> Source | None:
+        """Have *channel* heard from where it is; return that, if it is another place."""
         placement, pool = self._placement, self._pool_for(channel)
         if placement is None or pool is None:
-            return
+            return None
         old, source = self._places.get(channel), self._sources.get(pool)
         if source is None:
             source = self._sources[pool] = Source(pool, self, node=placement.node(pool))
         if old is not None:
             old.remove(channel)
-            if channel.heard:
-                now = asyncio.get_running_loop().time()
-                self.broken(Break("another node has the channel", now, source.node), [channel])
         self._places[channel] = source
         source.add(channel)
-
-    # Inside.
+        return source
 
     def _misplaced(self) -> bool:
         """Whether any channel is to be heard from another server than now."""

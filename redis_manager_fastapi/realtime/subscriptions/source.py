@@ -74,6 +74,7 @@ class Source:
         self._unheard: set[Channel] = set()
         self._retry: set[Channel] = set()
         self._retry_at = float("inf")
+        self._revoked: list[Key] = []
         self._idle_since = float("inf")
         self._moves = pool.moves
         self._peer: object = None
@@ -200,11 +201,18 @@ class Source:
 
     def revoked(self, key: Key) -> None:
         """The server has ended a subscription: it is asked for again."""
-        channel = self.channels.get(key)
-        if channel is None or not channel.heard:
-            return
-        self._events.broken(self._new_break("the server ended the subscription"), [channel])
-        self.ask(channel)
+        if not self._revoked:  # with a slot go all of its channels, and that is one break
+            self.pool.loop.call_soon(self._tell_revoked)
+        self._revoked.append(key)
+
+    def _tell_revoked(self) -> None:
+        revoked, self._revoked = self._revoked, []
+        found = (self.channels.get(key) for key in dict.fromkeys(revoked))
+        channels = [channel for channel in found if channel is not None and channel.heard]
+        if channels:
+            self._events.broken(self._new_break("the server ended the subscription"), channels)
+        for channel in channels:
+            self.ask(channel)
 
     def flow_lost(self, flow: SubscriptionConnection) -> None:
         """The connection is gone."""

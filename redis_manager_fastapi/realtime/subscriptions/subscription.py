@@ -11,7 +11,7 @@ from typing import Any, Self
 from redis_manager_fastapi.errors import ListenerTooSlowError
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.realtime.buffer import Buffer, Overflow
-from redis_manager_fastapi.realtime.items import Gap, Message
+from redis_manager_fastapi.realtime.items import Gap, Message, check_sendable
 from redis_manager_fastapi.realtime.subscriptions.channel import Key, Kind, Listener, MessageBuffer
 from redis_manager_fastapi.realtime.subscriptions.hub import Subscriptions
 from redis_manager_fastapi.realtime.until import Connected, Until
@@ -112,7 +112,8 @@ def subscription(
 
     Raises:
         TypeError: A name is not a str, or *patterns* is one, or *buffer* is no int.
-        ValueError: There is no name, or *buffer* is less than 1, or *overflow* unknown.
+        ValueError: There is no name, or one cannot be sent, or *buffer* is less than 1, or
+            *overflow* unknown.
     """
     if isinstance(patterns, str | bytes):
         raise TypeError('patterns is a list, such as patterns=["room:*"]')
@@ -122,6 +123,8 @@ def subscription(
     wrong = next((name for name in names if not isinstance(name, str)), None)
     if wrong is not None:
         raise TypeError(f"a channel is a str, not {type(wrong).__name__}")
+    for name in names:
+        check_sendable("a channel", name)
     if sharded and patterns:
         raise ValueError("there are no sharded patterns; subscribe to them without sharded=True")
     if isinstance(buffer, bool) or not isinstance(buffer, int):

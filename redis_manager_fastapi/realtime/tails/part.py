@@ -7,7 +7,7 @@ from redis_manager_fastapi.errors import PoolClosedError
 from redis_manager_fastapi.observe.events import Bus, StreamGap
 from redis_manager_fastapi.observe.realtime import TailStats
 from redis_manager_fastapi.realtime.buffer import Overflow
-from redis_manager_fastapi.realtime.items import Gap
+from redis_manager_fastapi.realtime.items import Gap, check_sendable
 from redis_manager_fastapi.realtime.tails.cursor import ID, Cursor, shown
 from redis_manager_fastapi.realtime.tails.feed import Feed
 from redis_manager_fastapi.realtime.tails.life import found_in, parse_entries, parse_life
@@ -60,6 +60,7 @@ class Tails:
         """
         if not isinstance(stream, str):
             raise TypeError(f"a stream's key is a str, not {stream!r}; tail one stream at a time")
+        check_sendable("a stream's key", stream)
         if after is not None and not isinstance(after, str):
             raise TypeError(f'after is the cursor of an entry, "start" or None, not {after!r}')
         if isinstance(buffer, bool) or not isinstance(buffer, int):
@@ -179,7 +180,7 @@ class Tails:
         key: int | None = None
         place: Place
         if self._settings.topology == "cluster":
-            slot: int = self._client.keyslot(feed.stream)
+            slot: int = self._client.keyslot(feed.raw)
             key, place = slot, Slot(self._client, slot)
         else:
             place = OneServer(self._client.session.deployment)

@@ -20,7 +20,7 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.leases import Lease
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import new_request
-from redis_manager_fastapi.realtime.tails.cursor import ID, shown
+from redis_manager_fastapi.realtime.tails.cursor import ID, ZERO, shown
 from redis_manager_fastapi.realtime.tails.feed import Feed
 from redis_manager_fastapi.realtime.tails.life import Life, found_in, parse_entries, parse_life
 from redis_manager_fastapi.realtime.tails.places import Place
@@ -83,8 +83,9 @@ class Reader:
         self.wake()
 
     def remove(self, feed: Feed) -> None:
-        """Follow it no longer."""
-        self.feeds.pop(feed.raw, None)
+        """Follow it no longer; a stream that failed may be another feed's by now."""
+        if self.feeds.get(feed.raw) is feed:
+            del self.feeds[feed.raw]
 
     def wake(self) -> None:
         """End the read that is under way: there is something else to ask first."""
@@ -146,11 +147,16 @@ class Reader:
                     feed.fail(error)
             raise
 
+    def _followed(self) -> list[Feed]:
+        """Those that have not failed: nothing more is asked about one that has."""
+        return [feed for feed in self.feeds.values() if feed.error is None]
+
     async def _read(self, connection: DedicatedConnection) -> None:
         """Read once, for as long as a silent connection may go unnoticed."""
-        feeds = [feed for feed in self.feeds.values() if feed.last is not None and not feed.error]
-        if any(feed.due for feed in self.feeds.values()):
+        followed = self._followed()
+        if any(feed.due for feed in followed):
             return
+        feeds = [feed for feed in followed if feed.last is not None]
         health = self._settings.health
         if not feeds:
             await asyncio.sleep(_AGAIN)
@@ -177,29 +183,36 @@ class Reader:
             self._blocking = False
         self._page = min(_PAGE, self._page * 2)
         if isinstance(reply, Exception):
-            await self._refused(reply)
+            await self._refused(connection, feeds, reply)
             return
         now = self._loop.time()
-        for feed in feeds:
-            feed.heard = now
+        for each in feeds:
+            each.heard = now
         pairs = reply.items() if isinstance(reply, dict) else reply or ()
         for raw, entries in pairs:
-            if (followed := self.feeds.get(raw)) is not None and followed in feeds:
-                followed.take(parse_entries(entries), now)
+            if (feed := self.feeds.get(raw)) is not None and feed in feeds:
+                feed.take(parse_entries(entries), now)
 
-    async def _refused(self, error: Exception) -> None:
-        """Look which stream it is that the server does not read."""
+    async def _refused(
+        self, connection: DedicatedConnection, feeds: list[Feed], error: Exception
+    ) -> None:
+        """Find which of the streams the server does not read, and tell those who follow it."""
         if not _concerns_one(error):
             raise error
-        for feed in self.feeds.values():
+        reads = [
+            ("XREAD", "COUNT", 1, "STREAMS", feed.raw, shown(feed.last or ZERO)) for feed in feeds
+        ]
+        for feed, reply in zip(feeds, await self._ask(connection, *reads), strict=True):
             feed.due = True
+            if isinstance(reply, Exception):
+                self._fail(feed, reply)
         await asyncio.sleep(_AGAIN)
 
     async def _check(self, connection: DedicatedConnection) -> None:
         """Ask about each stream, and look closer at those of which the answer is not enough."""
         now = self._loop.time()
         regular = now - self._checked >= CHECK
-        feeds = [each for each in self.feeds.values() if (regular or each.due) and not each.error]
+        feeds = [each for each in self._followed() if regular or each.due]
         if regular:
             self._checked = now
         if not feeds:
@@ -235,10 +248,13 @@ class Reader:
             return parse_life(feed.raw, reply)
         if "no such key" in str(reply):
             return None
-        if not _concerns_one(reply):
-            raise reply
-        feed.fail(from_reply(reply, self._pool.instance if self._pool else ""))
+        self._fail(feed, reply)
         return None
+
+    def _fail(self, feed: Feed, error: Exception) -> None:
+        if not _concerns_one(error):
+            raise error
+        feed.fail(from_reply(error, self._pool.instance if self._pool else ""))
 
     async def _ask(
         self, connection: DedicatedConnection, *commands: Sequence[Any], block: float = 0.0

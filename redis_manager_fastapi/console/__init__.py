@@ -1,0 +1,1 @@
+"""A page on which to watch Redis, and what becomes of it, fed by the app itself."""

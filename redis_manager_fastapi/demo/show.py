@@ -1,0 +1,82 @@
+"""The demo's page: the console, and beside it what breaks Redis and what visitors meet."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, HTTPException, Query, Request
+from fastapi.responses import Response
+from starlette.responses import StreamingResponse
+
+from redis_manager_fastapi.console.router import HEADERS
+from redis_manager_fastapi.demo.load import Load
+from redis_manager_fastapi.demo.stage import Stage
+from redis_manager_fastapi.manager import RedisManager
+from redis_manager_fastapi.observe.events import wait_for_news
+
+MOST = 300
+"""Visits a second."""
+
+_PERIOD = 0.25
+_TYPES = {"demo.js": "text/javascript", "demo.css": "text/css"}
+
+
+def show(stage: Stage, load: Load, manager: RedisManager) -> APIRouter:
+    """Make the page's routes."""
+    router = APIRouter(include_in_schema=False)
+    acting: set[asyncio.Task[None]] = set()
+
+    @router.get("/")
+    async def page() -> Response:
+        text = (
+            files("redis_manager_fastapi.demo")
+            .joinpath("static", "index.html")
+            .read_text(encoding="utf-8")
+        )
+        return Response(text, media_type="text/html", headers=HEADERS)
+
+    @router.get("/demo/static/{name}")
+    async def part(name: str) -> Response:
+        if name not in _TYPES:
+            raise HTTPException(404)
+        text = (
+            files("redis_manager_fastapi.demo").joinpath("static", name).read_text(encoding="utf-8")
+        )
+        return Response(text, media_type=_TYPES[name], headers=HEADERS)
+
+    @router.post("/demo/acts/{name}", status_code=202)
+    async def act(name: str, x_demo: Annotated[str, Header()]) -> None:
+        # A header of its own keeps other sites' pages from pressing the buttons.
+        if name not in stage.acts:
+            raise HTTPException(404)
+        task = asyncio.create_task(stage.do(name))
+        acting.add(task)
+        task.add_done_callback(acting.discard)
+
+    @router.put("/demo/rate", status_code=204)
+    async def rate(
+        visits: Annotated[int, Query(ge=0, le=MOST)], x_demo: Annotated[str, Header()]
+    ) -> None:
+        load.rate = visits
+
+    @router.get("/demo/events")
+    async def events(request: Request) -> Response:
+        return StreamingResponse(_told(stage, load, manager), media_type="text/event-stream")
+
+    return router
+
+
+async def _told(stage: Stage, load: Load, manager: RedisManager) -> AsyncIterator[str]:
+    acts = [[name, each.label, each.does] for name, each in stage.acts.items()]
+    yield _event("acts", {"acts": acts, "most": MOST})
+    while True:
+        report = {**load.report(), **stage.report(), "counted": await load.counted(manager)}
+        yield _event("report", report)
+        if not await wait_for_news([manager.history], [manager.history.count], _PERIOD):
+            return
+
+
+def _event(name: str, data: Any) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"

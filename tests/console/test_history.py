@@ -1,0 +1,79 @@
+"""What happened lately is kept, and wakes those who look."""
+
+import asyncio
+from dataclasses import replace
+
+from redis_manager_fastapi import ProbeFailed, Resubscribed, StateChanged
+from redis_manager_fastapi.observe.events import History, wait_for_news
+from tests.kit.waiting import until
+
+
+def resubscribed(number: int) -> Resubscribed:
+    return Resubscribed("default", channels=number, seconds=0.0)
+
+
+def test_the_last_two_hundred_are_kept_without_failed_probes() -> None:
+    history = History()
+    for number in range(250):
+        history(resubscribed(number))
+        history(ProbeFailed("default", OSError(), attempt=number))
+
+    kept = history.since(0)
+    assert [each.number for each in kept] == list(range(50, 250))
+    assert [each.event for each in history.since(249)] == [resubscribed(249)]
+    assert history.count == 250
+
+
+def test_the_server_that_is_spoken_to_is_known_when_its_event_is_gone() -> None:
+    history = History()
+    moved = StateChanged("default", "suspect", "ready", 2, "serving", address="127.0.0.1:6379")
+    history(moved)
+    history(replace(moved, node="127.0.0.1:6380", address="127.0.0.1:6380"))
+    for number in range(200):
+        history(resubscribed(number))
+
+    assert history.address == "127.0.0.1:6379"
+
+
+async def test_news_of_any_wakes_who_waits() -> None:
+    one, other = History(), History()
+    waiting = asyncio.ensure_future(wait_for_news([one, other], [0, 0], 20))
+    await until(lambda: other.waiting)
+    other(resubscribed(1))
+
+    assert await waiting
+    assert not one.waiting
+    assert not other.waiting
+
+
+async def test_what_happened_already_is_not_waited_for() -> None:
+    history = History()
+    history(resubscribed(1))
+
+    assert await asyncio.wait_for(wait_for_news([history], [0], 20), 5)
+
+
+async def test_quiet_ends_with_the_time() -> None:
+    assert await wait_for_news([History()], [0], 0.01)
+
+
+async def test_stopping_ends_every_wait_until_it_begins_again() -> None:
+    history = History()
+    waiting = asyncio.ensure_future(wait_for_news([history], [0], 20))
+    await until(lambda: history.waiting)
+    history.stop()
+
+    assert not await waiting
+    assert not await wait_for_news([history], [0], 20)
+    history.begin()
+    assert await wait_for_news([history], [0], 0.01)
+
+
+async def test_a_cancelled_wait_leaves_nothing() -> None:
+    history = History()
+    waiting = asyncio.ensure_future(wait_for_news([history], [0], 20))
+    await until(lambda: history.waiting)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+    assert not history.waiting
