@@ -302,6 +302,8 @@ class AbortableConnection(AbstractConnection):
         self.abort()
         if not isinstance(error, ConnectionError | OSError):
             return error
+        if isinstance(error, TimeoutError) and b"\r\n" not in words:
+            words = b""  # part of an answer, and no last word
         if self.refusal is None and words:
             line = words[1:].partition(b"\r\n")[0].decode(errors="replace")
             unreadable = InvalidResponse(f'got "{ascii(chr(words[0]))[1:-1]}" as reply type byte')
