@@ -34,6 +34,7 @@ class TrackedConnection(MultiplexedConnection):
 
     def pushed(self, push: Any) -> None:
         """Pass on which keys have changed, before the replies that come after."""
+        self._partial = 0
         if push[0] == b"invalidate":
             self._tracker.changed(self, push[1])
 
@@ -44,6 +45,12 @@ class TrackedConnection(MultiplexedConnection):
             self._asked = beat
             beat.future.add_done_callback(partial(self._answered, beat.deadline - timeout))
         return beat
+
+    def _take(self, data: bytes) -> None:
+        """Match replies; what was pushed in between is no part of the one that is awaited."""
+        super()._take(data)
+        if not self._reader.has_data():
+            self._partial = 0
 
     def _answered(self, sent_at: float, reply: Reply) -> None:
         if not reply.cancelled() and not isinstance(reply.result(), Interrupted):
