@@ -71,6 +71,22 @@ async def test_lost_lane_serves_nothing_from_the_turn_it_is_lost_in(
 
 
 @TRACKS
+async def test_outage_of_the_lane_alone_uses_no_grace(
+    redis_server: RedisServer, manager: RedisManager
+) -> None:
+    await until_cached(manager, manager.redis.with_options(cache=60.0))
+    pool_of(manager).counters.waited += 1  # in an outage of the pool's own
+    lane, (tracked,) = lane_of(manager), await tracked_clients(redis_server)
+    link = lane.link
+
+    async with redis_server.client() as other:
+        await other.client_kill_filter(_id=tracked)
+    await until(lambda: lane.link not in (link, None))
+
+    assert manager.stats().grace_longest == 0.0
+
+
+@TRACKS
 async def test_changes_that_are_told_ahead_of_a_reply_do_not_make_it_a_large_one(
     redis_server: RedisServer, manager: RedisManager
 ) -> None:
