@@ -55,7 +55,7 @@ class TrackedConnection(MultiplexedConnection):
     def _expire_joined(self, request: Request, sent: Request, due: float) -> None:
         """Tell that its time is up; after a stall, what was received meanwhile comes first."""
         now = self.loop.time()
-        if sent.future.done():
+        if sent.future.done() or self.lost:  # what was lost is told in one of the next turns
             return
         if now - due > STALL:
             self._events.timer_fired(due)
