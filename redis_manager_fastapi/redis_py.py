@@ -345,7 +345,7 @@ def is_unacknowledged(transport: asyncio.BaseTransport) -> bool:
     connected = transport.get_extra_info("socket")
     try:
         info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RETRANSMITS + 1)
-    except (AttributeError, OSError):  # another system, a unix socket, or closed
+    except (AttributeError, OSError, ValueError):  # another system, a unix socket, or closed
         return False
     return bool(info[_RETRANSMITS])
 

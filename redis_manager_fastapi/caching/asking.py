@@ -67,7 +67,7 @@ class Asking:
             return
         if entry is not None and entry.fetch is not None and entry.life.goes_on:
             store.joined += 1
-            entry.fetch.join(request, self.loop, reads.cache.instance)
+            entry.fetch.join(request, link)
             return
         store.misses += 1
         keys = tuple(key_bytes(each) for each in keys_read(self._args))

@@ -1,7 +1,5 @@
 """A read on its way to the server, and everybody who waits for its reply."""
 
-import asyncio
-from functools import partial
 from math import inf
 from typing import Any
 
@@ -9,9 +7,8 @@ import hiredis
 
 from redis_manager_fastapi.caching.reader import unpaired
 from redis_manager_fastapi.caching.store import Entry, Store
+from redis_manager_fastapi.caching.tracked import TrackedConnection
 from redis_manager_fastapi.caching.values import decoded, may_mean_missing, own
-from redis_manager_fastapi.errors import Cause
-from redis_manager_fastapi.pool.causes import Finding
 from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest
 
 
@@ -65,7 +62,7 @@ class Fetch(SingleRequest):
         plain: bool,
         brief: float,
     ) -> None:
-        self.packed, self.began, self.deadline = request.packed, asked_at, request.deadline
+        self.packed, self.began, self.deadline = request.packed, request.began, request.deadline
         self.future, self.decode, self.read_only = _OPEN, False, True
         self.entry, self.store, self.name, self.text = entry, store, name, request.decode
         self.asked_at, self.plain, self.brief = asked_at, plain, brief
@@ -91,12 +88,11 @@ class Fetch(SingleRequest):
         for request in waiting:
             request.finish(own(outcome))
 
-    def join(self, request: Request, loop: asyncio.AbstractEventLoop, instance: str) -> None:
+    def join(self, request: Request, link: TrackedConnection) -> None:
         """Have *request* wait for the same reply, until its own time is up."""
         self.waiting.append(request)
         if request.deadline < self.deadline:
-            late = Finding(Cause.SERVER_SILENT)
-            loop.call_at(request.deadline, partial(request.expire, instance, late, written=True))
+            link.expire_in_time(request, self)
 
     def _value(self, reply: Any) -> Any:
         """Return the reply as the other lane would have it, or the error that it would be."""

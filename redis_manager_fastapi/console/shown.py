@@ -54,6 +54,7 @@ def snapshot(manager: RedisManager) -> dict[str, Any]:
     if stats.cache is not None:
         # A monotonic clock's reading means nothing in a browser; the reason says enough.
         shown["cache"] = {**asdict(stats.cache), "off_since": None}
+        shown["cache"]["reason"] = _short(stats.cache.reason)
     if manager.settings.topology == "cluster":
         shown["shards"] = _shards(stats, named=manager.settings.log_addresses)
     return shown

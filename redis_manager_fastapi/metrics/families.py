@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from redis_manager_fastapi.metrics.samples import (
     Labels,
     Read,
+    cache_evictions,
+    cached_reads,
     connections,
     errors,
     most_connections,
+    of_cache,
     of_consumers,
     of_counts,
     of_manager,
@@ -37,7 +40,7 @@ class Family:
         read: Yields its samples of one manager.
         unit: What it is counted in; empty for things.
         grows: Whether it is a counter.
-        semantic: Its name by OpenTelemetry's conventions, if they have one.
+        semantic: Its name by OpenTelemetry's conventions, or in redis-py, if they have one.
     """
 
     name: str
@@ -156,6 +159,41 @@ _COUNTED = (
     _counter("missed", "missed", "For how long they heard nothing", "seconds"),
 )
 
+_CACHE = (
+    Family(
+        "csc_requests",
+        "Reads of cached clients: those answered in the process, those that asked the server,"
+        " and those that waited for another one's reply",
+        (*_MANAGER, "result"),
+        cached_reads,
+        grows=True,
+        semantic="redis.client.csc.requests",
+    ),
+    Family(
+        "csc_items",
+        "Replies that are kept in the process",
+        _MANAGER,
+        of_cache("entries"),
+        semantic="redis.client.csc.items",
+    ),
+    Family("csc_kept", "What they take", _MANAGER, of_cache("bytes"), "bytes"),
+    Family(
+        "csc_evictions",
+        "Replies that were dropped, for want of room or because a key had changed",
+        (*_MANAGER, "reason"),
+        cache_evictions,
+        grows=True,
+        semantic="redis.client.csc.evictions",
+    ),
+    Family(
+        "csc_stale",
+        "Last known values that were handed out while Redis was away",
+        _MANAGER,
+        of_cache("stale"),
+        grows=True,
+    ),
+)
+
 _REALTIME = (
     _heard("subscription_listeners", "subscriptions", "listeners", "Open `subscribe` blocks"),
     _heard(
@@ -195,7 +233,7 @@ _REALTIME = (
     ),
 )
 
-FAMILIES = (*_POOL, *_COUNTED, *_REALTIME)
+FAMILIES = (*_POOL, *_COUNTED, *_CACHE, *_REALTIME)
 """Every metric but the histogram."""
 
 DURATION = Family(

@@ -1,7 +1,8 @@
 """Metrics for OpenTelemetry, by its semantic conventions; needs the extra `otel`.
 
 https://opentelemetry.io/docs/specs/semconv/database/database-metrics/ has the names that begin
-with `db.client`; what it has no name for begins with `redis.client`.
+with `db.client`; what it has no name for begins with `redis.client`.  `redis.client.csc` are
+redis-py's names.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -36,10 +37,18 @@ _UNITS = {
     "db.client.connection.max": "{connection}",
     "db.client.connection.pending_requests": "{request}",
     "db.client.connection.timeouts": "{timeout}",
+    "redis.client.csc.requests": "{request}",
+    "redis.client.csc.items": "{item}",
+    "redis.client.csc.evictions": "{eviction}",
 }
 
-# What a label is called, where the conventions have a name for it.
-_NAMES = {"state": "db.client.connection.state", "code": "error.type"}
+# What a label is called, where the conventions, or redis-py, have a name for it.
+_NAMES = {
+    "state": "db.client.connection.state",
+    "code": "error.type",
+    "result": "redis.client.csc.result",
+    "reason": "redis.client.csc.reason",
+}
 
 Observe = Callable[[CallbackOptions], Iterator[Observation]]
 
@@ -82,7 +91,7 @@ def _instrument(meter: Meter, family: Family, observe: Observe) -> None:
     unit = _UNITS[family.semantic or family.unit]
     if family.grows:
         meter.create_observable_counter(name, [observe], unit, family.words)
-    elif family.semantic:  # the conventions add up what is there
+    elif family.semantic.startswith("db."):  # the conventions add up what is there
         meter.create_observable_up_down_counter(name, [observe], unit, family.words)
     else:
         meter.create_observable_gauge(name, [observe], unit, family.words)

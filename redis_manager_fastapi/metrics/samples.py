@@ -115,6 +115,31 @@ def of_workers(attribute: str) -> Read:
     return read
 
 
+def of_cache(attribute: str) -> Read:
+    """Read an attribute of the client-side cache, if a client has asked for one."""
+
+    def read(seen: Seen) -> Iterator[Sample]:
+        if seen.cache is not None:
+            yield Sample((seen.name,), getattr(seen.cache, attribute))
+
+    return read
+
+
+def cached_reads(seen: Seen) -> Iterator[Sample]:
+    """Yield the reads of cached clients, by where their replies came from."""
+    if seen.cache is not None:
+        yield Sample((seen.name, "hit"), seen.cache.hits)
+        yield Sample((seen.name, "miss"), seen.cache.misses)
+        yield Sample((seen.name, "joined"), seen.cache.joined)
+
+
+def cache_evictions(seen: Seen) -> Iterator[Sample]:
+    """Yield the replies that were dropped, by why."""
+    if seen.cache is not None:
+        yield Sample((seen.name, "full"), seen.cache.evictions)
+        yield Sample((seen.name, "invalidation"), seen.cache.invalidations)
+
+
 def states(seen: Seen) -> Iterator[Sample]:
     """Yield each state of each node: 1 for the one that it is in."""
     present = {node: pool.state for node, pool in seen.pools.items()} or {WHOLE: PoolState.NEW}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from redis_manager_fastapi.errors import RedisNotStartedError
 from redis_manager_fastapi.manager import RedisManager
+from redis_manager_fastapi.observe.caching import CacheStats
 from redis_manager_fastapi.observe.realtime import RealTimeStats
 from redis_manager_fastapi.pool.counters import Counts
 from redis_manager_fastapi.pool.state import PoolStats
@@ -47,6 +48,11 @@ class Seen:
     def realtime(self) -> RealTimeStats:
         """The counters of what listens."""
         return (self.stats and self.stats.realtime) or RealTimeStats()
+
+    @property
+    def cache(self) -> CacheStats | None:
+        """The counters of the client-side cache; None until a client asks for one."""
+        return self.stats.cache if self.stats is not None else None
 
 
 def see(manager: RedisManager) -> Seen:

@@ -61,7 +61,8 @@ class Lane:
         self._tracking = Tracking(topology)
         settings = pool.settings
         one = settings.pipelining.model_copy(update={"connections": 1})
-        settings = settings.model_copy(update={"pipelining": one})
+        none = settings.outage.model_copy(update={"grace": 0.0})  # nobody waits for a lane
+        settings = settings.model_copy(update={"pipelining": one, "outage": none})
         health = settings.health
         self._window = health.interval + health.timeout
         self.life = self._begin_life()

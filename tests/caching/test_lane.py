@@ -13,10 +13,12 @@ from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.observe.events import CacheChanged, Event
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.kit.caching import cache_of, lane_of, until_cached
+from tests.kit.managers import pool_of
 from tests.kit.servers import needs
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("pipelining")
+_DELETE = "for i = 0, 49 do redis.call('DEL', i .. string.rep('x', 30000 - #tostring(i))) end"
 TRACKS = needs("CLIENT TRACKING with RESP3", redis="7.0")
 
 
@@ -66,6 +68,44 @@ async def test_lost_lane_serves_nothing_from_the_turn_it_is_lost_in(
     assert await cached.get("key") == "new"
     await until(lambda: lane.link is not None)
     assert [await cached.get("key") for _ in range(2)] == ["new", "new"]
+
+
+@TRACKS
+async def test_outage_of_the_lane_alone_uses_no_grace(
+    redis_server: RedisServer, manager: RedisManager
+) -> None:
+    await until_cached(manager, manager.redis.with_options(cache=60.0))
+    pool_of(manager).counters.waited += 1  # in an outage of the pool's own
+    lane, (tracked,) = lane_of(manager), await tracked_clients(redis_server)
+    link = lane.link
+
+    async with redis_server.client() as other:
+        await other.client_kill_filter(_id=tracked)
+    await until(lambda: lane.link not in (link, None))
+
+    assert manager.stats().grace_longest == 0.0
+
+
+@TRACKS
+async def test_changes_that_are_told_ahead_of_a_reply_do_not_make_it_a_large_one(
+    redis_server: RedisServer, manager: RedisManager
+) -> None:
+    """A paused server takes both commands, and then tells of 1.5 MB of changes in between."""
+    cached = manager.redis.with_options(cache=60.0)
+    await until_cached(manager, cached)
+    keys = [f"{number}".ljust(30_000, "x") for number in range(50)]
+    async with redis_server.client() as other:
+        await other.mset(dict.fromkeys(keys, "value"))
+        await asyncio.gather(*map(cached.get, keys))
+        connection = await other.connection_pool.get_connection()
+        await other.client_pause(300, all=True)
+        await connection.send_command("EVAL", _DELETE, 0)
+
+        assert await cached.get("small") is None
+        await connection.read_response()
+        await other.connection_pool.release(connection)
+    await until(lambda: cache_of(manager).stats().invalidations == len(keys))
+    assert not pool_of(manager).link_set.room.alone
 
 
 @TRACKS

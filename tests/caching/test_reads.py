@@ -1,12 +1,20 @@
 """Cached reads on a real server: hits, joined reads, what is handed out, and for how long."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import CacheStats, ClientEndedError, PoolClosedError, RedisManager
+from redis_manager_fastapi import (
+    CacheStats,
+    Cause,
+    ClientEndedError,
+    CommandTimeoutError,
+    PoolClosedError,
+    RedisManager,
+)
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.caching import cache_of, lane_of, until_cached
@@ -152,6 +160,34 @@ async def test_joined_caller_keeps_its_own_deadline(
 
     redis_server.resume()
     assert await patient is None
+
+
+async def test_joined_caller_is_told_that_the_loop_was_blocked(
+    redis_server: RedisServer, cached: Redis
+) -> None:
+    hasty, patient = (cached.with_options(timeout=each) for each in (0.1, 5.0))
+    redis_server.pause()
+    reads = [asyncio.create_task(each.get("key")) for each in (patient, hasty)]
+    await asyncio.sleep(0)
+
+    time.sleep(0.5)  # noqa: ASYNC251 (that is the fault)
+    with pytest.raises(CommandTimeoutError, match=r"within 0\.1 s") as caught:
+        await reads[1]
+
+    assert caught.value.cause is Cause.LOOP_BLOCKED
+    redis_server.resume()
+    assert await reads[0] is None
+
+
+async def test_time_of_a_late_read_is_the_caller_s(
+    redis_server: RedisServer, cached: Redis
+) -> None:
+    redis_server.pause()
+
+    with pytest.raises(CommandTimeoutError, match=r"GET .* within 0\.3 s"):
+        await cached.with_options(timeout=0.3).get("key")
+
+    redis_server.resume()
 
 
 async def test_error_of_a_shared_command_is_each_caller_s_own(cached: Redis, other: Any) -> None:

@@ -37,6 +37,7 @@ async def everything(server: RedisServer) -> Page:
     async with manager:
         r = manager.redis
         await r.set("key", 1)
+        await r.with_options(cache=60.0).get("key")
         with suppress(redis.exceptions.ResponseError):
             await r.lpush("key", 1)
         await r.xadd("orders", {"id": "1"})

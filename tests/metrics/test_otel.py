@@ -13,6 +13,8 @@ from redis_manager_fastapi import RedisManager, RedisRegistry
 from redis_manager_fastapi.metrics.otel import observe_metrics
 from redis_manager_fastapi.pool.counters import BOUNDS
 from redis_manager_fastapi.testing import RedisServer
+from tests.kit.caching import cache_of, until_cached
+from tests.kit.servers import needs
 
 POOL = "db.client.connection.pool.name"
 
@@ -39,6 +41,31 @@ async def test_the_time_of_commands_can_be_left_out(redis_server: RedisServer) -
 
     assert "redis.client.commands" in metrics
     assert "db.client.operation.duration" not in metrics
+
+
+@needs("CLIENT TRACKING with RESP3", redis="7.0")
+async def test_the_cache_s_metrics_have_redis_py_s_names(redis_server: RedisServer) -> None:
+    reader, manager = InMemoryMetricReader(), RedisManager(url=redis_server.url)
+    observe_metrics(manager, meter_provider=MeterProvider([reader]))
+    async with manager:
+        assert "redis.client.csc.items" not in collected(reader)
+        cached = manager.redis.with_options(cache=60.0)
+        await until_cached(manager, cached)
+        misses = cache_of(manager).stats().misses
+        for _ in range(3):
+            await cached.get("key")
+        metrics = collected(reader)
+
+    name = (POOL, "default")
+    results = {
+        dict(attributes)["redis.client.csc.result"]: count
+        for attributes, count in values(metrics["redis.client.csc.requests"]).items()
+    }
+    assert results == {"hit": 2, "miss": misses + 1, "joined": 0}
+    assert values(metrics["redis.client.csc.items"]) == {frozenset({name}): misses + 1}
+    full = frozenset({name, ("redis.client.csc.reason", "full")})
+    assert values(metrics["redis.client.csc.evictions"])[full] == 0
+    assert metrics["redis.client.csc.items"].unit == "{item}"
 
 
 @pytest.mark.usefixtures("pipelining")

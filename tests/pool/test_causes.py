@@ -1,12 +1,16 @@
 """Who is to blame for a late reply, by what was seen: every case, without a server."""
 
+import asyncio
 from math import inf
 from typing import Any
 
 import pytest
+import uvloop
 
 from redis_manager_fastapi.errors import Cause
 from redis_manager_fastapi.pool.causes import Connection, Wait, cause_of
+from redis_manager_fastapi.redis_py import is_unacknowledged
+from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.topology.racing import Reach
 
 LARGE = 1_000_000
@@ -48,3 +52,18 @@ def test_what_was_seen_says_who_is_to_blame(expected: Cause, seen: dict[str, Any
 
 def test_every_cause_has_words() -> None:
     assert all(each.words for each in Cause)
+
+
+async def test_closed_socket_of_uvloop_says_nothing_of_acknowledgements(
+    redis_server: RedisServer,
+) -> None:
+    """It is asked when a connection is dropped that has been lost before."""
+
+    async def lose() -> bool:
+        _, writer = await asyncio.open_connection(redis_server.host, redis_server.port)
+        assert not is_unacknowledged(writer.transport)
+        writer.transport.abort()
+        await writer.wait_closed()
+        return is_unacknowledged(writer.transport)
+
+    assert not await asyncio.to_thread(uvloop.run, lose())
