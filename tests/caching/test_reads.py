@@ -1,6 +1,7 @@
 """Cached reads on a real server: hits, joined reads, what is handed out, and for how long."""
 
 import asyncio
+import enum
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -67,6 +68,22 @@ async def test_change_by_another_process_ends_what_is_kept(cached: Redis, other:
 
     await until(lambda: ("GET", "key") not in cached.session.cached.entries)  # type: ignore[union-attr]
     assert await cached.get("key") == "new"
+
+
+class Key(str, enum.Enum):
+    KEY = "key"
+
+
+async def test_change_of_a_key_that_is_a_member_of_an_enum_ends_it(
+    cached: Redis, other: Any
+) -> None:
+    await other.set("key", "old")
+    assert await cached.get(Key.KEY) == "old"
+
+    await other.set("key", "new")
+
+    await until(lambda: cache_empty(cached))
+    assert await cached.get(Key.KEY) == "new"
 
 
 async def test_missing_key_is_known_as_missing_until_it_is_made(

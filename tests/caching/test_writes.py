@@ -5,6 +5,7 @@ may come later than the write's reply, so it is not what the tests rely on.
 """
 
 import asyncio
+import enum
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -107,6 +108,15 @@ async def of_another_library(manager: RedisManager, value: int) -> None:
 
     pool: Any = manager.connection_pool
     await redis.asyncio.Redis(connection_pool=pool).set("key", value)
+
+
+class Key(str, enum.Enum):
+    KEY = "key"
+
+
+@write
+async def member_of_an_enum(manager: RedisManager, value: int) -> None:
+    await manager.redis.with_options(dedicated=True).set(Key.KEY, value)
 
 
 @pytest.fixture
