@@ -55,14 +55,13 @@ class CachedReads:
     def last_known(self, key: Any, now: float) -> tuple[Any, float] | None:
         """Return the last known value, and for how many seconds it has been unconfirmed."""
         entry = self.entries.get(key) if self.stale else None
-        if entry is None or now >= entry.until:
-            return None
-        known = (entry.value, entry.life, entry.asked_at) if entry.size else entry.last
+        known = entry.known if entry is not None else None
         if known is None:
             return None
-        value, life, asked_at = known
+        value, life, asked_at, until = known
         age = now - max(life.confirmed_at, asked_at)
-        return None if life.void or age > self.stale else (value, max(age, 0.001))
+        gone = life.void or now >= until or age > self.stale
+        return None if gone else (value, max(age, 0.001))
 
     def handed_out(self, age: float) -> None:
         """Note that a last known value was, of that age in seconds."""

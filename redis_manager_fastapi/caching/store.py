@@ -86,7 +86,7 @@ class Entry:
         used: Whether it was read since it was last considered for eviction.
         size: Bytes that it takes.
         fetch: What brings the reply; None before and after.
-        last: What was known before, in case that no reply comes: value, life and `asked_at`.
+        last: What was known before, in case that no reply comes.
     """
 
     __slots__ = (
@@ -95,7 +95,7 @@ class Entry:
     )
 
     fetch: Any
-    last: "tuple[Any, Life, float] | None"
+    last: "Known | None"
 
     def __init__(self, home: "Table", key: Any, keys: tuple[bytes, ...], life: Life) -> None:
         self.home, self.key, self.keys, self.life = home, key, keys, life
@@ -104,6 +104,16 @@ class Entry:
         self.strict = self.used = False
         self.plain = True
 
+    @property
+    def known(self) -> "Known | None":
+        """The reply, or what was known before it."""
+        if self.size:
+            return self.value, self.life, self.asked_at, self.until
+        return self.last
+
+
+Known = tuple[Any, Life, float, float]
+"""A reply with its entry's `life`, `asked_at` and `until`."""
 
 Table = dict[Any, Entry]
 
@@ -153,7 +163,7 @@ class Store:
         old = table.get(key)
         if old is not None:
             if remember:
-                entry.last = (old.value, old.life, old.asked_at) if old.size else old.last
+                entry.last = old.known
             self._take_out(old)
         self._enter(entry)
         return entry
@@ -181,8 +191,9 @@ class Store:
             return
         self._take_out(entry)
         if last is not None:
-            value, life, asked_at = last
+            value, life, asked_at, until = last
             known = Entry(entry.home, entry.key, entry.keys, life)
+            known.until = until
             self._enter(known)
             self._fill(known, value, asked_at, _FIXED + size_of(value))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import RedisManager, RedisUnavailableError
+from redis_manager_fastapi import RedisManager, RedisOutageError, RedisUnavailableError
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.caching import cache_of, lane_of, until_cached
@@ -77,6 +77,25 @@ async def test_read_that_meets_the_outage_gets_it_too(
     async with asyncio.timeout(4):
         assert await asyncio.gather(*reads) == ["value"] * 4
     assert hasty.stale_for > 0.0
+
+
+async def test_value_whose_key_has_expired_is_not_given(
+    redis_server: RedisServer, manager: RedisManager
+) -> None:
+    cached = manager.redis.with_options(cache=60.0, stale=60.0, cache_exact=True, grace=0)
+    await until_cached(manager, cached)
+    await manager.redis.set("short", "value", px=400)
+    assert await cached.get("short") == "value"
+    redis_server.pause()
+    await asyncio.sleep(0.4)
+    reading = asyncio.ensure_future(cached.get("short"))
+    await asyncio.sleep(0.05)
+
+    await redis_server.kill()
+
+    for read in (reading, cached.get("short")):
+        with pytest.raises(RedisOutageError):
+            await read
 
 
 async def test_nothing_else_is_given(redis_server: RedisServer, manager: RedisManager) -> None:

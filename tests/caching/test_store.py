@@ -107,6 +107,19 @@ def test_failed_read_brings_back_what_was_known_unless_that_has_changed() -> Non
     assert store.entries == 1
 
 
+def test_failed_read_brings_back_when_what_was_known_ends() -> None:
+    store, of = Store(10**6), life()
+    ends = begin(store, "a", of)
+    KeyTimes(b"a", 0.0, ends, 90.0).finish(5000)
+    store.keep(ends, "1", 90.0, 34)
+
+    again = begin(store, "a", of, remember=True)
+    assert again.known == ("1", of, 90.0, 95.0)
+    store.fail(again)
+
+    assert store.tables[True][False]["GET", "a"].until == 95.0
+
+
 def test_room_is_kept_and_what_was_read_since_goes_last() -> None:
     store, of = Store(100_000), life()
     first = begin(store, "key:0", of)
