@@ -5,7 +5,6 @@ may come later than the write's reply, so it is not what the tests rely on.
 """
 
 import asyncio
-import enum
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.commands.written import EVERYTHING, keys_written
 from redis_manager_fastapi.testing import RedisServer
-from tests.kit.caching import cache_of, lane_of, until_cached
+from tests.kit.caching import Key, cache_of, lane_of, until_cached
 from tests.kit.servers import needs
 
 pytestmark = [
@@ -108,10 +107,6 @@ async def of_another_library(manager: RedisManager, value: int) -> None:
 
     pool: Any = manager.connection_pool
     await redis.asyncio.Redis(connection_pool=pool).set("key", value)
-
-
-class Key(str, enum.Enum):
-    KEY = "key"
 
 
 @write
