@@ -85,7 +85,7 @@ class Fetch(SingleRequest):
             for request in waiting[1:]:
                 request.finish(Interrupted(written=False))  # its own was never sent
             return
-        if self.brief < inf and may_mean_missing(outcome):
+        if self.brief < inf and may_mean_missing(outcome, len(self.entry.keys)):
             self.entry.until = min(self.entry.until, self.asked_at + self.brief)
         self.store.keep(self.entry, outcome, self.asked_at, len(self.packed))
         for request in waiting:

@@ -208,5 +208,9 @@ def test_values_are_the_caller_s_own() -> None:
 
 
 def test_replies_that_a_missing_key_may_have() -> None:
-    assert all(map(may_mean_missing, (None, 0, "", [], {}, ["a", None], "none", [0])))
-    assert not any(map(may_mean_missing, ("0", 1, ["a"], {"a": ""}, "string")))
+    missing = (None, 0, -1, "", [], {}, ["a", None], "none", [0])
+    assert all(may_mean_missing(value, 1) for value in missing)
+    assert not any(may_mean_missing(value, 1) for value in ("0", 1, ["a"], {"a": ""}, "string"))
+    # EXISTS of two keys
+    assert may_mean_missing(1, 2)
+    assert not may_mean_missing(2, 2)
