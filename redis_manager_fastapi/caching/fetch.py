@@ -91,6 +91,14 @@ class Fetch(SingleRequest):
         for request in waiting:
             request.finish(own(outcome))
 
+    def may_be_joined(self, now: float) -> bool:
+        """Whether its reply will be young enough for who asks at *now*.
+
+        While the loop stalls, a reply lies in the socket as long as the stall lasts.
+        """
+        life = self.entry.life
+        return life.goes_on and now - self.asked_at < life.window
+
     def join(self, request: Request, loop: asyncio.AbstractEventLoop, instance: str) -> None:
         """Have *request* wait for the same reply, until its own time is up."""
         self.waiting.append(request)

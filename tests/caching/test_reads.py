@@ -1,16 +1,17 @@
 """Cached reads on a real server: hits, joined reads, what is handed out, and for how long."""
 
 import asyncio
-import enum
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import redis
 
 from redis_manager_fastapi import CacheStats, ClientEndedError, PoolClosedError, RedisManager
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
-from tests.kit.caching import cache_of, lane_of, until_cached
+from tests.kit.caching import Key, cache_of, lane_of, until_cached
 from tests.kit.servers import needs
 from tests.kit.waiting import until
 
@@ -68,10 +69,6 @@ async def test_change_by_another_process_ends_what_is_kept(cached: Redis, other:
 
     await until(lambda: ("GET", "key") not in cached.session.cached.entries)  # type: ignore[union-attr]
     assert await cached.get("key") == "new"
-
-
-class Key(str, enum.Enum):
-    KEY = "key"
 
 
 async def test_change_of_a_key_that_is_a_member_of_an_enum_ends_it(
@@ -169,6 +166,28 @@ async def test_joined_caller_keeps_its_own_deadline(
 
     redis_server.resume()
     assert await patient is None
+
+
+async def test_reply_that_waited_for_a_stalled_loop_is_not_joined(
+    redis_server: RedisServer, other: Any
+) -> None:
+    """It has lain in the socket, and the key has changed since, longer than is allowed."""
+    health: Any = {"interval": 0.2, "timeout": 0.2}
+    async with RedisManager(url=redis_server.url, health=health) as manager:
+        cached = manager.redis.with_options(cache=60.0)
+        await until_cached(manager, cached)
+        await other.set("key", "old")
+        early = asyncio.ensure_future(cached.get("key"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+        time.sleep(0.05)  # noqa: ASYNC251
+        with redis.Redis(port=redis_server.port) as changing:
+            changing.set("key", "new")
+        time.sleep(0.5)  # noqa: ASYNC251
+        late = await cached.get("key")
+
+    assert (await early, late) == ("old", "new")
 
 
 async def test_error_of_a_shared_command_is_each_caller_s_own(cached: Redis, other: Any) -> None:
