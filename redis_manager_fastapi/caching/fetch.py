@@ -1,7 +1,6 @@
 """A read on its way to the server, and everybody who waits for its reply."""
 
 import asyncio
-from functools import partial
 from math import inf
 from typing import Any
 
@@ -103,8 +102,12 @@ class Fetch(SingleRequest):
         """Have *request* wait for the same reply, until its own time is up."""
         self.waiting.append(request)
         if request.deadline < self.deadline:
-            late = Finding(Cause.SERVER_SILENT)
-            loop.call_at(request.deadline, partial(request.expire, instance, late, written=True))
+            loop.call_at(request.deadline, self._expire, request, instance)
+
+    def _expire(self, request: Request, instance: str) -> None:
+        """Tell who joined that its own time is up, unless the reply has come."""
+        if self.future is not _CLOSED:
+            request.expire(instance, Finding(Cause.SERVER_SILENT), written=True)
 
     def _value(self, reply: Any) -> Any:
         """Return the reply as the other lane would have it, or the error that it would be."""

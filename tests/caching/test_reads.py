@@ -168,6 +168,18 @@ async def test_joined_caller_keeps_its_own_deadline(
     assert await patient is None
 
 
+async def test_joined_caller_s_deadline_is_over_with_the_reply(cached: Redis) -> None:
+    hasty = cached.with_options(timeout=0.1)
+    loop, broken = asyncio.get_running_loop(), list[Any]()
+    loop.set_exception_handler(lambda _, context: broken.append(context))
+
+    reads = [asyncio.ensure_future(client.get("key")) for client in (cached, hasty)]
+    assert await asyncio.gather(*reads) == [None, None]
+    await asyncio.sleep(0.15)
+
+    assert broken == []
+
+
 async def test_reply_that_waited_for_a_stalled_loop_is_not_joined(
     redis_server: RedisServer, other: Any
 ) -> None:
