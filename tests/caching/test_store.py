@@ -208,7 +208,7 @@ def test_values_are_the_caller_s_own() -> None:
 
 
 def test_replies_that_a_missing_key_may_have() -> None:
-    missing = (None, 0, -1, "", [], {}, ["a", None], "none", [0])
+    missing: Any = (None, 0, -1, "", [], {}, ["a", None], "none", [0])
     assert all(may_mean_missing(value, 1) for value in missing)
     assert not any(may_mean_missing(value, 1) for value in ("0", 1, ["a"], {"a": ""}, "string"))
     # EXISTS of two keys
