@@ -1,12 +1,19 @@
 """Last known values: handed out while Redis is away, only then, only so old, and labelled."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import RedisManager, RedisOutageError, RedisUnavailableError
+from redis_manager_fastapi import (
+    CacheStatusMiddleware,
+    RedisManager,
+    RedisOutageError,
+    RedisUnavailableError,
+)
+from redis_manager_fastapi.caching.reads import CachedReads
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.caching import cache_of, lane_of, until_cached
@@ -143,3 +150,32 @@ async def test_last_known_values_are_let_go_when_nobody_may_have_them(
 
     await until(lambda: cache_of(manager).stats().entries == 0)
     assert cache_of(manager).stats().bytes == 0
+
+
+async def test_task_that_outlives_its_request_adds_nothing_to_the_report(
+    manager: RedisManager,
+) -> None:
+    """It has the request's context, and may make clients for ever."""
+    tasks: list[asyncio.Task[int]] = []
+
+    async def poll() -> int:
+        await asyncio.sleep(0)
+        before = living()
+        for _ in range(100):
+            manager.redis.with_options(cache=1.0)
+        return living() - before
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        tasks.append(asyncio.create_task(poll()))
+
+    async def ignore(message: Any) -> None:
+        pass
+
+    await CacheStatusMiddleware(app)({"type": "http"}, ignore, ignore)  # type: ignore[arg-type]
+
+    assert await tasks[0] < 10
+
+
+def living() -> int:
+    return sum(type(each) is CachedReads for each in gc.get_objects())
