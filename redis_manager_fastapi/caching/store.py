@@ -22,6 +22,10 @@ _FIXED = 320
 # How many bytes a command takes here, with its keys, for each that it takes on the wire.
 _SPREAD = 4
 
+# What each further key takes: itself, and its part of the index, which holds a set where several
+# reads share a key.
+_KEY = 150
+
 # How many entries get a second chance before one is evicted all the same.
 _CHANCES = 16
 
@@ -176,7 +180,7 @@ class Store:
         entry.fetch, entry.last = None, None
         if entry.home.get(entry.key) is not entry:
             return
-        size = _FIXED + size_of(value) + _SPREAD * command
+        size = _FIXED + size_of(value) + _SPREAD * command + _KEY * (len(entry.keys) - 1)
         if not entry.life.goes_on or size > self._max_bytes // _LARGEST:
             self._take_out(entry)
             return

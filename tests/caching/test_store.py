@@ -150,6 +150,23 @@ def test_bytes_are_what_the_process_takes() -> None:
     assert 0.8 < store.bytes / (after - before) < 1.25
 
 
+def test_reads_of_many_keys_that_overlap_take_what_is_counted() -> None:
+    store, of = Store(10**8), life()
+    gc.collect()
+    tracemalloc.start()
+    for first in range(1000):
+        names = [f"key:{first + each}" for each in range(30)]
+        keys = tuple(name.encode() for name in names)
+        table = store.tables[True][False]
+        entry = store.begin(table, ("MGET", *names), keys, of, remember=False)
+        command = sum(len(b"$5\r\n\r\n") + len(key) for key in keys)
+        store.keep(entry, [str(first + each) for each in range(30)], 100.0, command)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert taken / 1.25 < store.bytes < taken * 1.25
+
+
 def test_index_and_queue_hold_no_more_than_what_is_kept() -> None:
     store, of = Store(10**6), life()
     for number in range(20_000):
