@@ -65,7 +65,7 @@ class Asking:
             entry.used = True
             request.finish(entry.value if entry.plain else own(entry.value))
             return
-        if entry is not None and entry.fetch is not None and entry.life.goes_on:
+        if entry is not None and entry.fetch is not None and entry.fetch.may_be_joined(now):
             store.joined += 1
             entry.fetch.join(request, link)
             return

@@ -82,11 +82,19 @@ class Fetch(SingleRequest):
             for request in waiting[1:]:
                 request.finish(Interrupted(written=False))  # its own was never sent
             return
-        if self.brief < inf and may_mean_missing(outcome):
+        if self.brief < inf and may_mean_missing(outcome, len(self.entry.keys)):
             self.entry.until = min(self.entry.until, self.asked_at + self.brief)
         self.store.keep(self.entry, outcome, self.asked_at, len(self.packed))
         for request in waiting:
             request.finish(own(outcome))
+
+    def may_be_joined(self, now: float) -> bool:
+        """Whether its reply will be young enough for who asks at *now*.
+
+        While the loop stalls, a reply lies in the socket as long as the stall lasts.
+        """
+        life = self.entry.life
+        return life.goes_on and now - self.asked_at < life.window
 
     def join(self, request: Request, link: TrackedConnection) -> None:
         """Have *request* wait for the same reply, until its own time is up."""

@@ -7,8 +7,28 @@ from typing import Any
 from redis_manager_fastapi.caching.cache import ClientCache
 from redis_manager_fastapi.caching.store import Entry
 
-REPORT: ContextVar["list[CachedReads] | None"] = ContextVar("redis_cached_reads", default=None)
-"""Takes the reads of the clients that a request makes, if somebody wants to know of them."""
+
+class Report:
+    """The reads of the clients that a request makes.
+
+    Attributes:
+        reads: Them; None once nobody wants to know any more. A task that the request has begun
+            may go on for ever, and make clients in the same context.
+    """
+
+    __slots__ = ("reads",)
+
+    def __init__(self) -> None:
+        self.reads: list[CachedReads] | None = []
+
+    def close(self) -> float:
+        """Take in nothing more; return how old the oldest value was, in seconds."""
+        reads, self.reads = self.reads, None
+        return max((each.stale_for for each in reads or ()), default=0.0)
+
+
+REPORT: ContextVar[Report | None] = ContextVar("redis_cached_reads", default=None)
+"""Takes them, if somebody wants to know of them."""
 
 
 _report = REPORT.get
@@ -40,8 +60,8 @@ class CachedReads:
         self.stale_for = 0.0
         self.entries = cache.store.tables[decode][exact]
         report = _report()
-        if report is not None:
-            report.append(self)
+        if report is not None and report.reads is not None:
+            report.reads.append(self)
 
     def same(self, *, decode: bool) -> "CachedReads":
         """Return the same for another client, which has been handed out nothing yet."""
@@ -55,22 +75,21 @@ class CachedReads:
     def last_known(self, key: Any, now: float) -> tuple[Any, float] | None:
         """Return the last known value, and for how many seconds it has been unconfirmed."""
         entry = self.entries.get(key) if self.stale else None
-        if entry is None or now >= entry.until:
-            return None
-        known = (entry.value, entry.life, entry.asked_at) if entry.size else entry.last
+        known = entry.known if entry is not None else None
         if known is None:
             return None
-        value, life, asked_at = known
+        value, life, asked_at, until = known
         age = now - max(life.confirmed_at, asked_at)
-        return None if life.void or age > self.stale else (value, max(age, 0.001))
+        gone = life.void or now >= until or age > self.stale
+        return None if gone else (value, max(age, 0.001))
 
     def handed_out(self, age: float) -> None:
         """Note that a last known value was, of that age in seconds."""
         self.cache.store.stale += 1
         self.stale_for = max(self.stale_for, age)
         report = _report()
-        if report is not None and self not in report:
-            report.append(self)
+        if report is not None and report.reads is not None and self not in report.reads:
+            report.reads.append(self)
 
 
 def checked(name: str, value: object) -> float:

@@ -22,6 +22,10 @@ _FIXED = 320
 # How many bytes a command takes here, with its keys, for each that it takes on the wire.
 _SPREAD = 4
 
+# What each further key takes: itself, and its part of the index, which holds a set where several
+# reads share a key.
+_KEY = 150
+
 # How many entries get a second chance before one is evicted all the same.
 _CHANCES = 16
 
@@ -86,7 +90,7 @@ class Entry:
         used: Whether it was read since it was last considered for eviction.
         size: Bytes that it takes.
         fetch: What brings the reply; None before and after.
-        last: What was known before, in case that no reply comes: value, life and `asked_at`.
+        last: What was known before, in case that no reply comes.
     """
 
     __slots__ = (
@@ -95,7 +99,7 @@ class Entry:
     )
 
     fetch: Any
-    last: "tuple[Any, Life, float] | None"
+    last: "Known | None"
 
     def __init__(self, home: "Table", key: Any, keys: tuple[bytes, ...], life: Life) -> None:
         self.home, self.key, self.keys, self.life = home, key, keys, life
@@ -104,6 +108,16 @@ class Entry:
         self.strict = self.used = False
         self.plain = True
 
+    @property
+    def known(self) -> "Known | None":
+        """The reply, or what was known before it."""
+        if self.size:
+            return self.value, self.life, self.asked_at, self.until
+        return self.last
+
+
+Known = tuple[Any, Life, float, float]
+"""A reply with its entry's `life`, `asked_at` and `until`."""
 
 Table = dict[Any, Entry]
 
@@ -153,7 +167,7 @@ class Store:
         old = table.get(key)
         if old is not None:
             if remember:
-                entry.last = (old.value, old.life, old.asked_at) if old.size else old.last
+                entry.last = old.known
             self._take_out(old)
         self._enter(entry)
         return entry
@@ -166,7 +180,7 @@ class Store:
         entry.fetch, entry.last = None, None
         if entry.home.get(entry.key) is not entry:
             return
-        size = _FIXED + size_of(value) + _SPREAD * command
+        size = _FIXED + size_of(value) + _SPREAD * command + _KEY * (len(entry.keys) - 1)
         if not entry.life.goes_on or size > self._max_bytes // _LARGEST:
             self._take_out(entry)
             return
@@ -181,8 +195,9 @@ class Store:
             return
         self._take_out(entry)
         if last is not None:
-            value, life, asked_at = last
+            value, life, asked_at, until = last
             known = Entry(entry.home, entry.key, entry.keys, life)
+            known.until = until
             self._enter(known)
             self._fill(known, value, asked_at, _FIXED + size_of(value))
 

@@ -48,8 +48,13 @@ def decoded(value: Any) -> Any:
     return value
 
 
-def may_mean_missing(value: Any) -> bool:
-    """Return whether a reply is one that a missing key has, or a part of one."""
+def may_mean_missing(value: Any, keys: int) -> bool:
+    """Return whether a reply to a read of so many *keys* may be one that a missing key has.
+
+    EXISTS counts its keys, and BITPOS has -1.
+    """
+    if isinstance(value, int):
+        return value < keys
     if isinstance(value, list):
         return not (value and all(value))
     return not value or value in ("none", b"none")

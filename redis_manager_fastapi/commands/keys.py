@@ -75,7 +75,7 @@ ONE_KEY = {
 
 def key_bytes(key: Any) -> bytes:
     """Return a key as the server has it."""
-    if type(key) is str:
+    if isinstance(key, str):  # a member of an enum too, whose `str()` is another text
         return key.encode(errors="replace")
     if isinstance(key, (bytes, bytearray, memoryview)):
         return bytes(key)

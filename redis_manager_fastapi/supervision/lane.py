@@ -8,6 +8,8 @@ and when the pool goes elsewhere.
 import asyncio
 from functools import partial
 
+from redis.exceptions import ResponseError
+
 from redis_manager_fastapi.caching.cache import ClientCache
 from redis_manager_fastapi.caching.store import Life
 from redis_manager_fastapi.caching.tracked import TrackedConnection
@@ -192,7 +194,7 @@ def _unspoken(error: Exception) -> str:
     """Return that the server does not speak RESP3, if that is what an error says."""
     cause: BaseException | None = error
     while cause is not None:
-        said = str(cause).upper()
+        said = str(cause).upper() if isinstance(cause, ResponseError) else ""
         if "HELLO" in said or "NOPROTO" in said:
             return "it needs Redis 7.0 or later, and this server does not speak RESP3"
         cause = cause.__cause__

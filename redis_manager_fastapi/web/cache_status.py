@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from redis_manager_fastapi.caching.reads import REPORT, CachedReads
+from redis_manager_fastapi.caching.reads import REPORT, Report
 
 
 class CacheStatusMiddleware:
@@ -28,11 +28,11 @@ class CacheStatusMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        reads: list[CachedReads] = []
+        report = Report()
 
         async def labelled(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                age = max((each.stale_for for each in reads), default=0.0)
+                age = report.close()
                 if age > 0:
                     value = f'"{self._name}"; hit; ttl=-{max(1, round(age))}'
                     message["headers"] = [
@@ -41,8 +41,9 @@ class CacheStatusMiddleware:
                     ]
             await send(message)
 
-        token = REPORT.set(reads)
+        token = REPORT.set(report)
         try:
             await self.app(scope, receive, labelled)
         finally:
+            report.close()
             REPORT.reset(token)

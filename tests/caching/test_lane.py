@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -219,3 +220,23 @@ async def test_server_that_does_not_track_is_read_as_without(
         lines = [each for each in caplog.records if getattr(each, "event", "") == "redis_cache_off"]
         assert len(lines) == 1
         await until(lambda: lane_of(manager)._pool.state.value == "closed")
+
+
+@TRACKS
+async def test_lane_that_cannot_connect_is_tried_again_whatever_its_server_is_called(
+    tmp_path: Path,
+) -> None:
+    """It is given up for what the server says of HELLO, not for a text that has the word."""
+    link = tmp_path / "hello.sock"
+    async with RedisServer(unix_socket=True) as server:
+        socket = server.unix_url.removeprefix("unix://")
+        link.symlink_to(socket)
+        async with RedisManager(url=f"unix://{link}") as manager:
+            cached = manager.redis.with_options(cache=60.0)
+            link.unlink()
+            await cached.get("key")
+            backoff = lane_of(manager)._supervisor._backoff
+            await until(lambda: backoff.attempts >= 1)
+            link.symlink_to(socket)
+
+            await until_cached(manager, cached)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import redis
 
 from redis_manager_fastapi import (
     CacheStats,
@@ -17,7 +18,7 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
-from tests.kit.caching import cache_of, lane_of, until_cached
+from tests.kit.caching import Key, cache_of, lane_of, until_cached
 from tests.kit.servers import needs
 from tests.kit.waiting import until
 
@@ -75,6 +76,18 @@ async def test_change_by_another_process_ends_what_is_kept(cached: Redis, other:
 
     await until(lambda: ("GET", "key") not in cached.session.cached.entries)  # type: ignore[union-attr]
     assert await cached.get("key") == "new"
+
+
+async def test_change_of_a_key_that_is_a_member_of_an_enum_ends_it(
+    cached: Redis, other: Any
+) -> None:
+    await other.set("key", "old")
+    assert await cached.get(Key.KEY) == "old"
+
+    await other.set("key", "new")
+
+    await until(lambda: cache_empty(cached))
+    assert await cached.get(Key.KEY) == "new"
 
 
 async def test_missing_key_is_known_as_missing_until_it_is_made(
@@ -188,6 +201,40 @@ async def test_time_of_a_late_read_is_the_caller_s(
         await cached.with_options(timeout=0.3).get("key")
 
     redis_server.resume()
+
+
+async def test_joined_caller_s_deadline_is_over_with_the_reply(cached: Redis) -> None:
+    hasty = cached.with_options(timeout=0.1)
+    loop, broken = asyncio.get_running_loop(), list[Any]()
+    loop.set_exception_handler(lambda _, context: broken.append(context))
+
+    reads = [asyncio.ensure_future(client.get("key")) for client in (cached, hasty)]
+    assert await asyncio.gather(*reads) == [None, None]
+    await asyncio.sleep(0.15)
+
+    assert broken == []
+
+
+async def test_reply_that_waited_for_a_stalled_loop_is_not_joined(
+    redis_server: RedisServer, other: Any
+) -> None:
+    """It has lain in the socket, and the key has changed since, longer than is allowed."""
+    health: Any = {"interval": 0.2, "timeout": 0.2}
+    async with RedisManager(url=redis_server.url, health=health) as manager:
+        cached = manager.redis.with_options(cache=60.0)
+        await until_cached(manager, cached)
+        await other.set("key", "old")
+        early = asyncio.ensure_future(cached.get("key"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+        time.sleep(0.05)  # noqa: ASYNC251
+        with redis.Redis(port=redis_server.port) as changing:
+            changing.set("key", "new")
+        time.sleep(0.5)  # noqa: ASYNC251
+        late = await cached.get("key")
+
+    assert (await early, late) == ("old", "new")
 
 
 async def test_error_of_a_shared_command_is_each_caller_s_own(cached: Redis, other: Any) -> None:

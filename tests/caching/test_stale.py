@@ -1,12 +1,19 @@
 """Last known values: handed out while Redis is away, only then, only so old, and labelled."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import RedisManager, RedisUnavailableError
+from redis_manager_fastapi import (
+    CacheStatusMiddleware,
+    RedisManager,
+    RedisOutageError,
+    RedisUnavailableError,
+)
+from redis_manager_fastapi.caching.reads import CachedReads
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.caching import cache_of, lane_of, until_cached
@@ -79,6 +86,25 @@ async def test_read_that_meets_the_outage_gets_it_too(
     assert hasty.stale_for > 0.0
 
 
+async def test_value_whose_key_has_expired_is_not_given(
+    redis_server: RedisServer, manager: RedisManager
+) -> None:
+    cached = manager.redis.with_options(cache=60.0, stale=60.0, cache_exact=True, grace=0)
+    await until_cached(manager, cached)
+    await manager.redis.set("short", "value", px=400)
+    assert await cached.get("short") == "value"
+    redis_server.pause()
+    await asyncio.sleep(0.4)
+    reading = asyncio.ensure_future(cached.get("short"))
+    await asyncio.sleep(0.05)
+
+    await redis_server.kill()
+
+    for read in (reading, cached.get("short")):
+        with pytest.raises(RedisOutageError):
+            await read
+
+
 async def test_nothing_else_is_given(redis_server: RedisServer, manager: RedisManager) -> None:
     """Not what is unknown, was written, or is too old; not writes, nor to who did not ask."""
     cached = (await filled(manager)).with_options(grace=0.05)
@@ -124,3 +150,32 @@ async def test_last_known_values_are_let_go_when_nobody_may_have_them(
 
     await until(lambda: cache_of(manager).stats().entries == 0)
     assert cache_of(manager).stats().bytes == 0
+
+
+async def test_task_that_outlives_its_request_adds_nothing_to_the_report(
+    manager: RedisManager,
+) -> None:
+    """It has the request's context, and may make clients for ever."""
+    tasks: list[asyncio.Task[int]] = []
+
+    async def poll() -> int:
+        await asyncio.sleep(0)
+        before = living()
+        for _ in range(100):
+            manager.redis.with_options(cache=1.0)
+        return living() - before
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        tasks.append(asyncio.create_task(poll()))
+
+    async def ignore(message: Any) -> None:
+        pass
+
+    await CacheStatusMiddleware(app)({"type": "http"}, ignore, ignore)  # type: ignore[arg-type]
+
+    assert await tasks[0] < 10
+
+
+def living() -> int:
+    return sum(type(each) is CachedReads for each in gc.get_objects())

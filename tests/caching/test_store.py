@@ -107,6 +107,19 @@ def test_failed_read_brings_back_what_was_known_unless_that_has_changed() -> Non
     assert store.entries == 1
 
 
+def test_failed_read_brings_back_when_what_was_known_ends() -> None:
+    store, of = Store(10**6), life()
+    ends = begin(store, "a", of)
+    KeyTimes(b"a", 0.0, ends, 90.0).finish(5000)
+    store.keep(ends, "1", 90.0, 34)
+
+    again = begin(store, "a", of, remember=True)
+    assert again.known == ("1", of, 90.0, 95.0)
+    store.fail(again)
+
+    assert store.tables[True][False]["GET", "a"].until == 95.0
+
+
 def test_room_is_kept_and_what_was_read_since_goes_last() -> None:
     store, of = Store(100_000), life()
     first = begin(store, "key:0", of)
@@ -135,6 +148,23 @@ def test_bytes_are_what_the_process_takes() -> None:
     tracemalloc.stop()
 
     assert 0.8 < store.bytes / (after - before) < 1.25
+
+
+def test_reads_of_many_keys_that_overlap_take_what_is_counted() -> None:
+    store, of = Store(10**8), life()
+    gc.collect()
+    tracemalloc.start()
+    for first in range(1000):
+        names = [f"key:{first + each}" for each in range(30)]
+        keys = tuple(name.encode() for name in names)
+        table = store.tables[True][False]
+        entry = store.begin(table, ("MGET", *names), keys, of, remember=False)
+        command = sum(len(b"$5\r\n\r\n") + len(key) for key in keys)
+        store.keep(entry, [str(first + each) for each in range(30)], 100.0, command)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert taken / 1.25 < store.bytes < taken * 1.25
 
 
 def test_index_and_queue_hold_no_more_than_what_is_kept() -> None:
@@ -195,5 +225,9 @@ def test_values_are_the_caller_s_own() -> None:
 
 
 def test_replies_that_a_missing_key_may_have() -> None:
-    assert all(map(may_mean_missing, (None, 0, "", [], {}, ["a", None], "none", [0])))
-    assert not any(map(may_mean_missing, ("0", 1, ["a"], {"a": ""}, "string")))
+    missing: Any = (None, 0, -1, "", [], {}, ["a", None], "none", [0])
+    assert all(may_mean_missing(value, 1) for value in missing)
+    assert not any(may_mean_missing(value, 1) for value in ("0", 1, ["a"], {"a": ""}, "string"))
+    # EXISTS of two keys
+    assert may_mean_missing(1, 2)
+    assert not may_mean_missing(2, 2)

@@ -13,7 +13,7 @@ import pytest
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.commands.written import EVERYTHING, keys_written
 from redis_manager_fastapi.testing import RedisServer
-from tests.kit.caching import cache_of, lane_of, until_cached
+from tests.kit.caching import Key, cache_of, lane_of, until_cached
 from tests.kit.servers import needs
 
 pytestmark = [
@@ -107,6 +107,11 @@ async def of_another_library(manager: RedisManager, value: int) -> None:
 
     pool: Any = manager.connection_pool
     await redis.asyncio.Redis(connection_pool=pool).set("key", value)
+
+
+@write
+async def member_of_an_enum(manager: RedisManager, value: int) -> None:
+    await manager.redis.with_options(dedicated=True).set(Key.KEY, value)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Looking at a manager's cache, and waiting for it."""
 
+import enum
 from typing import Any
 
 from redis_manager_fastapi import RedisManager
@@ -7,6 +8,12 @@ from redis_manager_fastapi.caching.cache import ClientCache
 from redis_manager_fastapi.supervision.deployment import Single
 from redis_manager_fastapi.supervision.lane import Lane
 from tests.kit.waiting import until
+
+
+class Key(str, enum.Enum):  # noqa: UP042 (the `str()` of a member is another text)
+    """Keys as an app may have them."""
+
+    KEY = "key"
 
 
 def cache_of(manager: RedisManager) -> ClientCache:
