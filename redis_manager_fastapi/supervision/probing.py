@@ -44,10 +44,11 @@ class HedgedConnect:
                 if self._second_allowed(attempts):
                     await _drop(attempts[1:])
                     attempts[1:] = [self._begin(self._second_attempt())]
-            attempts.remove(ended)
-            return ended.result()
-        finally:
+            await _drop([each for each in attempts if each is not ended])
+        except BaseException:  # also one that comes while the other attempt is being ended
             await _drop(attempts)
+            raise
+        return ended.result()
 
     def _begin(self, attempt: Coroutine[Any, Any, list[DedicatedConnection]]) -> Attempt:
         self.begun_at = self._pool.loop.time()

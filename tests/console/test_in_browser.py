@@ -249,7 +249,7 @@ async def test_slots_of_a_cluster_move_and_are_lost(demo: str, tmp_path: Path) -
         await looked.page.get_by_text(re.compile(r"\d+-\d+, \d+-\d+")).first.wait_for()
         assert await rows.count() == 3
         await looked.page.evaluate(NOTE_LOST_SLOTS)
-        await looked.press("pause")
+        await looked.press("kill")
         await asyncio.wait_for(looked.page.evaluate("window.lost"), PATIENCE / 1000)
         await looked.page.screenshot(**picture(tmp_path, "lost-shard"))
         await looked.press("restart")
