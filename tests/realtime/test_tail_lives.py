@@ -144,6 +144,7 @@ async def test_an_older_copy_was_restored_and_went_on(manager: RedisManager) -> 
     copy = await copy_of(manager)
     cursor = await had(manager, "s", 3)
     await restore(manager, copy)
+    await a_millisecond_after(manager, cursor)
     await add(manager, "s", "a", "b")
     assert await resumed(manager, cursor) == ["gap", "a", "b"]
 

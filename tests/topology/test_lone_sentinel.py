@@ -74,10 +74,12 @@ async def beside(
         server.close()
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("when", ["start", "news"])
 async def test_a_lone_sentinel_that_names_a_stranger_is_not_believed(
     deployment: SentinelDeployment, when: str
 ) -> None:
+    """The others have 0.3 s to answer as well: a hung one may cost no more."""
     primary = deployment.servers[0]
     async with (
         RedisServer() as stranger,
