@@ -116,16 +116,15 @@ class KeyTimes(SingleRequest):
 
     Attributes:
         entry: The entry of that read.
-        asked_at: When this was submitted, on the loop's clock.
     """
 
-    __slots__ = ("asked_at", "entry")
+    __slots__ = ("entry",)
 
     def __init__(self, key: bytes, deadline: float, entry: Entry, asked_at: float) -> None:
         packed: Any = hiredis.pack_command(("PTTL", key))  # type: ignore[arg-type]
         self.packed, self.began, self.deadline, self.future = packed, asked_at, deadline, _OPEN
         self.decode, self.read_only = False, True
-        self.entry, self.asked_at = entry, asked_at
+        self.entry = entry
 
     def finish(self, outcome: Any) -> None:
         """Note when the key expires; what changes from here on may change that."""
@@ -137,4 +136,4 @@ class KeyTimes(SingleRequest):
         if not isinstance(outcome, int):
             entry.until = -1.0  # it is not known, so the value is only handed over
         elif outcome >= 0:
-            entry.until = min(entry.until, self.asked_at + outcome / 1000)
+            entry.until = min(entry.until, self.began + outcome / 1000)

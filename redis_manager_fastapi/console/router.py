@@ -40,6 +40,8 @@ HEADERS = {
 
 _TYPES = {"console.js": "text/javascript", "console.css": "text/css", "icon.svg": "image/svg+xml"}
 
+_PACKAGE = "redis_manager_fastapi.console"
+
 _STREAM = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 console_router = APIRouter(include_in_schema=False)
@@ -49,7 +51,9 @@ console_router = APIRouter(include_in_schema=False)
 @console_router.get("", name="redis_console")
 async def page(request: Request) -> Response:
     """Return the page; its parts are next to it, by addresses that any proxy may be before."""
-    return HTMLResponse(_static("index.html").replace("{base}", _last(request)), headers=HEADERS)
+    return HTMLResponse(
+        static(_PACKAGE, "index.html").replace("{base}", _last(request)), headers=HEADERS
+    )
 
 
 @console_router.get("/")
@@ -63,7 +67,7 @@ async def part(request: Request, name: str) -> Response:
     """Return a script, a style or a picture."""
     if name not in _TYPES:
         return Response(status_code=404)
-    content = _static(name)
+    content = static(_PACKAGE, name)
     tag = f'"{blake2b(content.encode(), digest_size=8).hexdigest()}"'
     headers = {**HEADERS, "ETag": tag}
     if request.headers.get("if-none-match") == tag:
@@ -85,7 +89,7 @@ async def events(request: Request) -> Response:
 
 async def _looks(managers: list[RedisManager]) -> AsyncIterator[str]:
     yield "retry: 1000\n\n"
-    yield _event("instances", [limits(each) for each in managers])
+    yield event("instances", [limits(each) for each in managers])
     histories = [each.history for each in managers]
     seen = [0] * len(managers)
     while True:
@@ -100,7 +104,7 @@ async def _looks(managers: list[RedisManager]) -> AsyncIterator[str]:
 def report(managers: Sequence[RedisManager], seen: Sequence[int]) -> str:
     """Return how *managers* stand and what is news to who has *seen* so much, as an event."""
     looks = [_look(manager, number) for manager, number in zip(managers, seen, strict=True)]
-    return _event("look", [each for each in looks if each])
+    return event("look", [each for each in looks if each])
 
 
 def _look(manager: RedisManager, seen: int) -> dict[str, Any]:
@@ -112,7 +116,8 @@ def _look(manager: RedisManager, seen: int) -> dict[str, Any]:
         return {}
 
 
-def _event(name: str, data: Any) -> str:
+def event(name: str, data: Any) -> str:
+    """Return *data* as a server-sent event."""
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
 
 
@@ -121,7 +126,6 @@ def _last(request: Request) -> str:
     return quote(request.url.path.rstrip("/").rpartition("/")[2])
 
 
-def _static(name: str) -> str:
-    return (
-        files("redis_manager_fastapi.console").joinpath("static", name).read_text(encoding="utf-8")
-    )
+def static(package: str, name: str) -> str:
+    """Return a file that pages are made of, from a package's folder `static`."""
+    return files(package).joinpath("static", name).read_text(encoding="utf-8")

@@ -1,16 +1,14 @@
 """The demo's page: the console, and beside it what breaks Redis and what visitors meet."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
-from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request
 from fastapi.responses import Response
 from starlette.responses import StreamingResponse
 
-from redis_manager_fastapi.console.router import HEADERS
+from redis_manager_fastapi.console.router import HEADERS, event, static
 from redis_manager_fastapi.demo.load import Load
 from redis_manager_fastapi.demo.stage import Stage
 from redis_manager_fastapi.manager import RedisManager
@@ -19,6 +17,7 @@ from redis_manager_fastapi.observe.events import wait_for_news
 MOST = 300
 """Visits a second."""
 
+_PACKAGE = "redis_manager_fastapi.demo"
 _PERIOD = 0.25
 _TYPES = {"demo.js": "text/javascript", "demo.css": "text/css"}
 
@@ -30,21 +29,14 @@ def show(stage: Stage, load: Load, manager: RedisManager) -> APIRouter:
 
     @router.get("/")
     async def page() -> Response:
-        text = (
-            files("redis_manager_fastapi.demo")
-            .joinpath("static", "index.html")
-            .read_text(encoding="utf-8")
-        )
+        text = static(_PACKAGE, "index.html")
         return Response(text, media_type="text/html", headers=HEADERS)
 
     @router.get("/demo/static/{name}")
     async def part(name: str) -> Response:
         if name not in _TYPES:
             raise HTTPException(404)
-        text = (
-            files("redis_manager_fastapi.demo").joinpath("static", name).read_text(encoding="utf-8")
-        )
-        return Response(text, media_type=_TYPES[name], headers=HEADERS)
+        return Response(static(_PACKAGE, name), media_type=_TYPES[name], headers=HEADERS)
 
     @router.post("/demo/acts/{name}", status_code=202)
     async def act(name: str, x_demo: Annotated[str, Header()]) -> None:
@@ -70,13 +62,9 @@ def show(stage: Stage, load: Load, manager: RedisManager) -> APIRouter:
 
 async def _told(stage: Stage, load: Load, manager: RedisManager) -> AsyncIterator[str]:
     acts = [[name, each.label, each.does] for name, each in stage.acts.items()]
-    yield _event("acts", {"acts": acts, "most": MOST})
+    yield event("acts", {"acts": acts, "most": MOST})
     while True:
         report = {**load.report(), **stage.report(), "counted": await load.counted(manager)}
-        yield _event("report", report)
+        yield event("report", report)
         if not await wait_for_news([manager.history], [manager.history.count], _PERIOD):
             return
-
-
-def _event(name: str, data: Any) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"

@@ -249,7 +249,7 @@ class DedicatedConnection(AuthenticatedConnection):
                 if self._serving:
                     pieces = [command] if isinstance(command, bytes) else command
                     self.counters.bytes_sent += sum(map(len, pieces))
-                    self._sent_at = asyncio.get_running_loop().time()
+                    self._sent_at = self._clock()
                 await super().send_packed_command(command, check_health)
         except TimeoutError as error:
             raise self._late() from error

@@ -57,7 +57,6 @@ class Pool:
         refusing: Whether that is where a new command fails at once, or soon.
         affinity: The event loop that it may be used on.
         generation: How many sets of connections there have been.
-        address: Host, port and path of the server that was connected to last; empty before.
         moves: How often another server was named the primary.
         loop_watch: Knows when that loop was blocked.
         link_set: The multiplexed connections.
@@ -67,7 +66,7 @@ class Pool:
         suspicion_changed: Announced when a suspicion arises or grows; the supervisor waits on it.
         counters: What has been counted since the manager was made.
         worn: Whether the links should be replaced, though nothing is wrong with the server.
-        address: Host, port and socket of the server that serves, or served last.
+        address: Host, port and path of the server that serves, or served last; empty before.
         peer: The other end of the sockets that serve, or served last.
         followers: Go where the pool goes.
         lets_listen: Whether those who lost their subscriptions may go ahead of commands.

@@ -290,14 +290,6 @@ def number_of(entry_id: str) -> tuple[int, int]:
     return int(first), int(second or 0)
 
 
-def before_id(entry_id: str) -> str:
-    """Return the ID before an entry's."""
-    first, second = number_of(entry_id)
-    if second:
-        return f"{first}-{second - 1}"
-    return f"{first - 1}-{2**64 - 1}" if first else "0-0"
-
-
 def after_id(entry_id: str) -> str:
     """Return the ID after an entry's."""
     first, second = number_of(entry_id)
