@@ -1,7 +1,8 @@
 """The libraries, by the names that docs/libraries.md gives them."""
 
 from tests.interop import limiters, messages, queues, stores
-from tests.interop.sides import MODULES, Library
+from tests.interop.sides import Library
+from tests.kit.servers import MODULES
 
 LIBRARIES = {
     "fastapi-redis-sdk": Library(

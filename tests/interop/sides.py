@@ -11,9 +11,6 @@ from typing import Any
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.testing import RedisServer
 
-MODULES = Path(__file__).parents[2] / ".venvs/servers/7.4-modules/redis-server"
-"""A server with JSON and search, which `scripts/module-servers` fetches."""
-
 PATIENCE = 10.0
 """How long (seconds) a job may take, and how long a library is waited for after an outage."""
 

@@ -24,6 +24,9 @@ FORK = "7.2"
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 
+MODULES = Path(__file__).parents[2] / ".venvs/servers/7.4-modules/redis-server"
+"""A server with JSON and search, which `scripts/module-servers` fetches."""
+
 
 def has(*, redis: str, valkey: str = FORK) -> bool:
     """Whether the server that the tests run on is *redis*, or *valkey*, or later."""
