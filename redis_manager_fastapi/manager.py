@@ -67,7 +67,7 @@ class RedisManager(RealTimeManager, Openable):
         if credential_provider is not None:
             check_alone(resolved, name)
         history, heard = History(), checked(listeners)
-        bus = Bus((history, LogListener(addresses=resolved.log_addresses), *heard))
+        bus = Bus((history, LogListener(addresses=resolved.log_addresses), *heard), history.note)
         client = make_client(resolved, credential_provider, bus, instance=name)
         super().__init__(client, resolved, bus, history)
         self._deployment: Deployment[Any] = client.session.deployment

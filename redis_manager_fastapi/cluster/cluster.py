@@ -289,7 +289,7 @@ class Cluster:
         if self._phase in FINAL:
             return
         self._phase = PoolState.DRAINING
-        self._condition.notify_all()
+        self._announce()
         try:
             await self._refresh.stop()
             await asyncio.gather(*(node.aclose(drain) for node in self.map.nodes))
@@ -327,12 +327,12 @@ class Cluster:
                     for slot, since in self._refused.items()
                     if slot is not None and self.map.slots[slot] is None
                 }
-        self._condition.notify_all()
+        self._announce()
 
     def _fail(self, error: RedisUnavailableError) -> None:
         self._refreshes += 1
         self._failure, self._kind = str(error), type(error)
-        self._condition.notify_all()
+        self._announce()
 
     def _troubled(self) -> bool:
         return self._phase is PoolState.STARTING and not self.is_serving
@@ -340,6 +340,11 @@ class Cluster:
     def _node_changed(self) -> None:
         if self._troubled():
             self._refresh.wake()
+        self._announce()
+
+    def _announce(self) -> None:
+        """Wake who waits for a state."""
+        self._bus.note(self.state.value)
         self._condition.notify_all()
 
     def _make_node(self, address: Address, role: str) -> Node:

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.responses import StreamingResponse
 
-from redis_manager_fastapi.console.shown import happened, limits, snapshot
+from redis_manager_fastapi.console.shown import happened, limits, snapshot, states
 from redis_manager_fastapi.errors import RedisNotStartedError
 from redis_manager_fastapi.manager import RedisManager
 from redis_manager_fastapi.observe.events import wait_for_news
@@ -89,7 +89,7 @@ async def events(request: Request) -> Response:
 
 async def _looks(managers: list[RedisManager]) -> AsyncIterator[str]:
     yield "retry: 1000\n\n"
-    yield event("instances", [limits(each) for each in managers])
+    yield event("instances", [{**limits(each), "states": states(each)} for each in managers])
     histories = [each.history for each in managers]
     seen = [0] * len(managers)
     while True:

@@ -38,6 +38,11 @@ def limits(manager: RedisManager) -> dict[str, Any]:
     }
 
 
+def states(manager: RedisManager) -> list[dict[str, Any]]:
+    """Return the states that a Cluster as a whole was in lately; of others, news tell them."""
+    return [{"at": at, "state": state} for at, state in manager.history.states]
+
+
 def snapshot(manager: RedisManager) -> dict[str, Any]:
     """Return how a manager stands now."""
     stats = manager.stats()

@@ -309,10 +309,17 @@ def checked(listeners: Iterable[Listener]) -> tuple[Listener, ...]:
 
 
 class Bus:
-    """Hands each event to every listener."""
+    """Hands each event to every listener.
 
-    def __init__(self, listeners: Iterable[Listener]) -> None:
+    Attributes:
+        note: Is told the state of a Cluster as a whole, of which there is no event.
+    """
+
+    def __init__(
+        self, listeners: Iterable[Listener], note: Callable[[str], None] = lambda state: None
+    ) -> None:
         self._listeners = tuple(listeners)
+        self.note = note
 
     def add(self, listener: Listener) -> None:
         """Have *listener* called from the next event on."""
@@ -355,11 +362,14 @@ class History:
         count: How many events there were.
         address: The server that was spoken to last, `host:port`; empty for a Cluster.
         stopped: Whether the process is about to end, or the manager is closed.
+        states: The last 200 states of a Cluster as a whole, each with the time at which it
+            began, in seconds since 1970; empty without a Cluster.
         waiting: Done as soon as there is news.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.states: deque[tuple[float, str]] = deque(maxlen=_KEPT)
         self.address = ""
         self._kept: deque[Happened] = deque(maxlen=_KEPT)
         self.waiting: set[asyncio.Future[None]] = set()
@@ -374,6 +384,12 @@ class History:
         self._kept.append(Happened(self.count, time.time(), event))
         self.count += 1
         self._wake()
+
+    def note(self, state: str) -> None:
+        """Keep the state of a Cluster as a whole, if it is another than before."""
+        if not self.states or self.states[-1][1] != state:
+            self.states.append((time.time(), state))
+            self._wake()
 
     def since(self, number: int) -> list[Happened]:
         """Return what is still kept of the events from *number* on, the oldest first."""

@@ -165,6 +165,13 @@ async def test_the_shards_of_a_cluster_are_shown_with_what_is_not_served() -> No
         look = await look_where(stream, lost)
         assert lost(look) == ["0-5460"]
         assert len(look["shards"]) == 3
+        # Who opens the page only now sees how the whole came there.
+        async with aclosing(told(site.http)) as later:
+            _, (limits,) = await anext(later)
+        came = [each["state"] for each in limits["states"]]
+        assert came[-1] == look["state"]
+        assert "ready" in came[:-1]
+        assert sorted(limits["states"], key=lambda each: each["at"]) == limits["states"]
 
 
 def lost(look: Any) -> list[str]:

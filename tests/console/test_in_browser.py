@@ -255,6 +255,11 @@ async def test_slots_of_a_cluster_move_and_are_lost(demo: str, tmp_path: Path) -
         await looked.press("restart")
         await looked.until_state("ready")
         assert "twice" not in await looked.until_verdict()
+        await looked.page.reload()
+        await looked.until_state("ready")
+        assert "then down for" in (
+            await looked.page.locator(".life").get_attribute("aria-label") or ""
+        )
 
 
 @pytest.mark.parametrize("demo", [KINDS["one server"]], indirect=True, ids=["one server"])

@@ -224,6 +224,15 @@ class Timeline {
     return this.lives.at(-1)?.at;
   }
 
+  // What the app remembers takes the place of what was seen of the same time; what lies between
+  // the last sight of another process and this one's beginning, nobody knows.
+  recall(states, seen) {
+    if (!states.length) return;
+    this.lives = this.lives.filter((each) => each.at < states[0].at);
+    if (this.lives.length && seen < states[0].at) this.change("unknown", seen);
+    for (const each of states) this.change(each.state, each.at);
+  }
+
   change(state, at) {
     if (this.lives.at(-1)?.state !== state) this.lives.push({ state, at });
   }
@@ -305,6 +314,7 @@ class Instance {
     this.limits = limits;
     this.replayed = true;
     this.map.hidden = limits.topology !== "cluster";
+    this.timeline.recall(limits.states, this.last);
   }
 
   look(now) {
