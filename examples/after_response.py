@@ -7,7 +7,7 @@ app = FastAPI(lifespan=manager.lifespan)
 
 
 async def send_mail(order: str) -> None:
-    """Run after the response: the request's client has ended, so take one of its own."""
+    """Run after the response, or wherever it is called: it has a client of its own."""
     async with manager.client() as r:
         if await r.set(f"mailed:{order}", 1, nx=True, ex=86_400):
             await r.xadd("mails", {"order": order})

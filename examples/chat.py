@@ -10,14 +10,15 @@ app = FastAPI(lifespan=manager.lifespan)
 
 @app.websocket("/rooms/{room}")
 async def chat(websocket: WebSocket, room: str, r: RedisDep) -> None:
-    async def send() -> None:
-        async for message in messages:
-            text = message.data if isinstance(message, Message) else "(something may be missing)"
-            await websocket.send_text(text)
-        await websocket.close(1012)  # the app shuts down
-
     await websocket.accept()
     async with manager.subscribe(f"room:{room}") as messages:
+
+        async def send() -> None:
+            async for message in messages:
+                text = message.data if isinstance(message, Message) else "(some may be missing)"
+                await websocket.send_text(text)
+            await websocket.close(1012)  # the app shuts down
+
         sending = asyncio.create_task(send())
         try:
             async for text in websocket.iter_text():

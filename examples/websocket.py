@@ -8,6 +8,7 @@ app = FastAPI(lifespan=manager.lifespan)
 
 @app.websocket("/votes/{poll}")
 async def votes(websocket: WebSocket, poll: str, r: RedisDep) -> None:
+    """What a command raises in an outage closes the WebSocket with 1013: try again later."""
     await websocket.accept()
     async for choice in websocket.iter_text():
         await r.hincrby(f"poll:{poll}", choice, 1)

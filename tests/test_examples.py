@@ -41,6 +41,12 @@ async def running(name: str, **variables: str) -> AsyncIterator[Site]:
             yield Site(url, http)
 
 
+def test_each_is_listed_with_what_it_shows() -> None:
+    listed = re.findall(r"^\| \[(\S+)\]", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
+
+    assert sorted(listed) == sorted(["libraries/", *(path.name for path in EXAMPLES.glob("*.py"))])
+
+
 @pytest.mark.parametrize("name", ["minimal", "plain_starlette"])
 async def test_minimal_apps_count(name: str, redis_url: str) -> None:
     async with running(name, REDIS_URL=redis_url) as site:
@@ -118,7 +124,7 @@ async def test_a_chat_goes_on_after_a_restart(redis_server: RedisServer) -> None
         heard = [await _received(socket, "bye") for socket in (ann, bob)]
 
     for texts in heard:
-        assert texts[-2:] == ["(something may be missing)", "bye"]
+        assert texts[-2:] == ["(some may be missing)", "bye"]
 
 
 async def test_a_chat_stays_through_an_outage_longer_than_grace(redis_server: RedisServer) -> None:
@@ -132,7 +138,7 @@ async def test_a_chat_stays_through_an_outage_longer_than_grace(redis_server: Re
         await _received(socket, "(not sent, or not for certain)")
         await redis_server.start()
         await site.until("/docs", 200)
-        await _received(socket, "(something may be missing)")
+        await _received(socket, "(some may be missing)")
         await socket.send("bye")
 
         assert await _received(socket, "bye") == ["bye"]
@@ -280,7 +286,8 @@ async def test_outage_says_what_it_does_not_know(redis_server: RedisServer) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "tests"), [("testing_your_app", 2), ("testing_asynchronously", 1)]
+    ("name", "tests"),
+    [("testing_your_app", 2), ("testing_an_imported_app", 1), ("testing_asynchronously", 1)],
 )
 def test_testing_your_app(name: str, tests: int) -> None:
     command = (sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(EXAMPLES))

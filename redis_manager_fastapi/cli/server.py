@@ -13,6 +13,8 @@ from redis_manager_fastapi.cli.exits import Exit
 from redis_manager_fastapi.cli.findings import Report
 from redis_manager_fastapi.cli.network import milliseconds
 from redis_manager_fastapi.cli.rights import check_rights
+from redis_manager_fastapi.pool.capacity import spare_beside
+from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.failures import REFUSALS, refusal_code
 
 STEPS = (
@@ -147,8 +149,7 @@ class Server:
         most = await self._questions.config("maxclients") or info.get("maxclients", "")
         connected = int(info.get("connected_clients", "0"))
         settings, workers = self._chosen.settings, self._load.workers
-        shared = settings.pipelining.connections if settings.pipelining.enabled else 0
-        each = settings.pool.max_connections + shared + 1  # the supervisor's probe
+        each = _most_connections(settings)
         wanted = workers * each
         asked = f"{workers} workers x {each} connections" if workers > 1 else f"{each} connections"
         facts = {"connected": connected, "workers": workers, "wanted": wanted}
@@ -252,6 +253,14 @@ class Server:
             self._report.skip(step, "the user may not run INFO")
             return None
         return info
+
+
+def _most_connections(settings: RedisSettings) -> int:
+    """Return how many a worker opens at most, as docs/explanation/numbers.md adds them up."""
+    leased = settings.pool.max_connections
+    # Beside them: a probe, all subscriptions, all tails, and with sharing the cached reads.
+    shared = settings.pipelining.connections + 1 if settings.pipelining.enabled else 0
+    return leased + spare_beside(leased) + shared + 3
 
 
 def _failed(reply: Any) -> bool:

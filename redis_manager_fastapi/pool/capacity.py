@@ -69,6 +69,11 @@ Grant = Held | Open
 HandOver = Grant | Exception
 
 
+def spare_beside(places: int) -> int:
+    """Return how many places are kept for what takes a command's time, beside *places*."""
+    return max(1, places // 4)
+
+
 class Capacity:
     """The places of a pool's dedicated connections.
 
@@ -83,7 +88,7 @@ class Capacity:
 
     def __init__(self, places: int, max_idle: float, max_lifetime: float) -> None:
         self.places = places
-        self.spare = max(1, places // 4)
+        self.spare = spare_beside(places)
         self.opening = 0
         self.leased: dict[int, Held] = {}
         self.waiting: OrderedDict[Waiter, None] = OrderedDict()

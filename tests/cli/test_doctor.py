@@ -96,8 +96,8 @@ async def test_warnings_before_the_outage(redis_server: RedisServer) -> None:
 
     clients = ended.step("clients")
     assert clients["outcome"] == "warn"
-    assert (clients["facts"]["wanted"], clients["facts"]["maxclients"]) == (4 * 22, 60)
-    assert "raise maxclients above 88, or lower REDIS_POOL__MAX_CONNECTIONS" in clients["fix"]
+    assert (clients["facts"]["wanted"], clients["facts"]["maxclients"]) == (4 * 30, 60)
+    assert "raise maxclients above 120, or lower REDIS_POOL__MAX_CONNECTIONS" in clients["fix"]
     assert "set REDIS_POOL__MAX_IDLE below 60" in ended.step("server")["fix"]
     assert "right for a cache, not for a queue" in ended.step("eviction")["said"]
     assert ended.code == Exit.OK
