@@ -328,7 +328,11 @@ class Bus:
             try:
                 listener(event)
             except Exception:
-                logger.exception("a listener failed on %s", type(event).__name__)
+                logger.exception(
+                    "a listener failed on %s",
+                    type(event).__name__,
+                    extra={"event": "redis_listener_failed", "instance": event.instance},
+                )
 
 
 @dataclass(frozen=True, slots=True)
