@@ -220,7 +220,7 @@ class SubscriptionsBroken:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionsHealed:
-    """All channels of a break are heard again; who listens to one has got a `Gap`.
+    """All channels of a break are heard again; who listens to one gets a `Gap`.
 
     Attributes:
         instance: The manager's name.
