@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -274,6 +274,14 @@ def test_every_logged_event_stands_there() -> None:
     named |= {f"redis_{state.value}" for state in PoolState if state is not PoolState.NEW}
     own_name = {PACKAGE.name}
     assert named - own_name == set(re.findall(r"`(redis_[a-z_]+)`", page)) - own_name
+
+
+def test_every_kind_of_event_stands_there() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    (told,) = re.findall(r"^The events are .*$", page, re.MULTILINE)
+    kinds = [kind.__name__ for kind in get_args(redis_manager_fastapi.Event)]
+
+    assert [name for name in kinds if f"`{name}`" not in told] == []
 
 
 def test_every_test_of_the_list_of_faults_exists() -> None:
