@@ -225,7 +225,10 @@ def _settings_of(name: str) -> RedisSettings:
     prefix = _prefix(name)
     if not read_variables(RedisSettings, prefix, None):
         logger.warning(
-            "redis %r is at localhost:6379, because no variable begins with %s", name, prefix
+            "redis %r is at localhost:6379, because no variable begins with %s",
+            name,
+            prefix,
+            extra={"event": "redis_not_configured", "instance": name, "prefix": prefix},
         )
     return RedisSettings(_env_prefix=prefix)
 

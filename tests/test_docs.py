@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -234,14 +234,55 @@ def test_architecture_names_what_exists() -> None:
     assert [word for word in words - OTHERS if not set(word.split(".")) <= known] == []
 
 
+def logged(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the line of each call of the logger, and the event that it names; "" for none."""
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == "logger"
+            and node.func.attr in LEVELS
+        ):
+            extra = next((each.value for each in node.keywords if each.arg == "extra"), None)
+            fields: dict[str, str] = {}
+            if isinstance(extra, ast.Dict):
+                pairs = zip(extra.keys, extra.values, strict=True)
+                fields = {ast.unparse(key): ast.unparse(value) for key, value in pairs if key}
+            yield node.lineno, fields.get("'event'", "").strip("'")
+
+
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+LINES = {
+    f"{path.relative_to(PACKAGE)}:{line}": event
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if "demo" not in path.parts
+    for line, event in logged(path.read_text())
+}
+"""Each place that logs, and the event that it names; `event` where that is a variable."""
+
+
+def test_every_line_of_the_log_names_its_event() -> None:
+    assert len(LINES) > 10
+    assert [place for place, event in LINES.items() if not event] == []
+
+
 def test_every_logged_event_stands_there() -> None:
-    """Those of the log itself; a state's own is named after the state."""
+    """Those of the log's own file, of other lines, and of a pool's states, named after those."""
     page = (ROOT / "docs" / "logging.md").read_text()
     source = (PACKAGE / "observe" / "log.py").read_text()
-    named = set(re.findall(r'"(redis_[a-z_]+)"', source))
+    named = set(re.findall(r'"(redis_[a-z_]+)"', source)) | set(LINES.values()) - {"event"}
     named |= {f"redis_{state.value}" for state in PoolState if state is not PoolState.NEW}
     own_name = {PACKAGE.name}
     assert named - own_name == set(re.findall(r"`(redis_[a-z_]+)`", page)) - own_name
+
+
+def test_every_kind_of_event_stands_there() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    (told,) = re.findall(r"^The events are .*$", page, re.MULTILINE)
+    kinds = [kind.__name__ for kind in get_args(redis_manager_fastapi.Event)]
+
+    assert [name for name in kinds if f"`{name}`" not in told] == []
 
 
 def test_every_test_of_the_list_of_faults_exists() -> None:

@@ -80,9 +80,11 @@ class ClientScope(Scope, Generic[C]):
     def _release_forgotten(self, opened: Opened) -> None:
         forgotten = opened.revoke(self.leases or ())
         if forgotten:
+            left = sorted(set(forgotten))
             logger.warning(
                 "redis %r: closed what a request or `async with` block left open: %s;"
                 " close it yourself, ideally with `async with`",
                 self.instance,
-                ", ".join(sorted(set(forgotten))),
+                ", ".join(left),
+                extra={"event": "redis_left_open", "instance": self.instance, "left": left},
             )

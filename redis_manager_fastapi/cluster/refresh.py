@@ -7,7 +7,6 @@ error reports a replica that comes or goes.
 """
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.cluster.view import View, ask_address, ask_epoch, ask_link, best_of
 from redis_manager_fastapi.errors import RedisUnavailableError
+from redis_manager_fastapi.observe.log import InternalErrors
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.settings import Address, RedisSettings
@@ -26,8 +26,6 @@ from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
 from redis_manager_fastapi.topology.failures import from_connect, most_telling
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
-
-logger = logging.getLogger("redis_manager_fastapi")
 
 # Seconds between two refreshes, how many nodes one asks, and how long (seconds) the
 # first answer waits for the others.
@@ -79,7 +77,7 @@ class TopologyRefresh:
         self._heard = 0
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._logged = ""
+        self._errors = InternalErrors(instance, "slot map")
         self._tls = tls
 
     def start(self) -> None:
@@ -107,7 +105,7 @@ class TopologyRefresh:
             try:
                 await self._refresh()
             except Exception as error:
-                self._log_once(error)
+                self._errors.tell(error)
             if self._needed():
                 self._wanted.set()
             await asyncio.sleep(max(0.0, started + _APART - clock()))
@@ -203,10 +201,3 @@ class TopologyRefresh:
         self.connects += 1
         topology = ClusterNode(self._settings, self._credentials, address)
         return Dialer(topology, self._settings, instance=self._instance, tls=self._tls)
-
-    def _log_once(self, error: Exception) -> None:
-        """Log a fault of the refresh itself, not again while it repeats."""
-        if self._logged != repr(error):
-            self._logged = repr(error)
-            message = "refreshing the slot map of redis %r failed"
-            logger.error(message, self._instance, exc_info=error)

@@ -185,18 +185,19 @@ def new_only(args: tuple[Any, ...]) -> list[int]:
     """Return where XREAD, if it blocks, says `$`: what is new from the moment it is executed."""
     if upper_word(args[0]) != "XREAD" or blocking_timeout(args) is None:
         return []
-    first = _streams_index(args) + 1
+    first = streams_index(args) + 1
     half = first + (len(args) - first) // 2
     return [index for index in range(half, len(args)) if args[index] in ("$", b"$")]
 
 
 def stream_of(args: tuple[Any, ...], index: int) -> Any:
     """Return the stream whose id stands at *index*."""
-    first = _streams_index(args) + 1
+    first = streams_index(args) + 1
     return args[index - (len(args) - first) // 2]
 
 
-def _streams_index(args: tuple[Any, ...]) -> int:
+def streams_index(args: tuple[Any, ...]) -> int:
+    """Return where the option STREAMS is; a group, or its consumer, may have that name."""
     index = 1
     while upper_word(args[index]) != "STREAMS":
         index += 3 if upper_word(args[index]) == "GROUP" else 1

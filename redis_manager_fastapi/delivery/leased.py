@@ -22,8 +22,7 @@ from redis_manager_fastapi.pool.request import timed_out
 
 _XREAD = frozenset({"XREAD", "xread", b"XREAD", b"xread"})
 
-# Seconds: longer than any heal that is waited for.  A blocking command may have waited for
-# longer than its client's commands take.
+# Seconds: longer than any heal that is waited for.
 _LONG = 1e6
 
 Exchange = Callable[[DedicatedConnection, tuple[Any, ...], dict[str, Any]], Awaitable[Any]]
@@ -36,27 +35,28 @@ async def execute(
     """Execute one command on a connection of its own.
 
     A blocking command gets its own timeout plus the client's as a margin.  It takes no longer
-    however often it goes out, and XREAD goes on from the ids from which it began.
+    however often it goes out, and XREAD goes on from the ids from which it began.  One that
+    blocks for ever has the client's for each connection that it needs.
     """
     pool, deadline = await session.admit()
     grace, purpose = session.options.grace, args[0] if isinstance(args[0], str) else "a command"
     blocking, clock = blocking_timeout(args), pool.loop.time
     ends = clock() + (blocking or inf)
+    limit = None if blocking == 0 else deadline + (blocking or 0.0)
     execution: Execution | None = None
 
     async def attempt() -> Any:
         nonlocal args, deadline
         again = blocking is not None and execution is not None
         if again:
-            deadline = clock() + session.options.timeout
-        limit = None if blocking == 0 else deadline + (blocking or 0.0)
+            deadline = min(clock() + session.options.timeout, limit or inf)
         async with pool.leases.acquire(
             purpose,
             deadline,
             grace=grace,
             decode=session.options.decode,
             unlimited=True,  # one deadline over sending and reply instead
-            lasting=limit is None or limit > deadline,
+            lasting=blocking is not None,
             registry=session.connection_kwargs["himport_registry"],
         ) as lease:
             if again:
@@ -77,7 +77,7 @@ async def execute(
         return await attempt()
     except FAILURES as failure:
         error, execution = failure, Execution(kind_of(args))
-    until = deadline if blocking is None else clock() + _LONG
+    until = clock() + _LONG if limit is None else limit
     return await carry_on(pool, execution, attempt, until, error, grace, leased=True)
 
 

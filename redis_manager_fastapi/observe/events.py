@@ -220,7 +220,7 @@ class SubscriptionsBroken:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionsHealed:
-    """All channels of a break are heard again; who listens to one has got a `Gap`.
+    """All channels of a break are heard again; who listens to one gets a `Gap`.
 
     Attributes:
         instance: The manager's name.
@@ -335,7 +335,11 @@ class Bus:
             try:
                 listener(event)
             except Exception:
-                logger.exception("a listener failed on %s", type(event).__name__)
+                logger.exception(
+                    "a listener failed on %s",
+                    type(event).__name__,
+                    extra={"event": "redis_listener_failed", "instance": event.instance},
+                )
 
 
 @dataclass(frozen=True, slots=True)

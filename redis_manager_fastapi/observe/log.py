@@ -368,6 +368,30 @@ class Tallies:
 tallies = Tallies()
 
 
+class InternalErrors:
+    """Logs what a task of this library's own did not expect, each once while it repeats.
+
+    Args:
+        instance: The manager's name.
+        part: What met it, and goes on, in words.
+
+    Attributes:
+        told: What was logged last; None to log it again.
+    """
+
+    def __init__(self, instance: str, part: str) -> None:
+        self._fields = {"instance": instance, "part": part}
+        self.told: str | None = None
+
+    def tell(self, error: Exception) -> None:
+        """Log *error*, unless it was the last one."""
+        if self.told != repr(error):
+            self.told = repr(error)
+            text = "redis {instance!r}: internal error ({part}); it continues"
+            text = text.format_map(self._fields)
+            _log(logging.ERROR, "redis_internal_error", text, self._fields, error)
+
+
 class FallbackHandler(logging.StreamHandler[Any]):
     """Prints warnings, with time and level, where an app has set up no logging of its own.
 

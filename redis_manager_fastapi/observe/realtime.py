@@ -12,7 +12,8 @@ class SubscriptionStats:
         channels: Channels, patterns and sharded channels that somebody listens to.
         connections: Connections that they are heard over.
         messages: Messages received from servers, each counted once however many listeners.
-        gaps: Breaks after which listeners were told of a `Gap`, each counted once.
+        gaps: Breaks after which listeners were told of a `Gap`, each counted once, however many
+            listeners there are.
         dropped: Messages that slow listeners lost.
         deaf: Channels and patterns that somebody listens to and that are not subscribed now.
     """

@@ -121,8 +121,8 @@ class Counters:
         self.buckets = [0] * (len(BOUNDS) + 1)
         self.observe: Observer | None = None
 
-    def observe_also(self, observe: Observer) -> None:
-        """Have *observe* called as well, until it raises."""
+    def observe_also(self, observe: Observer, instance: str) -> None:
+        """Have *observe* called as well, until it raises; *instance* is the manager's name."""
         first, works = self.observe, True
 
         def call(seconds: float, count: int) -> None:
@@ -134,7 +134,11 @@ class Counters:
                     observe(seconds, count)
                 except Exception:
                     works = False
-                    logger.exception("what observes the time of commands failed, and is left out")
+                    logger.exception(
+                        "redis %r: what observes the time of commands failed, and is left out",
+                        instance,
+                        extra={"event": "redis_listener_failed", "instance": instance},
+                    )
 
         self.observe = call
 

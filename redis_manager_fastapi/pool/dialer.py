@@ -155,7 +155,14 @@ class Dialer:
         now = asyncio.get_running_loop().time()
         if serves(answer) and now - self._warned >= REPEAT:
             self._warned = now
-            logger.warning("redis %r reads only: %s", self._instance, from_reply(answer, ""))
+            told = str(from_reply(answer, ""))
+            fields = {"instance": self._instance, "reason": told}
+            logger.warning(
+                "redis %r reads only: %s",
+                self._instance,
+                told,
+                extra={"event": "redis_reads_only", **fields},
+            )
         return serves(answer)
 
     async def _shake_hands(self, connection: DedicatedConnection) -> None:

@@ -281,6 +281,11 @@ class Leases:
                 " close it yourself, ideally with `async with`",
                 self._instance,
                 held.purpose,
+                extra={
+                    "event": "redis_left_open",
+                    "instance": self._instance,
+                    "left": [held.purpose],
+                },
             )
         if self.when_returned is not None:
             self.when_returned()

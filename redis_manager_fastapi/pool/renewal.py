@@ -104,6 +104,12 @@ class Renewal:
             return
         if self._refused != version:
             self._refused = version
-            told = from_reply(error, self._instance)
-            logger.warning("redis %r refused a renewed token: %s", self._instance, told)
+            told = str(from_reply(error, self._instance))
+            fields = {"instance": self._instance, "reason": told}
+            logger.warning(
+                "redis %r refused a renewed token: %s",
+                self._instance,
+                told,
+                extra={"event": "redis_token_refused", **fields},
+            )
         self._events.link_worn(link)

@@ -13,7 +13,7 @@ from redis_manager_fastapi.realtime.items import Gap
 
 
 class Events(AsyncIterator[Event | Gap]):
-    """What happens from now on, until the manager closes.
+    """What happens from now on, until the manager closes or the process is told to stop.
 
     It holds up nobody: one who takes too long loses the oldest events, and gets a `Gap` in
     their place that says how many.  It is forgotten when nobody iterates over it any more.

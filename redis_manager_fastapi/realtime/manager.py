@@ -166,8 +166,9 @@ class RealTimeManager:
     def events(self, *, buffer: int = 1000) -> Events:
         """Iterate over what happens from now on: `async for event in manager.events():`.
 
-        The iteration ends when the manager closes.  It may begin before the manager opens,
-        on the same event loop.
+        The iteration ends when the manager closes, or before: on SIGTERM, so that a response
+        which it feeds does not hold up the end of the process.  Hooks of `on_event` hear what
+        happens after that.  It may begin before the manager opens, on the same event loop.
 
         Args:
             buffer: How many events the loop may be behind.  Then the oldest are dropped, and
@@ -178,6 +179,8 @@ class RealTimeManager:
         """
         events = Events(self._bus, buffer)
         self._events.add(events)
+        if self._signals.heard:
+            events.end()
         return events
 
     def on_event(self, callback: C) -> C:
@@ -287,9 +290,14 @@ class RealTimeManager:
         """Hear of the process' end, so that streams of events end before their server waits."""
         self._consumers.begin()
         self.history.begin()
-        self._signals.listen(self._stop_realtime)
+        self._signals.listen(self._told_to_stop)
         if workers:
             self._workers.start()
+
+    def _told_to_stop(self) -> None:
+        """End every iteration, those over events as well: the server waits for what they feed."""
+        self._stop_realtime()
+        self._end_events()
 
     def _stop_realtime(self) -> None:
         """End every iteration, and take nothing new from any stream."""

@@ -21,9 +21,13 @@ class ShutdownSignals:
 
     A signal that nobody handles is left alone.  Outside the main thread, where Python
     takes no handlers, nothing is heard.
+
+    Attributes:
+        heard: Whether one came since it began to listen, until it stops.
     """
 
     def __init__(self) -> None:
+        self.heard = False
         self._previous: dict[int, Callable[[int, FrameType | None], Any]] = {}
         self._callback: Callable[[], object] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -31,6 +35,7 @@ class ShutdownSignals:
     def listen(self, callback: Callable[[], object]) -> None:
         """Have *callback* called in the running event loop."""
         self._callback, self._loop = callback, asyncio.get_running_loop()
+        self.heard = False
         if threading.current_thread() is not threading.main_thread():
             return
         for number in _SIGNALS:
@@ -42,6 +47,7 @@ class ShutdownSignals:
     def stop(self) -> None:
         """Call nobody any more; put the handlers back where no other has come on top."""
         self._callback = self._loop = None
+        self.heard = False
         if threading.current_thread() is not threading.main_thread():
             return
         for number, previous in list(self._previous.items()):
@@ -51,6 +57,7 @@ class ShutdownSignals:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self._loop is not None and self._callback is not None:
+            self.heard = True
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._callback)
         self._previous[number](number, frame)

@@ -147,7 +147,13 @@ def warn_unknown(
         hint = (
             f"the nearest known name is {prefix}{meant}" if meant else "it resembles no known name"
         )
-        logger.warning("%s%s is not a setting and has no effect; %s", prefix, name, hint)
+        logger.warning(
+            "%s%s is not a setting and has no effect; %s",
+            prefix,
+            name,
+            hint,
+            extra={"event": "redis_setting_unknown", "variable": f"{prefix}{name}"},
+        )
 
 
 def _belongs_elsewhere(name: str, known: set[str], groups: frozenset[str]) -> bool:

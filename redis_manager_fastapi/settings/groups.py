@@ -170,7 +170,7 @@ class SentinelSettings(Group):
         password: The password for the Sentinels themselves.
         tls: Whether the Sentinels speak TLS; unset means as `tls.enabled`.
         reads: Where read-only commands go: to the `primary`, to a `replica`,
-            or to `any` of them.
+            or to `any` of them. Cached reads go to the primary: a replica lags.
     """
 
     nodes: SentinelNodes = ()

@@ -185,7 +185,7 @@ class Deployment(Generic[P]):
 
     def on_answers(self, observe: Observer) -> None:
         """Have *observe* called with what goes into the latency histogram, of every server."""
-        self.counters.observe_also(observe)
+        self.counters.observe_also(observe, self.instance)
 
     def start(self) -> P:
         """Begin to open, on the running event loop; return what is opening."""

@@ -7,11 +7,11 @@ callers meet an outage.
 """
 
 import asyncio
-import logging
 import random
 
 from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.observe.events import Bus, ProbeFailed
+from redis_manager_fastapi.observe.log import InternalErrors
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.loop_watch import BLOCKED
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
@@ -20,8 +20,6 @@ from redis_manager_fastapi.pool.state import CONSEQUENCES, FINAL, OF_ONE_LINK, P
 from redis_manager_fastapi.supervision.probing import HedgedConnect, Pulse, answers
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.failures import from_reply
-
-logger = logging.getLogger("redis_manager_fastapi")
 
 # How long (seconds) a pool that could serve waits for who listens.
 _HEAD_START = 0.2
@@ -46,7 +44,7 @@ class Supervisor:
         self._lifetime = part * pool.settings.pool.max_lifetime
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
-        self._logged: str | None = None
+        self._errors = InternalErrors(pool.instance, "supervisor")
 
     def start(self) -> None:
         """Start the task."""
@@ -67,7 +65,7 @@ class Supervisor:
             try:
                 await self._tend()
             except Exception as error:
-                self._log_once(error)
+                self._errors.tell(error)
                 await asyncio.sleep(self._health.backoff_cap)
 
     async def _tend(self) -> None:
@@ -151,7 +149,7 @@ class Supervisor:
         except RedisUnavailableError:
             return  # those that there are serve on, and it is tried again
         except Exception as error:
-            self._log_once(error)
+            self._errors.tell(error)
             return
         finally:
             self._renewal = None
@@ -202,7 +200,7 @@ class Supervisor:
         pool.install(connections)
         self._healed_at = pool.loop.time()
         self._next_pulse = self._healed_at + self._health.interval
-        self._logged = None
+        self._errors.told = None
 
     async def _others_serve(self) -> bool:
         """Have the pool serve on if only one of its links is in trouble, and the others answer.
@@ -228,7 +226,7 @@ class Supervisor:
         except TimeoutError:
             pass
         except Exception as error:
-            self._log_once(error)
+            self._errors.tell(error)
         except BaseException:
             for connection in connections:
                 connection.abort()
@@ -256,16 +254,6 @@ class Supervisor:
             self._backoff.attempts = 1
         self._pool.mark_down(error)
         self._bus.emit(ProbeFailed(self._pool.instance, error, self._backoff.attempts))
-
-    def _log_once(self, error: Exception) -> None:
-        """Log an exception of the supervisor itself, once while it repeats."""
-        if self._logged != repr(error):
-            self._logged = repr(error)
-            logger.error(
-                "the supervisor of redis %r failed; it continues",
-                self._pool.instance,
-                exc_info=error,
-            )
 
 
 class FullJitter:

@@ -170,7 +170,13 @@ class Sentinel:
             try:
                 await self._listen(node)
             except Exception as error:  # whatever it was, it must not end the listening
-                logger.debug("stopped listening to the Sentinel %s: %r", node, error)
+                named = self._settings.log_addresses
+                logger.debug(
+                    "stopped listening to a Sentinel%s: %s",
+                    f" ({node})" if named else "",
+                    repr(error) if named else type(error).__name__,
+                    extra={"event": "redis_sentinel_lost", "reason": type(error).__name__},
+                )
                 if isinstance(error, _REFUSALS):
                     pause = _REFUSED_PAUSE
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 (spreads load)

@@ -83,6 +83,11 @@ class TokenStream(CredentialProvider):
             " stays in use",
             self._instance,
             type(error).__name__,
+            extra={
+                "event": "redis_token_not_renewed",
+                "instance": self._instance,
+                "reason": type(error).__name__,
+            },
         )
         return _DONE
 

@@ -20,7 +20,6 @@ from tests.kit.managers import open_descriptors, until_state
 from tests.kit.trial import SLACK
 from tests.kit.waiting import until
 
-AT_ONCE = 0.005
 DEFAULTS: dict[str, Any] = {
     "health": {},
     "outage": {},
@@ -88,8 +87,7 @@ async def test_silence_under_load(
 
         assert {type(call.error) for call in refused} == {RedisUnavailableError}
         assert not any(call.error and call.error.maybe_executed for call in refused)
-        took = sorted(call.end - call.start for call in refused)
-        assert took[len(took) * 9 // 10] < AT_ONCE
+        assert await trial.slowest(refused) <= SLACK
         assert trial.errors(since=healed) == {}
         sent_or_queued = {"ReplyLostError", "CommandTimeoutError", "PoolTimeoutError"}
         assert set(trial.errors()) <= {"RedisUnavailableError", *sent_or_queued}

@@ -8,13 +8,19 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import RedisManager, ReplyLostError, Resubscribed
-from redis_manager_fastapi.testing import RedisServer
+from redis_manager_fastapi import (
+    CommandTimeoutError,
+    RedisManager,
+    ReplyLostError,
+    Resubscribed,
+)
+from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.kit.forgetful import ForgetfulNat, forgetful_nat
+from tests.kit.lag import TICK, LagMeter
 from tests.kit.managers import pool_of
 from tests.kit.servers import has
 from tests.kit.waiters import CLIENTS, PROTOCOLS
-from tests.kit.waiting import until
+from tests.kit.waiting import eventually, until
 
 # `health.interval` and `health.timeout`; before Redis 6.0 a part of BLPOP takes a whole second.
 BOUND = 1.0 if has(redis="6.0") else 1.5
@@ -110,6 +116,35 @@ async def goes_on_from(server: RedisServer, start: str, stream: str, protocol: i
                 (entries,) = entries
             assert [each[0] for each in entries][-1] == entry
             start = "$"
+
+
+async def test_xread_that_is_sent_again_has_no_more_time_than_before(
+    redis_server: RedisServer, fault_proxy: FaultProxy
+) -> None:
+    """Its own time and the client's; its connection is reset, and the next one's reply is lost."""
+    limits: Any = {"timeout": {"command": 0.5}, "health": {"interval": 60.0, "timeout": 60.0}}
+    lag, clock = LagMeter(), asyncio.get_running_loop().time
+    async with RedisManager(url=fault_proxy.url, **limits) as manager:
+        began = clock()
+        reading = asyncio.create_task(manager.redis.xread({"stream": "0"}, block=2000))
+        await eventually(lambda: blocks(redis_server))
+        await asyncio.sleep(began + 1.0 - clock())
+        await fault_proxy.reset()
+        await until(lambda: manager.stats().retried == 1)
+        await eventually(lambda: blocks(redis_server))
+        await fault_proxy.black_hole(to_server=False)
+        with pytest.raises(CommandTimeoutError):
+            await reading
+        ended = clock()
+        await asyncio.sleep(3 * TICK)
+        lag.stop()
+
+    assert ended - began - lag.within(began, ended) < 2.0 + 0.5 + SLACK
+
+
+async def blocks(server: RedisServer) -> bool:
+    info = await server.command("INFO", "clients")
+    return int(info["blocked_clients"]) == 1
 
 
 @PROTOCOLS

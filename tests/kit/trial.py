@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -212,6 +212,12 @@ class Trial:
         end = self.now if end is None else end
         await asyncio.sleep(3 * TICK)
         return end - start - self.lag.within(start, end)
+
+    async def slowest(self, calls: Iterable[Call]) -> float:
+        """Return how long the longest of *calls* took, without the loop's own lag."""
+        await asyncio.sleep(3 * TICK)
+        spans = [(call.start, call.end) for call in calls]
+        return max(end - start - self.lag.within(start, end) for start, end in spans)
 
     async def healed(self, since: float | None = None) -> float:
         """Wait until the manager serves; fail if that takes longer than R (I8)."""

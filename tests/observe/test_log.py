@@ -174,3 +174,29 @@ async def test_a_grace_beyond_the_command_s_time_is_told_once(
         assert record.levelno == logging.WARNING
         assert "waits for 1 s at most" in record.getMessage()
         assert "REDIS_TIMEOUT__COMMAND" in record.getMessage()
+
+
+def test_an_internal_error_is_told_once_while_it_repeats(caplog: pytest.LogCaptureFixture) -> None:
+    errors = log.InternalErrors("cache", "slot map")
+    for error in (ValueError("first"), ValueError("first"), ValueError("second")):
+        errors.tell(error)
+    errors.told = None
+    errors.tell(ValueError("second"))
+
+    told = [(record.exc_info or ("", ""))[1] for record in caplog.records]
+    assert [str(error) for error in told] == ["first", "second", "second"]
+    for record in caplog.records:
+        assert {"redis_internal_error", "cache", "slot map"} <= set(map(str, vars(record).values()))
+        assert record.getMessage() == "redis 'cache': internal error (slot map); it continues"
+
+
+@pytest.mark.parametrize("named", [False, True])
+async def test_a_lost_sentinel_is_named_only_where_addresses_may_be(
+    caplog: pytest.LogCaptureFixture, named: bool
+) -> None:
+    url = "redis+sentinel://127.0.0.1:1/primary"  # nobody listens there
+    with caplog.at_level(logging.DEBUG, "redis_manager_fastapi"):
+        async with RedisManager(url, startup={"policy": "degraded"}, log_addresses=named):
+            await until(lambda: "stopped listening to a Sentinel" in caplog.text)
+
+    assert ("127.0.0.1" in caplog.text) is named

@@ -51,6 +51,17 @@ async def test_a_second_break_before_the_first_is_over_is_the_same_gap() -> None
     assert await told(listener) == [Gap("first", 3.0)]
 
 
+async def test_one_gap_tells_of_the_breaks_of_two_servers() -> None:
+    channels, listener = make("a", "b")
+    breaks = Break("first", 1.0), Break("second", 2.0)
+    channels["a"].lose(breaks[0])
+    channels["b"].lose(breaks[1])
+    channels["b"].confirm(3.0)
+    channels["a"].confirm(4.0)
+    assert await told(listener) == [Gap("first", 3.0)]
+    assert [each.told for each in breaks] == [True, True]
+
+
 async def test_who_is_entering_gets_no_gap() -> None:
     """One of its channels was heard already, by others."""
     channels, other = make("a")
@@ -78,6 +89,17 @@ async def test_a_channel_that_is_refused_does_not_hold_the_gap_back() -> None:
     channels["b"].confirm(5.0)
     assert await told(listener) == [Gap("it broke", 4.0)]
     assert not channels["b"].deaf
+
+
+async def test_a_channel_that_is_refused_is_told_of_when_it_is_back() -> None:
+    """Before, nothing is heard that a gap could stand in front of."""
+    channels, listener = make("a")
+    channels["a"].lose(Break("it broke", 1.0))
+    channels["a"].refuse(lambda: PermissionError())
+    assert await told(listener) == []
+    channels["a"].refuse(lambda: PermissionError())
+    channels["a"].confirm(5.0)
+    assert await told(listener) == [Gap("it broke", 4.0)]
 
 
 async def test_who_has_left_is_told_nothing() -> None:

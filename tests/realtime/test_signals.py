@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from redis_manager_fastapi import Event, Gap, RedisManager, StateChanged
 from redis_manager_fastapi.realtime.signals import ShutdownSignals
 from redis_manager_fastapi.realtime.until import gone
 
@@ -69,6 +70,32 @@ def test_another_thread_hears_nothing_and_breaks_nothing() -> None:
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def states(events: list[Event | Gap]) -> list[str]:
+    return [event.state for event in events if isinstance(event, StateChanged)]
+
+
+async def test_iterations_over_events_end_with_a_signal_and_hooks_hear_the_rest(
+    redis_url: str, server: list[int]
+) -> None:
+    """Those that have begun end, and those that begin then; a later opening has its own."""
+    manager = RedisManager(url=redis_url)
+    hooked: list[Event | Gap] = []
+    manager.on_event(hooked.append)
+    events = manager.events()
+    async with manager, asyncio.timeout(5):
+        os.kill(os.getpid(), signal.SIGTERM)
+        heard = [event async for event in events]
+        later = [event async for event in manager.events()]
+
+    assert server == [signal.SIGTERM]
+    assert (states(heard)[-1], later) == ("ready", [])
+    assert states(hooked)[-2:] == ["draining", "closed"]
+    afresh = manager.events()
+    async with manager:
+        pass
+    assert states([event async for event in afresh])[-1] == "closed"
 
 
 class Client:

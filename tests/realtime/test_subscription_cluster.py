@@ -144,6 +144,27 @@ async def test_all_channels_of_a_moved_slot_are_one_break(deployment: ClusterDep
 
 
 @SHARDED
+async def test_breaks_of_two_nodes_at_once_are_both_counted_and_healed(
+    deployment: ClusterDeployment,
+) -> None:
+    events: list[Event] = []
+    names = [shard[0] for shard in shard_keys(deployment, 1)]
+    async with (
+        RedisManager(url=deployment.url, listeners=[events.append]) as manager,
+        manager.subscribe(*names[:2], sharded=True) as messages,
+    ):
+        for source in manager._subscriptions._sources.values():
+            assert source._flow is not None
+            source._flow.lose("lost in the same turn")
+        assert type(await next_of(messages)) is Gap
+        stats = counts(manager)
+
+    assert (stats.gaps, stats.deaf) == (2, ())
+    assert len([each for each in events if isinstance(each, SubscriptionsBroken)]) == 2
+    assert len([each for each in events if isinstance(each, SubscriptionsHealed)]) == 2
+
+
+@SHARDED
 async def test_a_sharded_channel_outlives_its_primary(deployment: ClusterDeployment) -> None:
     name, other = shard_keys(deployment, 1)[0][0], shard_keys(deployment, 1)[1][0]
     async with (

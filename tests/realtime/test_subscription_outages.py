@@ -282,6 +282,28 @@ async def test_a_channel_that_is_forbidden_later_is_deaf(redis_server: RedisServ
     assert heard == Message("a", "x")
 
 
+async def test_a_right_that_is_taken_and_given_back_is_one_gap(redis_server: RedisServer) -> None:
+    """The server drops the connection of a user who loses a channel."""
+    if not has(redis="6.2"):
+        pytest.skip("rules for channels need Redis 6.2")
+    user = ("ACL", "SETUSER", "ann", "on", ">pw", "~*", "+@all", "resetchannels")
+    await redis_server.command(*user, "&a")
+    settings: Any = {"username": "ann", "password": "pw"}
+    async with opened(redis_server.url, **settings) as manager, manager.subscribe("a") as messages:
+        source = source_of(manager)
+        await redis_server.command(*user)
+        await until(lambda: source._retry)  # it was asked for again, and refused
+        assert counts(manager).deaf == ("a",)
+        await redis_server.command(*user, "&a")
+        gap = await next_of(messages)
+        await manager.redis.publish("a", "x")
+        heard = await next_of(messages)
+        assert (counts(manager).gaps, counts(manager).deaf) == (1, ())
+
+    assert type(gap) is Gap
+    assert heard == Message("a", "x")
+
+
 async def test_readiness_names_the_deaf_channels(redis_server: RedisServer) -> None:
     manager = RedisManager(url=redis_server.url)
     app = FastAPI(lifespan=manager.lifespan)

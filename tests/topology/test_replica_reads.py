@@ -17,6 +17,7 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.delivery.replica_reads import READS
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
+from tests.kit.caching import until_cached
 from tests.kit.managers import opened
 from tests.kit.reading import (
     KEYS,
@@ -60,6 +61,24 @@ async def test_reads_arrive_where_the_setting_says(
         assert primary == at_the_primary
         assert sorted(replicas) == [0, at_one_replica]
         assert await calls(shared.servers[0], "set") - writes == len(KEYS)
+
+
+@needs("client-side caching", redis="7.0")
+@pytest.mark.usefixtures("pipelining")
+async def test_cached_reads_arrive_at_the_primary(shared: SentinelDeployment) -> None:
+    """What a replica says may be older than a cache promises."""
+    async with opened(shared.url, **REPLICA) as manager:
+        await until_read_from_a_replica(manager)
+        cached = manager.redis.with_options(cache=30.0)
+        await until_cached(manager, cached)
+        await fill(manager)
+        before = [await calls(server) for server in shared.servers]
+        for key in (*KEYS, *KEYS):
+            assert await cached.get(key) == key
+        after = [await calls(server) for server in shared.servers]
+
+    reads = [now - was for now, was in zip(after, before, strict=True)]
+    assert reads == [len(KEYS), *[0] * (len(shared.servers) - 1)]
 
 
 async def test_without_the_setting_the_client_is_the_plain_one(shared: SentinelDeployment) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.servers import PROMPT
@@ -147,6 +148,54 @@ async def test_sigterm_ends_streams_of_several_workers(redis_server: RedisServer
         took = asyncio.get_running_loop().time() - begun
 
     assert took < 3.0
+    assert "Traceback" not in process.log
+
+
+HAPPENS = """
+from collections.abc import AsyncIterator
+from fastapi import FastAPI, WebSocket
+from fastapi.sse import EventSourceResponse
+from redis_manager_fastapi import RedisManager
+
+manager = RedisManager()
+app = FastAPI(lifespan=manager.lifespan)
+
+@app.get("/events", response_class=EventSourceResponse)
+async def events() -> AsyncIterator[str]:
+    async for event in manager.events():
+        yield type(event).__name__
+
+@app.websocket("/socket")
+async def socket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    async for event in manager.events():
+        await websocket.send_text(type(event).__name__)
+    await websocket.close(1012)
+"""
+
+
+async def test_sigterm_ends_what_a_manager_s_events_feed(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """Its server waits for each of them before it ends the lifespan."""
+    (tmp_path / "happens.py").write_text(HAPPENS)
+    env = environment(REDIS_URL=redis_server.url)
+    async with (
+        server_process("happens:app", directory=tmp_path, env=env) as process,
+        httpx.AsyncClient(base_url=await process.url(), timeout=PATIENCE) as http,
+        connect((await process.url()).replace("http", "ws", 1) + "/socket") as socket,
+        http.stream("GET", "/events") as response,
+    ):
+        await redis_server.restart(crash=True)
+        assert await socket.recv() == "StateChanged"
+        process.signal(signal.SIGTERM)
+        text = (await asyncio.wait_for(response.aread(), PATIENCE)).decode()
+        await asyncio.wait_for(socket.wait_closed(), PATIENCE)
+        await asyncio.wait_for(process.ended(), PATIENCE)
+
+    assert "StateChanged" in text
+    assert socket.close_code == 1012
+    assert "Application shutdown complete" in process.log
     assert "Traceback" not in process.log
 
 

@@ -1,12 +1,15 @@
-"""Where the keys of a command are: known for the shared ones, asked of a node for the rest."""
+"""Where the keys of a command are: by the tables, and asked of a node for the rest."""
 
+import random
 from typing import Any
 
 from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.client import CaseInsensitiveDict
-from redis.crc import key_slot
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import RedisClusterException
 
 from redis_manager_fastapi.cluster.redis_py import AsyncCommandsParser
+from redis_manager_fastapi.commands.keys import ONE_KEY, keys_of
 
 _ENCODER = Encoder("utf-8", "strict", decode_responses=False)
 
@@ -14,6 +17,22 @@ _ENCODER = Encoder("utf-8", "strict", decode_responses=False)
 def slot_of(key: Any) -> int:
     """Return the hash slot of *key*."""
     return key_slot(key.encode() if type(key) is str else bytes(_ENCODER.encode(key)))
+
+
+def known_slot(command: str, args: tuple[Any, ...]) -> int | None:
+    """Return the slot of a command, any for a function without keys; None if no table knows.
+
+    Raises:
+        redis.RedisClusterException: Its keys are of several slots.
+    """
+    if command in ONE_KEY and args:
+        return slot_of(args[0])
+    slots = {slot_of(key) for key in keys_of(command, args)}
+    if len(slots) > 1:
+        raise RedisClusterException(f"{command} - all keys must map to the same key slot")
+    if not slots and command in ("FCALL", "FCALL_RO"):
+        return random.randrange(REDIS_CLUSTER_HASH_SLOTS)  # noqa: S311
+    return slots.pop() if slots else None
 
 
 class KeyFinder(AsyncCommandsParser):

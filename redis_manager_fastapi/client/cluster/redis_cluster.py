@@ -25,7 +25,13 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis_manager_fastapi.client.cached_call import caching
 from redis_manager_fastapi.client.callbacks import OwnCallbacks
 from redis_manager_fastapi.client.cluster.cached import is_cached, read_cached
-from redis_manager_fastapi.client.cluster.keys import KeyFinder, goes_on_nowhere, is_zero, slot_of
+from redis_manager_fastapi.client.cluster.keys import (
+    KeyFinder,
+    goes_on_nowhere,
+    is_zero,
+    known_slot,
+    slot_of,
+)
 from redis_manager_fastapi.client.cluster.observed import stand_in_for_cluster
 from redis_manager_fastapi.client.cluster.parts import part, together, whole
 from redis_manager_fastapi.client.cluster.picking import PickingNodes
@@ -53,7 +59,7 @@ from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.redis_py import OWN_EXECUTE_COMMAND, CommandPolicies
 from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap, UncoveredSlotError
 from redis_manager_fastapi.commands.blocking import blocking_timeout
-from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
+from redis_manager_fastapi.commands.keys import ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
 from redis_manager_fastapi.delivery.replies import empty_response, parse, parsed
@@ -419,16 +425,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
 
     async def _determine_slot(self, command: str, *args: Any) -> int:
         """Find the slot by this library's tables, and by redis-py's rules beyond them."""
-        if command in ONE_KEY and args:
-            return slot_of(args[0])
-        rule = KEYS_OF.get(command)
-        if rule is not None and args:
-            slots = {slot_of(key) for key in rule(args)}
-            if len(slots) == 1:
-                return slots.pop()
-            raise RedisClusterException(f"{command} - all keys must map to the same key slot")
-        slot: int = await super()._determine_slot(command, *args)
-        return slot
+        known = known_slot(command, args)
+        return await super()._determine_slot(command, *args) if known is None else known
 
     async def get_nodes_from_slot(self, command: str, *args: Any) -> list[Any]:
         """Return the node for a command with keys, as a list; a cursor's is the primary."""

@@ -186,6 +186,12 @@ class Consumer:
                 ids,
                 self.options.group,
                 str(error) or "no time was left",
+                extra={
+                    "event": "redis_entries_unacknowledged",
+                    "instance": self.instance,
+                    "group": self.options.group,
+                    "entries": ids,
+                },
             )
 
     # What its lanes call.

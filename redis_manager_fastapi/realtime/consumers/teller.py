@@ -182,7 +182,13 @@ class Teller:
             yield
         except ResponseError as error:
             # The group is gone, or an ACL forbids scripts.
-            logger.debug("redis %r: consumer %s stays: %s", self._instance, name, error)
+            logger.debug(
+                "redis %r: consumer %s stays: %s",
+                self._instance,
+                name,
+                error,
+                extra={"event": "redis_consumer_stays", "instance": self._instance},
+            )
 
     async def _hand_back(self, ledger: Ledger, unseen: Iterable[StreamEntry]) -> None:
         """Have others take at once what came and was never handed out."""

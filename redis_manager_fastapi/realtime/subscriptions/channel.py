@@ -2,7 +2,8 @@
 
 A channel is *heard* while the server has confirmed the subscription and the connection
 lives.  A listener that is inside its block and has a channel that is not heard is broken:
-it gets one `Gap` when all of its channels are heard again.
+it gets one `Gap` when all of its channels are heard again, but for those that the server
+refuses by now.
 """
 
 import asyncio
@@ -34,7 +35,9 @@ class Break:
         since: Since when, on the loop's clock.
         node: The address of the Cluster's node; empty without a Cluster.
         channels: Those that are not heard again yet.
+        healed: Whether any channel of it is heard again.
         told: Whether any listener got a `Gap` for it.
+        on_told: Called when the first one does.
     """
 
     def __init__(self, reason: str, since: float, node: str = "") -> None:
@@ -42,7 +45,14 @@ class Break:
         self.since = since
         self.node = node
         self.channels: set[Channel] = set()
-        self.told = False
+        self.healed = self.told = False
+        self.on_told: Callable[[], None] | None = None
+
+    def tell(self) -> None:
+        """A listener gets a `Gap` for it."""
+        if not self.told and self.on_told is not None:
+            self.on_told()
+        self.told = True
 
 
 class Channel:
@@ -108,7 +118,7 @@ class Channel:
             broken.channels.add(self)
         self.heard = False
         for listener in self.listeners:
-            listener.lost(self, broken)
+            listener.missing.add(self)
 
     def refuse(self, make_error: Callable[[], Exception]) -> None:
         """The server refuses it: each of those who are entering gets an error."""
@@ -129,7 +139,7 @@ class Listener:
         entered: Whether the server had confirmed all of them.
     """
 
-    __slots__ = ("__weakref__", "_broken", "_ready", "buffer", "entered", "keys", "missing")
+    __slots__ = ("__weakref__", "_over", "_ready", "buffer", "entered", "keys", "missing")
 
     def __init__(self, keys: Iterable[Key], buffer: MessageBuffer) -> None:
         self.keys = tuple(dict.fromkeys(keys))
@@ -137,7 +147,7 @@ class Listener:
         self.missing: set[Channel] = set()
         self.entered = False
         self._ready: asyncio.Future[None] | None = None
-        self._broken: Break | None = None
+        self._over: list[Break] = []  # breaks of channels that are back, not told yet
 
     async def wait_heard(self) -> None:
         """Wait until all its channels are heard for the first time.
@@ -152,10 +162,9 @@ class Listener:
 
     def found(self, channel: Channel, now: float, broken: Break | None) -> None:
         """*channel* is heard; *broken* says why it was not."""
-        if channel in self.missing:
-            self.do_without(channel, now)
-        elif self.entered and broken is not None:
-            self._tell(broken, now)  # the others were heard long before
+        if self.entered and broken is not None and broken not in self._over:
+            self._over.append(broken)
+        self.do_without(channel, now)
 
     def do_without(self, channel: Channel, now: float) -> None:
         """Go on as soon as the others are heard."""
@@ -165,21 +174,18 @@ class Listener:
         if self._ready is not None and not self._ready.done():
             self.entered = True  # in this turn: a break in the next one is to be told
             self._ready.set_result(None)
-        broken, self._broken = self._broken, None
-        if broken is not None:
-            self._tell(broken, now)
-
-    def lost(self, channel: Channel, broken: Break) -> None:
-        """*channel* is not heard any more."""
-        self.missing.add(channel)
-        if self.entered and self._broken is None:
-            self._broken = broken
+        if self._over:
+            over, self._over = self._over, []
+            self._tell(over, now)
 
     def refuse(self, make_error: Callable[[], Exception]) -> None:
         """End an entering that cannot succeed; one that has entered is never told."""
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(make_error())
 
-    def _tell(self, broken: Break, now: float) -> None:
-        broken.told = True
-        self.buffer.put_gap(Gap(broken.reason, max(0.0, now - broken.since)))
+    def _tell(self, breaks: list[Break], now: float) -> None:
+        """Put one gap for *breaks*, which have overlapped."""
+        first = min(breaks, key=lambda broken: broken.since)
+        self.buffer.put_gap(Gap(first.reason, max(0.0, now - first.since)))
+        for broken in breaks:
+            broken.tell()

@@ -130,7 +130,8 @@ class Subscriptions:
             channel.leave(listener)
             if not channel.listeners:
                 del self._channels[key]
-                self._heal(channel)
+                if channel.broken is not None:
+                    self._over(channel.broken, channel)
                 source = self._places.pop(channel, None)
                 if source is not None:
                     source.remove(channel)
@@ -163,7 +164,8 @@ class Subscriptions:
         broken = channel.broken
         channel.confirm(asyncio.get_running_loop().time())
         if broken is not None:
-            self._healed(broken, channel)
+            broken.healed = True
+            self._over(broken, channel)
 
     def refused(self, source: Source, channel: Channel, error: Exception) -> None:
         """The server does not subscribe *channel*: ask elsewhere, later, or never again."""
@@ -186,6 +188,7 @@ class Subscriptions:
         """Channels that were heard are not any more."""
         for channel in channels:
             channel.lose(broken)
+        broken.on_told = self._count_gap
         if broken.channels:
             count = len(broken.channels)
             event = SubscriptionsBroken(self.instance, broken.reason, count, broken.node)
@@ -293,17 +296,16 @@ class Subscriptions:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def _healed(self, broken: Break, channel: Channel) -> None:
+    def _count_gap(self) -> None:
+        self._gaps += 1
+
+    def _over(self, broken: Break, channel: Channel) -> None:
+        """*channel* is heard again, or left; tell it when that was the last one of its break."""
         broken.channels.discard(channel)
-        if not broken.channels and broken.told:
-            self._gaps += 1
+        if not broken.channels and broken.healed:
             seconds = max(0.0, asyncio.get_running_loop().time() - broken.since)
             event = SubscriptionsHealed(self.instance, broken.reason, seconds, broken.node)
             self._bus.emit(event)
-
-    def _heal(self, channel: Channel) -> None:
-        if channel.broken is not None:
-            self._healed(channel.broken, channel)
 
     def _refusal(self, channel: Channel, error: Exception) -> Exception:
         """Return what somebody is told who wants to enter."""

@@ -6,10 +6,10 @@ has the server count its subscriptions.
 """
 
 import asyncio
-import logging
 from typing import Protocol
 
 from redis_manager_fastapi.errors import RedisUnavailableError
+from redis_manager_fastapi.observe.log import InternalErrors
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import FINAL, PoolState
 from redis_manager_fastapi.realtime.subscriptions.channel import Break, Channel, Key, MessageBuffer
@@ -17,8 +17,6 @@ from redis_manager_fastapi.realtime.subscriptions.connection import Subscription
 from redis_manager_fastapi.supervision.probing import Pulse
 from redis_manager_fastapi.supervision.supervisor import FullJitter
 from redis_manager_fastapi.tasks import end
-
-logger = logging.getLogger("redis_manager_fastapi")
 
 # Seconds between two counts of the subscriptions, and between two attempts to subscribe what
 # the server refuses to somebody who heard it before.
@@ -85,7 +83,7 @@ class Source:
         self._backoff = FullJitter(self._health.backoff_base, self._health.backoff_cap)
         self._begun_at = self._connected_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
-        self._logged = ""
+        self._errors = InternalErrors(pool.instance, "subscriptions")
         pool.followers = (*pool.followers, self)
 
     def __repr__(self) -> str:
@@ -256,7 +254,7 @@ class Source:
             try:
                 await self._keep_heard()
             except Exception as error:
-                self._log_once(error)
+                self._errors.tell(error)
                 await asyncio.sleep(self._health.backoff_cap)
 
     async def _keep_heard(self) -> None:
@@ -343,10 +341,3 @@ class Source:
         except TimeoutError:
             pass
         self._wake.clear()
-
-    def _log_once(self, error: Exception) -> None:
-        """Log a fault of the source itself, once while it repeats."""
-        if self._logged != repr(error):
-            self._logged = repr(error)
-            message = "the subscriptions of redis %r failed; they are taken up again"
-            logger.error(message, self.pool.instance, exc_info=error)

@@ -93,8 +93,15 @@ def _leave_from_anywhere(
 
 
 def _leave(subscriptions: Subscriptions, listener: Listener) -> None:
-    message = "closed a subscription to redis %r whose block was never left"
-    logger.warning(message, subscriptions.instance)
+    logger.warning(
+        "redis %r: closed a subscription whose block was never left",
+        subscriptions.instance,
+        extra={
+            "event": "redis_left_open",
+            "instance": subscriptions.instance,
+            "left": ["a subscription"],
+        },
+    )
     subscriptions.leave(listener)
 
 

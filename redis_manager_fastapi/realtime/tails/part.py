@@ -185,7 +185,8 @@ class Tails:
         else:
             place = OneServer(self._client.session.deployment)
         if key not in self._readers:
-            self._readers[key] = Reader(place, self._settings)
+            instance = self._client.session.instance
+            self._readers[key] = Reader(place, self._settings, instance)
         return self._readers[key]
 
     async def _stop(self, reader: Reader) -> None:

@@ -6,7 +6,6 @@ streams are still what they were.
 """
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,6 +14,7 @@ import hiredis
 import redis.exceptions as redis_errors
 
 from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.observe.log import InternalErrors
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.leases import Lease
@@ -28,8 +28,6 @@ from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.supervision.supervisor import FullJitter
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.failures import from_reply
-
-logger = logging.getLogger("redis_manager_fastapi")
 
 # How many entries of each stream one read returns at most.
 _PAGE = 1000
@@ -52,13 +50,14 @@ class Reader:
     Args:
         place: Where they are.
         settings: The manager's.
+        instance: Its name.
 
     Attributes:
         feeds: The streams, by key.
         connected: Whether they are being read.
     """
 
-    def __init__(self, place: Place, settings: RedisSettings) -> None:
+    def __init__(self, place: Place, settings: RedisSettings, instance: str) -> None:
         self.feeds: dict[bytes, Feed] = {}
         self.connected = False
         self._place = place
@@ -73,7 +72,7 @@ class Reader:
         self._blocking = False
         self._checked = float("-inf")
         self._backoff = FullJitter(settings.health.backoff_base, settings.health.backoff_cap)
-        self._logged = ""
+        self._errors = InternalErrors(instance, "tails")
 
     def add(self, feed: Feed) -> None:
         """Follow one more stream."""
@@ -107,7 +106,7 @@ class Reader:
                 self._place.doubt()
                 await self._pause()
             except Exception as error:
-                self._log_once(error)
+                self._errors.tell(error)
                 await self._pause()
 
     async def _connect_and_read(self) -> None:
@@ -281,12 +280,6 @@ class Reader:
         if self._pool is not None and not self._pool.is_serving:
             with suppress(RedisManagerError):
                 await self._pool.wait_ready(self._settings.health.interval)
-
-    def _log_once(self, error: Exception) -> None:
-        """Log a fault of this library's own, each a single time."""
-        if repr(error) != self._logged:
-            self._logged = repr(error)
-            logger.error("reading streams failed", exc_info=error)
 
     async def _unblock(self, leg: int) -> None:
         """Have the server end the read; ask again if it has not begun yet."""
