@@ -163,11 +163,19 @@ def watch(
 def demo(
     sentinel: Annotated[bool, typer.Option("--sentinel", help="With Sentinels.")] = False,
     cluster: Annotated[bool, typer.Option("--cluster", help="With a Cluster.")] = False,
+    redis_url: Annotated[
+        str,
+        typer.Option("--redis-url", metavar="URL", help="A server of yours; nothing breaks it."),
+    ] = "",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="Where to serve; a free port if 0.")
+    ] = 0,
 ) -> None:
     """Serve the minimal app, with a Redis server to break."""
-    chosen = {"--sentinel": sentinel, "--cluster": cluster}
+    chosen = {"--sentinel": sentinel, "--cluster": cluster, f"--redis-url={redis_url}": redis_url}
+    options = [option for option, given in chosen.items() if given]
     try:
-        become_demo([option for option, given in chosen.items() if given])
+        become_demo([*options, f"--port={port}"])
     except RedisConfigError as error:
         raise typer.Exit(output.fail(error, Exit.SETTINGS, as_json=False)) from None
 

@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
@@ -23,12 +24,18 @@ from fastapi import FastAPI
 from redis_manager_fastapi.console.router import console_router
 from redis_manager_fastapi.demo.load import Load
 from redis_manager_fastapi.demo.show import show
-from redis_manager_fastapi.demo.stage import Stage
+from redis_manager_fastapi.demo.stage import RESTORE, Stage
+from redis_manager_fastapi.errors import RedisConfigError
+from redis_manager_fastapi.manager import RedisManager
+from redis_manager_fastapi.tasks import end
 
 logger = logging.getLogger("demo")
 
 # Visits a second, until somebody moves the slider.
 FEW = 20
+
+# The manager that asks what Redis has counted; nobody wants to read of it as well.
+ASKING = "demo"
 
 WITH_STAGE = """
 {members}
@@ -93,6 +100,12 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def fail(reason: object) -> NoReturn:
+    """End with one line that says why."""
+    sys.stderr.write(f"demo: {reason}\n")
+    raise SystemExit(2)
+
+
 async def restart_on_signal(stage: Stage) -> None:
     """Start what is down again at each SIGUSR1; a single server always."""
     asked = asyncio.Event()
@@ -100,26 +113,41 @@ async def restart_on_signal(stage: Stage) -> None:
     while await asked.wait():
         asked.clear()
         down = [name for name, runs in stage.alive().items() if not runs]
-        await stage.start_again()
+        await stage.do(RESTORE)
         for name in down:
             logger.info("%s runs again, pid %d", name, stage.members[name].pid)
 
 
 def configure(url: str) -> None:
-    """Have the app use the Redis at *url*, and nothing else that the shell says of Redis."""
+    """Have the app use the Redis at *url*, and nothing else that the shell says of Redis.
+
+    The page is there to see a Redis that is away, so the app starts without.
+    """
     for name in [name for name in os.environ if name.startswith("REDIS_")]:
         del os.environ[name]
     os.environ |= {"REDIS_URL": url, "REDIS_LOG_ADDRESSES": "true"}
+    os.environ["REDIS_STARTUP__POLICY"] = "degraded"
 
 
-async def main() -> None:
+def listener(number: int) -> socket.socket:
+    """Return a socket on a port of this machine, or end with the reason why there is none."""
+    # asyncio sets TCP_NODELAY on accepted sockets only if the listener names its protocol.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", number))
+        listening.listen()
+    except (OSError, OverflowError) as error:
+        listening.close()
+        reason = error.strerror if isinstance(error, OSError) else "it is none of 0 to 65535"
+        fail(f"cannot serve on port {number}: {reason}")
+    return listening
+
+
+async def main(given: argparse.Namespace) -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    given = arguments()
     async with AsyncExitStack() as stack:
-        # asyncio sets TCP_NODELAY on accepted sockets only if the listener names its protocol.
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", given.port))
+        listening = stack.enter_context(listener(given.port))
         port = listening.getsockname()[1]
         stage: Stage | None = None
         if given.redis_url:
@@ -143,16 +171,28 @@ async def _app(stage: Stage | None, port: int) -> AsyncIterator[FastAPI]:
         return
     load = Load(port)
     load.rate = FEW
-    app.include_router(show(stage, load, manager))
-    tasks = {asyncio.create_task(load.run()), asyncio.create_task(restart_on_signal(stage))}
+    app.include_router(show(stage, load, manager.history))
+    async with RedisManager(stage.redis.url, name=ASKING) as asking:
+        work = (load.run(), load.check(asking), restart_on_signal(stage))
+        tasks = {asyncio.create_task(each) for each in work}
+        try:
+            yield app
+        finally:
+            await end(tasks)
+
+
+def start() -> None:
+    """Serve what the command line asks for."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
+    library = logging.getLogger("redis_manager_fastapi")
+    library.addFilter(lambda record: getattr(record, "instance", "") != ASKING)
     try:
-        yield app
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        asyncio.run(main(arguments()))
+    except RedisConfigError as error:
+        fail(error)
+    except KeyboardInterrupt:  # before it served
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
-    asyncio.run(main())
+    start()

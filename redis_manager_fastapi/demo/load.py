@@ -5,10 +5,12 @@ import json
 import time
 from collections import Counter, deque
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
+from redis_manager_fastapi.demo.tally import Tally
 from redis_manager_fastapi.manager import RedisManager
 
 PATH = "/hits/demo"
@@ -16,6 +18,7 @@ KEY = "hits:demo"
 _SHOWN = 14
 _TURN = 0.02
 _PATIENCE = 0.5
+_ASKED_EVERY = 0.25
 _KEPT = 3.0  # uvicorn closes connections that were idle for 5 s
 _REQUEST = f"POST {PATH} HTTP/1.1\r\nHost: demo\r\nContent-Length: 0\r\n\r\n".encode()
 _COUNTED = "redis_reply_lost"
@@ -48,18 +51,20 @@ class Load:
     Attributes:
         rate: Visits a second.
         total: The answers by status, since the start.
-        told: How many hits visitors were told of.
-        unsure: How many more may have been counted: their reply was lost.
+        tally: What visitors were told of their hits.
+        found: How that fits what Redis has counted, by `Tally.compare`; None while it cannot be
+            asked.
     """
 
     def __init__(self, port: int) -> None:
         self.rate = 0
         self.total: Counter[int] = Counter()
-        self.told = self.unsure = 0
+        self.tally = Tally()
+        self.found: dict[str, Any] | None = None
         self._port = port
         self._last: deque[tuple[float, Answer]] = deque(maxlen=2_000)
         self._idle: list[_Idle] = []
-        self._visits: set[asyncio.Task[None]] = set()
+        self._visits: dict[asyncio.Task[None], float] = {}  # and when each began
 
     async def run(self) -> None:
         """Send visitors, until cancelled."""
@@ -73,13 +78,24 @@ class Load:
                 while due >= 1:
                     due -= 1
                     visit = asyncio.create_task(self._visit())
-                    self._visits.add(visit)
-                    visit.add_done_callback(self._visits.discard)
+                    self._visits[visit] = now
+                    visit.add_done_callback(self._visits.pop)
         finally:
             for visit in self._visits:
                 visit.cancel()
             for idle in self._idle:
                 idle.writer.close()
+
+    async def check(self, manager: RedisManager) -> None:
+        """Ask Redis what it has counted, again and again, until cancelled."""
+        while True:
+            asked = self.tally.ask()
+            counted = await _counted(manager)
+            oldest = next(iter(self._visits.values()), time.monotonic())
+            self.found = None
+            if counted is not None:
+                self.found = self.tally.compare(counted, asked, since=oldest)
+            await asyncio.sleep(_ASKED_EVERY)
 
     def report(self) -> dict[str, Any]:
         """Return what visitors met: in the last second, lately, and since the start."""
@@ -91,21 +107,12 @@ class Load:
             "waiting": len(self._visits),
             "now": Counter(each.status for each in recent),
             "slowest": times[-1] if times else 0.0,
-            "p99": times[int(len(times) * 0.99)] if times else 0.0,
             "last": [answer for _, answer in list(self._last)[-_SHOWN:]][::-1],
             "total": self.total,
-            "told": self.told,
-            "unsure": self.unsure,
+            "told": self.tally.told,
+            "unsure": self.tally.unsure,
+            "found": self.found,
         }
-
-    async def counted(self, manager: RedisManager) -> int | None:
-        """Return what Redis has counted; None while it cannot be asked."""
-        asking = manager.optional_client()
-        if asking is not None:
-            with suppress(RedisError, TimeoutError):
-                async with asyncio.timeout(_PATIENCE), asking as redis:
-                    return int(await redis.get(KEY) or 0)
-        return None
 
     async def _visit(self) -> None:
         began = time.monotonic()
@@ -113,14 +120,16 @@ class Load:
             status, body = await self._ask()
         except (OSError, EOFError, ValueError):
             status, body = 0, b""
-        code = ""
-        with suppress(ValueError, AttributeError):
-            code = json.loads(body).get("code", "")
+        told: dict[str, Any] = {}
+        with suppress(ValueError):
+            told = json.loads(body)
+        code = str(told.get("code", ""))
         now = time.monotonic()
         self._last.append((now, Answer(status, round(now - began, 4), code)))
         self.total[status] += 1
-        self.told += status == 200
-        self.unsure += code == _COUNTED or status in (0, 504)
+        if status == HTTPStatus.OK:
+            self.tally.note(int(told["hits"]))
+        self.tally.unsure += code == _COUNTED or status in (0, 504)
 
     async def _ask(self) -> tuple[int, bytes]:
         """Send a request over an idle connection, or a new one; return status and body."""
@@ -148,3 +157,13 @@ class Load:
                 return reader, writer
             writer.close()
         return None
+
+
+async def _counted(manager: RedisManager) -> int | None:
+    """Return what Redis has counted; None while it cannot be asked."""
+    asking = manager.optional_client()
+    if asking is not None:
+        with suppress(RedisError, TimeoutError):
+            async with asyncio.timeout(_PATIENCE), asking as redis:
+                return int(await redis.get(KEY) or 0)
+    return None

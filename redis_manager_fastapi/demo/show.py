@@ -1,8 +1,7 @@
 """The demo's page: the console, and beside it what breaks Redis and what visitors meet."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request
 from fastapi.responses import Response
@@ -11,8 +10,7 @@ from starlette.responses import StreamingResponse
 from redis_manager_fastapi.console.router import HEADERS, event, static
 from redis_manager_fastapi.demo.load import Load
 from redis_manager_fastapi.demo.stage import Stage
-from redis_manager_fastapi.manager import RedisManager
-from redis_manager_fastapi.observe.events import wait_for_news
+from redis_manager_fastapi.observe.events import History, wait_for_news
 
 MOST = 300
 """Visits a second."""
@@ -22,10 +20,9 @@ _PERIOD = 0.25
 _TYPES = {"demo.js": "text/javascript", "demo.css": "text/css"}
 
 
-def show(stage: Stage, load: Load, manager: RedisManager) -> APIRouter:
+def show(stage: Stage, load: Load, history: History) -> APIRouter:
     """Make the page's routes."""
     router = APIRouter(include_in_schema=False)
-    acting: set[asyncio.Task[None]] = set()
 
     @router.get("/")
     async def page() -> Response:
@@ -39,13 +36,13 @@ def show(stage: Stage, load: Load, manager: RedisManager) -> APIRouter:
         return Response(static(_PACKAGE, name), media_type=_TYPES[name], headers=HEADERS)
 
     @router.post("/demo/acts/{name}", status_code=202)
-    async def act(name: str, x_demo: Annotated[str, Header()]) -> None:
+    async def act(name: str, x_demo: Annotated[str, Header()]) -> dict[str, Any]:
         # A header of its own keeps other sites' pages from pressing the buttons.
         if name not in stage.acts:
             raise HTTPException(404)
-        task = asyncio.create_task(stage.do(name))
-        acting.add(task)
-        task.add_done_callback(acting.discard)
+        if not stage.begin(name):
+            raise HTTPException(409, "something else is being done")
+        return stage.report()
 
     @router.put("/demo/rate", status_code=204)
     async def rate(
@@ -55,16 +52,15 @@ def show(stage: Stage, load: Load, manager: RedisManager) -> APIRouter:
 
     @router.get("/demo/events")
     async def events(request: Request) -> Response:
-        return StreamingResponse(_told(stage, load, manager), media_type="text/event-stream")
+        return StreamingResponse(_told(stage, load, history), media_type="text/event-stream")
 
     return router
 
 
-async def _told(stage: Stage, load: Load, manager: RedisManager) -> AsyncIterator[str]:
+async def _told(stage: Stage, load: Load, history: History) -> AsyncIterator[str]:
     acts = [[name, each.label, each.does] for name, each in stage.acts.items()]
     yield event("acts", {"acts": acts, "most": MOST})
     while True:
-        report = {**load.report(), **stage.report(), "counted": await load.counted(manager)}
-        yield event("report", report)
-        if not await wait_for_news([manager.history], [manager.history.count], _PERIOD):
+        yield event("report", {**load.report(), **stage.report()})
+        if not await wait_for_news([history], [history.count], _PERIOD):
             return

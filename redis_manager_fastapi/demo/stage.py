@@ -12,15 +12,24 @@ from redis_manager_fastapi.demo.load import KEY
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import SLOTS, ClusterDeployment, move_slot
 from redis_manager_fastapi.testing.proxy import FaultProxy
-from redis_manager_fastapi.testing.sentinel import SentinelDeployment
+from redis_manager_fastapi.testing.sentinel import SERVICE, SentinelDeployment
+from redis_manager_fastapi.testing.server import Directive
 
 Redis = RedisServer | SentinelDeployment | ClusterDeployment
 
-_DURABLE = {"appendonly": "yes", "appendfsync": "always"}  # the counts survive kill -9
+RESTORE = "restart"
+"""The act that ends all others."""
+
+_DURABLE: dict[str, Directive] = {"appendonly": "yes", "appendfsync": "always"}  # over kill -9
 _LASTING = {"kill", "pause", "fill", "cut", "slow"}
 _ROOM = 10_000
 _SLOTS_MOVED = 50
 _SLOW = 0.15
+_TICK = 0.02
+
+# Seconds within which others hear that a server is back, and a replica takes over.
+_HEARD = 10.0
+_TAKES_OVER = 5.0
 
 
 class Act(NamedTuple):
@@ -44,6 +53,7 @@ class Stage:
         redis: The servers.
         acts: What can be done, by name.
         broken: The names of the acts whose fault lasts.
+        doing: The name of the act that is being done; empty between acts.
         failure: Why the last act could not be done; empty if it was.
     """
 
@@ -51,17 +61,22 @@ class Stage:
         self.redis = redis
         self.acts: dict[str, Act] = {}
         self.broken: set[str] = set()
-        self.failure = ""
+        self.doing = self.failure = ""
         self._proxy: FaultProxy | None = None
-        self._busy = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._enough = asyncio.Event()
+        self._fallen: list[RedisServer] = []  # killed or frozen, in this order
+        self._full: RedisServer | None = None
         self._last_place: Client | None = None
 
     @classmethod
     def of(cls, kind: str) -> "Stage":
         """Make one of `standalone`, `sentinel` or `cluster`; nothing is started yet."""
         if kind == "sentinel":
-            return cls(SentinelDeployment())
-        return cls(ClusterDeployment() if kind == "cluster" else RedisServer(_DURABLE))
+            return cls(SentinelDeployment(directives=_DURABLE))
+        if kind == "cluster":
+            return cls(ClusterDeployment(directives=_DURABLE))
+        return cls(RedisServer(_DURABLE))
 
     @property
     def url(self) -> str:
@@ -86,28 +101,53 @@ class Stage:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._enough.set()
+        if self._task is not None:
+            await asyncio.wait({self._task})
         await self._make_room()
         if self._proxy is not None:
             await self._proxy.aclose()
         await self.redis.aclose()
 
+    def begin(self, name: str) -> bool:
+        """Do what the button of that name says; return False while something else is being done.
+
+        Restore waits for nothing: it cuts short what is being done.
+        """
+        if self.doing and (name != RESTORE or self.doing == RESTORE):
+            return False
+        before, self.doing, self.failure = self._task, name, ""
+        if name == RESTORE:
+            self._enough.set()
+        self._task = asyncio.create_task(self._do(name, before))
+        return True
+
     async def do(self, name: str) -> None:
-        """Do what the button of that name says, one after another."""
-        async with self._busy:
-            self.failure = ""
-            self.broken.add(name)
-            try:
-                await self.acts[name].run()
-            except LookupError as error:
-                self._note_failure(name, str(error))
-            except (RedisError, OSError, TimeoutError):
-                self._note_failure(name, "the server does not answer")
-            if name not in _LASTING:
-                self.broken.discard(name)
+        """Do the same, and return when it is done."""
+        self.begin(name)
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+    async def _do(self, name: str, before: asyncio.Task[None] | None) -> None:
+        try:
+            if before is not None:
+                await asyncio.wait({before})
+            self._enough.clear()
+            await self.acts[name].run()
+        except LookupError as error:
+            self._note_failure(name, str(error))
+        except (RedisError, OSError):
+            self._note_failure(name, "the server does not answer")
+        except RuntimeError as error:  # a server did not start
+            self._note_failure(name, str(error).partition(";")[0])
+        else:
+            self.broken |= {name} & _LASTING
+        finally:
+            if self.doing == name:
+                self.doing = ""
 
     def _note_failure(self, name: str, reason: str) -> None:
         self.failure = f"{self.acts[name].label}: {reason}"
-        self.broken.discard(name)
 
     def alive(self) -> dict[str, bool]:
         """Return which processes run."""
@@ -115,7 +155,24 @@ class Stage:
 
     def report(self) -> dict[str, Any]:
         """Return what is broken, as values that JSON has."""
-        return {"alive": self.alive(), "broken": sorted(self.broken), "failure": self.failure}
+        return {
+            "members": {name: self._state(each) for name, each in self.members.items()},
+            "broken": sorted(self.broken),
+            "doing": self.doing,
+            "failure": self.failure,
+        }
+
+    def _state(self, server: RedisServer) -> str:
+        """What is wrong with a process, in words; empty if nothing is."""
+        if not server.running:
+            return "Down"
+        if server in self._fallen:
+            return "Frozen"
+        if "cut" in self.broken:
+            return "Cut off"
+        if server is self._full:
+            return "Full"
+        return "Slow" if "slow" in self.broken else ""
 
     def _set_acts(self) -> None:
         primary = "a primary" if len(self.members) > 1 else "the server"
@@ -125,7 +182,7 @@ class Stage:
             "outage_1": Act("1 s outage", f"{primary} killed", self._outage(1)),
             "outage_5": Act("5 s outage", f"{primary} killed", self._outage(5)),
             "pause": Act("Freeze", f"{primary} hangs", self._pause),
-            "fill": Act("Fill to maxclients", "nobody gets in", self._fill),
+            "fill": Act("Fill it up", "maxclients is reached", self._fill),
         }
         if self._proxy is not None:
             self.acts["cut"] = Act("Cut the network", "packets get lost", self._cut)
@@ -140,19 +197,39 @@ class Stage:
     # The acts.
 
     async def start_again(self) -> None:
-        """Start what does not run, let what is frozen go on, and end every fault."""
-        if self._proxy is not None:
-            await self._proxy.pass_through()
-        for server in self.members.values():
+        """Start what does not run, let what is frozen go on, and end every fault.
+
+        What fell last comes back first: it has what the others, which fell before, lack.
+        """
+        everything = [*self._sentinels(), *reversed(self._fallen), *self.members.values()]
+        for server in everything:
             if server.running:
                 server.resume()
             else:
                 await server.start()
+            if server in self._fallen:
+                self._fallen.remove(server)
+                await self._heard_of(server)
         await self._make_room()
+        if self._proxy is not None:  # only now: before, it would accept for a server that is away
+            await self._proxy.pass_through()
         self.broken.clear()
 
+    async def _heard_of(self, server: RedisServer) -> None:
+        """Wait until the others know that it is back, so that nobody takes its place."""
+        if isinstance(self.redis, RedisServer):
+            return
+        missed, judges = _failed, self._answering()
+        if isinstance(self.redis, SentinelDeployment):
+            missed = _primary_is_missed
+            judges = [each for each in self.redis.sentinels if each.running]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_HEARD):
+                while any([await missed(server, by) for by in judges]):  # noqa: ASYNC110
+                    await asyncio.sleep(_TICK)
+
     async def _make_room(self) -> None:
-        last, self._last_place = self._last_place, None
+        last, self._last_place, self._full = self._last_place, None, None
         if last is not None:
             with suppress(RedisError, OSError):
                 await last.config_set("maxclients", _ROOM)
@@ -161,24 +238,34 @@ class Stage:
     def _outage(self, seconds: float) -> Callable[[], Awaitable[None]]:
         async def act() -> None:
             await self._kill()
-            await asyncio.sleep(seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._enough.wait()
             await self.start_again()
 
         return act
 
     async def _kill(self) -> None:
-        await (await self._primary()).kill()
-        if self._proxy is not None:
-            await self._proxy.refuse(cut=True)  # as the server's own port would
+        server = await self._primary()
+        if self._proxy is not None:  # first: afterwards it would accept for a server that is gone
+            await self._proxy.refuse(cut=True)
+        await server.kill()
+        self._fell(server)
 
     async def _pause(self) -> None:
-        (await self._primary()).pause()
+        server = await self._primary()
+        server.pause()
+        self._fell(server)
+
+    def _fell(self, server: RedisServer) -> None:
+        self._fallen = [each for each in self._fallen if each is not server] + [server]
 
     async def _fill(self) -> None:
         if self._last_place is not None:
             return
         # Kept open: it has the last place, and gives the others back.
-        self._last_place = (await self._primary()).client(timeout=1.0)
+        self._full = await self._primary()
+        self._last_place = self._full.client(timeout=1.0)
         await self._last_place.config_set("maxclients", 1)
         await self._last_place.client_kill_filter(_type="normal", skipme=True)
 
@@ -192,50 +279,93 @@ class Stage:
 
     async def _fail_over(self) -> None:
         primary = await self._primary()
-        async with primary.client() as client:
+        async with primary.client(timeout=1.0) as client:
             ports = {int(replica[1]) for replica in (await client.role())[2]}
-        replica = next((each for each in self._living() if each.port in ports), None)
+        replica = next((each for each in self._answering() if each.port in ports), None)
         if replica is None:
             raise LookupError("this primary has no replica that runs")
         if isinstance(self.redis, ClusterDeployment):
-            await self.redis.failover(replica)
+            async with asyncio.timeout(_TAKES_OVER):
+                await self.redis.failover(replica)
 
     async def _move(self) -> None:
         source = await self._primary()
-        primaries = [each for each in self._living() if await _is_primary(each)]
+        primaries = [each for each in self._answering() if await _is_primary(each)]
         target = next((each for each in primaries if each is not source), None)
         if target is None:
             raise LookupError("no other primary runs")
         first = await self._slot(source)
-        for slot in range(first, min(first + _SLOTS_MOVED, SLOTS)):
+        # The visitors' own slot last: whoever learns that it has moved looks at all of them.
+        for slot in reversed(range(first, min(first + _SLOTS_MOVED, SLOTS))):
+            if self._enough.is_set():
+                return
             if await _owner(source, slot) == source.port:
                 await move_slot(slot, source, target)
 
     async def _primary(self) -> RedisServer:
         """The server to break: the primary, in a Cluster the one that counts the visits."""
-        port = 0
-        for server in self._living():
-            with suppress(RedisError, OSError, TimeoutError):
-                if not isinstance(self.redis, ClusterDeployment):
-                    if await _is_primary(server):
-                        return server
-                elif port := await _owner(server, await self._slot(server)):
-                    break
-        servers = self.members.values()
-        return next((each for each in servers if each.port == port), next(iter(servers)))
+        if isinstance(self.redis, RedisServer):
+            servers = [self.redis]
+        elif isinstance(self.redis, ClusterDeployment):
+            servers = await self._counting()
+        else:
+            servers = [each for each in self._answering() if await _is_primary(each)]
+        for server in [*servers, *self._answering(), *self.members.values()]:
+            if server.running and server not in self._sentinels():
+                return server
+        raise LookupError("no server runs")
+
+    async def _counting(self) -> list[RedisServer]:
+        """The primary of the visitors' key, as the first node sees it that knows one."""
+        for server in self._answering():
+            with suppress(RedisError, OSError):
+                port = await _owner(server, await self._slot(server))
+                if port:
+                    return [each for each in self.members.values() if each.port == port]
+        return []
 
     async def _slot(self, server: RedisServer) -> int:
         return int(await server.command("CLUSTER", "KEYSLOT", KEY, timeout=1.0))
 
-    def _living(self) -> list[RedisServer]:
-        servers = self.members.items()
-        return [each for name, each in servers if each.running and "sentinel" not in name]
+    def _answering(self) -> list[RedisServer]:
+        """The servers that run and are not frozen, without Sentinels."""
+        sentinels = self._sentinels()
+        return [
+            each for each in self.members.values() if self._answers(each) and each not in sentinels
+        ]
+
+    def _answers(self, server: RedisServer) -> bool:
+        return server.running and server not in self._fallen
+
+    def _sentinels(self) -> list[RedisServer]:
+        return self.redis.sentinels if isinstance(self.redis, SentinelDeployment) else []
+
+
+async def _primary_is_missed(server: RedisServer, by: RedisServer) -> bool:
+    """Whether *server* is the primary and down, as a Sentinel sees it."""
+    try:
+        reply = await by.command("SENTINEL", "MASTER", SERVICE, timeout=1.0)
+    except (RedisError, OSError):
+        return False
+    known = dict(zip(reply[::2], reply[1::2], strict=True))
+    return int(known["port"]) == server.port and known["flags"] != "master"
+
+
+async def _failed(server: RedisServer, by: RedisServer) -> bool:
+    """Whether *server* is down as another node of its Cluster sees it."""
+    try:
+        nodes = str(await by.command("CLUSTER", "NODES", timeout=1.0))
+    except (RedisError, OSError):
+        return False
+    address = f"{server.host}:{server.port}@"
+    lines = [line.split() for line in nodes.splitlines()]
+    return any(line[1].startswith(address) and "fail" in line[2] for line in lines)
 
 
 async def _is_primary(server: RedisServer) -> bool:
     try:
         role = await server.command("ROLE", timeout=1.0)
-    except (RedisError, OSError, TimeoutError):
+    except (RedisError, OSError):
         return False
     return bool(role[0] == "master")
 

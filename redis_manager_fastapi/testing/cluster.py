@@ -5,7 +5,7 @@ replicas by CLUSTER commands.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -38,6 +38,7 @@ class ClusterDeployment(Lifetime):
         full_coverage: Whether all nodes refuse to serve when one slot is not served.
         elections: Whether a replica takes over by itself when its primary falls silent.
         password: The nodes' password.
+        directives: Further lines for every node's redis.conf.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ClusterDeployment(Lifetime):
         full_coverage: bool = False,
         elections: bool = True,
         password: str | None = None,
+        directives: Mapping[str, Directive] | None = None,
     ) -> None:
         self.password = password
         self._directives: dict[str, Directive] = {
@@ -58,6 +60,7 @@ class ClusterDeployment(Lifetime):
             "cluster-require-full-coverage": "yes" if full_coverage else "no",
             "cluster-replica-validity-factor": 0,
             "repl-diskless-sync": "yes",
+            **(directives or {}),
         }
         if server_version(server_binary()).number >= (7,):
             self._directives["cluster-allow-replica-migration"] = "no"

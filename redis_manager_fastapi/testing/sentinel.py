@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -30,6 +31,7 @@ class SentinelDeployment(Lifetime):
         down_after: Seconds of silence after which a Sentinel calls a server down.
         password: The data servers' password.
         sentinel_password: The Sentinels' own password.
+        directives: Further lines for every data server's redis.conf.
     """
 
     def __init__(
@@ -40,14 +42,16 @@ class SentinelDeployment(Lifetime):
         down_after: float = 0.5,
         password: str | None = None,
         sentinel_password: str | None = None,
+        directives: Mapping[str, Directive] | None = None,
     ) -> None:
         self.service = SERVICE
         self.sentinels: list[RedisServer] = []
         self._names = [secrets.token_hex(20) for _ in range(sentinels)]
         self._down_after = down_after
         self._sentinel_password = sentinel_password
-        primary = RedisServer(_data({}, password), password=password)
-        following: dict[str, Directive] = {"replicaof": f"{primary.host} {primary.port}"}
+        given = directives or {}
+        primary = RedisServer(_data(given, password), password=password)
+        following = {**given, "replicaof": f"{primary.host} {primary.port}"}
         self.servers = [primary] + [
             RedisServer(_data(following, password), password=password) for _ in range(replicas)
         ]
@@ -172,7 +176,7 @@ class SentinelDeployment(Lifetime):
         return await sentinel.command(*command, timeout=1.0)
 
 
-def _data(directives: dict[str, Directive], password: str | None) -> dict[str, Directive]:
+def _data(directives: Mapping[str, Directive], password: str | None) -> dict[str, Directive]:
     # repl-ping-replica-period: replicas count as connected at once, not after 10 s.
     common: dict[str, Directive] = {"repl-diskless-sync": "yes", "repl-ping-replica-period": 1}
-    return common | directives | ({"masterauth": password} if password else {})
+    return {**common, **directives, **({"masterauth": password} if password else {})}

@@ -173,7 +173,7 @@ async def test_a_short_outage_costs_nothing_and_a_long_one_is_told(
         await looked.until_text("#answers li:first-child .status", lambda text: text == "200")
         assert await looked.answered(503) > failed
         said = await looked.until_text("#verdict", lambda text: "None lost" in text)
-        assert "none doubled" in said
+        assert "twice" not in said
         line = looked.page.locator(".chart path.one").first
         assert len((await line.get_attribute("d")).split("L")) > 5
         assert await looked.page.locator(".chart rect.bad").count()
@@ -210,6 +210,31 @@ async def test_it_goes_by_keyboard_alone(demo: str) -> None:
         await looked.until_state("ready")
 
 
+@pytest.mark.parametrize("demo", [KINDS["one server"]], indirect=True, ids=["one server"])
+async def test_one_thing_is_done_at_a_time_and_restore_ends_it(demo: str) -> None:
+    async with shown(demo) as looked:
+        kill = looked.page.locator("button[data-name=kill]")
+        outage = looked.page.locator("button[data-name=outage_5]")
+        await looked.press("outage_5")
+        await looked.page.locator("button[data-name=kill][aria-disabled=true]").wait_for()
+        assert await outage.get_attribute("aria-pressed") == "true"
+        await kill.click(force=True)
+        await looked.until_state("down")
+        await looked.press("restart")
+        await looked.page.locator("button[data-name=kill]:not([aria-disabled])").wait_for()
+        await looked.until_state("ready")
+        assert await kill.get_attribute("aria-pressed") == "false"
+        assert await outage.get_attribute("aria-pressed") is None
+        assert await looked.page.locator("#alive").inner_text() == "Every process runs."
+
+
+@pytest.mark.parametrize("demo", [KINDS["one server"]], indirect=True, ids=["one server"])
+async def test_what_is_frozen_is_named(demo: str) -> None:
+    async with shown(demo) as looked:
+        await looked.press("pause")
+        await looked.until_text("#alive", lambda text: text == "Frozen: server.")
+
+
 async def test_the_page_goes_on_where_it_was_when_the_app_is_back() -> None:
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(AsyncExitStack())
@@ -220,10 +245,16 @@ async def test_the_page_goes_on_where_it_was_when_the_app_is_back() -> None:
         await drawn.wait_for()
         await looked.page.locator("button[data-name=pause]").focus()
         await first.aclose()
+        await looked.press("pause")
+        await looked.until_text("#alive", lambda text: "does not answer" in text)
         await looked.page.locator("#said.away").wait_for(timeout=PATIENCE)
+        assert await looked.page.locator("#beside.stale").count() == 1
+        assert await looked.page.locator(".acts button:not([aria-disabled=true])").count() == 0
         assert await looked.page.title() == "no news · Break Redis, and watch the app"
         await stack.enter_async_context(running("--port", url.strip("/").rpartition(":")[2]))
         await looked.page.locator("#said:not(.away)").wait_for(timeout=PATIENCE)
+        await looked.page.locator("#beside:not(.stale)").wait_for(timeout=PATIENCE)
+        assert await looked.page.locator(".acts button[aria-disabled=true]").count() == 0
         assert await looked.page.evaluate("document.activeElement.dataset.name") == "pause"
         assert await looked.page.locator("ol.news", has_text="ready").locator("li").count() == 4
         assert await looked.page.locator(".life [data-state=unknown]").count() == 2

@@ -16,14 +16,66 @@ function set(node, value) {
   if (node.textContent !== value) node.textContent = value;
 }
 
+const many = (number, word) => `${whole.format(number)} ${word}${number === 1 ? "" : "s"}`;
+
 const NAMES = { 200: "200 answered", 503: "503 Redis is away", 504: "504 too late", 500: "500 a bug", 0: "no answer" };
 const LASTING = new Set(["kill", "pause", "fill", "cut", "slow"]);
+const RESTORE = "restart";
+const SILENCE = 3500; // milliseconds without a report after which the app is taken to be gone
+const GONE = "The app does not answer: nothing can be done to its Redis.";
 
-function ask(method, path) {
-  return fetch(path, { method, headers: { "X-Demo": "1" } }).catch(() => {});
+async function ask(method, path) {
+  try {
+    return await fetch(path, { method, headers: { "X-Demo": "1" }, signal: AbortSignal.timeout(SILENCE) });
+  } catch {
+    leave();
+    return null;
+  }
 }
 
+// What of the page the app's own reports feed: grey, and without effect, while there are none.
+let gone = false;
+let heard = Date.now();
+
+function leave() {
+  gone = true;
+  by("beside").classList.add("stale");
+  by("rate").setAttribute("aria-disabled", "true");
+  set(by("alive"), GONE);
+  allow();
+}
+
+function come() {
+  heard = Date.now();
+  if (!gone) return;
+  gone = false;
+  by("beside").classList.remove("stale");
+  by("rate").removeAttribute("aria-disabled");
+  allow();
+}
+
+setInterval(() => {
+  if (source && !gone && Date.now() - heard > SILENCE) leave();
+}, 500);
+
 const buttons = new Map();
+let doing = "";
+
+// One thing is done at a time, and Restore ends it. A button that is not to be pressed keeps the
+// focus, so it is not disabled to the browser.
+function allow() {
+  for (const [name, button] of buttons) {
+    const off = gone || (doing !== "" && (name !== RESTORE || doing === RESTORE));
+    if (off) button.setAttribute("aria-disabled", "true");
+    else button.removeAttribute("aria-disabled");
+  }
+}
+
+async function press(name, button) {
+  if (button.getAttribute("aria-disabled") === "true") return;
+  const answer = await ask("POST", `demo/acts/${name}`);
+  if (answer?.ok) drawStage(await answer.json());
+}
 
 // After a restart of the demo the buttons are drawn again, if there are others.
 function drawActs({ acts, most }) {
@@ -35,21 +87,24 @@ function drawActs({ acts, most }) {
   by("acts").replaceChildren(...acts.map(([name, label, does]) => {
     const button = element("button", { type: "button", "data-name": name },
       element("strong", {}, label), element("span", {}, does));
-    button.addEventListener("click", () => ask("POST", `demo/acts/${name}`));
+    button.addEventListener("click", () => press(name, button));
     buttons.set(name, button);
     return button;
   }));
 }
 
-function drawStage({ alive, broken, failure }) {
+function drawStage({ members, broken, doing: now, failure }) {
+  doing = now;
   for (const [name, button] of buttons) {
-    const on = String(broken.includes(name));
+    const on = String(broken.includes(name) || doing === name);
     if (LASTING.has(name) || on === "true") button.setAttribute("aria-pressed", on);
     else button.removeAttribute("aria-pressed");
   }
-  const down = Object.entries(alive).filter(([, runs]) => !runs).map(([name]) => name);
-  const state = down.length ? `Down: ${down.join(", ")}.` : "Every process runs.";
-  set(by("alive"), failure ? `${state} Not done: ${failure}.` : state);
+  allow();
+  const wrong = {};
+  for (const [name, what] of Object.entries(members)) if (what) (wrong[what] ??= []).push(name);
+  const state = Object.entries(wrong).map(([what, names]) => `${what}: ${names.join(", ")}.`).join(" ");
+  set(by("alive"), `${state || "Every process runs."}${failure ? ` Not done: ${failure}.` : ""}`);
 }
 
 const tiles = new Map();
@@ -66,22 +121,21 @@ function tile(name, kind, value, small) {
   set(place[1], small);
 }
 
-function verdict(report) {
-  const { counted, told, unsure, waiting } = report;
+function verdict({ found, told, unsure }) {
   const line = by("verdict");
-  if (counted === null) {
-    say("", "Redis cannot be asked now.", `Visitors have been told of ${whole.format(told)} hits.`);
+  if (found === null) {
+    say("", "Redis cannot be asked now.", `Visitors have been told of ${many(told, "hit")}.`);
     return;
   }
-  const may = unsure ? `, and ${whole.format(unsure)} more that they may have been counted` : "";
-  const facts = `Redis counted ${whole.format(counted)} hits. Visitors were told of ${whole.format(told)}${may}.`;
-  // Those on their way are counted and not told of yet.
-  if (counted > told + unsure + waiting) say("bad", "Some were counted twice.", facts);
-  else if (counted >= told) say("good", "None lost, none doubled.", facts);
-  else {
-    say("less", `None doubled, ${whole.format(told - counted)} lost by Redis.`,
-      `${facts} The new primary lacks what the old one had confirmed and not replicated.`);
-  }
+  const { counted, untold, lost } = found;
+  const doubt = unsure ? `; for ${whole.format(unsure)} more the reply was lost` : "";
+  const facts = `Redis counted ${many(counted, "hit")}. Visitors had been told of ${whole.format(found.told)}${doubt}.`;
+  if (untold > unsure) say("bad", "Some were counted twice.", facts);
+  else if (lost) {
+    say("less", `${whole.format(lost)} lost by Redis.`,
+      `${facts} Redis confirmed those, and the server that took over had not got them yet.`);
+  } else if (untold) say("good", `None lost, ${whole.format(untold)} counted without an answer.`, facts);
+  else say("good", "None lost, none doubled.", facts);
 
   function say(kind, short, long) {
     if (line.className !== kind) line.className = kind;
@@ -90,6 +144,7 @@ function verdict(report) {
 }
 
 function drawReport(report) {
+  come();
   drawStage(report);
   for (const status of [200, 503, 504, 500, 0]) {
     const total = report.total[status] ?? 0;
@@ -116,6 +171,10 @@ function showRate(rate) {
 }
 
 by("rate").addEventListener("input", (event) => {
+  if (gone) {
+    event.target.value = by("shown").textContent;
+    return;
+  }
   moved = Date.now();
   set(by("shown"), event.target.value);
   ask("PUT", `demo/rate?visits=${event.target.value}`);
@@ -128,6 +187,7 @@ function listen() {
   source?.close();
   source = null;
   if (document.hidden) return;
+  heard = Date.now();
   source = new EventSource("demo/events");
   source.addEventListener("acts", (event) => drawActs(JSON.parse(event.data)));
   source.addEventListener("report", (event) => drawReport(JSON.parse(event.data)));

@@ -1,0 +1,161 @@
+"""What the demo does to its Redis, and how it is undone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+from redis.exceptions import RedisError
+
+from redis_manager_fastapi import RedisManager
+from redis_manager_fastapi.demo.load import KEY
+from redis_manager_fastapi.demo.stage import Stage
+from redis_manager_fastapi.testing import RedisServer
+from tests.kit.waiting import TICK, until
+
+PATIENCE = 60.0
+HITS = 10
+KILLS = 10
+SOONER = 4.0
+"""Seconds that are fewer than an outage of five, and more than anything else takes."""
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """A Redis of the topology that a test asks for."""
+    async with Stage.of(request.param) as made:
+        yield made
+
+
+def of(topology: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("stage", [topology], indirect=True)
+
+
+async def hit(manager: RedisManager) -> int:
+    """Count a hit as soon as that is possible; return its number."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                async with manager.client() as redis:
+                    return int(await redis.incr(KEY))
+            except RedisError:
+                await asyncio.sleep(TICK)
+
+
+async def accepts(url: str) -> bool:
+    """Whether one can connect."""
+    at = urlsplit(url)
+    try:
+        _, writer = await asyncio.open_connection(at.hostname, at.port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def wrong(stage: Stage) -> str:
+    """What the page says of the only server."""
+    return str(stage.report()["members"]["server"])
+
+
+async def owners(server: RedisServer) -> dict[int, int]:
+    """The port of each slot's primary, in one look."""
+    slots = await server.command("CLUSTER", "SLOTS")
+    return {slot: port for a, b, (_, port, *_), *_ in slots for slot in range(a, b + 1)}
+
+
+@pytest.mark.parametrize(("stage", "kills"), [("sentinel", 3), ("cluster", 2)], indirect=["stage"])
+async def test_restore_brings_back_what_the_last_primary_had(stage: Stage, kills: int) -> None:
+    """A primary that died before it comes back later, and with old data takes nothing over."""
+    numbers: list[int] = []
+    async with RedisManager(stage.url) as manager:
+        for _ in range(kills):
+            numbers = [await hit(manager) for _ in range(HITS)]
+            await stage.do("kill")
+        await stage.do("restart")
+        numbers.append(await hit(manager))
+
+    assert all(stage.alive().values())
+    assert numbers == list(range(numbers[0], numbers[0] + HITS + 1))
+
+
+@of("standalone")
+async def test_restore_cuts_an_outage_short(stage: Stage) -> None:
+    stage.begin("outage_5")
+    await until(lambda: not stage.alive()["server"])
+
+    async with asyncio.timeout(SOONER):
+        await stage.do("restart")
+
+    assert stage.alive()["server"]
+    assert stage.report()["doing"] == ""
+
+
+@of("standalone")
+async def test_nothing_waits_for_its_turn(stage: Stage) -> None:
+    """What is pressed while something is being done is not done later."""
+    begun = stage.begin("outage_1")
+    again, other = stage.begin("outage_1"), stage.begin("kill")
+    doing = stage.report()["doing"]
+    await stage.do("restart")
+
+    assert (begun, again, other, doing) == (True, False, False, "outage_1")
+    assert stage.alive()["server"]
+
+
+@of("standalone")
+async def test_what_is_gone_refuses(stage: Stage) -> None:
+    """No connection to a server that is away is accepted, and then closed without a word."""
+    accepted = 0
+    for act in ("kill", "restart") * KILLS:
+        stage.begin(act)
+        while stage.report()["doing"]:
+            away = not stage.alive()["server"]
+            accepted += await accepts(stage.url) and away and not stage.alive()["server"]
+            await asyncio.sleep(0)
+
+    assert accepted == 0
+
+
+@of("standalone")
+async def test_what_is_wrong_with_a_process_is_said(stage: Stage) -> None:
+    said = {}
+    for act in ("pause", "cut", "fill", "slow", "kill"):
+        await stage.do(act)
+        said[act] = wrong(stage)
+        await stage.do("restart")
+
+        assert wrong(stage) == ""
+    assert said == {
+        "pause": "Frozen",
+        "cut": "Cut off",
+        "fill": "Full",
+        "slow": "Slow",
+        "kill": "Down",
+    }
+
+
+@of("standalone")
+async def test_what_is_down_cannot_be_killed(stage: Stage) -> None:
+    await stage.do("kill")
+    await stage.do("kill")
+
+    assert stage.report()["failure"] == "Kill: no server runs"
+
+
+@of("cluster")
+async def test_the_visitors_slot_moves_last(stage: Stage) -> None:
+    """Whoever is sent elsewhere for it looks at the slots once, and sees all that have moved."""
+    node = stage.members["primary 1"]
+    before = await owners(node)
+    slot = await node.command("CLUSTER", "KEYSLOT", KEY)
+
+    stage.begin("move")
+    async with asyncio.timeout(PATIENCE):
+        while (now := await owners(node))[slot] == before[slot]:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    assert [each for each in before if now[each] != before[each]] == list(range(slot, slot + 50))
+    await stage.do("restart")
