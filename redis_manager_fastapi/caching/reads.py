@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from redis_manager_fastapi.caching.cache import ClientCache
-from redis_manager_fastapi.caching.store import Entry
+from redis_manager_fastapi.caching.store import Pending
 
 
 class Report:
@@ -39,7 +39,8 @@ class CachedReads:
 
     Attributes:
         cache: Where the replies are kept.
-        entries: Those of this client's kind.
+        entries: Those of this client's kind, and what is on its way of them.
+        table: The number of that table.
         decode: Whether that kind is decoded.
         ttl: For how many seconds a reply may be handed out.
         stale: How many seconds old a last known value may be, in an outage; 0 for none.
@@ -47,7 +48,17 @@ class CachedReads:
         stale_for: How old the oldest value was that was handed out in an outage, in seconds.
     """
 
-    __slots__ = ("cache", "decode", "entries", "exact", "stale", "stale_for", "ttl")
+    __slots__ = (
+        "cache",
+        "decode",
+        "entries",
+        "exact",
+        "stale",
+        "stale_for",
+        "store",
+        "table",
+        "ttl",
+    )
 
     def __init__(
         self, cache: ClientCache, ttl: float, stale: float, exact: bool, decode: bool
@@ -58,7 +69,9 @@ class CachedReads:
         self.exact = exact
         self.decode = decode
         self.stale_for = 0.0
-        self.entries = cache.store.tables[decode][exact]
+        self.store = store = cache.store
+        self.entries = store.tables[decode][exact]
+        self.table = 2 * decode + exact
         report = _report()
         if report is not None and report.reads is not None:
             report.reads.append(self)
@@ -67,25 +80,21 @@ class CachedReads:
         """Return the same for another client, which has been handed out nothing yet."""
         return CachedReads(self.cache, self.ttl, self.stale, self.exact, decode)
 
-    def serves(self, entry: Entry, now: float) -> bool:
-        """Whether an entry may be handed out as true."""
-        fresh = now - entry.asked_at < self.ttl and now < entry.until
-        return fresh and now < entry.life.fresh_until
-
     def last_known(self, key: Any, now: float) -> tuple[Any, float] | None:
         """Return the last known value, and for how many seconds it has been unconfirmed."""
-        entry = self.entries.get(key) if self.stale else None
-        known = entry.known if entry is not None else None
-        if known is None:
+        found = self.entries.get(key) if self.stale else None
+        known = found.last if isinstance(found, Pending) else found
+        life = self.store.lives.get(known[3]) if known is not None else None
+        if known is None or life is None:
             return None
-        value, life, asked_at, until = known
+        value, asked_at, until = known[:3]
         age = now - max(life.confirmed_at, asked_at)
         gone = life.void or now >= until or age > self.stale
         return None if gone else (value, max(age, 0.001))
 
     def handed_out(self, age: float) -> None:
         """Note that a last known value was, of that age in seconds."""
-        self.cache.store.stale += 1
+        self.store.stale += 1
         self.stale_for = max(self.stale_for, age)
         report = _report()
         if report is not None and report.reads is not None and self not in report.reads:
