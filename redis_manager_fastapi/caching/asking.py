@@ -83,13 +83,13 @@ class Asking:
         found = reads.entries.get(place)
         if found is not None and self._is_known(request, reads, found):
             return
-        cache.store.misses += 1
+        store = reads.store
+        store.misses += 1
         fetch = Fetch()
         fetch.packed, fetch.began, fetch.deadline = request.packed, request.began, request.deadline
         fetch.future, fetch.cache, fetch.first, fetch.others = OPEN, cache, request, None
         fetch.spot, fetch.keys, fetch.life = (reads.table, place), keys, self._life
-        fetch.name, fetch.text = args[0], request.decode
-        cache.store.begin(fetch, remember=reads.stale > 0)
+        store.begin(fetch, found, remember=reads.stale > 0)
         if reads.exact:
             for key in keys if type(keys) is tuple else (keys,):
                 self.link.submit(KeyTimes(key, fetch.deadline, fetch, fetch.began))  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ class Asking:
         if now - asked_at >= reads.ttl or now >= until or now >= life.fresh_until:
             return False
         store.hits += 1
-        used[0] = True
+        used[0] = 1
         request.finish(value if plain else own(value))
         return True
 

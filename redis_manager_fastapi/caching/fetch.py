@@ -41,18 +41,14 @@ class Fetch(Pending):
 
     Attributes:
         cache: Where the reply is kept.
-        name: The command's.
-        text: Whether strings in the reply become `str`.
-        first: Who asked.
+        first: Who asked: a `Reading` too.
         others: Who waits for the same reply; None if nobody does.
     """
 
-    __slots__ = ("cache", "first", "name", "others", "text")
+    __slots__ = ("cache", "first", "others")
 
     cache: ClientCache
-    name: str
-    text: bool
-    first: Request
+    first: Any
     others: list[Request] | None
 
     def finish(self, outcome: Any) -> None:
@@ -60,24 +56,21 @@ class Fetch(Pending):
         if self.future is _CLOSED:
             return
         self.future = _CLOSED
-        kind = type(outcome)
-        if kind not in PLAIN or (self.text and kind is bytes):
-            outcome = self._value(outcome)
-        cache, first, others = self.cache, self.first, self.others
+        first, kind = self.first, type(outcome)
         del self.first
-        if isinstance(outcome, Exception):
-            cache.store.fail(self)
-            first.finish(outcome)
-            for request in others or ():
-                request.finish(Interrupted(written=False))  # its own was never sent
-            return
-        if cache.brief < inf:
+        if kind is bytes and first.decode and outcome.isascii():
+            outcome = outcome.decode()  # as nearly all, in less time
+        elif kind not in PLAIN or (kind is bytes and first.decode):
+            outcome = self._value(first, outcome)
+            if isinstance(outcome, Exception):
+                self._fail(first, outcome)
+                return
+        if self.cache.brief < inf:
             self._limit(outcome)
-        cache.store.keep(self, outcome)
+        self.cache.store.keep(self, outcome)
         first.finish(outcome if kind in PLAIN else own(outcome))
-        if others is not None:
-            for request in others:
-                request.finish(own(outcome))
+        for request in self.others or ():
+            request.finish(own(outcome))
 
     def may_be_joined(self, now: float) -> bool:
         """Whether its reply will be young enough for who asks at *now*.
@@ -95,15 +88,20 @@ class Fetch(Pending):
         if request.deadline < self.deadline:
             link.expire_in_time(request, self)
 
-    def _value(self, reply: Any) -> Any:
+    def _fail(self, first: Request, error: Exception) -> None:
+        """Hand an error to who asked; what the others asked for was never sent."""
+        self.cache.store.fail(self)
+        first.finish(error)
+        for request in self.others or ():
+            request.finish(Interrupted(written=False))
+
+    def _value(self, first: Any, reply: Any) -> Any:
         """Return the reply as the other lane would have it, or the error that it would be."""
+        if isinstance(reply, Exception):
+            return reply
+        value = unpaired(first.args[0], reply) if self.cache.plain else reply
         try:
-            if type(reply) is bytes:
-                return reply.decode()
-            if isinstance(reply, Exception):
-                return reply
-            value = unpaired(self.name, reply) if self.cache.plain else reply
-            return decoded(value) if self.text else value
+            return decoded(value) if first.decode else value
         except UnicodeDecodeError as error:
             return error
 

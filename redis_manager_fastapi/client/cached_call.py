@@ -139,7 +139,9 @@ class CachedCall(_CachedCommand, Call):
         pool: Pool | None = getattr(self, "pool", None)
         if self.args[0] not in CACHED or pool is None or self.decode != reads.decode:
             return None
-        lane = deployment.tracked(reads.cache)
+        lane = deployment.lane
+        if lane is None or lane.asking is None:
+            lane = deployment.tracked(reads.cache)
         asking: Asking | None = lane.asking if lane is not None else None
         if asking is None or asking.link.full:
             return None

@@ -37,7 +37,7 @@ def ask(
     read = Pending()
     read.spot, read.keys, read.life = (2, args), keys or args[1].encode(), of
     read.packed, read.began = hiredis.pack_command(args), at
-    store.begin(read, remember=remember)
+    store.begin(read, store.tables[True][False].get(args), remember=remember)
     return read
 
 
