@@ -91,8 +91,8 @@ class Asking:
         fetch.spot, fetch.keys, fetch.life = (reads.table, place), keys, self._life
         store.begin(fetch, found, remember=reads.stale > 0)
         if reads.exact:
-            for key in keys if type(keys) is tuple else (keys,):
-                self.link.submit(KeyTimes(key, fetch.deadline, fetch, fetch.began))  # type: ignore[arg-type]
+            for key in (keys,) if isinstance(keys, bytes) else keys:
+                self.link.submit(KeyTimes(key, fetch, self.link))
         self.link.submit(fetch)
 
     def _is_known(self, request: Any, reads: CachedReads, found: Any) -> bool:

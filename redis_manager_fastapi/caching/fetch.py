@@ -1,7 +1,7 @@
 """A read on its way to the server, and everybody who waits for its reply."""
 
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 
@@ -10,7 +10,7 @@ from redis_manager_fastapi.caching.reader import unpaired
 from redis_manager_fastapi.caching.store import Pending
 from redis_manager_fastapi.caching.tracked import TrackedConnection
 from redis_manager_fastapi.caching.values import PLAIN, decoded, may_mean_missing, own
-from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest
+from redis_manager_fastapi.pool.request import TOLD_IN_TURN, Interrupted, Request, SingleRequest
 
 
 class _Open:
@@ -31,6 +31,16 @@ OPEN: Any = _Open()
 """In the place of the future of a read: nobody's leaving ends it."""
 
 _CLOSED: Any = _Closed()
+
+
+class Uncounted(Protocol):
+    """A connection that does not count every reply as one to a caller's command.
+
+    Attributes:
+        uncounted: How many of those that are being matched it does not.
+    """
+
+    uncounted: int
 
 
 class Fetch(Pending):
@@ -117,18 +127,26 @@ class KeyTimes(SingleRequest):
 
     Attributes:
         read: That read.
+        link: What it goes by: nobody's command is answered by its reply.
     """
 
-    __slots__ = ("read",)
+    __slots__ = ("link", "read")
 
-    def __init__(self, key: bytes, deadline: float, read: Pending, asked_at: float) -> None:
+    def __init__(self, key: bytes, read: Pending, link: Uncounted) -> None:
         packed: Any = hiredis.pack_command(("PTTL", key))  # type: ignore[arg-type]
-        self.packed, self.began, self.deadline, self.future = packed, asked_at, deadline, OPEN
+        self.packed, self.began, self.deadline, self.future = (
+            packed,
+            read.began,
+            read.deadline,
+            OPEN,
+        )
         self.decode, self.read_only = False, True
-        self.read = read
+        self.read, self.link = read, link
 
     def finish(self, outcome: Any) -> None:
         """Note when the key expires; what changes from here on may change that."""
+        if not isinstance(outcome, TOLD_IN_TURN):
+            self.link.uncounted += 1
         if self.future is _CLOSED:
             return
         self.future = _CLOSED

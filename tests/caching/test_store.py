@@ -26,6 +26,12 @@ class Clock:
         return self.now
 
 
+class Link:
+    """Where a question for a key's time goes by."""
+
+    uncounted = 0
+
+
 def life(store: Store) -> Life:
     return store.begin_life(Clock(), threading.get_ident(), 1.0)
 
@@ -36,7 +42,7 @@ def ask(
     """Enter a pending read; its key is its first argument, unless *keys* are given."""
     read = Pending()
     read.spot, read.keys, read.life = (2, args), keys or args[1].encode(), of
-    read.packed, read.began = hiredis.pack_command(args), at
+    read.packed, read.began, read.deadline = hiredis.pack_command(args), at, at + 1.0
     store.begin(read, store.tables[True][False].get(args), remember=remember)
     return read
 
@@ -125,7 +131,7 @@ def test_failed_read_brings_back_when_what_was_known_ends() -> None:
     store = Store(10**6)
     of = life(store)
     ends = ask(store, of, "GET", "a", at=90.0)
-    KeyTimes(b"a", 0.0, ends, 90.0).finish(5000)
+    KeyTimes(b"a", ends, Link()).finish(5000)
     store.keep(ends, "1")
 
     again = begin(store, "a", of, remember=True)
@@ -271,7 +277,7 @@ def test_time_of_a_key_ends_its_entry_and_a_change_from_then_on_too() -> None:
     entries = [begin(store, name, of) for name in "abc"]
 
     for entry, time in zip(entries, (250, -1, Interrupted(written=True)), strict=True):
-        KeyTimes(b"a", 0.0, entry, 100.0).finish(time)
+        KeyTimes(b"a", entry, Link()).finish(time)
 
     assert [entry.until for entry in entries] == [100.25, math.inf, -1.0]
     assert all(entry.strict for entry in entries)
