@@ -9,22 +9,26 @@ from redis_manager_fastapi.caching.store import Pending
 
 
 class Report:
-    """The reads of the clients that a request makes.
+    """How old what the clients gave is that a request makes, or that are used in its tasks.
 
-    Attributes:
-        reads: Them; None once nobody wants to know any more. A task that the request has begun
-            may go on for ever, and make clients in the same context.
+    A task that the request has begun may go on for ever, and make clients in the same context:
+    nothing here knows any of them.
     """
 
-    __slots__ = ("reads",)
+    __slots__ = ("_oldest", "_open")
 
     def __init__(self) -> None:
-        self.reads: list[CachedReads] | None = []
+        self._oldest, self._open = 0.0, True
+
+    def note(self, age: float) -> None:
+        """Take note that a value was given that was so old, in seconds."""
+        if self._open:
+            self._oldest = max(self._oldest, age)
 
     def close(self) -> float:
         """Take in nothing more; return how old the oldest value was, in seconds."""
-        reads, self.reads = self.reads, None
-        return max((each.stale_for for each in reads or ()), default=0.0)
+        self._open = False
+        return self._oldest
 
 
 REPORT: ContextVar[Report | None] = ContextVar("redis_cached_reads", default=None)
@@ -38,7 +42,8 @@ class CachedReads:
     """What a client has asked for with `cache=`, and how old what it got was.
 
     Attributes:
-        cache: Where the replies are kept.
+        cache: What the deployment's cached clients share.
+        store: Where the replies are kept.
         entries: Those of this client's kind, and what is on its way of them.
         table: The number of that table.
         decode: Whether that kind is decoded.
@@ -49,15 +54,8 @@ class CachedReads:
     """
 
     __slots__ = (
-        "cache",
-        "decode",
-        "entries",
-        "exact",
-        "stale",
-        "stale_for",
-        "store",
-        "table",
-        "ttl",
+        *("_report", "cache", "decode", "entries", "exact", "stale", "stale_for", "store"),
+        *("table", "ttl"),
     )
 
     def __init__(
@@ -72,9 +70,7 @@ class CachedReads:
         self.store = store = cache.store
         self.entries = store.tables[decode][exact]
         self.table = 2 * decode + exact
-        report = _report()
-        if report is not None and report.reads is not None:
-            report.reads.append(self)
+        self._report = _report()
 
     def same(self, *, decode: bool) -> "CachedReads":
         """Return the same for another client, which has been handed out nothing yet."""
@@ -96,9 +92,10 @@ class CachedReads:
         """Note that a last known value was, of that age in seconds."""
         self.store.stale += 1
         self.stale_for = max(self.stale_for, age)
-        report = _report()
-        if report is not None and report.reads is not None and self not in report.reads:
-            report.reads.append(self)
+        # An error's recovery runs in no request's context: its client knows whose it is.
+        for report in {self._report, _report()}:
+            if report is not None:
+                report.note(age)
 
 
 def checked(name: str, value: object) -> float:

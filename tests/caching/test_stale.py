@@ -177,5 +177,22 @@ async def test_task_that_outlives_its_request_adds_nothing_to_the_report(
     assert await tasks[0] < 10
 
 
+async def test_report_of_a_long_request_keeps_no_client_that_it_made(manager: RedisManager) -> None:
+    grown: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        before = living()
+        for _ in range(100):
+            manager.redis.with_options(cache=1.0)
+        grown.append(living() - before)
+
+    async def ignore(message: Any) -> None:
+        pass
+
+    await CacheStatusMiddleware(app)({"type": "http"}, ignore, ignore)  # type: ignore[arg-type]
+
+    assert grown[0] < 10
+
+
 def living() -> int:
     return sum(type(each) is CachedReads for each in gc.get_objects())
