@@ -19,6 +19,7 @@ from redis_manager_fastapi.commands.cached import CACHED
 from redis_manager_fastapi.delivery.replies import awaited, callback_of, parse, parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.errors import PoolClosedError, RedisOutageError
+from redis_manager_fastapi.pool.counters import Held
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Reply, SingleRequest
@@ -39,12 +40,13 @@ class _CachedCommand(Command):
     places = None
 
     async def _value(self, request: SingleRequest, outcome: Any) -> Any:
-        try:
-            return await super()._value(request, outcome)
-        except RedisOutageError as error:
-            known = self.known_instead_of(error)
-            if known is None:
-                raise
+        with Held():
+            try:
+                return await super()._value(request, outcome)
+            except RedisOutageError as error:
+                known = self.known_instead_of(error)
+                if known is None:
+                    raise
         return await self.hand_out(known)
 
     def _grace(self) -> float | None:
@@ -157,16 +159,17 @@ class CachedCall(_CachedCommand, Call):
         if known is not None and away:
             return await self.hand_out(known)
         asking = self._asking() if self.args[0] in self.session.own_callbacks else None
-        try:
-            if asking is None:
-                return await super()._later()
-            request = self._asked(asking.loop.create_future())
-            asking.submit(request)
-            return await super()._value(request, await request.future)
-        except RedisOutageError as error:
-            known = self.known_instead_of(error)
-            if known is None:
-                raise
+        with Held():
+            try:
+                if asking is None:
+                    return await super()._later()
+                request = self._asked(asking.loop.create_future())
+                asking.submit(request)
+                return await super()._value(request, await request.future)
+            except RedisOutageError as error:
+                known = self.known_instead_of(error)
+                if known is None:
+                    raise
         return await self.hand_out(known)
 
     def _asked(self, future: Reply) -> AskedRequest:

@@ -20,6 +20,7 @@ from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
 from redis_manager_fastapi.delivery.replies import empty_response, parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.errors import PoolClosedError, RedisOutageError
+from redis_manager_fastapi.pool.counters import Held
 from redis_manager_fastapi.pool.request import SingleRequest
 
 
@@ -68,15 +69,18 @@ async def read_cached(client: CachingClient, args: tuple[Any, ...], options: dic
     slot = slots.pop()
     known = reads.last_known(place_of(args, request.packed), cluster.affinity.clock())
     node = cluster.map.choose(slot, read_only=command.replicable)
-    try:
-        if known is not None and (node is None or not node.serving):
-            cluster.check_usable()
-            return await _hand_out(session, args, options, known)
-        patient = client if known is None else client.with_options(grace=0)
-        return await _read(patient, cluster, slot, command, args, options, request, node)
-    except RedisOutageError as error:
-        if known is None or isinstance(error, PoolClosedError):
-            raise
+    if known is None:
+        return await _read(client, cluster, slot, command, args, options, request, node)
+    if node is None or not node.serving:
+        cluster.check_usable()
+        return await _hand_out(session, args, options, known)
+    with Held():
+        try:
+            hasty = client.with_options(grace=0)
+            return await _read(hasty, cluster, slot, command, args, options, request, node)
+        except RedisOutageError as error:
+            if isinstance(error, PoolClosedError):
+                raise
     return await _hand_out(session, args, options, known)
 
 
