@@ -92,7 +92,10 @@ class Life:
 
 
 Spot = tuple[int, Any]
-"""Where a read is found: the number of its table, and its place in that."""
+"""Where a read is found: the number of its table, and its place in that.
+
+Each read has a tuple of its own, which tells its reply from that to a later read.
+"""
 
 Keys = bytes | tuple[bytes, ...]
 """The key that a command reads, or all of them if there are several."""
@@ -168,7 +171,7 @@ class Store:
         self._max_bytes = max_bytes
         self._tables = (*self.tables[False], *self.tables[True])
         self._by_key: dict[bytes, Spot | set[Spot]] = {}
-        self._queue: deque[Kept] = deque()
+        self._queue: deque[Spot] = deque()
         self._numbers = 0
 
     @property
@@ -222,11 +225,11 @@ class Store:
             self._drop(spot, keys)
             return
         # fmt: off
-        table[place] = kept = (
+        table[place] = (
             value, read.began, read.until, life.number, plain, bytearray(1), size, spot, keys,
         )
         # fmt: on
-        self._queue.append(kept)
+        self._queue.append(spot)
         self.entries += 1
         self.bytes += size
         if self.bytes > self._max_bytes:
@@ -235,15 +238,14 @@ class Store:
     def fail(self, read: Pending) -> None:
         """Have what was known before in the place of a read whose reply does not come."""
         spot, last = read.spot, read.last
-        if not self._holds(spot, read):
+        table, place = self._tables[spot[0]], spot[1]
+        if table.get(place) is not read:
             return
         if last is None or last[_LIFE] not in self.lives:
             self._drop(spot, read.keys)
             return
-        # Another object than before, which the queue may still have.
-        last = (*last[:_USED], bytearray(1), *last[_SIZE:])
-        self._tables[spot[0]][spot[1]] = last
-        self._queue.append(last)
+        table[place] = (*last[:_SPOT], spot, read.keys)
+        self._queue.append(spot)
         self.entries += 1
         self.bytes += last[_SIZE]
 
@@ -277,14 +279,15 @@ class Store:
         for _ in range(min(_SLICE, left)):
             if not self._queue:  # it may have become shorter on the way
                 break
-            kept = self._queue.popleft()
-            if not self._holds(kept[_SPOT], kept):
+            spot = self._queue.popleft()
+            kept = self._kept_at(spot)
+            if kept is None:
                 continue
             life = self.lives.get(kept[_LIFE])
             if life is None or (not life.goes_on and life.confirmed_at < before):
-                self._take_out(kept[_SPOT])
+                self._take_out(spot)
             else:
-                self._queue.append(kept)
+                self._queue.append(spot)
         left = max(0, left - _SLICE)
         if not left:
             self._forget_lives(before)
@@ -310,22 +313,26 @@ class Store:
         """Make room: of the oldest, those go first that nobody has read since."""
         chances = _CHANCES
         while self.bytes > self._max_bytes and self._queue:
-            kept = self._queue.popleft()
-            used, spot = kept[_USED], kept[_SPOT]
-            if not self._holds(spot, kept):
+            spot = self._queue.popleft()
+            kept = self._kept_at(spot)
+            if kept is None:
                 continue
+            used = kept[_USED]
             if used[0] and chances:
                 chances -= 1
                 used[0] = 0
-                self._queue.append(kept)
+                self._queue.append(spot)
                 continue
             self.evictions += 1
             self._drop(spot, kept[_KEYS])
             self._let_go(kept)
 
-    def _holds(self, spot: Spot, found: Kept | Pending) -> bool:
-        """Whether that is what is found at a spot."""
-        return self._tables[spot[0]].get(spot[1]) is found
+    def _kept_at(self, spot: Spot) -> Kept | None:
+        """Return what is kept of the read that had this very spot; None if that was let go."""
+        found = self._tables[spot[0]].get(spot[1])
+        if isinstance(found, Pending) or found is None or found[_SPOT] is not spot:
+            return None
+        return found
 
     def _take_out(self, spot: Spot) -> None:
         """Have what is at a spot in no table and no index; its place in the queue stays."""
@@ -344,15 +351,15 @@ class Store:
         for key in keys:
             self._unindex(key, spot)
 
-    def _let_go(self, kept: Kept) -> None:
+    def _let_go(self, gone: Kept) -> None:
         """Count what is in no table any more as gone."""
-        self.bytes -= kept[_SIZE]
+        self.bytes -= gone[_SIZE]
         self.entries -= 1
         if len(self._queue) > 2 * self.entries + _SLICE:
             tables = self._tables
-            queue = ((each, each[_SPOT]) for each in self._queue)
+            kept = ((each, tables[each[0]].get(each[1])) for each in self._queue)
             self._queue = deque(
-                each for each, (table, place) in queue if tables[table].get(place) is each
+                each for each, found in kept if type(found) is tuple and found[_SPOT] is each
             )
 
     def _read_from(self, key: bytes) -> tuple[Spot, ...]:

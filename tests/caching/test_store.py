@@ -214,6 +214,19 @@ def test_index_and_queue_hold_no_more_than_what_is_kept() -> None:
     assert store.queued < 1000
 
 
+def test_what_was_dropped_takes_no_memory_whatever_its_size() -> None:
+    store = Store(10**8)
+    of = life(store)
+    tracemalloc.start()
+    for number in range(300):
+        store.keep(begin(store, "a", of), f"{number:050000}")
+        store.changed(b"a")
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert taken < 500_000
+
+
 def test_several_reads_of_one_key_go_together() -> None:
     store = Store(10**6)
     of = life(store)
