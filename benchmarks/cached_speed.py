@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import os
 import random
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -81,59 +82,146 @@ async def hits(server: RedisServer, rounds: int) -> None:
     say(f"hits at 64 tasks to a bare protocol: {median(many):.2f} times as fast")
 
 
+def _reads(part: float, prefix: str) -> list[list[str]]:
+    """Return what each task reads: that part are known keys, and the others are new ones."""
+    return [
+        [
+            CHANCE.choice(KEYS) if CHANCE.random() < part else f"{prefix}:{task}:{number}"
+            for number in range(100)
+        ]
+        for task in range(TASKS)
+    ]
+
+
+async def _seconds_for(get: Callable[[str], Awaitable[Any]], reads: list[list[str]]) -> float:
+    """Return how long it takes until each task has read its keys, one after the other."""
+
+    async def caller(keys: list[str]) -> None:
+        for key in keys:
+            await get(key)
+
+    began = time.perf_counter()
+    await asyncio.gather(*map(caller, reads))
+    return time.perf_counter() - began
+
+
+async def _begin_anew(plain: Any, cached: Any, reads: list[list[str]]) -> None:
+    """Have the known keys in the cache alone, and all that is read at the server."""
+    await plain.flushall()
+    await plain.mset(dict.fromkeys([*KEYS, *(key for keys in reads for key in keys)], VALUE))
+    await asyncio.gather(*map(cached.get, KEYS))
+
+
 async def break_even(server: RedisServer, rounds: int) -> None:
-    """Compare a cached client with a plain one, by the part of reads that are hits."""
-    async with RedisManager(url=server.url) as manager:
-        cached = manager.redis.with_options(cache=3600.0)
+    """Compare a cached client with a plain one that reads the same keys, by the part of hits."""
+    async with (
+        RedisManager(url=server.url) as manager,
+        RedisManager(url=server.url, client_cache={"max_bytes": 256 * 1024}) as crowded,
+    ):
+        plain, cached = manager.redis, manager.redis.with_options(cache=3600.0)
+        expired = plain.with_options(cache=1e-9)
+        evicting = crowded.redis.with_options(cache=3600.0)
         await _until_hit(manager, cached)
+        await _until_hit(crowded, evicting)
+        rows: dict[str, list[float]] = {}
+        for number in range(rounds):
+            for part in (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.99):
+                reads = _reads(part, f"{part}:{number}")
+                await _begin_anew(plain, cached, reads)
+                took = await _seconds_for(plain.get, reads)
+                compared = [(f"{part:4.0%}", cached)]
+                if not part:
+                    compared += [("  0%, each reply known and too old", expired)]
+                    compared += [("  0%, each evicts another", evicting)]
+                for name, client in compared:
+                    ratio = took / await _seconds_for(client.get, reads)
+                    rows.setdefault(name, []).append(ratio)
         say("hits   cached to plain, 64 tasks")
-        for part in (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99):
-            ratios = []
-            for _ in range(rounds):
-                plain = await _seconds(manager.redis.get, TASKS, 200)
+        for name in sorted(rows):
+            say(f"{name:36} {median(rows[name]):.2f}")
 
-                async def get(key: str, part: float = part) -> None:
-                    if CHANCE.random() >= part:
-                        key = f"miss:{CHANCE.random()}"
-                    await cached.get(key)
 
-                async def as_plain(key: str) -> None:
-                    CHANCE.random()
-                    await manager.redis.get(key)
+class RawReads:
+    """A socket that reads keys in batches, and does nothing else."""
 
-                plain = await _seconds(as_plain, TASKS, 200)
-                ratios.append(plain / await _seconds(get, TASKS, 200))
-            say(f"{part:4.0%}   {median(ratios):.2f}")
+    def __init__(self, server: RedisServer, *hello: str) -> None:
+        self._socket = socket.create_connection((server.host, server.port))
+        for command in hello:
+            self._socket.sendall(f"{command}\r\n".encode())
+            self._socket.recv(65536)
+
+    async def read(self, keys: list[str]) -> None:
+        """Read all of *keys*, so many at once."""
+        for start in range(0, len(keys), TASKS):
+            batch = keys[start : start + TASKS]
+            packed = [f"*2\r\n$3\r\nGET\r\n${len(key)}\r\n{key}\r\n" for key in batch]
+            self._socket.sendall("".join(packed).encode())
+            left = len(batch) * len(f"${len(VALUE)}\r\n{VALUE}\r\n")
+            while left:
+                left -= len(self._socket.recv(left))
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._socket.close()
 
 
 async def server_time(server: RedisServer, rounds: int) -> None:
-    """Compare the server's processor time for a miss with that for a plain GET."""
+    """Compare the server's processor time for tracked reads with that for plain ones.
+
+    All come in batches of 64; a key is new to the server's table, or in it already.
+    """
     count = 20_000
-    keys = [f"cpu:{number}" for number in range(count)]
     async with (
         RedisManager(url=server.url, client_cache={"max_bytes": 2**20}) as manager,
         server.client() as asked,
     ):
-        await manager.redis.mset(dict.fromkeys(keys, VALUE))
-        cached = manager.redis.with_options(cache=3600.0)
+        ours = manager.redis
+        cached, expired = (ours.with_options(cache=seconds) for seconds in (3600.0, 1e-9))
         await _until_hit(manager, cached)
+
+        def by(client: Any) -> Callable[[list[str]], Awaitable[None]]:
+            async def read(keys: list[str]) -> None:
+                for start in range(0, len(keys), TASKS):
+                    await asyncio.gather(*map(client.get, keys[start : start + TASKS]))
+
+            return read
 
         async def used() -> float:
             cpu = await asked.info("cpu")
             return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
 
-        async def all_of(client: Any) -> float:
-            before = await used()
-            for start in range(0, count, TASKS):
-                await asyncio.gather(*(client.get(key) for key in keys[start : start + TASKS]))
-            return await used() - before
-
-        ratios = []
-        for _ in range(rounds):
-            plain = await all_of(manager.redis)
-            cached = manager.redis.with_options(cache=1e-9)  # each read is asked
-            ratios.append(await all_of(cached) / plain)
-    say(f"server's time for a miss to that for a plain GET: {median(ratios):.2f}")
+        took: dict[str, list[float]] = {}
+        for number in range(rounds):
+            untracked = RawReads(server)
+            tracked = RawReads(server, "HELLO 3", "CLIENT TRACKING ON")
+            for kind, rows in (
+                (
+                    "raw",
+                    (
+                        ("untracked", untracked.read),
+                        ("tracked, new", tracked.read),
+                        ("tracked, known", tracked.read),
+                    ),
+                ),
+                (
+                    "ours",
+                    (("plain", by(ours)), ("miss, new", by(cached)), ("miss, known", by(expired))),
+                ),
+            ):
+                keys = [f"cpu:{kind}:{number}:{each}" for each in range(count)]
+                await ours.mset(dict.fromkeys(keys, VALUE))
+                await rows[0][1](keys)  # as warm for the first as for those after it
+                for name, read in rows:
+                    before = await used()
+                    await read(keys)
+                    spent = await used() - before
+                    took.setdefault(f"{kind} {name}", []).append(spent / count * 1e6)
+            untracked.close()
+            tracked.close()
+    for name, values in took.items():
+        first = took["raw untracked" if name.startswith("raw") else "ours plain"]
+        ratio = median(a / b for a, b in zip(values, first, strict=True))
+        say(f"the server's time, {name:20} {median(values):6.2f} us   {ratio:.2f}")
 
 
 async def _asks(port: int, path: str, until: float) -> int:

@@ -2,18 +2,43 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from redis_manager_fastapi.caching.fetch import Fetch, KeyTimes
+from redis_manager_fastapi.caching.fetch import OPEN, Fetch, KeyTimes
 from redis_manager_fastapi.caching.reads import CachedReads
-from redis_manager_fastapi.caching.store import Life
+from redis_manager_fastapi.caching.store import Keys, Life
 from redis_manager_fastapi.caching.tracked import TrackedConnection
-from redis_manager_fastapi.caching.values import own
+from redis_manager_fastapi.caching.values import TEXT, own
 from redis_manager_fastapi.commands.cached import keys_read
 from redis_manager_fastapi.commands.keys import key_bytes
-from redis_manager_fastapi.pool.request import Request
+from redis_manager_fastapi.pool.request import SingleRequest
 
-_TEXT = frozenset({bytes, str})
+
+class Reading(Protocol):
+    """What a cached read knows of its client, next to what every request has.
+
+    Attributes:
+        args: The command.
+        places: The nodes of a Cluster that have its slot; None for one server.
+    """
+
+    args: tuple[Any, ...]
+    places: Sequence[object] | None
+
+    @property
+    def session(self) -> Any:
+        """What the client's commands have in common: `cached` says how it reads."""
+        ...
+
+
+class AskedRequest(SingleRequest):
+    """A request that is a `Reading`."""
+
+    __slots__ = ("args", "places", "session")
+
+    args: tuple[Any, ...]
+    places: Sequence[object] | None
+    session: Any
 
 
 def place_of(args: tuple[Any, ...], packed: bytes) -> Any:
@@ -22,66 +47,76 @@ def place_of(args: tuple[Any, ...], packed: bytes) -> Any:
     The arguments themselves, if all are text: numbers that are equal, as 1 and 1.0, are
     not the same to a server.
     """
-    return args if _TEXT.issuperset(map(type, args)) else packed
+    return args if TEXT.issuperset(map(type, args)) else packed
 
 
 class Asking:
     """Stands where a call expects a connection, and has it answered by the cache.
 
     Args:
-        reads: How the call's client reads.
         link: The tracked connection.
         life: What goes on as long as that tells what changes.
-        args: The command.
-        places: The nodes of a Cluster that have its slot; None for one server.
 
     Attributes:
+        link: The connection.
         loop: Whose futures the call makes.
     """
 
-    __slots__ = ("_args", "_life", "_link", "_places", "_reads", "loop")
+    __slots__ = ("_life", "link", "loop")
 
-    def __init__(
-        self,
-        reads: CachedReads,
-        link: TrackedConnection,
-        life: Life,
-        args: tuple[Any, ...],
-        places: Sequence[object] | None = None,
-    ) -> None:
-        self._reads, self._link, self._life, self._args = reads, link, life, args
-        self._places = places
+    def __init__(self, link: TrackedConnection, life: Life) -> None:
+        self._life, self.link = life, link
         self.loop: asyncio.AbstractEventLoop = link.loop
 
-    def submit(self, request: Request) -> None:
-        """Answer *request*, have it wait for another one's reply, or send it."""
-        reads, link = self._reads, self._link
-        key, now = place_of(self._args, request.packed), self.loop.time()
-        entry, store = reads.entries.get(key), reads.cache.store
-        if entry is not None and self._places is not None:
-            entry = entry if entry.life.place in self._places else None
-        if entry is not None and reads.serves(entry, now):
-            store.hits += 1
-            entry.used = True
-            request.finish(entry.value if entry.plain else own(entry.value))
+    def submit(self, request: Any) -> None:
+        """Answer *request*, have it wait for another one's reply, or send it.
+
+        It is a `Request` and a `Reading`.
+        """
+        reads: CachedReads = request.session.cached
+        args, cache = request.args, reads.cache
+        keys: Keys
+        if len(args) == 2 and type(args[1]) is str:  # as nearly all have, in less time
+            place, keys = args, args[1].encode()
+        else:
+            place, keys = place_of(args, request.packed), _keys(args)
+        found = reads.entries.get(place)
+        if found is not None and self._is_known(request, reads, found):
             return
-        if entry is not None and entry.fetch is not None and entry.fetch.may_be_joined(now):
-            store.joined += 1
-            entry.fetch.join(request, link)
-            return
+        store = reads.store
         store.misses += 1
-        keys = tuple(key_bytes(each) for each in keys_read(self._args))
-        entry = store.begin(reads.entries, key, keys, self._life, remember=reads.stale > 0)
-        entry.fetch = fetch = Fetch(
-            request,
-            entry,
-            store,
-            self._args[0],
-            asked_at=now,
-            plain=reads.cache.plain,
-            brief=reads.cache.brief,
-        )
+        fetch = Fetch()
+        fetch.packed, fetch.began, fetch.deadline = request.packed, request.began, request.deadline
+        fetch.future, fetch.cache, fetch.first, fetch.others = OPEN, cache, request, None
+        fetch.spot, fetch.keys, fetch.life = (reads.table, place), keys, self._life
+        store.begin(fetch, found, remember=reads.stale > 0)
         if reads.exact:
-            for each in keys:
-                link.submit(KeyTimes(each, fetch.deadline, entry, now))
-        link.submit(fetch)
+            for key in (keys,) if isinstance(keys, bytes) else keys:
+                self.link.submit(KeyTimes(key, fetch, self.link))
+        self.link.submit(fetch)
+
+    def _is_known(self, request: Any, reads: CachedReads, found: Any) -> bool:
+        """Answer *request* by what is kept or on its way, if that may be."""
+        now, store = request.began, reads.cache.store
+        life = found.life if isinstance(found, Fetch) else store.lives.get(found[3])
+        if life is None or (request.places is not None and life.place not in request.places):
+            return False
+        if isinstance(found, Fetch):
+            if not found.may_be_joined(now):
+                return False
+            store.joined += 1
+            found.join(request, self.link)
+            return True
+        value, asked_at, until, _, plain, used, _, _, _ = found
+        if now - asked_at >= reads.ttl or now >= until or now >= life.fresh_until:
+            return False
+        store.hits += 1
+        used[0] = 1
+        request.finish(value if plain else own(value))
+        return True
+
+
+def _keys(args: tuple[Any, ...]) -> Keys:
+    """Return the keys of a cached read as bytes."""
+    keys = tuple(key_bytes(key) for key in keys_read(args))
+    return keys if len(keys) != 1 else keys[0]

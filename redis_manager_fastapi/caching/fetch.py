@@ -1,15 +1,16 @@
 """A read on its way to the server, and everybody who waits for its reply."""
 
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 
+from redis_manager_fastapi.caching.cache import ClientCache
 from redis_manager_fastapi.caching.reader import unpaired
-from redis_manager_fastapi.caching.store import Entry, Store
+from redis_manager_fastapi.caching.store import Pending
 from redis_manager_fastapi.caching.tracked import TrackedConnection
-from redis_manager_fastapi.caching.values import decoded, may_mean_missing, own
-from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest
+from redis_manager_fastapi.caching.values import PLAIN, decoded, may_mean_missing, own
+from redis_manager_fastapi.pool.request import TOLD_IN_TURN, Interrupted, Request, SingleRequest
 
 
 class _Open:
@@ -26,66 +27,59 @@ class _Closed:
         return True
 
 
-_OPEN: Any = _Open()
+OPEN: Any = _Open()
+"""In the place of the future of a read: nobody's leaving ends it."""
+
 _CLOSED: Any = _Closed()
 
 
-class Fetch(SingleRequest):
-    """The request of a pending entry.
-
-    It belongs to the entry and not to whoever asked first: others wait for the same reply.
-
-    Args:
-        request: Who asks first.
+class Uncounted(Protocol):
+    """A connection that does not count every reply as one to a caller's command.
 
     Attributes:
-        entry: What it brings the reply of.
-        store: Where that is kept.
-        name: The command's.
-        asked_at: When it was submitted, on the loop's clock.
-        text: Whether strings in the reply become `str`.
-        plain: Whether the reply has to have the form of RESP2.
-        brief: Seconds for which a reply is kept that may mean a missing key.
-        waiting: Who waits; the first is who asked.
+        uncounted: How many of those that are being matched it does not.
     """
 
-    __slots__ = ("asked_at", "brief", "entry", "name", "plain", "store", "text", "waiting")
+    uncounted: int
 
-    def __init__(
-        self,
-        request: Request,
-        entry: Entry,
-        store: Store,
-        name: str,
-        *,
-        asked_at: float,
-        plain: bool,
-        brief: float,
-    ) -> None:
-        self.packed, self.began, self.deadline = request.packed, request.began, request.deadline
-        self.future, self.decode, self.read_only = _OPEN, False, True
-        self.entry, self.store, self.name, self.text = entry, store, name, request.decode
-        self.asked_at, self.plain, self.brief = asked_at, plain, brief
-        self.waiting = [request]
+
+class Fetch(Pending):
+    """The request of a pending read.
+
+    It belongs to the cache and not to whoever asked first: others wait for the same reply.
+    Like a `SingleRequest` it has no `__init__`; `Asking` fills it.
+
+    Attributes:
+        cache: Where the reply is kept.
+        first: Who asked: a `Reading` too.
+        others: Who waits for the same reply; None if nobody does.
+    """
+
+    __slots__ = ("cache", "first", "others")
+
+    cache: ClientCache
+    first: Any
+    others: list[Request] | None
 
     def finish(self, outcome: Any) -> None:
         """Keep the reply, and hand it to everybody, in its place among the server's words."""
         if self.future is _CLOSED:
             return
         self.future = _CLOSED
-        if not isinstance(outcome, Exception):
-            outcome = self._value(outcome)
-        waiting, self.waiting = self.waiting, []
-        if isinstance(outcome, Exception):
-            self.store.fail(self.entry)
-            waiting[0].finish(outcome)
-            for request in waiting[1:]:
-                request.finish(Interrupted(written=False))  # its own was never sent
-            return
-        if self.brief < inf and may_mean_missing(outcome, len(self.entry.keys)):
-            self.entry.until = min(self.entry.until, self.asked_at + self.brief)
-        self.store.keep(self.entry, outcome, self.asked_at, len(self.packed))
-        for request in waiting:
+        first, kind = self.first, type(outcome)
+        del self.first
+        if kind is bytes and first.decode and outcome.isascii():
+            outcome = outcome.decode()  # as nearly all, in less time
+        elif kind not in PLAIN or (kind is bytes and first.decode):
+            outcome = self._value(first, outcome)
+            if isinstance(outcome, Exception):
+                self._fail(first, outcome)
+                return
+        if self.cache.brief < inf:
+            self._limit(outcome)
+        self.cache.store.keep(self, outcome)
+        first.finish(outcome if kind in PLAIN else own(outcome))
+        for request in self.others or ():
             request.finish(own(outcome))
 
     def may_be_joined(self, now: float) -> bool:
@@ -93,47 +87,72 @@ class Fetch(SingleRequest):
 
         While the loop stalls, a reply lies in the socket as long as the stall lasts.
         """
-        life = self.entry.life
-        return life.goes_on and now - self.asked_at < life.window
+        life = self.life
+        return life.goes_on and now - self.began < life.window
 
     def join(self, request: Request, link: TrackedConnection) -> None:
         """Have *request* wait for the same reply, until its own time is up."""
-        self.waiting.append(request)
+        if self.others is None:
+            self.others = []
+        self.others.append(request)
         if request.deadline < self.deadline:
             link.expire_in_time(request, self)
 
-    def _value(self, reply: Any) -> Any:
+    def _fail(self, first: Request, error: Exception) -> None:
+        """Hand an error to who asked; what the others asked for was never sent."""
+        self.cache.store.fail(self)
+        first.finish(error)
+        for request in self.others or ():
+            request.finish(Interrupted(written=False))
+
+    def _value(self, first: Any, reply: Any) -> Any:
         """Return the reply as the other lane would have it, or the error that it would be."""
-        value = unpaired(self.name, reply) if self.plain else reply
+        if isinstance(reply, Exception):
+            return reply
+        value = unpaired(first.args[0], reply) if self.cache.plain else reply
         try:
-            return decoded(value) if self.text else value
+            return decoded(value) if first.decode else value
         except UnicodeDecodeError as error:
             return error
+
+    def _limit(self, reply: Any) -> None:
+        """Keep a reply that may mean a missing key no longer than the cache says."""
+        count = len(self.keys) if type(self.keys) is tuple else 1
+        if may_mean_missing(reply, count):
+            self.until = min(self.until, self.began + self.cache.brief)
 
 
 class KeyTimes(SingleRequest):
     """Asks for how long a key lives, ahead of the read of its value.
 
     Attributes:
-        entry: The entry of that read.
+        read: That read.
+        link: What it goes by: nobody's command is answered by its reply.
     """
 
-    __slots__ = ("entry",)
+    __slots__ = ("link", "read")
 
-    def __init__(self, key: bytes, deadline: float, entry: Entry, asked_at: float) -> None:
+    def __init__(self, key: bytes, read: Pending, link: Uncounted) -> None:
         packed: Any = hiredis.pack_command(("PTTL", key))  # type: ignore[arg-type]
-        self.packed, self.began, self.deadline, self.future = packed, asked_at, deadline, _OPEN
+        self.packed, self.began, self.deadline, self.future = (
+            packed,
+            read.began,
+            read.deadline,
+            OPEN,
+        )
         self.decode, self.read_only = False, True
-        self.entry = entry
+        self.read, self.link = read, link
 
     def finish(self, outcome: Any) -> None:
         """Note when the key expires; what changes from here on may change that."""
+        if not isinstance(outcome, TOLD_IN_TURN):
+            self.link.uncounted += 1
         if self.future is _CLOSED:
             return
         self.future = _CLOSED
-        entry = self.entry
-        entry.strict = True
+        read = self.read
+        read.strict = True
         if not isinstance(outcome, int):
-            entry.until = -1.0  # it is not known, so the value is only handed over
+            read.until = -1.0  # it is not known, so the value is only handed over
         elif outcome >= 0:
-            entry.until = min(entry.until, self.began + outcome / 1000)
+            read.until = min(read.until, self.began + outcome / 1000)

@@ -31,8 +31,12 @@ class LaneReader:
     """
 
     def __init__(self, make: Callable[[], Any], *, plain: bool) -> None:
-        self._make, self._reader, self._plain = make, make(), plain
-        self._incomplete = self._reader.gets(False)
+        reader = make()
+        self._make, self._plain = make, plain
+        self._feed, self._gets = reader.feed, reader.gets
+        self.has_data: Callable[[], bool] = reader.has_data
+        """Whether a reply has begun and is not complete, or there are more."""
+        self._incomplete = reader.gets(False)
         self._kept = bytearray()
         self._read = 0
 
@@ -40,25 +44,22 @@ class LaneReader:
         """Take what came."""
         if self._plain:
             self._kept += data
-        self._reader.feed(data)
+        self._feed(data)
 
-    def has_data(self) -> bool:
-        """Whether a reply has begun and is not complete."""
-        return bool(self._reader.has_data())
-
-    def gets(self, *_: bool) -> Any:
+    def gets(self, _: bool = False) -> Any:
         """Return the next reply or push, or what a `hiredis.Reader` returns when none is there."""
-        reply = self._reader.gets(False)
+        reply = self._gets(False)
         if not self._plain or reply is self._incomplete:
             return reply
-        if type(reply) is not _PUSH and _goes_beyond(reply):
+        kind = type(reply)
+        if kind not in _SIMPLE and kind is not _PUSH and _goes_beyond(reply):
             self._let_go()
             end = end_of_reply(self._kept, 0)
             reader = self._make()
             reader.feed(as_resp2(bytes(self._kept[:end])))
             reply = reader.gets(False)
         self._read += 1
-        if not self._reader.has_data():
+        if not self.has_data():
             self._kept.clear()
             self._read = 0
         elif len(self._kept) > _MOST_KEPT:

@@ -5,26 +5,30 @@ from contextvars import ContextVar
 from typing import Any
 
 from redis_manager_fastapi.caching.cache import ClientCache
-from redis_manager_fastapi.caching.store import Entry
+from redis_manager_fastapi.caching.store import Pending
 
 
 class Report:
-    """The reads of the clients that a request makes.
+    """How old what the clients gave is that a request makes, or that are used in its tasks.
 
-    Attributes:
-        reads: Them; None once nobody wants to know any more. A task that the request has begun
-            may go on for ever, and make clients in the same context.
+    A task that the request has begun may go on for ever, and make clients in the same context:
+    nothing here knows any of them.
     """
 
-    __slots__ = ("reads",)
+    __slots__ = ("_oldest", "_open")
 
     def __init__(self) -> None:
-        self.reads: list[CachedReads] | None = []
+        self._oldest, self._open = 0.0, True
+
+    def note(self, age: float) -> None:
+        """Take note that a value was given that was so old, in seconds."""
+        if self._open:
+            self._oldest = max(self._oldest, age)
 
     def close(self) -> float:
         """Take in nothing more; return how old the oldest value was, in seconds."""
-        reads, self.reads = self.reads, None
-        return max((each.stale_for for each in reads or ()), default=0.0)
+        self._open = False
+        return self._oldest
 
 
 REPORT: ContextVar[Report | None] = ContextVar("redis_cached_reads", default=None)
@@ -38,8 +42,10 @@ class CachedReads:
     """What a client has asked for with `cache=`, and how old what it got was.
 
     Attributes:
-        cache: Where the replies are kept.
-        entries: Those of this client's kind.
+        cache: What the deployment's cached clients share.
+        store: Where the replies are kept.
+        entries: Those of this client's kind, and what is on its way of them.
+        table: The number of that table.
         decode: Whether that kind is decoded.
         ttl: For how many seconds a reply may be handed out.
         stale: How many seconds old a last known value may be, in an outage; 0 for none.
@@ -47,7 +53,10 @@ class CachedReads:
         stale_for: How old the oldest value was that was handed out in an outage, in seconds.
     """
 
-    __slots__ = ("cache", "decode", "entries", "exact", "stale", "stale_for", "ttl")
+    __slots__ = (
+        *("_report", "cache", "decode", "entries", "exact", "stale", "stale_for", "store"),
+        *("table", "ttl"),
+    )
 
     def __init__(
         self, cache: ClientCache, ttl: float, stale: float, exact: bool, decode: bool
@@ -58,38 +67,35 @@ class CachedReads:
         self.exact = exact
         self.decode = decode
         self.stale_for = 0.0
-        self.entries = cache.store.tables[decode][exact]
-        report = _report()
-        if report is not None and report.reads is not None:
-            report.reads.append(self)
+        self.store = store = cache.store
+        self.entries = store.tables[decode][exact]
+        self.table = 2 * decode + exact
+        self._report = _report()
 
     def same(self, *, decode: bool) -> "CachedReads":
         """Return the same for another client, which has been handed out nothing yet."""
         return CachedReads(self.cache, self.ttl, self.stale, self.exact, decode)
 
-    def serves(self, entry: Entry, now: float) -> bool:
-        """Whether an entry may be handed out as true."""
-        fresh = now - entry.asked_at < self.ttl and now < entry.until
-        return fresh and now < entry.life.fresh_until
-
     def last_known(self, key: Any, now: float) -> tuple[Any, float] | None:
         """Return the last known value, and for how many seconds it has been unconfirmed."""
-        entry = self.entries.get(key) if self.stale else None
-        known = entry.known if entry is not None else None
-        if known is None:
+        found = self.entries.get(key) if self.stale else None
+        known = found.last if isinstance(found, Pending) else found
+        life = self.store.lives.get(known[3]) if known is not None else None
+        if known is None or life is None:
             return None
-        value, life, asked_at, until = known
+        value, asked_at, until = known[:3]
         age = now - max(life.confirmed_at, asked_at)
         gone = life.void or now >= until or age > self.stale
         return None if gone else (value, max(age, 0.001))
 
     def handed_out(self, age: float) -> None:
         """Note that a last known value was, of that age in seconds."""
-        self.cache.store.stale += 1
+        self.store.stale += 1
         self.stale_for = max(self.stale_for, age)
-        report = _report()
-        if report is not None and report.reads is not None and self not in report.reads:
-            report.reads.append(self)
+        # An error's recovery runs in no request's context: its client knows whose it is.
+        for report in {self._report, _report()}:
+            if report is not None:
+                report.note(age)
 
 
 def checked(name: str, value: object) -> float:

@@ -1,23 +1,31 @@
 """The replies that a process keeps: which are known, which are on their way, which are let go.
 
-Nothing here does I/O or looks at a clock.  An entry is *pending* from the moment its read
-is submitted, *kept* once the reply was matched, and *dropped* when its key may have changed.
-It is served only while its `Life`, one tracked connection's, goes on.
+Nothing here does I/O or looks at a clock.  A read is *pending* from its submission, its reply
+is *kept* once it was matched, and *dropped* when its key may have changed.  It is
+served only while its `Life`, one tracked connection's, goes on.
+
+What is kept is a plain tuple of plain values: to Python's garbage collector these are no
+containers, so a large cache does not make its runs longer, nor a miss make them more frequent.
 """
 
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from sys import getsizeof
+from typing import Any, Final
 
-from redis_manager_fastapi.caching.values import size_of
+from redis_manager_fastapi.caching.values import PLAIN, size_of
+from redis_manager_fastapi.pool.request import Request
 
 # No single value takes more than this part of all the room.
 _LARGEST = 16
 
-# What an entry takes beside its value and its command: the object itself, and its places in the
+# What a reply takes beside its value and its command: the tuple itself, and its places in the
 # table, in the index by key, and in the queue.
-_FIXED = 320
+_FIXED = 350
+
+# What a text takes beside its characters.
+_TEXT = getsizeof("")
 
 # How many bytes a command takes here, with its keys, for each that it takes on the wire.
 _SPREAD = 4
@@ -26,18 +34,19 @@ _SPREAD = 4
 # reads share a key.
 _KEY = 150
 
-# How many entries get a second chance before one is evicted all the same.
+# How many replies get a second chance before one is evicted all the same.
 _CHANCES = 16
 
-# How many entries of an ended life are given up at once.
+# How many replies of an ended life are given up at once.
 _SLICE = 500
 
 
 class Life:
-    """One tracked connection, from its handshake to its loss: as long, its entries are true.
+    """One tracked connection, from its handshake to its loss: as long, its replies are true.
 
     Attributes:
-        fresh_until: Until when its entries are served, on the loop's clock, unless the server
+        number: What stands for it in what is kept.
+        fresh_until: Until when its replies are served, on the loop's clock, unless the server
             answers another heartbeat meanwhile.
         confirmed_at: When the last heartbeat left that was answered: what had changed
             by then has been told.
@@ -45,14 +54,22 @@ class Life:
         clock: The loop's.
         thread: The loop's.
         window: Seconds that a heartbeat proves.
-        place: What the entries are asked from: a node of a Cluster; None for one server.
+        place: What the replies are asked from: a node of a Cluster; None for one server.
     """
 
-    __slots__ = ("clock", "confirmed_at", "fresh_until", "place", "thread", "void", "window")
+    __slots__ = (
+        *("clock", "confirmed_at", "fresh_until", "number", "place", "thread", "void", "window"),
+    )
 
     def __init__(
-        self, clock: Callable[[], float], thread: int, window: float, place: object = None
+        self,
+        number: int,
+        clock: Callable[[], float],
+        thread: int,
+        window: float,
+        place: object = None,
     ) -> None:
+        self.number = number
         self.clock, self.thread, self.window, self.place = clock, thread, window, place
         self.void = False
         self.confirmed_at = clock()
@@ -74,233 +91,296 @@ class Life:
         self.void = self.void or void
 
 
-class Entry:
-    """One read's reply, known or on its way.
+Spot = tuple[int, Any]
+"""Where a read is found: the number of its table, and its place in that.
+
+Each read has a tuple of its own, which tells its reply from that to a later read.
+"""
+
+Keys = bytes | tuple[bytes, ...]
+"""The key that a command reads, or all of them if there are several."""
+
+Kept = tuple[Any, float, float, int, bool, bytearray, int, Spot, Keys]
+"""A reply that is known.
+
+Its value; when it was asked for, on the loop's clock; when a key of it expires, if that was asked
+for; the number of its life; whether everybody may have the same object; a byte
+that is 1 if it was read since it was last considered for eviction; bytes that it takes; where it
+is found; its keys.
+"""
+
+_LIFE: Final = 3
+_USED: Final = 5
+_SIZE: Final = 6
+_SPOT: Final = 7
+_KEYS: Final = 8
+
+
+class Pending(Request):
+    """A read that is on its way; `Store.begin` sets the last three.
 
     Attributes:
-        home: The table that it is in.
-        key: Its place in that: the command.
-        keys: The keys that it was read from.
-        life: What keeps it true.
-        value: The reply; while the entry is pending, `fetch` brings it.
-        asked_at: When it was asked for, on the loop's clock; -inf while it is pending.
+        spot: Where it is found.
+        keys: What it reads.
+        life: What keeps its reply true.
         until: When a key of it expires, if that was asked for.
         strict: Whether a change ends it although its reply has not come.
-        plain: Whether everybody may have the same object.
-        used: Whether it was read since it was last considered for eviction.
-        size: Bytes that it takes.
-        fetch: What brings the reply; None before and after.
         last: What was known before, in case that no reply comes.
     """
 
     __slots__ = (
-        *("asked_at", "fetch", "home", "key", "keys", "last", "life", "plain", "size"),
-        *("strict", "until", "used", "value"),
+        *("began", "deadline", "future", "packed"),
+        *("keys", "last", "life", "spot", "strict", "until"),
     )
 
-    fetch: Any
-    last: "Known | None"
+    decode, read_only = False, True
 
-    def __init__(self, home: "Table", key: Any, keys: tuple[bytes, ...], life: Life) -> None:
-        self.home, self.key, self.keys, self.life = home, key, keys, life
-        self.value = self.fetch = self.last = None
-        self.asked_at, self.until, self.size = -math.inf, math.inf, 0
-        self.strict = self.used = False
-        self.plain = True
-
-    @property
-    def known(self) -> "Known | None":
-        """The reply, or what was known before it."""
-        if self.size:
-            return self.value, self.life, self.asked_at, self.until
-        return self.last
+    spot: Spot
+    keys: Keys
+    life: Life
+    until: float
+    strict: bool
+    last: Kept | None
 
 
-Known = tuple[Any, Life, float, float]
-"""A reply with its entry's `life`, `asked_at` and `until`."""
-
-Table = dict[Any, Entry]
+Table = dict[Any, Kept | Pending]
 
 
 class Store:
-    """All entries of a deployment, by command and by key.
+    """All replies of a deployment, by command and by key.
 
     Args:
         max_bytes: How many bytes the kept ones may take.
 
     Attributes:
-        tables: The entries by command: of replies as bytes and of decoded ones, and of each those
-            that do not know and that know when their keys expire.
+        tables: Replies by command: as bytes and decoded, and of each those that do not know
+            and that know when their keys expire. The number of `tables[a][b]` is 2a + b.
+        lives: What is served, and what was not yet let go, by number.
         bytes: What the kept ones take.
+        entries: How many replies are kept.
         hits, misses, joined, stale: Reads that were answered, that asked the server, that
             waited for another one's reply, and that got a last known value.
-        invalidations, evictions: Entries that were dropped for a change, and for want of room.
+        invalidations, evictions: Replies that were dropped for a change, and for want of room.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.tables: tuple[tuple[Table, Table], tuple[Table, Table]] = (({}, {}), ({}, {}))
-        self.bytes = self.hits = self.misses = self.joined = self.stale = 0
+        self.lives: dict[int, Life] = {}
+        self.bytes = self.entries = self.hits = self.misses = self.joined = self.stale = 0
         self.invalidations = self.evictions = 0
         self._max_bytes = max_bytes
-        self._by_key: dict[bytes, Entry | set[Entry]] = {}
-        self._queue: deque[Entry] = deque()
-        self._kept = 0
-
-    @property
-    def entries(self) -> int:
-        """How many replies are kept."""
-        return self._kept
+        self._tables = (*self.tables[False], *self.tables[True])
+        self._by_key: dict[bytes, Spot | set[Spot]] = {}
+        self._queue: deque[Spot] = deque()
+        self._numbers = 0
 
     @property
     def queued(self) -> int:
-        """How many entries a sweep looks at."""
+        """How many places a sweep looks at."""
         return len(self._queue)
 
-    def begin(
-        self, table: Table, key: Any, keys: tuple[bytes, ...], life: Life, *, remember: bool
-    ) -> Entry:
-        """Enter a read that is being submitted, in the place of what is there.
+    def begin_life(
+        self, clock: Callable[[], float], thread: int, window: float, place: object = None
+    ) -> Life:
+        """Return the life of a connection that begins to serve."""
+        self._numbers += 1
+        life = self.lives[self._numbers] = Life(self._numbers, clock, thread, window, place)
+        return life
+
+    def begin(self, read: Pending, old: Kept | Pending | None, *, remember: bool) -> None:
+        """Enter a read that is being submitted, in the place of what is there: *old*.
 
         *remember* keeps that for the case that no reply comes.
         """
-        entry = Entry(table, key, keys, life)
-        old = table.get(key)
-        if old is not None:
+        spot, keys = read.spot, read.keys
+        read.until, read.strict, read.last = math.inf, False, None
+        self._tables[spot[0]][spot[1]] = read
+        if old is not None:  # its keys are the same, and lead here already
+            if not isinstance(old, Pending):
+                self._let_go(old)
             if remember:
-                entry.last = old.known
-            self._take_out(old)
-        self._enter(entry)
-        return entry
+                read.last = old.last if isinstance(old, Pending) else old
+        elif isinstance(keys, bytes):
+            if self._by_key.setdefault(keys, spot) is not spot:
+                self._index(keys, spot)
+        else:
+            for key in keys:
+                self._index(key, spot)
 
-    def keep(self, entry: Entry, value: Any, asked_at: float, command: int) -> None:
-        """Keep the reply of a pending entry, unless a key of it may have changed.
-
-        *command* is how many bytes the request took.
-        """
-        entry.fetch, entry.last = None, None
-        if entry.home.get(entry.key) is not entry:
+    def keep(self, read: Pending, value: Any) -> None:
+        """Keep the reply of a pending read, unless a key of it may have changed."""
+        spot, keys, life = read.spot, read.keys, read.life
+        table, place = self._tables[spot[0]], spot[1]
+        if table.get(place) is not read:
             return
-        size = _FIXED + size_of(value) + _SPREAD * command + _KEY * (len(entry.keys) - 1)
-        if not entry.life.goes_on or size > self._max_bytes // _LARGEST:
-            self._take_out(entry)
+        size = _FIXED + _SPREAD * len(read.packed)
+        plain = (kind := type(value)) in PLAIN
+        if kind is bytes or (kind is str and value.isascii()):
+            size += len(value) + _TEXT  # as `size_of`, in less time
+        else:
+            size += size_of(value)
+        if not isinstance(keys, bytes):
+            size += _KEY * (len(keys) - 1)
+        if life.fresh_until == -math.inf or size > self._max_bytes // _LARGEST:
+            self._drop(spot, keys)
             return
-        self._fill(entry, value, asked_at, size)
+        # fmt: off
+        table[place] = (
+            value, read.began, read.until, life.number, plain, bytearray(1), size, spot, keys,
+        )
+        # fmt: on
+        self._queue.append(spot)
+        self.entries += 1
+        self.bytes += size
         if self.bytes > self._max_bytes:
             self._evict()
 
-    def fail(self, entry: Entry) -> None:
-        """Have what was known before in the place of an entry whose reply does not come."""
-        last, entry.fetch, entry.last = entry.last, None, None
-        if entry.home.get(entry.key) is not entry:
+    def fail(self, read: Pending) -> None:
+        """Have what was known before in the place of a read whose reply does not come."""
+        spot, last = read.spot, read.last
+        table, place = self._tables[spot[0]], spot[1]
+        if table.get(place) is not read:
             return
-        self._take_out(entry)
-        if last is not None:
-            value, life, asked_at, until = last
-            known = Entry(entry.home, entry.key, entry.keys, life)
-            known.until = until
-            self._enter(known)
-            self._fill(known, value, asked_at, _FIXED + size_of(value))
+        if last is None or last[_LIFE] not in self.lives:
+            self._drop(spot, read.keys)
+            return
+        table[place] = (*last[:_SPOT], spot, read.keys)
+        self._queue.append(spot)
+        self.entries += 1
+        self.bytes += last[_SIZE]
 
     def changed(self, key: bytes) -> None:
         """Drop what was read from *key*: the server says that it has changed.
 
         What is still pending is younger than that.
         """
-        for entry in self._of(key):
-            entry.last = None
-            if entry.fetch is None or entry.strict:
-                self.invalidations += 1
-                self._take_out(entry)
+        for spot in self._read_from(key):
+            found = self._tables[spot[0]][spot[1]]
+            if isinstance(found, Pending):
+                found.last = None
+                if not found.strict:
+                    continue
+            self.invalidations += 1
+            self._take_out(spot)
 
     def wrote(self, keys: Iterable[bytes]) -> None:
         """Drop what was read from *keys*, and keep nothing that is on its way: they are written."""
         by_key = self._by_key
         for key in keys:
             if key in by_key:
-                for entry in self._of(key):
-                    entry.last = None
-                    self._take_out(entry)
+                for spot in self._read_from(key):
+                    self._take_out(spot)
 
     def sweep(self, before: float, left: int) -> int:
-        """Let go of entries whose life has ended, and was last confirmed before that time.
+        """Let go of replies whose life has ended, and was last confirmed before that time.
 
         It looks at a slice of the *left* ones that are to be looked at; return how many remain.
         """
-        for _ in range(min(_SLICE, left, len(self._queue))):
-            entry = self._queue.popleft()
-            if entry.size and not entry.life.goes_on and entry.life.confirmed_at < before:
-                self._take_out(entry)
-            elif entry.size:
-                self._queue.append(entry)
-        return max(0, left - _SLICE)
+        for _ in range(min(_SLICE, left)):
+            if not self._queue:  # it may have become shorter on the way
+                break
+            spot = self._queue.popleft()
+            kept = self._kept_at(spot)
+            if kept is None:
+                continue
+            life = self.lives.get(kept[_LIFE])
+            if life is None or (not life.goes_on and life.confirmed_at < before):
+                self._take_out(spot)
+            else:
+                self._queue.append(spot)
+        left = max(0, left - _SLICE)
+        if not left:
+            self._forget_lives(before)
+        return left
 
     def clear(self) -> None:
         """Let go of everything."""
-        for table in (*self.tables[False], *self.tables[True]):
+        for table in self._tables:
             table.clear()
         self._by_key.clear()
         self._queue.clear()
-        self.bytes = self._kept = 0
+        self.bytes = self.entries = 0
+        self._forget_lives(math.inf)
+
+    def _forget_lives(self, before: float) -> None:
+        """Forget those that have ended: what may still be kept of them is not given to anybody."""
+        ended = [each for each in self.lives.values() if not each.goes_on]
+        for life in ended:
+            if life.confirmed_at < before:
+                del self.lives[life.number]
 
     def _evict(self) -> None:
         """Make room: of the oldest, those go first that nobody has read since."""
-        queue, chances = self._queue, _CHANCES
-        while self.bytes > self._max_bytes and queue:
-            entry = queue.popleft()
-            if not entry.size:
+        chances = _CHANCES
+        while self.bytes > self._max_bytes and self._queue:
+            spot = self._queue.popleft()
+            kept = self._kept_at(spot)
+            if kept is None:
                 continue
-            if entry.used and chances:
+            used = kept[_USED]
+            if used[0] and chances:
                 chances -= 1
-                entry.used = False
-                queue.append(entry)
+                used[0] = 0
+                self._queue.append(spot)
                 continue
             self.evictions += 1
-            self._take_out(entry)
+            self._drop(spot, kept[_KEYS])
+            self._let_go(kept)
 
-    def _take_out(self, entry: Entry) -> None:
-        """Have an entry in no table and no index any more; its place in the queue stays."""
-        if entry.home.get(entry.key) is entry:
-            del entry.home[entry.key]
-        for key in entry.keys:
-            self._unindex(key, entry)
-        if entry.size:
-            self.bytes -= entry.size
-            self._kept -= 1
-            entry.size = 0
-            entry.asked_at = -math.inf
-            if len(self._queue) > 2 * self._kept + _SLICE:
-                self._queue = deque(each for each in self._queue if each.size)
+    def _kept_at(self, spot: Spot) -> Kept | None:
+        """Return what is kept of the read that had this very spot; None if that was let go."""
+        found = self._tables[spot[0]].get(spot[1])
+        if isinstance(found, Pending) or found is None or found[_SPOT] is not spot:
+            return None
+        return found
 
-    def _enter(self, entry: Entry) -> None:
-        entry.home[entry.key] = entry
-        for key in entry.keys:
-            self._index(key, entry)
+    def _take_out(self, spot: Spot) -> None:
+        """Have what is at a spot in no table and no index; its place in the queue stays."""
+        found = self._tables[spot[0]][spot[1]]
+        if isinstance(found, Pending):
+            self._drop(spot, found.keys)
+        else:
+            self._drop(spot, found[_KEYS])
+            self._let_go(found)
 
-    def _fill(self, entry: Entry, value: Any, asked_at: float, size: int) -> None:
-        entry.value, entry.plain = value, not isinstance(value, list | dict | set)
-        entry.asked_at, entry.size = asked_at, size
-        self.bytes += size
-        self._kept += 1
-        self._queue.append(entry)
+    def _drop(self, spot: Spot, keys: Keys) -> None:
+        del self._tables[spot[0]][spot[1]]
+        if isinstance(keys, bytes):
+            self._unindex(keys, spot)
+            return
+        for key in keys:
+            self._unindex(key, spot)
 
-    def _of(self, key: bytes) -> tuple[Entry, ...]:
+    def _let_go(self, gone: Kept) -> None:
+        """Count what is in no table any more as gone."""
+        self.bytes -= gone[_SIZE]
+        self.entries -= 1
+        if len(self._queue) > 2 * self.entries + _SLICE:
+            tables = self._tables
+            kept = ((each, tables[each[0]].get(each[1])) for each in self._queue)
+            self._queue = deque(
+                each for each, found in kept if type(found) is tuple and found[_SPOT] is each
+            )
+
+    def _read_from(self, key: bytes) -> tuple[Spot, ...]:
+        """Return where the reads of a key are found."""
         found = self._by_key.get(key)
         if found is None:
             return ()
         return tuple(found) if type(found) is set else (found,)  # type: ignore[return-value]
 
-    def _index(self, key: bytes, entry: Entry) -> None:
-        found = self._by_key.setdefault(key, entry)
+    def _index(self, key: bytes, spot: Spot) -> None:
+        found = self._by_key.setdefault(key, spot)
         if type(found) is set:
-            found.add(entry)
-        elif found is not entry:
-            self._by_key[key] = {found, entry}  # type: ignore[arg-type]
+            found.add(spot)
+        elif found != spot:
+            self._by_key[key] = {found, spot}  # type: ignore[arg-type]
 
-    def _unindex(self, key: bytes, entry: Entry) -> None:
+    def _unindex(self, key: bytes, spot: Spot) -> None:
         found = self._by_key.get(key)
-        if found is entry:
-            del self._by_key[key]
-        elif type(found) is set:
-            found.discard(entry)
+        if type(found) is set:
+            found.discard(spot)
             if not found:
                 del self._by_key[key]
+        elif found == spot:
+            del self._by_key[key]

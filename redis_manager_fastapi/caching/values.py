@@ -4,13 +4,17 @@ import sys
 from typing import Any
 
 _CONTAINERS = (list, dict, set, tuple)
-_TEXT = frozenset({bytes, str})
+TEXT = frozenset({bytes, str})
+"""The types of text."""
+
+PLAIN = frozenset({bytes, str, int, float, bool, type(None)})
+"""The types of values of which everybody may have the same object."""
 
 
 def size_of(value: Any) -> int:
     """Return how many bytes a reply takes, with all that is in it."""
     size = sys.getsizeof(value)
-    if type(value) in _TEXT:
+    if type(value) in PLAIN:
         return size
     if isinstance(value, dict):
         return size + sum(size_of(key) + size_of(each) for key, each in value.items())
@@ -21,7 +25,7 @@ def size_of(value: Any) -> int:
 
 def own(value: Any) -> Any:
     """Return a value that its caller may change."""
-    if type(value) in _TEXT:
+    if type(value) in PLAIN:
         return value
     if isinstance(value, list):
         return [own(each) if isinstance(each, _CONTAINERS) else each for each in value]

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from redis.client import NEVER_DECODE
 
-from redis_manager_fastapi.caching.asking import Asking, place_of
+from redis_manager_fastapi.caching.asking import AskedRequest, Asking, place_of
 from redis_manager_fastapi.caching.reads import CachedReads, checked
 from redis_manager_fastapi.caching.values import own
 from redis_manager_fastapi.client.call import NOTHING, Call, Command, CommandFuture
@@ -19,27 +19,34 @@ from redis_manager_fastapi.commands.cached import CACHED
 from redis_manager_fastapi.delivery.replies import awaited, callback_of, parse, parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.errors import PoolClosedError, RedisOutageError
+from redis_manager_fastapi.pool.counters import Held
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import SingleRequest
+from redis_manager_fastapi.pool.request import Reply, SingleRequest
 from redis_manager_fastapi.pool.state import FINAL
-from redis_manager_fastapi.supervision.deployment import Single
 
 _this_thread = threading.get_ident
 
 
 class _CachedCommand(Command):
-    """A command that may have a last known value in the place of an outage's error."""
+    """A command that may have a last known value in the place of an outage's error.
+
+    Attributes:
+        places: Not known: it is for one server.
+    """
 
     __slots__ = ()
 
+    places = None
+
     async def _value(self, request: SingleRequest, outcome: Any) -> Any:
-        try:
-            return await super()._value(request, outcome)
-        except RedisOutageError as error:
-            known = self.known_instead_of(error)
-            if known is None:
-                raise
+        with Held():
+            try:
+                return await super()._value(request, outcome)
+            except RedisOutageError as error:
+                known = self.known_instead_of(error)
+                if known is None:
+                    raise
         return await self.hand_out(known)
 
     def _grace(self) -> float | None:
@@ -78,55 +85,72 @@ class CachedCall(_CachedCommand, Call):
     future_type = CachedFuture
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        session = self.session
-        reads = cast(CachedReads, session.cached)
+        session, options = self.session, self.options
+        reads: Any = session.cached
         if not self.command.read_only:
-            return super().__await__()
+            return Call.__await__(self)
         try:
-            entry = reads.entries.get(self.args)
+            kept = reads.entries.get(self.args)
         except TypeError:  # an argument that is no key of a mapping
-            return super().__await__()
-        if entry is None or self.future is not None or NEVER_DECODE in self.options:
-            return super().__await__()
-        life = entry.life
+            return Call.__await__(self)
+        if (
+            type(kept) is not tuple
+            or self.future is not None
+            or (options and NEVER_DECODE in options)
+        ):
+            return Call.__await__(self)
+        value, asked_at, until, number, plain, used, _, _, _ = kept
+        store = reads.store
+        try:
+            life = store.lives[number]
+        except KeyError:  # it was ended, and what it knew is being let go
+            return Call.__await__(self)
         now = life.clock()
         if (
-            now - entry.asked_at < reads.ttl
+            now - asked_at < reads.ttl
             and now < life.fresh_until
-            and now < entry.until
+            and now < until
             and _this_thread() == life.thread
             and (session.scope is None or not session.scope.ended)
         ):
             self.future = NOTHING
-            entry.used = True
-            reads.cache.store.hits += 1
-            value = entry.value if entry.plain else own(entry.value)
+            used[0] = 1
+            store.hits += 1
+            if not plain:
+                value = own(value)
             if callback_of(session.callbacks, self.args[0]) is None:
                 return _ready(value)
-            value = parse(session.callbacks, self.args[0], value, self.options)
+            value = parse(session.callbacks, self.args[0], value, options)
             return awaited(value).__await__()
-        return super().__await__()
+        return Call.__await__(self)
 
     def _prepare(self) -> MultiplexedConnection | None:
         """Make a request of the command; return what takes it: the cache, if that can."""
-        link = super()._prepare()
-        if self.args[0] in self.session.own_callbacks:
+        link = Call._prepare(self)  # noqa: SLF001 (its own; `super()` takes longer)
+        callbacks = self.session.own_callbacks
+        if callbacks and self.args[0] in callbacks:
             return link  # in its caller's own context, by `_later`
-        return cast(MultiplexedConnection | None, self._asking() or link)
+        asking: Any = self._asking()
+        return link if asking is None else asking
 
     def _asking(self) -> Asking | None:
         """Return what answers a cached read; None while, or if, nothing can."""
-        args, reads = self.args, cast(CachedReads, self.session.cached)
+        session = self.session
+        reads: Any = session.cached
+        deployment: Any = session.deployment
         pool: Pool | None = getattr(self, "pool", None)
-        if args[0] not in CACHED or pool is None or self.decode != reads.decode:
+        if self.args[0] not in CACHED or pool is None or self.decode != reads.decode:
             return None
-        lane = cast(Single, self.session.deployment).tracked(reads.cache)
-        if lane is None or lane.link is None or lane.link.full:
+        lane = deployment.lane
+        if lane is None or lane.asking is None:
+            lane = deployment.tracked(reads.cache)
+        asking: Asking | None = lane.asking if lane is not None else None
+        if asking is None or asking.link.full:
             return None
         room = pool.link_set.room
         if room.alone and room.goes_alone(self.packed):
             return None
-        return Asking(reads, lane.link, lane.life, args)
+        return asking
 
     async def _later(self) -> Any:
         """Execute in the caller's context what has to wait, or has the caller's own callback."""
@@ -135,17 +159,26 @@ class CachedCall(_CachedCommand, Call):
         if known is not None and away:
             return await self.hand_out(known)
         asking = self._asking() if self.args[0] in self.session.own_callbacks else None
-        try:
-            if asking is None:
-                return await super()._later()
-            request = self._request(asking.loop.create_future())
-            asking.submit(request)
-            return await super()._value(request, await request.future)
-        except RedisOutageError as error:
-            known = self.known_instead_of(error)
-            if known is None:
-                raise
+        with Held():
+            try:
+                if asking is None:
+                    return await super()._later()
+                request = self._asked(asking.loop.create_future())
+                asking.submit(request)
+                return await super()._value(request, await request.future)
+            except RedisOutageError as error:
+                known = self.known_instead_of(error)
+                if known is None:
+                    raise
         return await self.hand_out(known)
+
+    def _asked(self, future: Reply) -> AskedRequest:
+        """Return a request of the same for the cache."""
+        request = AskedRequest()
+        request.packed, request.future, request.deadline = self.packed, future, self.deadline
+        request.began, request.decode, request.read_only = self.began, self.decode, self.read_only
+        request.args, request.places, request.session = self.args, None, self.session
+        return request
 
 
 def _ready(value: Any) -> Generator[Any, Any, Any]:

@@ -16,8 +16,9 @@ class CacheStats:
         invalidations: Replies that were dropped because the server said that a key had changed.
         evictions: Replies that were dropped for want of room.
         stale: Last known values that were handed out while Redis was away.
-        off_since: Since when nothing is served, on the monotonic clock; None while it is.
-        reason: Why not; empty while it is.
+        off_since: Since when a tracked connection serves nothing that a read has opened, on the
+            monotonic clock; None while all serve, and until the first cached read opens one.
+        reason: Why it does not; empty where `off_since` is None.
     """
 
     hits: int

@@ -7,12 +7,13 @@ Nothing here reads a clock.  `Counts` is what `stats()` shows of it.
 
 import logging
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from redis.exceptions import AskError, ResponseError, TryAgainError
 
-from redis_manager_fastapi.errors import RedisManagerError
+from redis_manager_fastapi.errors import RedisManagerError, RedisOutageError
 from redis_manager_fastapi.topology.failures import code_of
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -101,6 +102,42 @@ _ADDED = (
 )
 
 
+class Held:
+    """A block within which outages are counted only if their error leaves it.
+
+    Something else may be handed to the caller in the error's place.
+    """
+
+    def __init__(self) -> None:
+        self._noted: list[tuple[Counters, BaseException | None]] | None = []
+        self._outer: Held | None = None
+
+    def __enter__(self) -> None:
+        self._outer = _held()
+        _HELD.set(self)
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        _HELD.set(self._outer)
+        noted, self._noted = self._noted or (), None  # a task begun within may go on for ever
+        for counters, each in noted:
+            if each is None and error is not None:
+                counters.refuse()
+            elif each is not None and each is error:
+                counters.failed(each)
+
+    def takes(self, counters: "Counters", error: BaseException | None) -> bool:
+        """Take note of an error, or of a refusal if it is None; return whether it did."""
+        if self._noted is None or not (error is None or isinstance(error, RedisOutageError)):
+            return False
+        self._noted.append((counters, error))
+        return True
+
+
+_HELD: ContextVar[Held | None] = ContextVar("redis_held_counts", default=None)
+
+_held = _HELD.get
+
+
 class Counters:
     """The counters of one server, or of a Cluster itself; `Counts` explains them.
 
@@ -149,6 +186,9 @@ class Counters:
         """
         if isinstance(error, AskError | TryAgainError) or _COUNTED in error.__dict__:
             return
+        held = _held()
+        if held is not None and held.takes(self, error):
+            return
         if isinstance(error, RedisManagerError):
             code = error.code
         elif isinstance(error, ResponseError):
@@ -159,6 +199,12 @@ class Counters:
         if code not in self.errors and len(self.errors) >= _MOST_CODES:
             code = OTHER
         self.errors[code] = self.errors.get(code, 0) + 1
+
+    def refuse(self) -> None:
+        """Count a caller that is refused, because grace is over."""
+        held = _held()
+        if held is None or not held.takes(self, None):
+            self.refused += 1
 
     def gave_up(self, error: Exception, *, lost: bool) -> None:
         """Count what a command ends with that was sent; *lost* if its reply was."""

@@ -86,22 +86,15 @@ class MultiplexedConnection(asyncio.Protocol):
         lost: Whether the connection is gone.
         full: Whether no further command may be submitted now: what comes has to wait in `Room`.
         opened_at: When the connection was made, on the loop's clock.
+        uncounted: How many of the replies that are being matched answer nobody's command.
     """
 
     # They are more than CPython 3.11 finds at their places in instances without slots.
     __slots__ = (
-        *("full", "last_heard", "loop", "lost", "opened_at", "suspected", "writes"),
+        *("full", "last_heard", "loop", "lost", "opened_at", "suspected", "uncounted", "writes"),
         *("_batch", "_beats", "_bytes", "_connection", "_counters", "_due", "_events"),
         *("_excused", "_flow", "_heartbeat", "_in_flight", "_instance", "_last_bytes"),
-        *(
-            "_make_reader",
-            "_max_bytes",
-            "_max_in_flight",
-            "_numbers",
-            "_partial",
-            "_paused",
-            "_places",
-        ),
+        *("_make_reader", "_max_bytes", "_max_in_flight", "_numbers", "_partial", "_paused"),
         *("_places", "_queue", "_reader", "_retiring", "_room", "_timer"),
         *("_transport", "_turn_ends", "_turnstile"),
     )
@@ -144,7 +137,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._heartbeat: Heartbeat | None = None
         self._numbers, self._beats = secrets.token_hex(8), 0
         self._last_bytes = b""
-        self._partial, self._flow = 0, Flow()
+        self._partial, self._flow, self.uncounted = 0, Flow(), 0
         self._turnstile = turnstile()
         self._transport.set_protocol(self)
 
@@ -269,6 +262,7 @@ class MultiplexedConnection(asyncio.Protocol):
         except Exception as error:
             self._lose(f"the reply stream is broken ({type(error).__name__})", Cause.BAD_REPLY)
             return
+        answered, self.uncounted = answered - self.uncounted, 0
         if answered:
             counters, seconds = self._counters, self.last_heard - began
             counters.commands += answered

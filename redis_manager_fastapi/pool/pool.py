@@ -156,7 +156,7 @@ class Pool:
         self.check_usable()
         limit = min(deadline, self._grace.deadline_of(grace))
         if limit <= self.loop.time():
-            self.counters.refused += 1
+            self.counters.refuse()
             raise self.unavailable()
         self.check_crowd()
         limit += self._waiting // PER_TURN * _APART
@@ -169,7 +169,7 @@ class Pool:
             self._waiting -= 1
         self.check_usable()
         if not in_time:
-            self.counters.refused += 1
+            self.counters.refuse()
             raise self.unavailable()
 
     async def wait_ready(self, timeout: float) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 
 from redis.exceptions import ResponseError
 
+from redis_manager_fastapi.caching.asking import Asking
 from redis_manager_fastapi.caching.cache import ClientCache
 from redis_manager_fastapi.caching.store import Life
 from redis_manager_fastapi.caching.tracked import TrackedConnection
@@ -33,13 +34,14 @@ class Lane:
         topology: Says where that is.
         cache: What is read by it.
         tls: The manager's TLS context.
-        place: What its entries belong to: the node of a Cluster.
+        place: What its replies belong to: the node of a Cluster.
 
     Attributes:
         instance: The manager's name.
         plain: Whether replies have to have the form of RESP2.
         link: The connection; None while nothing is served.
-        life: What its entries live by; the last one's, while nothing is served.
+        life: What its replies live by; the last one's, while nothing is served.
+        asking: What takes cached reads; None while nothing is served.
         off_since: Since when nothing is, on the monotonic clock; None while something is.
         reason: Why not; empty while something is.
         refused_by: The pool's generation whose server does not track; None if none does not.
@@ -55,6 +57,7 @@ class Lane:
     ) -> None:
         self.instance, self.plain = pool.instance, cache.plain
         self.link: TrackedConnection | None = None
+        self.asking: Asking | None = None
         self.reason = _OPENING
         self.refused_by: int | None = None
         self._cache, self._place, self._main = cache, place, pool
@@ -67,7 +70,7 @@ class Lane:
         settings = settings.model_copy(update={"pipelining": one, "outage": none})
         health = settings.health
         self._window = health.interval + health.timeout
-        self.life = self._begin_life()
+        self.life = Life(0, self._clock, self._thread, self._window, place)
         self.life.end()
         dialer = Dialer(
             self._tracking, settings, instance=self.instance, tls=tls, counters=pool.counters
@@ -118,6 +121,7 @@ class Lane:
         elif link is self.link:
             self.life.end(void=True)
             self.life = self._begin_life()
+            self.asking = Asking(link, self.life)
             self._cache.life_ended(self._pool.loop)
 
     def confirmed(self, link: TrackedConnection, at: float) -> None:
@@ -140,6 +144,7 @@ class Lane:
         self._stop(pool.reason or "its connection is replaced")
         if isinstance(link, TrackedConnection) and not link.lost:
             self.link, self.life = link, self._begin_life()
+            self.asking = Asking(link, self.life)
             self.off_since, self.reason = None, ""
             self._cache.tell(serving=True)
 
@@ -171,12 +176,12 @@ class Lane:
     # Inside.
 
     def _begin_life(self) -> Life:
-        return Life(self._clock, self._thread, self._window, self._place)
+        return self._cache.store.begin_life(self._clock, self._thread, self._window, self._place)
 
     def _stop(self, reason: str) -> None:
         if self.link is None:
             return
-        self.link = None
+        self.link = self.asking = None
         self.life.end()
         self.off_since, self.reason = self._clock(), reason
         self._cache.life_ended(self._pool.loop)

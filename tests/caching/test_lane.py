@@ -41,6 +41,7 @@ async def test_lane_opens_at_the_first_cached_read(
 ) -> None:
     cached = manager.redis.with_options(cache=60.0)
     assert await tracked_clients(redis_server) == []
+    assert (cache_of(manager).stats().off_since, cache_of(manager).stats().reason) == (None, "")
 
     await until_cached(manager, cached)
     await cached.get("key")

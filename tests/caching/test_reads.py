@@ -312,12 +312,28 @@ async def test_exact_reply_ends_with_its_key(
         assert await exact.get("long") == "value"
     assert counted(manager, before) == (2, 2, 0)
 
-    entry = exact.session.cached.entries["GET", "long"]  # type: ignore[union-attr]
-    assert entry.until == float("inf")
-    both = exact.session.cached.entries["MGET", "short", "long"]  # type: ignore[union-attr]
-    assert 0 < both.until - both.asked_at < 0.151
+    (_, _, until, *_) = exact.session.cached.entries["GET", "long"]  # type: ignore[misc,union-attr]
+    assert until == float("inf")
+    both: Any = exact.session.cached.entries["MGET", "short", "long"]  # type: ignore[union-attr]
+    _, asked_at, until, *_ = both
+    assert 0 < until - asked_at < 0.151
     await asyncio.sleep(0.15)
     assert await exact.mget("short", "long") == [None, "value"]
+
+
+async def test_question_for_a_key_s_time_counts_as_no_command(
+    manager: RedisManager, cached: Redis, other: Any
+) -> None:
+    exact = cached.with_options(cache_exact=True)
+    await other.mset({f"key:{number}": number for number in range(30)})
+    before = manager.stats()
+
+    await asyncio.gather(*(exact.get(f"key:{number}") for number in range(30)))
+    await exact.mget("key:0", "key:1")
+
+    after = manager.stats()
+    assert after.commands - before.commands == 31
+    assert after.latency.count - before.latency.count == 31
 
 
 async def test_ended_client_and_closed_manager_serve_nothing(

@@ -83,7 +83,30 @@ async def test_read_that_meets_the_outage_gets_it_too(
 
     async with asyncio.timeout(4):
         assert await asyncio.gather(*reads) == ["value"] * 4
+        unready = asyncio.ensure_future(hasty.get("key"))
+        assert await unready == "value"
     assert hasty.stale_for > 0.0
+    stats = manager.stats()
+    assert (stats.errors, stats.refused) == ({}, 0)  # no caller met one
+
+
+async def test_error_that_nothing_is_given_for_is_counted_once(
+    redis_server: RedisServer, manager: RedisManager
+) -> None:
+    cached = (await filled(manager)).with_options(cache=1e-9, grace=0)
+    redis_server.pause()
+    reads = [asyncio.ensure_future(cached.get(name)) for name in ("key", "unknown")]
+    await asyncio.sleep(0.05)
+
+    await redis_server.kill()
+
+    known, unknown = await asyncio.gather(*reads, return_exceptions=True)
+    assert known == "value"
+    assert isinstance(unknown, RedisUnavailableError)
+    with pytest.raises(RedisUnavailableError):
+        await cached.get("unknown")
+    assert manager.stats().errors == {"redis_unavailable": 2}
+    assert manager.stats().refused == 2
 
 
 async def test_value_whose_key_has_expired_is_not_given(
@@ -175,6 +198,23 @@ async def test_task_that_outlives_its_request_adds_nothing_to_the_report(
     await CacheStatusMiddleware(app)({"type": "http"}, ignore, ignore)  # type: ignore[arg-type]
 
     assert await tasks[0] < 10
+
+
+async def test_report_of_a_long_request_keeps_no_client_that_it_made(manager: RedisManager) -> None:
+    grown: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        before = living()
+        for _ in range(100):
+            manager.redis.with_options(cache=1.0)
+        grown.append(living() - before)
+
+    async def ignore(message: Any) -> None:
+        pass
+
+    await CacheStatusMiddleware(app)({"type": "http"}, ignore, ignore)  # type: ignore[arg-type]
+
+    assert grown[0] < 10
 
 
 def living() -> int:

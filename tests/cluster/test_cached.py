@@ -126,12 +126,20 @@ async def test_fail_over_begins_empty_and_a_lost_shard_gives_its_last_known_valu
         lane = node.deployment.lane
         assert lane is not None
 
+        deployment.primaries[0].pause()
+        hasty = cached.with_options(cache=1e-9)
+        reading = asyncio.ensure_future(hasty.get(key))
+        await asyncio.sleep(0.05)
         await deployment.primaries[0].kill()
+        async with asyncio.timeout(2):
+            assert await reading == "value"
+        assert hasty.stale_for > 0.0
         await until(lambda: not node.serving)
         async with asyncio.timeout(1):
             assert await cached.get(key) == "value"
         assert cached.stale_for > 0.0
         assert not lane.life.goes_on
+        assert (manager.stats().errors, manager.stats().refused) == ({}, 0)
         fresh = caching(manager, stale=60.0)
         assert await fresh.get(other) == "value"
         assert fresh.stale_for == 0.0
@@ -141,4 +149,4 @@ async def test_fail_over_begins_empty_and_a_lost_shard_gives_its_last_known_valu
         assert await fresh.get(key) == "new"
         await until_hit(manager, fresh, key)
         assert fresh.stale_for == 0.0
-        assert manager.stats().cache.stale == 1  # type: ignore[union-attr]
+        assert manager.stats().cache.stale == 2  # type: ignore[union-attr]

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, cast
 from redis.client import NEVER_DECODE
 from redis.exceptions import ResponseError
 
-from redis_manager_fastapi.caching.asking import Asking, place_of
+from redis_manager_fastapi.caching.asking import AskedRequest, place_of
 from redis_manager_fastapi.caching.reads import CachedReads
 from redis_manager_fastapi.caching.values import own
 from redis_manager_fastapi.client.cluster.keys import slot_of
@@ -20,6 +20,7 @@ from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
 from redis_manager_fastapi.delivery.replies import empty_response, parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.errors import PoolClosedError, RedisOutageError
+from redis_manager_fastapi.pool.counters import Held
 from redis_manager_fastapi.pool.request import SingleRequest
 
 
@@ -59,7 +60,7 @@ def is_cached(args: tuple[Any, ...], options: dict[str, Any]) -> bool:
 
 async def read_cached(client: CachingClient, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Read by way of the cache, or as without it while its lane does not serve."""
-    session, request, command = client.session, SingleRequest(), SHARED[args[0]]
+    session, request, command = client.session, AskedRequest(), SHARED[args[0]]
     reads = cast(CachedReads, session.cached)
     cluster = session.request(request, command, args, options)
     slots = {slot_of(key) for key in keys_read(args)}
@@ -68,15 +69,18 @@ async def read_cached(client: CachingClient, args: tuple[Any, ...], options: dic
     slot = slots.pop()
     known = reads.last_known(place_of(args, request.packed), cluster.affinity.clock())
     node = cluster.map.choose(slot, read_only=command.replicable)
-    try:
-        if known is not None and (node is None or not node.serving):
-            cluster.check_usable()
-            return await _hand_out(session, args, options, known)
-        patient = client if known is None else client.with_options(grace=0)
-        return await _read(patient, cluster, slot, command, args, options, request, node)
-    except RedisOutageError as error:
-        if known is None or isinstance(error, PoolClosedError):
-            raise
+    if known is None:
+        return await _read(client, cluster, slot, command, args, options, request, node)
+    if node is None or not node.serving:
+        cluster.check_usable()
+        return await _hand_out(session, args, options, known)
+    with Held():
+        try:
+            hasty = client.with_options(grace=0)
+            return await _read(hasty, cluster, slot, command, args, options, request, node)
+        except RedisOutageError as error:
+            if isinstance(error, PoolClosedError):
+                raise
     return await _hand_out(session, args, options, known)
 
 
@@ -87,16 +91,17 @@ async def _read(
     command: SharedCommand,
     args: tuple[Any, ...],
     options: dict[str, Any],
-    request: SingleRequest,
+    request: AskedRequest,
     node: Node | None,
 ) -> Any:
     reads = cast(CachedReads, client.session.cached)
     lane = node.deployment.tracked(reads.cache, node) if node is not None else None
-    if lane is None or lane.link is None or lane.link.full:
+    asking = lane.asking if lane is not None else None
+    if asking is None or asking.link.full:
         return await client.with_options(cache=0).execute_command(*args, **options)
     request.future = cluster.affinity.loop.create_future()
-    places = cluster.map.slots[slot]
-    Asking(reads, lane.link, lane.life, args, places).submit(request)
+    request.args, request.session, request.places = args, client.session, cluster.map.slots[slot]
+    asking.submit(request)
     reply = await request.future
     if isinstance(reply, Exception):
         try:
