@@ -46,6 +46,7 @@ class CachedReads:
         store: Where the replies are kept.
         entries: Those of this client's kind, and what is on its way of them.
         table: The number of that table.
+        lives: The store's.
         decode: Whether that kind is decoded.
         ttl: For how many seconds a reply may be handed out.
         stale: How many seconds old a last known value may be, in an outage; 0 for none.
@@ -54,8 +55,8 @@ class CachedReads:
     """
 
     __slots__ = (
-        *("_report", "cache", "decode", "entries", "exact", "stale", "stale_for", "store"),
-        *("table", "ttl"),
+        *("_report", "cache", "decode", "entries", "exact", "lives", "stale", "stale_for"),
+        *("store", "table", "ttl"),
     )
 
     def __init__(
@@ -69,7 +70,7 @@ class CachedReads:
         self.stale_for = 0.0
         self.store = store = cache.store
         self.entries = store.tables[decode][exact]
-        self.table = 2 * decode + exact
+        self.lives, self.table = store.lives, 2 * decode + exact
         self._report = _report()
 
     def same(self, *, decode: bool) -> "CachedReads":
@@ -80,7 +81,7 @@ class CachedReads:
         """Return the last known value, and for how many seconds it has been unconfirmed."""
         found = self.entries.get(key) if self.stale else None
         known = found.last if isinstance(found, Pending) else found
-        life = self.store.lives.get(known[3]) if known is not None else None
+        life = self.lives.get(known[3]) if known is not None else None
         if known is None or life is None:
             return None
         value, asked_at, until = known[:3]

@@ -37,6 +37,9 @@ _KEY = 150
 # How many replies get a second chance before one is evicted all the same.
 _CHANCES = 16
 
+# Makes the byte that says whether a reply was read since: in half the time of `bytearray(1)`.
+_unread = bytearray(1).copy
+
 # How many replies of an ended life are given up at once.
 _SLICE = 500
 
@@ -226,7 +229,7 @@ class Store:
             return
         # fmt: off
         table[place] = (
-            value, read.began, read.until, life.number, plain, bytearray(1), size, spot, keys,
+            value, read.began, read.until, life.number, plain, _unread(), size, spot, keys,
         )
         # fmt: on
         self._queue.append(spot)

@@ -100,9 +100,8 @@ class CachedCall(_CachedCommand, Call):
         ):
             return Call.__await__(self)
         value, asked_at, until, number, plain, used, _, _, _ = kept
-        store = reads.store
         try:
-            life = store.lives[number]
+            life = reads.lives[number]
         except KeyError:  # it was ended, and what it knew is being let go
             return Call.__await__(self)
         now = life.clock()
@@ -115,7 +114,7 @@ class CachedCall(_CachedCommand, Call):
         ):
             self.future = NOTHING
             used[0] = 1
-            store.hits += 1
+            reads.store.hits += 1
             if not plain:
                 value = own(value)
             if callback_of(session.callbacks, self.args[0]) is None:
