@@ -34,6 +34,7 @@ COOL_DOWN = 2.0
 async def broken(ground: Ground, seconds: float) -> tuple[str, float]:
     """Break a deployment that is open; return the report, and by how much a value was too old."""
     cached, plain = Readers(), Readers()
+    faults = Faults(ground, (cached, plain))
     client: Any = ground.manager.redis
     tasks = [asyncio.create_task(each.run()) for each in ground.writers]
     tasks += [
@@ -41,14 +42,15 @@ async def broken(ground: Ground, seconds: float) -> tuple[str, float]:
         asyncio.create_task(plain.read(client.with_options(grace=0.2), ground.writers)),
     ]
     try:
-        await Faults(ground, (cached, plain)).run(seconds)
+        await faults.run(seconds)
         await asyncio.sleep(COOL_DOWN)
     finally:
         cached.over = plain.over = True
         for writer in ground.writers:
             writer.over = True
         await asyncio.gather(*tasks)
-    return report(ground, cached, plain)
+    text, excess = report(ground, cached, plain)
+    return f"{text}  could not be made: {dict(faults.unmade)}\n", excess
 
 
 def report(ground: Ground, cached: Readers, plain: Readers) -> tuple[str, float]:

@@ -3,11 +3,13 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from benchmarks.staleness.grounds import Ground, Sharded, Watched
 from benchmarks.staleness.reading import Readers
+from benchmarks.staleness.writing import FAILURES
 from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import begin_move, end_move, migrate, node_id
@@ -26,9 +28,13 @@ class Faults:
     Those of servers and of the topology are made when everything is as it was before the last
     one, and every third of them behind a tracked connection that is silent; those of the network
     are made at any time.
+
+    Attributes:
+        unmade: Those that could not be made, or not to their end, and why.
     """
 
     def __init__(self, ground: Ground, readers: Iterable[Readers]) -> None:
+        self.unmade: Counter[str] = Counter()
         self._ground, self._readers = ground, tuple(readers)
         self._network: dict[str, Fault] = {
             "connections reset": self._reset,
@@ -68,7 +74,10 @@ class Faults:
             each.breaks(name + SILENT * silent)
         if silent:
             await proxy.black_hole_on(tracked_ports(self._ground.manager, proxy.port))
-        await fault(server)
+        try:
+            await fault(server)
+        except FAILURES as error:  # such as a server that is just being replaced
+            self.unmade[f"{name}: {error!r:.80}"] += 1
         await proxy.pass_through()
 
     async def _reset(self, server: RedisServer) -> None:

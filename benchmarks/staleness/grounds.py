@@ -7,10 +7,10 @@ import asyncio
 import random
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
-from benchmarks.staleness.writing import ClusterWriter, SentinelWriter, Writer
+from benchmarks.staleness.writing import FAILURES, ClusterWriter, SentinelWriter, Writer
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, primaries_by
@@ -20,7 +20,7 @@ from tests.kit.clusters import keys_in
 from tests.kit.grounds import leading
 from tests.kit.lanes import LinkProxy
 
-WHOLE = 60.0  # seconds within which everything is as it was
+WHOLE = 120.0  # seconds within which everything is as it was
 _TICK = 0.05
 
 
@@ -49,9 +49,30 @@ class Ground(ABC):
         """Return the proxy in front of a server."""
         return self._proxies[server.port]
 
-    @abstractmethod
     async def whole(self) -> None:
-        """Wait until everything runs again and has its data."""
+        """Wait until everything runs again and has its data.
+
+        Servers drop who asks while they are told whom to follow.
+        """
+        async with asyncio.timeout(WHOLE):
+            for server in self.servers:
+                if not server.running:
+                    await server.start()
+                server.resume()
+            while True:
+                with suppress(*FAILURES):
+                    await self._mended()
+                    return
+                await asyncio.sleep(_TICK)
+
+    @property
+    @abstractmethod
+    def servers(self) -> list[RedisServer]:
+        """Those that have the data."""
+
+    @abstractmethod
+    async def _mended(self) -> None:
+        """Wait until each server has the data that it has to have."""
 
     @abstractmethod
     def open(self) -> AbstractAsyncContextManager["Ground"]:
@@ -72,8 +93,13 @@ class Alone(Ground):
 
     name = "one server"
 
-    async def whole(self) -> None:
-        """Wait for nothing: a restart has ended when it returns."""
+    @property
+    def servers(self) -> list[RedisServer]:
+        """It alone."""
+        return [each.server for each in self.writers]
+
+    async def _mended(self) -> None:
+        """Wait for nothing more."""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Alone"]:
@@ -94,12 +120,16 @@ class Watched(Ground):
     name = "Sentinel"
     deployment: SentinelDeployment
 
-    async def whole(self) -> None:
+    @property
+    def servers(self) -> list[RedisServer]:
+        """The primary and the replicas."""
+        return self.deployment.servers
+
+    async def _mended(self) -> None:
         """Wait until two servers follow the one that is named, also who was left, or is new."""
-        async with asyncio.timeout(WHOLE):
-            while not await self._is_whole():  # noqa: ASYNC110 (another process does)
-                await asyncio.sleep(_TICK)
-            await self.deployment.ready()
+        while not await self._is_whole():  # noqa: ASYNC110 (another process does)
+            await asyncio.sleep(_TICK)
+        await self.deployment.ready()
 
     async def _is_whole(self) -> bool:
         primary = self.writers[0].server
@@ -149,7 +179,12 @@ class Sharded(Ground):
         port = random.choice(sorted(ports))  # noqa: S311 (a load)
         return next(each for each in self.deployment.nodes if each.port == port)
 
-    async def whole(self) -> None:
+    @property
+    def servers(self) -> list[RedisServer]:
+        """All nodes."""
+        return self.deployment.nodes
+
+    async def _mended(self) -> None:
         """Wait until all nodes agree, and replicas have what their primaries have."""
         await self.deployment.agreed()
 
