@@ -7,6 +7,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisUnavailableError
+from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.topology.interface import Target, Topology
 
 # Before, a push may be written into an array that is being sent (redis/redis#8935).
@@ -17,14 +18,16 @@ class Tracking:
     """A topology whose connections are tracked.
 
     Args:
-        topology: Says where they go; its pool watches it.
+        topology: What the other pool goes by, and watches.
+        dialer: The other pool's, which knows where that is: what a topology is asked, it takes
+            for known, and does not say again.
 
     Attributes:
         refusal: Why the server that was found last does not track; empty if it does.
     """
 
-    def __init__(self, topology: Topology) -> None:
-        self._topology = topology
+    def __init__(self, topology: Topology, dialer: Dialer) -> None:
+        self._topology, self._dialer = topology, dialer
         self.refusal = ""
 
     def start(self, on_move: Callable[[str], None]) -> None:
@@ -35,7 +38,7 @@ class Tracking:
 
     async def locate(self) -> Target:
         """Return the same server, to be spoken to by RESP3, which has pushes."""
-        target = await self._topology.locate()
+        target = await self._dialer.locate()
         return Target(target.transport, target.options | {"protocol": 3})
 
     async def confirm(self, connection: AbstractConnection) -> None:

@@ -93,6 +93,10 @@ class Dialer:
         """Do the same with the server that was found last: a generation has one server."""
         return await self._attempt(None, self._target)
 
+    async def locate(self) -> Target:
+        """Return where the server is that was found last; if none was, ask the topology."""
+        return self._target or await self._topology.locate()
+
     def forget(self) -> None:
         """Ask the topology again at the next connect: another server may be the primary."""
         self._target = None

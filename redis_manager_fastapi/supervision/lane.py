@@ -63,7 +63,7 @@ class Lane:
         self._cache, self._place, self._main = cache, place, pool
         self._clock, self._thread = pool.affinity.clock, pool.affinity.thread
         self.off_since: float | None = self._clock()
-        self._tracking = Tracking(topology)
+        self._tracking = Tracking(topology, pool.dialer)
         settings = pool.settings
         one = settings.pipelining.model_copy(update={"connections": 1})
         none = settings.outage.model_copy(update={"grace": 0.0})  # nobody waits for a lane

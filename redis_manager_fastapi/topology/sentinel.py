@@ -70,6 +70,7 @@ class Sentinel:
         self._tls = tls or SharedTLSContext()
         self.heard: set[Address] = set()
         self._known: Answer | None = None
+        self._followed: Address | None = None
         self._history: str | None = None
         self._news = False
         self._doubted_at: float | None = None
@@ -119,8 +120,9 @@ class Sentinel:
 
     async def confirm(self, connection: AbstractConnection) -> None:
         """Check that the server calls itself a primary, and is the one that is named by now."""
+        known = self._known
         address = Address(connection.host, connection.port)  # type: ignore[attr-defined]
-        if self._known is None or self._settings.reach(self._known.address) != address:
+        if known is None or self._settings.reach(known.address) != address:
             raise RedisUnavailableError("the Sentinels now name another primary")
         await connection.send_command("ROLE")
         try:
@@ -131,6 +133,7 @@ class Sentinel:
         if role[0] not in ("master", b"master"):
             raise RedisUnavailableError("the server named by the Sentinels is not a primary yet")
         self._doubted_at, self._history = None, history[0] if history else None
+        self._followed = known.address
 
     async def _credible(self, answers: list[Answer]) -> Answer | None:
         """Return the newest answer that is to be believed.
@@ -198,6 +201,8 @@ class Sentinel:
             if address is not None and (known is None or known.address != address):
                 # The event has no epoch; a fail-over raises it by one at least.
                 await self._weigh(Answer(known.epoch + 1 if known else 0, address))
+            elif address is not None and address != self._followed:
+                self._send(address)  # who asked before the event may not have gone there
 
     async def _weigh(self, answer: Answer) -> None:
         """Take the word of one Sentinel that another server is the primary, if it is credible."""
@@ -222,9 +227,13 @@ class Sentinel:
             return
         self._known = answer
         if known is not None and known.address != answer.address:
-            self._news, self._doubted_at = True, None
-            if self._on_move is not None:
-                self._on_move("the Sentinels name another primary")
+            self._send(answer.address)
+
+    def _send(self, address: Address) -> None:
+        """Have everybody go to another primary."""
+        self._news, self._doubted_at, self._followed = True, None, address
+        if self._on_move is not None:
+            self._on_move("the Sentinels name another primary")
 
 
 def _nobody_knows(failures: list[Exception], settings: RedisSettings) -> RedisUnavailableError:

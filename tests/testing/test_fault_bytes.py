@@ -7,6 +7,7 @@ import pytest
 
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from redis_manager_fastapi.testing.proxy_process.flow import DIRECTIONS, Direction
+from tests.kit.lanes import LinkProxy
 from tests.kit.waiting import TICK, eventually
 from tests.kit.wire import INCR, PONG, counter, ends, wire
 
@@ -51,6 +52,25 @@ class TestBlackHole:
 
             await fault_proxy.pass_through()
             assert await untouched.ask(b"PING") == PONG
+
+    async def test_hole_on_one_connection_leaves_the_others(
+        self, redis_server: RedisServer
+    ) -> None:
+        async with (
+            LinkProxy(redis_server.host, redis_server.port) as proxy,
+            wire(proxy.port) as one,
+            wire(proxy.port) as other,
+        ):
+            assert await one.ask(b"PING") == await other.ask(b"PING") == PONG
+            await proxy.black_hole_on([one.port])
+
+            one.send(INCR)
+            await one.assert_silent()
+
+            assert await other.ask(b"PING") == PONG
+            async with wire(proxy.port) as new:
+                assert await new.ask(b"PING") == PONG
+        assert await counter(redis_server) == 0
 
     async def test_connection_that_lost_bytes_stays_dead(self, fault_proxy: FaultProxy) -> None:
         """A later reply must not take the place of the lost one."""

@@ -89,6 +89,27 @@ class TestPassing:
 
             assert client.recv(100) == PONG
 
+    @pytest.mark.measures
+    async def test_small_pieces_do_not_wait_for_one_another(
+        self, redis_server: RedisServer, fault_proxy: FaultProxy
+    ) -> None:
+        """A client's kernel may wait 40 ms for something to send before it acknowledges."""
+        message = b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n1\r\n"
+        pong = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+        async with wire(fault_proxy.port) as subscriber, redis_server.client() as publisher:
+            subscriber.send(b"SUBSCRIBE news\r\n")
+            await subscriber.piece()
+            began = time.monotonic()
+
+            for _ in range(50):
+                subscriber.send(b"PING\r\n")
+                assert await subscriber.read(len(pong)) == pong
+                await publisher.publish("news", 1)
+                await publisher.publish("news", 1)
+                assert await subscriber.read(2 * len(message)) == 2 * message
+
+            assert time.monotonic() - began < 1.0
+
 
 class TestRefuse:
     async def test_new_connections_are_refused_and_old_ones_live(

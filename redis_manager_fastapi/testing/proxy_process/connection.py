@@ -18,9 +18,14 @@ _LINGER_0 = struct.pack("ii", 1, 0)
 
 
 class Connection:
-    """A client's connection and, unless its bytes are lost, the one to the server."""
+    """A client's connection and, unless its bytes are lost, the one to the server.
+
+    Attributes:
+        client_port: The client's own port.
+    """
 
     def __init__(self, proxy: "Proxy", client: asyncio.StreamWriter) -> None:
+        self.client_port: int = client.get_extra_info("peername", (None, 0))[1]
         self.flows = {name: Flow(proxy.rules[name], proxy.cuts[name]) for name in DIRECTIONS}
         self._proxy = proxy
         self._client = client

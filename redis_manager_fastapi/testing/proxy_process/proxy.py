@@ -57,7 +57,8 @@ class Proxy:
     def listen(self) -> None:
         """Accept connections, if it does not yet."""
         if self._listener is None:
-            self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            # asyncio sends small pieces at once only over what is called TCP by its number.
+            self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._listener.bind(("127.0.0.1", self._port))
             self._listener.listen(4096)
@@ -101,14 +102,21 @@ class Proxy:
         return sum([each.inject(bytes.fromhex(data)) for each in self.connections])
 
     def change(
-        self, direction: Direction, *, existing: bool = True, new: bool = True, **fields: Any
+        self,
+        direction: Direction,
+        *,
+        existing: bool = True,
+        new: bool = True,
+        only: list[int] | None = None,
+        **fields: Any,
     ) -> None:
-        """Change fields of the rule for one direction."""
+        """Change fields of the rule for one direction; *only* for clients at those ports."""
         if new:
             self.rules[direction] = replace(self.rules[direction], **fields)
         for each in self.connections if existing else ():
-            flow = each.flows[direction]
-            flow.follow(replace(flow.rule, **fields))
+            if only is None or each.client_port in only:
+                flow = each.flows[direction]
+                flow.follow(replace(flow.rule, **fields))
 
     def cut(
         self,
