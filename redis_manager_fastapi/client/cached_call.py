@@ -114,6 +114,11 @@ class CachedCall(_CachedCommand, Call):
             return link  # in its caller's own context, by `_later`
         return cast(MultiplexedConnection | None, self._asking() or link)
 
+    def _replica_or(self, link: MultiplexedConnection) -> MultiplexedConnection | None:
+        """Leave the connection to `_later`: the lane, which comes first, is the primary's."""
+        del link
+        return None
+
     def _asking(self) -> Asking | None:
         """Return what answers a cached read; None while, or if, nothing can."""
         args, reads = self.args, cast(CachedReads, self.session.cached)
