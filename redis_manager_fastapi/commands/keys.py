@@ -72,6 +72,9 @@ ONE_KEY = {
 }
 """The shared commands whose only key is their first argument."""
 
+find_one_key = ONE_KEY.get
+"""Look a name up in it; a bound method, as `find_shared` is."""
+
 
 def key_bytes(key: Any) -> bytes:
     """Return a key as the server has it."""

@@ -4,6 +4,7 @@ Each node has a tracked lane of its own.  What was read from a node is served on
 map says that the node has the key's slot, in the role that it had then.
 """
 
+from collections.abc import Coroutine
 from typing import Any, Protocol, Self, cast
 
 from redis.client import NEVER_DECODE
@@ -13,13 +14,16 @@ from redis_manager_fastapi.caching.asking import Asking, place_of
 from redis_manager_fastapi.caching.reads import CachedReads
 from redis_manager_fastapi.caching.values import own
 from redis_manager_fastapi.client.cluster.keys import slot_of
+from redis_manager_fastapi.client.cluster.router import recover
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.commands.cached import CACHED, keys_read
 from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
+from redis_manager_fastapi.delivery.contract import Execution, Kind
 from redis_manager_fastapi.delivery.replies import empty_response, parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.errors import PoolClosedError, RedisOutageError
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.request import SingleRequest
 
 
@@ -32,31 +36,19 @@ class CachingClient(Protocol):
         """Return a client that differs in the given options."""
         ...
 
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
+    def execute_command(self, *args: Any, **options: Any) -> Coroutine[Any, Any, Any]:
         """Execute a command where its keys are."""
-        ...
-
-    async def recover(
-        self,
-        cluster: Cluster,
-        slot: int,
-        command: SharedCommand,
-        args: tuple[Any, ...],
-        request: SingleRequest,
-        node: Node | None,
-        lost: Exception | None,
-    ) -> Any:
-        """Bring a request to its slot that met an error."""
         ...
 
 
 def is_cached(args: tuple[Any, ...], options: dict[str, Any]) -> bool:
     """Whether a command may be answered by the cache: it reads keys of one slot, and as usual."""
-    if args[0] not in CACHED or len(args) < 2:
+    if len(args) < 2 or args[0] not in CACHED:
         return False
     return "target_nodes" not in options and NEVER_DECODE not in options
 
 
+@paced
 async def read_cached(client: CachingClient, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Read by way of the cache, or as without it while its lane does not serve."""
     session, request, command = client.session, SingleRequest(), SHARED[args[0]]
@@ -100,7 +92,17 @@ async def _read(
     reply = await request.future
     if isinstance(reply, Exception):
         try:
-            reply = await client.recover(cluster, slot, command, args, request, node, reply)
+            execution, replicable = Execution(Kind.READ, routed=True), command.replicable
+            reply = await recover(
+                client.session,
+                cluster,
+                slot,
+                execution,
+                request,
+                node,
+                reply,
+                replicable=replicable,
+            )
         except ResponseError as error:
             return empty_response(error, options)
     return await parsed(client.session.callbacks, args[0], reply, options)

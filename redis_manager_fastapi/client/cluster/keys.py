@@ -1,10 +1,11 @@
 """Where the keys of a command are: known for the shared ones, asked of a node for the rest."""
 
+from binascii import crc_hqx
 from typing import Any
 
 from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
 from redis.client import CaseInsensitiveDict
-from redis.crc import key_slot
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from redis_manager_fastapi.cluster.redis_py import AsyncCommandsParser
 
@@ -13,7 +14,10 @@ _ENCODER = Encoder("utf-8", "strict", decode_responses=False)
 
 def slot_of(key: Any) -> int:
     """Return the hash slot of *key*."""
-    return key_slot(key.encode() if type(key) is str else bytes(_ENCODER.encode(key)))
+    encoded = key.encode() if type(key) is str else bytes(_ENCODER.encode(key))
+    if b"{" in encoded:  # redis-py's function looks for a tag in it, which takes as long again
+        return key_slot(encoded)
+    return crc_hqx(encoded, 0) % REDIS_CLUSTER_HASH_SLOTS
 
 
 class KeyFinder(AsyncCommandsParser):
