@@ -7,7 +7,7 @@ what is not known goes to the server by the tracked lane, or as without a cache.
 import threading
 from collections.abc import Generator
 from math import inf
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from redis.client import NEVER_DECODE
 
@@ -28,7 +28,7 @@ from redis_manager_fastapi.supervision.deployment import Single
 _this_thread = threading.get_ident
 
 
-class _CachedCommand(Command):
+class CachedCommand(Command):
     """A command that may have a last known value in the place of an outage's error."""
 
     __slots__ = ()
@@ -64,18 +64,18 @@ class _CachedCommand(Command):
         return await parsed(self.session.callbacks, self.args[0], own(value), self.options)
 
 
-class CachedFuture(_CachedCommand, CommandFuture):
+class CachedFuture(CachedCommand, CommandFuture):
     """A cached read that somebody has asked whether it is a future, and that is one since."""
 
     __slots__ = ()
 
 
-class CachedCall(_CachedCommand, Call):
+class CachedCall(CachedCommand, Call):
     """A command of a client with `cache=`."""
 
     __slots__ = ()
 
-    future_type = CachedFuture
+    future_type: ClassVar[type[CommandFuture]] = CachedFuture
 
     def __await__(self) -> Generator[Any, Any, Any]:
         session = self.session
@@ -136,8 +136,7 @@ class CachedCall(_CachedCommand, Call):
     async def _later(self) -> Any:
         """Execute in the caller's context what has to wait, or has the caller's own callback."""
         known = self.last_known()
-        away = not self.session.deployment.serves_in_part and self.pool.state not in FINAL
-        if known is not None and away:
+        if known is not None and self._is_away():
             return await self.hand_out(known)
         asking = self._asking() if self.args[0] in self.session.own_callbacks else None
         try:
@@ -151,6 +150,10 @@ class CachedCall(_CachedCommand, Call):
             if known is None:
                 raise
         return await self.hand_out(known)
+
+    def _is_away(self) -> bool:
+        """Whether nothing serves that could be asked."""
+        return not self.session.deployment.serves_in_part and self.pool.state not in FINAL
 
 
 def _ready(value: Any) -> Generator[Any, Any, Any]:

@@ -24,7 +24,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis_manager_fastapi.client.cached_call import caching
 from redis_manager_fastapi.client.call import allocate, coroutine_function
 from redis_manager_fastapi.client.callbacks import OwnCallbacks
-from redis_manager_fastapi.client.cluster.cached import is_cached, read_cached
+from redis_manager_fastapi.client.cluster.cached import CachedRoutedCall, is_cached
 from redis_manager_fastapi.client.cluster.keys import KeyFinder, goes_on_nowhere, is_zero, slot_of
 from redis_manager_fastapi.client.cluster.observed import stand_in_for_cluster
 from redis_manager_fastapi.client.cluster.parts import part, together, whole
@@ -273,12 +273,13 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
     def deliver(self, args: tuple[Any, ...], options: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """Execute a command that nobody observes, or that is observed already."""
         session = self.session
-        if session.cached is not None and is_cached(args, options):
-            return read_cached(self, args, options)
-        command = ONE_KEY.get(args[0]) if len(args) > 1 and session.options.shared else None
-        if command is None or "target_nodes" in options:
-            return self.execute_anywhere(args, options)
-        return routed(self, command, args, options)
+        if session.options.shared:
+            if session.cached is not None and is_cached(args, options):
+                return routed(CachedRoutedCall, self, SHARED[args[0]], args, options)
+            command = ONE_KEY.get(args[0]) if len(args) > 1 else None
+            if command is not None and "target_nodes" not in options:
+                return routed(RoutedCall, self, command, args, options)
+        return self.execute_anywhere(args, options)
 
     async def _execute_observed(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Execute a command for whoever observes it; see `client/observed.py`."""
@@ -432,7 +433,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             if observed
             else self.execute_anywhere((command, *args), {})
             if by_rules
-            else routed(self, SHARED[command], (command, *args), {})
+            else routed(RoutedCall, self, SHARED[command], (command, *args), {})
             for args in slots_to_args.values()
         ]
         return await together(calls, command)

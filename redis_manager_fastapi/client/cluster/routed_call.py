@@ -5,7 +5,7 @@ user's, takes the slow way, by `recover`.
 """
 
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from redis.exceptions import ResponseError
 
@@ -35,7 +35,7 @@ class RoutingClient(Protocol):
         ...
 
 
-class _RoutedCommand(Command):
+class RoutedCommand(Command):
     """A command for the node that has its key's slot.
 
     Attributes:
@@ -51,18 +51,27 @@ class _RoutedCommand(Command):
     slot: int
 
     @paced
-    async def _value(self, request: SingleRequest, outcome: Exception | None) -> Any:
+    async def _value(self, request: SingleRequest, outcome: Any) -> Any:
+        """Return the value of a reply, or what becomes of an exception by the outage contract."""
+        if not isinstance(outcome, Exception):
+            return await parsed(self.session.callbacks, self.args[0], outcome, self.options)
+        error, outcome = outcome, None
+        try:
+            return await self._routed(request, error)
+        finally:
+            del error  # its traceback has this frame
+
+    async def _routed(self, request: SingleRequest, lost: Exception | None) -> Any:
         """Return the value of a command that met an error, or that did not go out at once."""
-        session: Any = self.session
         cluster: Any = self.pool
-        args, lost, outcome = self.args, outcome, None
+        execution = Execution(kind_of(self.args), routed=True)
         try:
             reply = await recover(
-                session,
                 cluster,
                 self.slot,
-                Execution(kind_of(args), routed=True),
+                execution,
                 request,
+                self._grace(),
                 self.node,
                 lost,
                 replicable=self.command.replicable,
@@ -71,21 +80,23 @@ class _RoutedCommand(Command):
             return empty_response(error, self.options)
         finally:
             del lost  # its traceback has this frame
-        return await parsed(session.callbacks, args[0], reply, self.options)
+        return await parsed(self.session.callbacks, self.args[0], reply, self.options)
+
+    _in_turn = paced(_routed)
 
 
-class RoutedFuture(_RoutedCommand, CommandFuture):
+class RoutedFuture(RoutedCommand, CommandFuture):
     """A routed command that somebody has asked whether it is a future, and that is one since."""
 
     __slots__ = ()
 
 
-class RoutedCall(_RoutedCommand, Call):
+class RoutedCall(RoutedCommand, Call):
     """A command of a cluster client whose keys are all in the slot of its first argument."""
 
     __slots__ = ()
 
-    future_type = RoutedFuture
+    future_type: ClassVar[type[CommandFuture]] = RoutedFuture
 
     def _prepare(self) -> MultiplexedConnection | None:
         """Make a request of the command; return the connection that takes it as it is, now."""
@@ -107,7 +118,7 @@ class RoutedCall(_RoutedCommand, Call):
         return None if own and args[0] in own else link
 
     def _twin(self) -> "RoutedCall":
-        return routed(self.client, self.command, self.args, self.options)
+        return routed(type(self), self.client, self.command, self.args, self.options)
 
     async def _later(self) -> Any:
         """Execute in the caller's context what has to wait, or is more than a shared command."""
@@ -116,14 +127,18 @@ class RoutedCall(_RoutedCommand, Call):
         large = not hasattr(self, "pool")  # for a shared connection
         if large or (pool is not None and pool.link_set.goes_alone(self.packed)):
             return await self.client.execute_anywhere(self.args, self.options)
-        return await self._value(self._request(NOTHING), None)
+        return await self._in_turn(self._request(NOTHING), None)
 
 
 def routed(
-    client: RoutingClient, command: SharedCommand, args: tuple[Any, ...], options: dict[str, Any]
+    call_type: type[RoutedCall],
+    client: RoutingClient,
+    command: SharedCommand,
+    args: tuple[Any, ...],
+    options: dict[str, Any],
 ) -> RoutedCall:
     """Return a call of a listed command whose keys are all in the slot of its first argument."""
-    call: RoutedCall = allocate(RoutedCall)
+    call: RoutedCall = allocate(call_type)
     call.args, call.client, call.command = args, client, command
     call.future, call.options = None, options  # type: ignore[assignment]
     call.session = client.session  # type: ignore[assignment]  # a Cluster in the place of a pool

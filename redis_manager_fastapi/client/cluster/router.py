@@ -278,11 +278,11 @@ class Route:
 
 
 async def recover(
-    session: Session[Cluster],
     cluster: Cluster,
     slot: int,
     execution: Execution,
     request: SingleRequest,
+    grace: float | None,
     node: Node | None,
     lost: Exception | None,
     *,
@@ -291,22 +291,22 @@ async def recover(
     """Bring a request to its slot that could not go out at once, or met an error there.
 
     Args:
-        session: The client's.
         cluster: Where it goes.
         slot: The keys'.
         execution: What the command is.
         request: What is sent.
+        grace: How long it may wait in an outage, in seconds; None for `outage.grace`.
         node: Where it went, or is to go first; None if no node is known.
         lost: What a first attempt ended with; None if there was none.
         replicable: Whether a replica may answer it.
     """
-    deadline, grace = request.deadline, session.options.grace
+    deadline = request.deadline
 
     async def find() -> Node:
         return await node_in(cluster, slot, deadline, grace, replicable=replicable)
 
     async def attempt(target: Node, asking: bool) -> Any:
-        request.renew()
+        request.future = cluster.loop.create_future()
         sent = after_asking(request) if asking else request
         outcome = await deliver(target.deployment.opened or target.open(), sent, grace)
         if asking and isinstance(outcome, list):
