@@ -27,12 +27,14 @@ class CommandResults:
         titles: The clients' names in tables and pictures, in their order.
         samples: By client and number of tasks, one for each round.
         left_out: Clients that could not take part, and why.
+        tasks: With how many tasks it was measured.
     """
 
     name: str
     titles: dict[str, str]
     samples: Series = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    tasks: tuple[int, ...] = TASKS
 
     @property
     def peers(self) -> list[str]:

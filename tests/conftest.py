@@ -1,6 +1,8 @@
 """What all tests share: `redis_server` is the package's own, but on a server that wants help."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,32 @@ __all__ = ["pytest_collection_finish", "pytest_configure_node", "pytest_xdist_ma
 def pipelining(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sharing is what the test is about, however the suite is run."""
     monkeypatch.setenv("REDIS_PIPELINING__ENABLED", "true")
+
+
+@pytest.fixture
+async def made() -> AsyncIterator[list[asyncio.Task[Any]]]:
+    """The tasks that are made on the running loop while the test runs."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    def factory(loop: asyncio.AbstractEventLoop, work: Any, **kwargs: Any) -> asyncio.Task[Any]:
+        task = asyncio.Task(work, loop=loop, **kwargs)
+        tasks.append(task)
+        return task
+
+    running = asyncio.get_running_loop()
+    running.set_task_factory(factory)
+    yield tasks
+    running.set_task_factory(None)
+
+
+@pytest.fixture
+async def complaints() -> AsyncIterator[list[dict[str, Any]]]:
+    """What the running loop's exception handler is told meanwhile."""
+    told: list[dict[str, Any]] = []
+    running = asyncio.get_running_loop()
+    running.set_exception_handler(lambda _, context: told.append(context))
+    yield told
+    running.set_exception_handler(None)
 
 
 if PROMPT:

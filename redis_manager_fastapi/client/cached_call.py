@@ -5,9 +5,9 @@ what is not known goes to the server by the tracked lane, or as without a cache.
 """
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from math import inf
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from redis.client import NEVER_DECODE
 
@@ -28,16 +28,15 @@ from redis_manager_fastapi.pool.state import FINAL
 _this_thread = threading.get_ident
 
 
-class _CachedCommand(Command):
-    """A command that may have a last known value in the place of an outage's error.
-
-    Attributes:
-        places: Not known: it is for one server.
-    """
+class CachedCommand(Command):
+    """A command that may have a last known value in the place of an outage's error."""
 
     __slots__ = ()
 
-    places = None
+    @property
+    def places(self) -> Sequence[object] | None:
+        """The nodes of a Cluster that have its slot; None for one server."""
+        return None
 
     async def _value(self, request: SingleRequest, outcome: Any) -> Any:
         with Held():
@@ -71,18 +70,18 @@ class _CachedCommand(Command):
         return await parsed(self.session.callbacks, self.args[0], own(value), self.options)
 
 
-class CachedFuture(_CachedCommand, CommandFuture):
+class CachedFuture(CachedCommand, CommandFuture):
     """A cached read that somebody has asked whether it is a future, and that is one since."""
 
     __slots__ = ()
 
 
-class CachedCall(_CachedCommand, Call):
+class CachedCall(CachedCommand, Call):
     """A command of a client with `cache=`."""
 
     __slots__ = ()
 
-    future_type = CachedFuture
+    future_type: ClassVar[type[CommandFuture]] = CachedFuture
 
     def __await__(self) -> Generator[Any, Any, Any]:
         session, options = self.session, self.options
@@ -125,12 +124,20 @@ class CachedCall(_CachedCommand, Call):
 
     def _prepare(self) -> MultiplexedConnection | None:
         """Make a request of the command; return what takes it: the cache, if that can."""
-        link = Call._prepare(self)  # noqa: SLF001 (its own; `super()` takes longer)
+        return self._asking_or(Call._prepare(self))  # noqa: SLF001 (its own; `super()` takes longer)
+
+    def _asking_or(self, link: MultiplexedConnection | None) -> MultiplexedConnection | None:
+        """Return what takes the command: the cache, if that can, or *link*."""
         callbacks = self.session.own_callbacks
         if callbacks and self.args[0] in callbacks:
             return link  # in its caller's own context, by `_later`
         asking: Any = self._asking()
         return link if asking is None else asking
+
+    def _replica_or(self, link: MultiplexedConnection) -> MultiplexedConnection | None:
+        """Leave the connection to `_later`: the lane, which comes first, is the primary's."""
+        del link
+        return None
 
     def _asking(self) -> Asking | None:
         """Return what answers a cached read; None while, or if, nothing can."""
@@ -154,8 +161,7 @@ class CachedCall(_CachedCommand, Call):
     async def _later(self) -> Any:
         """Execute in the caller's context what has to wait, or has the caller's own callback."""
         known = self.last_known()
-        away = not self.session.deployment.serves_in_part and self.pool.state not in FINAL
-        if known is not None and away:
+        if known is not None and self._is_away():
             return await self.hand_out(known)
         asking = self._asking() if self.args[0] in self.session.own_callbacks else None
         with Held():
@@ -176,8 +182,12 @@ class CachedCall(_CachedCommand, Call):
         request = AskedRequest()
         request.packed, request.future, request.deadline = self.packed, future, self.deadline
         request.began, request.decode, request.read_only = self.began, self.decode, self.read_only
-        request.args, request.places, request.session = self.args, None, self.session
+        request.args, request.places, request.session = self.args, self.places, self.session
         return request
+
+    def _is_away(self) -> bool:
+        """Whether nothing serves that could be asked."""
+        return not self.session.deployment.serves_in_part and self.pool.state not in FINAL
 
 
 def _ready(value: Any) -> Generator[Any, Any, Any]:

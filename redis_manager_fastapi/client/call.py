@@ -27,7 +27,7 @@ from redis_manager_fastapi.client.call_future import (
 from redis_manager_fastapi.commands.sharing import SharedCommand
 from redis_manager_fastapi.delivery.contract import kind_of
 from redis_manager_fastapi.delivery.leased import exchange_listed, execute
-from redis_manager_fastapi.delivery.replica_reads import read
+from redis_manager_fastapi.delivery.replica_reads import next_link, read
 from redis_manager_fastapi.delivery.replies import awaited, callback_of, parse, parsed, recovered
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import deliver
@@ -40,7 +40,6 @@ from redis_manager_fastapi.pool.request import (
     Reply,
     Request,
     SingleRequest,
-    new_request,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -82,13 +81,14 @@ class Command(asyncio.Future[Any], Request):
         label: The name that was set on it as a future; unset before.
         options: What redis-py adds to the command for its reply's callback.
         pool: Where it is sent; unset for what is too large to share a connection.
+        replica: The connection to a replica that it was sent on, if it was; unset for others.
         session: What the client's commands have in common.
         steps: What drives it as a coroutine; unset for one that leaves at once and is awaited.
         task: What carries on after an error, once there was one.
     """
 
     __slots__ = (
-        *("args", "command", "label", "options", "pool", "session", "steps", "task"),
+        *("args", "command", "label", "options", "pool", "replica", "session", "steps", "task"),
         *("began", "deadline", "decode", "future", "packed", "read_only"),
     )
 
@@ -96,6 +96,7 @@ class Command(asyncio.Future[Any], Request):
     command: SharedCommand
     options: dict[str, Any]
     pool: Pool
+    replica: MultiplexedConnection | None
     session: Session[Pool]
     steps: Any
     task: asyncio.Task[Any]
@@ -120,11 +121,8 @@ class Command(asyncio.Future[Any], Request):
         future, self.future = self.future, NOTHING
         if future.done():
             return
-        if isinstance(outcome, TOLD_IN_TURN):
-            self._recover(future, outcome)
-            return
         if isinstance(outcome, Exception):
-            turnstile().spread(iter([partial(self._recover, future, outcome)]))
+            self._fail(future, outcome)
             return
         if callback_of(self.session.callbacks, self.args[0]) is None:
             future.set_result(outcome)
@@ -133,19 +131,48 @@ class Command(asyncio.Future[Any], Request):
         if future is self:
             self.packed = b""  # kept no longer than needed, whoever keeps the future
 
+    def _fail(self, future: Reply, error: Exception) -> None:
+        """Carry on after an error: at once, or in the caller's turn if many fail together."""
+        if isinstance(error, TOLD_IN_TURN):
+            self._recover(future, error)
+        else:
+            turnstile().spread(iter([partial(self._recover, future, error)]))
+
     def _recover(self, future: Reply, error: Exception) -> None:
         """Carry on after an error, unless the caller has left."""
         if not future.done():
             # Its request does not know the future: the error in that would know the request.
-            self._carry_on(future, self._value(self._request(NOTHING), error))
+            self._carry_on(future, self._after(self._request(NOTHING), error))
 
     def _request(self, future: Reply) -> SingleRequest:
         """Return a request that can be sent again."""
-        request = new_request(
-            self.packed, future, self.deadline, decode=self.decode, read_only=self.read_only
-        )
-        request.began = self.began
+        request = SingleRequest()
+        request.packed, request.future, request.began = self.packed, future, self.began
+        request.deadline, request.decode = self.deadline, self.decode
+        request.read_only = self.read_only
         return request
+
+    def _after(self, request: SingleRequest, error: Exception) -> Coroutine[Any, Any, Any]:
+        """Return what gives the value of a command that was sent, and met an error."""
+        link = getattr(self, "replica", None)
+        return self._value(request, error) if link is None else self._read(request, link, error)
+
+    async def _read(
+        self,
+        request: SingleRequest,
+        link: MultiplexedConnection | None = None,
+        error: Exception | None = None,
+    ) -> Any:
+        """Return the value of a read that may go to a replica, or has met an error on *link*."""
+        try:
+            outcome = await read(self.session.deployment, request, self._grace(), link, error)
+        except RedisManagerError as failure:
+            self.pool.counters.failed(failure)
+            await turnstile().refused()
+            raise
+        finally:
+            del error  # its traceback has this frame
+        return await self._value(request, outcome)
 
     async def _value(self, request: SingleRequest, outcome: Any) -> Any:
         """Return the value of a reply, or what becomes of an exception by the outage contract."""
@@ -384,11 +411,16 @@ class Call(Command, Coroutine[Any, Any, Any]):
             return None
         # A callback of the user's wants the caller's own context.
         own = session.own_callbacks
-        if (own and self.args[0] in own) or (
-            command.replicable and session.deployment.reads_replicas
-        ):
+        if own and self.args[0] in own:
             return None
+        if command.replicable and session.deployment.reads_replicas:
+            return self._replica_or(link)
         return link
+
+    def _replica_or(self, link: MultiplexedConnection) -> MultiplexedConnection | None:
+        """Return the connection for a read: to the replica, if it is its turn, or *link*."""
+        self.replica = next_link(self.session.deployment)
+        return self.replica or link
 
     def _become(self) -> asyncio.Future[Any]:
         """Become a future whose value comes from a task."""
@@ -411,14 +443,13 @@ class Call(Command, Coroutine[Any, Any, Any]):
         if pool is None or (pool.link_set.room.alone and pool.link_set.goes_alone(self.packed)):
             exchange = partial(exchange_listed, session)
             return await execute(session, self.args, self.options, exchange)
-        grace, request = self._grace(), self._request(pool.loop.create_future())
+        request = self._request(pool.loop.create_future())
         if pool.refusing:
             await turnstile().turn()
+        if self.command.replicable and session.deployment.reads_replicas:
+            return await self._read(request)
         try:
-            if self.command.replicable and session.deployment.reads_replicas:
-                outcome = await read(session.deployment, request, grace)
-            else:
-                outcome = await deliver(pool, request, grace)
+            outcome = await deliver(pool, request, self._grace())
         except RedisManagerError as error:
             pool.counters.failed(error)
             await turnstile().refused()

@@ -112,6 +112,9 @@ ONE_KEY = {
 }
 """The shared commands whose only key is their first argument."""
 
+find_one_key = ONE_KEY.get
+"""Look a name up in it; a bound method, as `find_shared` is."""
+
 
 def keys_of(name: str, args: Arguments) -> Arguments:
     """Return the keys of a command in `KEYS_OF`; none if its arguments are wrong, or it is not.

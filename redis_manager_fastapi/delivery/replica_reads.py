@@ -25,21 +25,42 @@ READS = {name: command for name, command in SHARED.items() if command.replicable
 _ATTEMPTS = 5
 
 
-async def read(deployment: Deployment[Pool], request: SingleRequest, grace: float | None) -> Any:
+def next_link(deployment: Deployment[Pool]) -> MultiplexedConnection | None:
+    """Return the connection to the replica, if it is its turn."""
+    return cast(WithReplica, deployment).next_link()
+
+
+async def read(
+    deployment: Deployment[Pool],
+    request: SingleRequest,
+    grace: float | None,
+    link: MultiplexedConnection | None = None,
+    outcome: Any = None,
+) -> Any:
     """Send a read to the replica, if it is its turn, and to the primary when it does not answer.
 
     While neither serves it goes to whichever serves first.  An exception is
-    returned, as the primary's outcome.  *grace*, in seconds, is the client's own, if it has one.
+    returned, as the primary's outcome.
+
+    Args:
+        deployment: Where it goes.
+        request: What is sent.
+        grace: The client's own, in seconds, if it has one.
+        link: The connection to the replica on which a first attempt was made already.
+        outcome: What that ended with.
     """
     both = cast(WithReplica, deployment)
     primary, replica = both.require(), both.replica.opened
-    primary.check_usable()
-    link = both.next_link()
+    answered = link is not None
+    if not answered:
+        primary.check_usable()
+        link = both.next_link()
     for _ in range(_ATTEMPTS):
         if link is not None:
-            link.submit(request)
-            outcome = await request.future
-            error = _trouble(request, outcome)
+            if not answered:
+                link.submit(request)
+                outcome = await request.future
+            error, answered = _trouble(request, outcome), False
             if error is None:
                 return outcome
             _report(replica, link, error)

@@ -13,7 +13,6 @@ lost or heard again, and fails what it held with `Interrupted`.
 import asyncio
 import math
 import secrets
-import sys
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
@@ -43,6 +42,7 @@ from redis_manager_fastapi.pool.request import (
 )
 from redis_manager_fastapi.pool.room import LARGE_REPLY, Room
 from redis_manager_fastapi.pool.slices import SLICE, read_in_slices
+from redis_manager_fastapi.pool.turn import MANY, WHOLE, answered_together
 from redis_manager_fastapi.redis_py import is_unacknowledged
 
 # hiredis' default marker, False, is also a RESP3 boolean.
@@ -60,18 +60,11 @@ MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
 # The most bytes handed to the socket at once; what comes after can still be called unsent.
 _PIECE = 64 * 1024
 
-# From this many commands on, a batch is sent in halves: each write costs as much as two or
-# three commands, and the server's idle time more.
-_MANY = 16
-
 # With so many commands in flight, no more bytes of replies are matched in one turn of the loop.
 _CROWD = 500
 
 # Most commands take no longer, and are counted without a search for their bucket.
 _FAST = BOUNDS[0]
-
-# As a batch's size: no batch leaves before the turn of the loop ends.
-_TURN = sys.maxsize
 
 
 class MultiplexedConnection(asyncio.Protocol):
@@ -81,6 +74,7 @@ class MultiplexedConnection(asyncio.Protocol):
     it is collected, and is closed with this one.
 
     Attributes:
+        batch: How many commands leave ahead of the others of this turn of the loop.
         last_heard: When bytes last came, on the loop's clock.
         suspected: Set by the pool; makes the next bytes call `LinkEvents.link_heard`.
         lost: Whether the connection is gone.
@@ -91,12 +85,12 @@ class MultiplexedConnection(asyncio.Protocol):
 
     # They are more than CPython 3.11 finds at their places in instances without slots.
     __slots__ = (
-        *("full", "last_heard", "loop", "lost", "opened_at", "suspected", "uncounted", "writes"),
-        *("_batch", "_beats", "_bytes", "_connection", "_counters", "_due", "_events"),
-        *("_excused", "_flow", "_heartbeat", "_in_flight", "_instance", "_last_bytes"),
-        *("_make_reader", "_max_bytes", "_max_in_flight", "_numbers", "_partial", "_paused"),
-        *("_places", "_queue", "_reader", "_retiring", "_room", "_timer"),
-        *("_transport", "_turn_ends", "_turnstile"),
+        *("batch", "full", "last_heard", "loop", "lost", "opened_at", "suspected", "uncounted"),
+        *("writes", "_beats", "_bytes", "_connection", "_counters", "_due", "_events", "_excused"),
+        *("_flow", "_heartbeat", "_in_flight", "_instance", "_last_bytes", "_make_reader"),
+        *("_max_bytes", "_max_in_flight", "_numbers", "_partial", "_paused", "_places", "_queue"),
+        *("_reader", "_retiring", "_room", "_timer", "_together", "_transport", "_turn_ends"),
+        *("_turnstile"),
     )
 
     def __init__(
@@ -130,7 +124,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._in_flight: deque[Request] = deque()
         self._max_in_flight = self._places = max_in_flight
         self._bytes, self._max_bytes, self._room = 0, max_bytes, room
-        self._batch = _TURN
+        self.batch = WHOLE
         self._turn_ends = self._paused = self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
         self._due, self._excused = math.inf, False
@@ -139,6 +133,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._last_bytes = b""
         self._partial, self._flow, self.uncounted = 0, Flow(), 0
         self._turnstile = turnstile()
+        self._together = answered_together(self.loop)
         self._transport.set_protocol(self)
 
     def __repr__(self) -> str:
@@ -172,7 +167,7 @@ class MultiplexedConnection(asyncio.Protocol):
             self.full = True
         if request.deadline < self._due:
             self._arm(request.deadline)
-        if not self._in_flight and len(queue) >= self._batch:
+        if not self._in_flight and len(queue) >= self.batch:
             self._flush()
         elif not self._turn_ends:
             self._await_end_of_turn()
@@ -211,6 +206,12 @@ class MultiplexedConnection(asyncio.Protocol):
             self._flow.in_time()
         elif self._flow.has_stuck(head, self._partial, now, begun=self._reader.has_data()):
             self._lose("a reply was not complete in time", Cause.NETWORK_SILENT)
+
+    def leave(self) -> None:
+        """Write what is queued: the turn has ended."""
+        self._turn_ends, self.batch = False, WHOLE
+        if self._queue:
+            self._flush()
 
     def retire(self) -> None:
         """Take no more work; close when nobody waits for a reply any more."""
@@ -271,11 +272,11 @@ class MultiplexedConnection(asyncio.Protocol):
             if counters.observe is not None:
                 counters.observe(seconds, answered)
         self._partial = 0 if matched or not self._in_flight else self._partial + len(data)
-        # Callers that are answered together ask again together, in the next turn, so their
-        # next commands wait for each other. Of many, the first half goes ahead: the server
-        # works on it while the other half is still being made, and so on by turns.
-        self._batch = matched if matched < _MANY else matched // 2
+        self.batch = matched if matched < MANY else matched // 2
         if not self._turn_ends:
+            if self._together:
+                self.batch = self._together[0].batch = WHOLE
+            self._together.append(self)
             self._await_end_of_turn()
         self._count_places()
         if self._retiring:
@@ -308,9 +309,15 @@ class MultiplexedConnection(asyncio.Protocol):
         self.loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
-        self._turn_ends, self._batch = False, _TURN
-        if self._queue:
-            self._flush()
+        """End the turn; the last of those that were answered together ends it for all of them."""
+        together = self._together
+        if self in together:
+            if together[-1] is not self:
+                return
+            together.pop()
+            while together:
+                together.pop().leave()
+        self.leave()
 
     def _flush(self) -> None:
         """Write what is queued, in pieces: what does not fit into the socket stays unsent."""

@@ -219,3 +219,18 @@ async def test_report_of_a_long_request_keeps_no_client_that_it_made(manager: Re
 
 def living() -> int:
     return sum(type(each) is CachedReads for each in gc.get_objects())
+
+
+async def test_large_commands_of_a_cached_client_wait_for_redis_like_others(
+    redis_server: RedisServer,
+) -> None:
+    """They take a connection of their own, and have no last known value."""
+    async with RedisManager(url=redis_server.url, outage={"grace": 0.1}) as manager:
+        cached = await filled(manager)
+        await redis_server.kill()
+        await until(lambda: not manager.is_ready)
+
+        with pytest.raises(RedisUnavailableError):
+            await cached.set("key", b"x" * 100_000)
+        with pytest.raises(RedisUnavailableError):
+            await asyncio.gather(cached.mget(["k" * 100_000]))

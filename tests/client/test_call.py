@@ -34,32 +34,6 @@ async def manager(redis_url: str) -> AsyncIterator[RedisManager]:
         yield manager
 
 
-@pytest.fixture
-async def made() -> AsyncIterator[list[asyncio.Task[Any]]]:
-    """The tasks that are made on the running loop while the test runs."""
-    tasks: list[asyncio.Task[Any]] = []
-
-    def factory(loop: asyncio.AbstractEventLoop, work: Any, **kwargs: Any) -> asyncio.Task[Any]:
-        task = asyncio.Task(work, loop=loop, **kwargs)
-        tasks.append(task)
-        return task
-
-    running = asyncio.get_running_loop()
-    running.set_task_factory(factory)
-    yield tasks
-    running.set_task_factory(None)
-
-
-@pytest.fixture
-async def complaints() -> AsyncIterator[list[dict[str, Any]]]:
-    """What the running loop's exception handler is told meanwhile."""
-    told: list[dict[str, Any]] = []
-    running = asyncio.get_running_loop()
-    running.set_exception_handler(lambda _, context: told.append(context))
-    yield told
-    running.set_exception_handler(None)
-
-
 def coroutine(call: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
     """The call as what it is; redis-py's annotations only promise that it can be awaited."""
     assert isinstance(call, Coroutine)

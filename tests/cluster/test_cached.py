@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from redis.exceptions import DataError
 
 from redis_manager_fastapi import CacheStats, RedisManager
 from redis_manager_fastapi.client.cluster.redis_cluster import RedisCluster
@@ -66,6 +67,56 @@ async def test_each_shard_is_cached_and_changes_are_heard(steady: ClusterDeploym
         with pytest.raises(Exception, match="WRONGTYPE"):
             await cached.llen(keys[0])
         assert await cached.hgetall(f"{keys[0]}:missing") == {}
+
+
+async def test_gathered_reads_need_no_tasks(
+    steady: ClusterDeployment, made: list[asyncio.Task[Any]]
+) -> None:
+    """Neither those that are known, nor those that are asked, nor several keys of one slot."""
+    keys = [key for keys in shard_keys(steady, 10) for key in keys]
+    async with opened(steady.url) as manager:
+        cached = caching(manager)
+        for key in keys:
+            await manager.cluster.set(key, key)
+        for key in keys[::10]:
+            await until_hit(manager, cached, key)
+        slot = cached.keyslot(keys[0])
+        twins = keys_in(range(slot, slot + 1), 2, "twin")
+        before: CacheStats = cache_of(manager).stats()
+        made.clear()
+
+        asked = asyncio.gather(*map(cached.get, keys))
+        joined = asyncio.gather(*map(cached.get, keys))
+        together = asyncio.gather(cached.mget(twins), cached.mget(twins))
+
+        assert made == []
+        assert await asked == await joined == keys
+        assert list(await together) == [[None, None]] * 2
+        known = asyncio.gather(*map(cached.get, keys), cached.mget(twins))
+        assert made == []
+        assert await known == [*keys, [None, None]]
+        assert [await cached.get(key) for key in keys] == keys
+        stats: CacheStats = cache_of(manager).stats()
+        assert stats.misses - before.misses == 27 + 1
+        assert stats.joined - before.joined == 27 + 1
+        assert stats.hits - before.hits == 3 + 3 + 30 + 1 + 30
+
+
+async def test_keys_of_several_slots_are_not_cached_together(steady: ClusterDeployment) -> None:
+    keys = [first for first, *_ in shard_keys(steady, 1)]
+    async with opened(steady.url) as manager:
+        cached = caching(manager)
+        for key in keys:
+            await manager.cluster.set(key, key)
+            await until_hit(manager, cached, key)
+        for gathered in (False, True):
+            call = cached.mget(keys)
+            with pytest.raises(Exception, match="same key slot"):
+                await (asyncio.gather(call) if gathered else call)
+        with pytest.raises(DataError):
+            await cached.get({})  # type: ignore[arg-type]
+        with pytest.raises(DataError):
+            await asyncio.gather(cached.get({}))  # type: ignore[arg-type]
 
 
 async def test_slot_that_moves_takes_its_entries_along(steady: ClusterDeployment) -> None:

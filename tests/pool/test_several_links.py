@@ -9,8 +9,10 @@ from redis_manager_fastapi.testing import RedisServer
 from tests.kit.fake_server import FakeServer
 from tests.kit.lag import LagMeter
 from tests.kit.managers import opened, pool_of, until_state
+from tests.kit.reading import calls
+from tests.kit.servers import needs
 from tests.kit.trial import SLACK
-from tests.kit.waiting import until
+from tests.kit.waiting import eventually, until
 
 SETTINGS: dict[str, Any] = {
     "pipelining": {"connections": 2},
@@ -107,3 +109,33 @@ async def test_a_server_that_is_gone_is_down(redis_server: RedisServer) -> None:
     async with opened(redis_server.url, **SETTINGS) as manager:
         await redis_server.kill()
         await until_state(manager, PoolState.DOWN)
+
+
+@needs("INFO's total_reads_processed", redis="6.0")
+async def test_what_is_asked_after_answers_on_both_leaves_in_one_write_on_each(
+    redis_server: RedisServer,
+) -> None:
+    """Callers that either has answered may ask any next: both wait for all of them."""
+    settings: Any = {**SETTINGS, "health": {"interval": 5, "timeout": 5}}
+    async with opened(redis_server.url, **settings) as manager, redis_server.client() as admin:
+        links = pool_of(manager).links
+
+        async def ask_twice(number: int) -> str:
+            await manager.redis.get("key")
+            return str(await manager.redis.echo(str(number)))
+
+        async def answered() -> bool:
+            return bool((await calls(redis_server)) == 64)
+
+        asking = asyncio.gather(*[ask_twice(number) for number in range(64)])
+        for link in links:
+            link._transport.pause_reading()
+        await eventually(answered)
+        before = (await admin.info("stats"))["total_reads_processed"]
+        for link in links:
+            link._transport.resume_reading()
+        replies = await asking
+        after = (await admin.info("stats"))["total_reads_processed"]
+
+        assert replies == [str(number) for number in range(64)]
+        assert after - before == len(links) + 1  # INFO itself is the last

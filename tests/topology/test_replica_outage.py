@@ -1,6 +1,7 @@
 """Reads from replicas by setting: a replica's trouble is never the caller's."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -104,6 +105,31 @@ async def test_a_killed_replica_s_reads_go_to_another_replica(
         before = await calls(spare)
         await read_all(manager)
         assert await calls(spare) == before + len(KEYS)
+
+
+async def test_gathered_reads_that_a_replica_loses_are_asked_of_the_primary(
+    deployment: SentinelDeployment, complaints: list[dict[str, Any]]
+) -> None:
+    """Those of callers that have left meanwhile are not, and leave nothing."""
+    async with opened(deployment.url, **REPLICA) as manager:
+        await until_read_from_a_replica(manager)
+        await fill(manager)
+        for server in deployment.servers[1:]:
+            server.pause()
+        kept = asyncio.gather(*map(manager.redis.get, KEYS))
+        left = asyncio.gather(*map(manager.redis.get, KEYS))
+        await until(lambda: replica_stats(manager).in_flight >= 2 * len(KEYS))
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        before = await calls(deployment.servers[0])
+        for server in deployment.servers[1:]:
+            await server.kill()
+
+        assert await kept == KEYS
+        assert await calls(deployment.servers[0]) == before + len(KEYS)
+    gc.collect()
+    assert complaints == []
 
 
 @pytest.mark.measures

@@ -81,6 +81,51 @@ async def test_cached_reads_arrive_at_the_primary(shared: SentinelDeployment) ->
     assert reads == [len(KEYS), *[0] * (len(shared.servers) - 1)]
 
 
+@pytest.mark.parametrize(
+    ("reads", "at_the_primary", "at_one_replica"), [("replica", 0, 20), ("any", 10, 10)]
+)
+async def test_gathered_reads_need_no_tasks(
+    shared: SentinelDeployment,
+    made: list[asyncio.Task[Any]],
+    reads: str,
+    at_the_primary: int,
+    at_one_replica: int,
+) -> None:
+    async with opened(shared.url, **{**REPLICA, "sentinel": {"reads": reads}}) as manager:
+        await until_read_from_a_replica(manager)
+        await fill(manager)
+        before = [await calls(server) for server in shared.servers]
+        made.clear()
+
+        gathered = asyncio.gather(*map(manager.redis.get, KEYS))
+
+        assert made == []
+        assert await gathered == KEYS
+        after = [await calls(server) for server in shared.servers]
+        primary, *replicas = (now - was for now, was in zip(after, before, strict=True))
+        assert primary == at_the_primary
+        assert sorted(replicas) == [0, at_one_replica]
+
+
+async def test_a_callback_of_the_user_s_runs_in_the_caller_s_context(
+    shared: SentinelDeployment,
+) -> None:
+    async with opened(shared.url, **{**REPLICA, "sentinel": {"reads": "any"}}) as manager:
+        await until_read_from_a_replica(manager)
+        await fill(manager)
+        before = await calls(shared.servers[0])
+        client, tasks = manager.redis.with_options(), list[Any]()
+
+        def callback(response: Any, **_: Any) -> Any:
+            tasks.append(asyncio.current_task())
+            return f"<{response}>"
+
+        client.set_response_callback("GET", callback)
+        assert await asyncio.gather(*map(client.get, KEYS)) == [f"<{key}>" for key in KEYS]
+        assert None not in tasks
+        assert await calls(shared.servers[0]) == before + len(KEYS) // 2
+
+
 async def test_without_the_setting_the_client_is_the_plain_one(shared: SentinelDeployment) -> None:
     async with opened(shared.url) as manager:
         assert type(manager.redis) is Redis
@@ -190,12 +235,13 @@ async def test_an_error_of_a_replica_is_asked_of_the_primary(shared: SentinelDep
             await server.command("ACL", "SETUSER", "default", "-get")
         try:
             await read_all(manager)
+            assert await asyncio.gather(*map(manager.redis.get, KEYS)) == KEYS
             pipe: Any = manager.redis.pipeline(transaction=False)
             assert await pipe.get(KEYS[0]).exists(KEYS[0]).execute() == [KEYS[0], 1]
         finally:
             for server in replicas:
                 await server.command("ACL", "SETUSER", "default", "+get")
-        assert await calls(shared.servers[0]) == before + len(KEYS) + 1
+        assert await calls(shared.servers[0]) == before + 2 * len(KEYS) + 1
 
 
 @needs("ACL", redis="6.0")

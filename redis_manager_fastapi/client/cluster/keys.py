@@ -1,6 +1,7 @@
 """Where the keys of a command are: by the tables, and asked of a node for the rest."""
 
 import random
+from binascii import crc_hqx
 from typing import Any
 
 from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
@@ -16,7 +17,10 @@ _ENCODER = Encoder("utf-8", "strict", decode_responses=False)
 
 def slot_of(key: Any) -> int:
     """Return the hash slot of *key*."""
-    return key_slot(key.encode() if type(key) is str else bytes(_ENCODER.encode(key)))
+    encoded = key.encode() if type(key) is str else bytes(_ENCODER.encode(key))
+    if b"{" in encoded:  # redis-py's function looks for a tag in it, which takes as long again
+        return key_slot(encoded)
+    return crc_hqx(encoded, 0) % REDIS_CLUSTER_HASH_SLOTS
 
 
 def known_slot(command: str, args: tuple[Any, ...]) -> int | None:

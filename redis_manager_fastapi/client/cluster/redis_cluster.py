@@ -1,6 +1,6 @@
 """The cluster client: redis-py's `RedisCluster`, with one shared connection per node."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import replace
 from math import inf
 from typing import Any, Literal, Self, Unpack, cast, overload
@@ -17,14 +17,14 @@ from redis.exceptions import (
     AskError,
     RedisClusterException,
     RedisError,
-    ResponseError,
     SlotNotCoveredError,
 )
 from redis.maint_notifications import MaintNotificationsConfig
 
 from redis_manager_fastapi.client.cached_call import caching
+from redis_manager_fastapi.client.call import allocate, coroutine_function
 from redis_manager_fastapi.client.callbacks import OwnCallbacks
-from redis_manager_fastapi.client.cluster.cached import is_cached, read_cached
+from redis_manager_fastapi.client.cluster.cached import CachedRoutedCall, is_cached
 from redis_manager_fastapi.client.cluster.keys import (
     KeyFinder,
     goes_on_nowhere,
@@ -37,10 +37,11 @@ from redis_manager_fastapi.client.cluster.parts import part, together, whole
 from redis_manager_fastapi.client.cluster.picking import PickingNodes
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
+from redis_manager_fastapi.client.cluster.routed_call import RoutedCall, routed
 from redis_manager_fastapi.client.cluster.router import (
     AutoTarget,
     Route,
-    after_asking,
+    node_in,
     node_left,
     send,
     standing,
@@ -57,18 +58,14 @@ from redis_manager_fastapi.client.typed import ClusterCommands, TextT
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.redis_py import OWN_EXECUTE_COMMAND, CommandPolicies
-from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap, UncoveredSlotError
+from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap
 from redis_manager_fastapi.commands.blocking import blocking_timeout
-from redis_manager_fastapi.commands.keys import ONE_KEY
-from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
-from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
-from redis_manager_fastapi.delivery.replies import empty_response, parse, parsed
+from redis_manager_fastapi.commands.keys import ONE_KEY, find_one_key
+from redis_manager_fastapi.commands.sharing import SHARED
+from redis_manager_fastapi.delivery.contract import Execution, Kind
 from redis_manager_fastapi.delivery.session import CallOptions, Scope, Session
-from redis_manager_fastapi.delivery.shared import deliver
 from redis_manager_fastapi.errors import RedisManagerError
-from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
-from redis_manager_fastapi.pool.pacing import paced, turnstile
-from redis_manager_fastapi.pool.request import TOLD_IN_TURN, SingleRequest
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.redis_py import measures
 
 theirs = redis.asyncio.RedisCluster
@@ -242,7 +239,9 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         leave_observers(copy, self)
         return copy
 
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
+    # In redis-py an `async def`, for which pyright wants CPython's own class of coroutines.
+    @coroutine_function
+    def execute_command(self, *args: Any, **options: Any) -> Coroutine[Any, Any, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Execute a command where its keys are; arguments are redis-py's.
 
         Raises:
@@ -251,24 +250,42 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             CommandTimeoutError: The deadline passed.
             redis.ResponseError: The server rejected the command, for the reason in its text.
         """
+        session = self.session
         metrics = observability._observability_instance  # noqa: SLF001 (as `measures` has it)
         if (
             theirs.execute_command is not OWN_EXECUTE_COMMAND
-            or self.session.deployment.observed
+            or session.deployment.observed
             or (metrics is not None and metrics._provider_manager is not None)  # noqa: SLF001
         ):
-            return await self._execute_observed(args, options)
-        return await self.deliver(args, options)
+            return self._execute_observed(args, options)
+        command = find_one_key(args[0]) if len(args) > 1 else None
+        if (
+            command is None
+            or session.cached is not None
+            or not session.options.shared
+            or "target_nodes" in options
+        ):
+            return self.deliver(args, options)
+        # As `routed` does, whose call would cost as much as all this.
+        call: RoutedCall = allocate(RoutedCall)
+        call.args = args
+        call.client = self
+        call.command = command
+        call.future = None  # type: ignore[assignment]
+        call.options = options
+        call.session = session  # type: ignore[assignment]  # a Cluster in the place of a pool
+        return call
 
-    @paced
-    async def deliver(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def deliver(self, args: tuple[Any, ...], options: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """Execute a command that nobody observes, or that is observed already."""
-        if self.session.cached is not None and is_cached(args, options):
-            return await read_cached(self, args, options)
-        command = ONE_KEY.get(args[0])
-        if command is None or len(args) < 2 or "target_nodes" in options:
-            return await self._execute_anywhere(args, options)
-        return await self.execute_on_slot(slot_of(args[1]), command, args, options)
+        session = self.session
+        if session.options.shared:
+            if session.cached is not None and is_cached(args, options):
+                return routed(CachedRoutedCall, self, SHARED[args[0]], args, options)
+            command = ONE_KEY.get(args[0]) if len(args) > 1 else None
+            if command is not None and "target_nodes" not in options:
+                return routed(RoutedCall, self, command, args, options)
+        return self.execute_anywhere(args, options)
 
     async def _execute_observed(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Execute a command for whoever observes it; see `client/observed.py`."""
@@ -284,84 +301,18 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             stand_in: Any = super(RedisCluster, stand_in_for_cluster(client, options, slot))
             return await stand_in.execute_command(*args, **options)
 
-    async def execute_on_slot(
-        self, slot: int, command: SharedCommand, args: tuple[Any, ...], options: dict[str, Any]
-    ) -> Any:
-        """Execute a listed command whose keys are all in *slot*."""
-        session, request = self.session, SingleRequest()
-        cluster = session.request(request, command, args, options)
-        if cluster is None or not session.options.shared:
-            return await self._execute_anywhere(args, options)
-        request.future = cluster.affinity.loop.create_future()
-        node = cluster.map.choose(slot, read_only=command.replicable)
-        pool = node.deployment.opened if node is not None else None
-        link: MultiplexedConnection | None = None
-        if pool is not None:
-            links = pool.link_set
-            if links.room.alone and links.goes_alone(request.packed):
-                return await self._execute_anywhere(args, options)
-            link = links.only or links.least_busy()
-        lost: Exception | None = None
-        if link is not None and not link.full:
-            link.submit(request)
-            reply = await request.future
-            if not isinstance(reply, Exception):
-                value = parse(session.callbacks, args[0], reply, options)
-                return await value if hasattr(value, "__await__") else value
-            lost = reply
-            if not isinstance(reply, TOLD_IN_TURN):
-                await turnstile().told()
-        try:
-            reply = await self.recover(cluster, slot, command, args, request, node, lost)
-        except ResponseError as error:
-            return empty_response(error, options)
-        return await parsed(session.callbacks, args[0], reply, options)
-
-    async def recover(
-        self,
-        cluster: Cluster,
-        slot: int,
-        command: SharedCommand,
-        args: tuple[Any, ...],
-        request: SingleRequest,
-        node: Node | None,
-        lost: Exception | None,
-    ) -> Any:
-        """Bring a request to its slot that could not go out at once, or met an error there."""
-        execution, grace = Execution(kind_of(args), routed=True), self.session.options.grace
-
-        async def find() -> Node:
-            return await self._node_in(cluster, slot, request.deadline, command.replicable)
-
-        async def attempt(target: Node, asking: bool) -> Any:
-            request.renew()
-            sent = after_asking(request) if asking else request
-            outcome = await deliver(target.deployment.opened or target.open(), sent, grace)
-            if asking and isinstance(outcome, list):
-                outcome = outcome[1]
-            if isinstance(outcome, Exception):
-                raise outcome
-            return outcome
-
-        route = Route(cluster, slot, request.deadline, execution, grace)
-        return await route.follow(attempt, find, lost, node if lost is not None else None)
-
     async def node_of(self, slot: int, deadline: float, *, read_only: bool = False) -> Node:
         """Return the node for a command on *slot*, once the map is known.
 
         Raises:
             redis.SlotNotCoveredError: No node has it.
         """
-        return await self._node_in(self.session.opened, slot, deadline, read_only)
+        session = self.session
+        grace = session.options.grace
+        return await node_in(session.opened, slot, deadline, grace, replicable=read_only)
 
-    async def _node_in(self, cluster: Cluster, slot: int, deadline: float, read_only: bool) -> Node:
-        await cluster.known(deadline, self.session.options.grace)
-        node = cluster.map.choose(slot, read_only=read_only)
-        if node is None:
-            raise UncoveredSlotError(slot)
-        return node
-
-    async def _execute_anywhere(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    @paced
+    async def execute_anywhere(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Execute a command that redis-py's rules send to one node or to several."""
         await self.initialize()
         if goes_on_nowhere(args, options):
@@ -474,11 +425,14 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         await self.initialize()
         seen = theirs.execute_command is not OWN_EXECUTE_COMMAND or self.session.deployment.observed
         observed = seen or measures() or "execute_command" in vars(self)
+        by_rules = not self.session.options.shared
         calls: list[Any] = [
             self.execute_command(command, *args)
             if observed
-            else self.execute_on_slot(slot, SHARED[command], (command, *args), {})
-            for slot, args in slots_to_args.items()
+            else self.execute_anywhere((command, *args), {})
+            if by_rules
+            else routed(RoutedCall, self, SHARED[command], (command, *args), {})
+            for args in slots_to_args.values()
         ]
         return await together(calls, command)
 

@@ -6,7 +6,7 @@ again by this module, unless it only reads.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -16,7 +16,7 @@ from redis.exceptions import AskError, MovedError, SlotNotCoveredError
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
-from redis_manager_fastapi.cluster.slot_map import SlotMap
+from redis_manager_fastapi.cluster.slot_map import SlotMap, UncoveredSlotError
 from redis_manager_fastapi.commands.packing import ASKING
 from redis_manager_fastapi.delivery.contract import (
     Execution,
@@ -26,14 +26,14 @@ from redis_manager_fastapi.delivery.contract import (
     what_happened,
 )
 from redis_manager_fastapi.delivery.session import Session
-from redis_manager_fastapi.delivery.shared import FAILURES, leave_refusing
+from redis_manager_fastapi.delivery.shared import FAILURES, deliver, leave_refusing
 from redis_manager_fastapi.errors import (
     Cause,
     CommandTimeoutError,
     RedisManagerError,
     RedisUnavailableError,
 )
-from redis_manager_fastapi.pool.request import Batch, Interrupted, Request
+from redis_manager_fastapi.pool.request import Batch, Interrupted, Request, SingleRequest
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.topology.failures import from_reply, own_words, refusal_code
 
@@ -70,7 +70,7 @@ class ClusterClient(Protocol):
         """Return a client that differs in the given options."""
         ...
 
-    async def deliver(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def deliver(self, args: tuple[Any, ...], options: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """Execute a command where its keys are, unobserved."""
         ...
 
@@ -275,6 +275,67 @@ class Route:
             message = f"no node of redis {instance!r} took the command before its deadline"
             late = CommandTimeoutError(message, instance=instance, cause=Cause.REDIRECTED)
             raise self._seen(late)
+
+
+async def recover(
+    cluster: Cluster,
+    slot: int,
+    execution: Execution,
+    request: SingleRequest,
+    grace: float | None,
+    node: Node | None,
+    lost: Exception | None,
+    *,
+    replicable: bool,
+) -> Any:
+    """Bring a request to its slot that could not go out at once, or met an error there.
+
+    Args:
+        cluster: Where it goes.
+        slot: The keys'.
+        execution: What the command is.
+        request: What is sent.
+        grace: How long it may wait in an outage, in seconds; None for `outage.grace`.
+        node: Where it went, or is to go first; None if no node is known.
+        lost: What a first attempt ended with; None if there was none.
+        replicable: Whether a replica may answer it.
+    """
+    deadline = request.deadline
+
+    async def find() -> Node:
+        return await node_in(cluster, slot, deadline, grace, replicable=replicable)
+
+    async def attempt(target: Node, asking: bool) -> Any:
+        request.future = cluster.loop.create_future()
+        sent = after_asking(request) if asking else request
+        outcome = await deliver(target.deployment.opened or target.open(), sent, grace)
+        if asking and isinstance(outcome, list):
+            outcome = outcome[1]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    try:
+        return await Route(cluster, slot, deadline, execution, grace).follow(
+            attempt, find, lost, node
+        )
+    finally:
+        del lost  # its traceback has this frame
+
+
+async def node_in(
+    cluster: Cluster, slot: int, deadline: float, grace: float | None, *, replicable: bool
+) -> Node:
+    """Return the node for a command on *slot*, once the map is known.
+
+    Raises:
+        redis.SlotNotCoveredError: No node has it.
+    """
+    await cluster.known(deadline, grace)
+    node = cluster.map.choose(slot, read_only=replicable)
+    if node is None:
+        raise UncoveredSlotError(slot)
+    return node
 
 
 @contextmanager
