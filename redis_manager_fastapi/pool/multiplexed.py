@@ -90,7 +90,7 @@ class MultiplexedConnection(asyncio.Protocol):
         *("_flow", "_heartbeat", "_in_flight", "_instance", "_last_bytes", "_make_reader"),
         *("_max_bytes", "_max_in_flight", "_numbers", "_partial", "_paused", "_places", "_queue"),
         *("_reader", "_retiring", "_room", "_timer", "_together", "_transport", "_turn_ends"),
-        *("_turnstile"),
+        "_turnstile",
     )
 
     def __init__(
@@ -129,8 +129,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._due, self._excused = math.inf, False
         self._heartbeat: Heartbeat | None = None
-        self._numbers, self._beats = secrets.token_hex(8), 0
-        self._last_bytes = b""
+        self._numbers, self._beats, self._last_bytes = secrets.token_hex(8), 0, b""
         self._partial, self._flow, self.uncounted = 0, Flow(), 0
         self._turnstile = turnstile()
         self._together = answered_together(self.loop)
