@@ -200,6 +200,7 @@ async def test_the_shards_of_a_cluster_are_shown_with_what_is_not_served() -> No
             await anext(later)
             _, (opened,) = await anext(later)
         came = [each["state"] for each in opened["states"]]
+        assert came[0] == "starting"
         assert came[-1] == opened["state"]
         assert opened["since"] == opened["states"][-1]["at"]
         assert "ready" in came[:-1]

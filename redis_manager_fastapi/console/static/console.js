@@ -22,9 +22,12 @@ class Bar {
     this.node = element("div", { class: "bar" }, this.links, this.late);
     this.states = new Map();
     this.late.hidden = this.links.hidden = true;
-    // What a link leads to, or the Tab key, is not to land beneath it.
-    const keep = () => { document.documentElement.style.scrollPaddingTop = `${this.node.offsetHeight + 10}px`; };
-    new ResizeObserver(keep).observe(this.node);
+    new ResizeObserver(() => this.keep()).observe(this.node);
+  }
+
+  // What a link leads to, or the Tab key, is not to land beneath it.
+  keep() {
+    document.documentElement.style.scrollPaddingTop = `${this.node.offsetHeight + 10}px`;
   }
 
   begin(instances) {
@@ -123,7 +126,8 @@ class Console {
     const title = bad.length ? `${bad.join(", ")} · ${this.title}` : this.title;
     if (document.title !== title) document.title = title;
     if (!this.sought) return;
-    this.sought.heading.focus();
+    this.bar.keep();
+    this.sought.heading.focus({ preventScroll: true });
     this.sought.heading.scrollIntoView();
     this.sought = null;
   }

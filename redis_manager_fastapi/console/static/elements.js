@@ -24,7 +24,9 @@ export function set(node, value) {
 
 // Makes what scrolls a stop for the Tab key, and what does not, none.
 export function reachable(node) {
-  const scrolls = node.scrollHeight > node.clientHeight + 1 || node.scrollWidth > node.clientWidth + 1;
+  const sideways = node.scrollWidth > node.clientWidth + 1;
+  const scrolls = sideways || node.scrollHeight > node.clientHeight + 1;
+  node.classList.toggle("sideways", sideways);
   if (scrolls !== node.hasAttribute("tabindex")) node.toggleAttribute("tabindex", scrolls);
   if (scrolls && node.tabIndex !== 0) node.tabIndex = 0;
 }
