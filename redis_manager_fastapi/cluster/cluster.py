@@ -280,8 +280,8 @@ class Cluster:
 
     def start(self) -> None:
         """Begin to open."""
-        self._opened = self.loop.time()
-        self._phase = PoolState.STARTING
+        self._opened, self._phase = self.loop.time(), PoolState.STARTING
+        self._bus.note(self.state.value)
         self._refresh.start()
 
     async def aclose(self, drain: float) -> None:

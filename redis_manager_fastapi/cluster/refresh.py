@@ -36,6 +36,10 @@ _PATIENCE = 0.3
 # How many heartbeats after the last refresh the map is refreshed without a reason.
 _ROUTINE = 20
 
+# Seconds after which it is refreshed once more: slots that move go one after the other, and
+# of those that nobody uses no error tells.
+_SOON = 1.5
+
 
 class TopologyRefresh:
     """Asks a Cluster for its map.
@@ -75,6 +79,7 @@ class TopologyRefresh:
         self._epoch = epoch
         self._first: Node | None = None
         self._heard = 0
+        self._owners: list[tuple[int, int, Address]] = []
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._errors = InternalErrors(instance, "slot map")
@@ -99,25 +104,31 @@ class TopologyRefresh:
 
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
+        soon = False
         while True:
-            await self._due()
+            soon, owners = await self._due(soon=soon), self._owners
             started = clock()
             try:
                 await self._refresh()
             except Exception as error:
                 self._errors.tell(error)
+            soon = soon or self._owners != owners
             if self._needed():
                 self._wanted.set()
             await asyncio.sleep(max(0.0, started + _APART - clock()))
 
-    async def _due(self) -> None:
-        for _ in range(_ROUTINE):
+    async def _due(self, *, soon: bool) -> bool:
+        """Wait until it is time for a refresh; return whether there is a reason for one."""
+        clock, interval = asyncio.get_running_loop().time, self._settings.health.interval
+        ends = clock() + (_SOON if soon else _ROUTINE * interval)
+        reason = False
+        while not reason and (left := ends - clock()) > 0:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.health.interval):
+                async with asyncio.timeout(min(left, interval)):
                     await self._wanted.wait()
-            if self._wanted.is_set() or await self._failed_over():
-                break
+            reason = self._wanted.is_set() or await self._failed_over()
         self._wanted.clear()
+        return reason
 
     async def _failed_over(self) -> bool:
         """Ask one node for its epoch: no error tells a command without a key of a fail-over."""
@@ -145,6 +156,7 @@ class TopologyRefresh:
         if view is None:
             self._fail(self._why(errors))
             return
+        self._owners = [(each.start, each.end, each.nodes[0]) for each in view.ranges]
         try:
             self._take(view)
         except RedisUnavailableError as error:  # the user's `address_map` failed

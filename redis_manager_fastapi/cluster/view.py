@@ -90,6 +90,7 @@ async def _ask(link: MultiplexedConnection, question: bytes, timeout: float, exp
         read_only=True,
         began=deadline - timeout,
         expected=expected,
+        own=True,
     )
     link.submit(request)
     return await request.future

@@ -1,14 +1,16 @@
 """What the console shows of a manager, as values that JSON has.
 
-No password, key or value is in it, and a server's address only where the log may name it.
+No password and no value is in it; of keys only those of streams that are listened to, and a
+server's address only where the log may name it.
 """
 
 import time
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
+from redis_manager_fastapi.console.words import in_words, short
 from redis_manager_fastapi.manager import RedisManager
-from redis_manager_fastapi.observe.events import Event, Happened, StateChanged
+from redis_manager_fastapi.observe.events import Happened, StateChanged
 from redis_manager_fastapi.observe.realtime import RealTimeStats
 from redis_manager_fastapi.pool.counters import BOUNDS
 from redis_manager_fastapi.pool.state import PoolStats
@@ -19,15 +21,13 @@ _NUMBERS = (
     *("idle", "leased", "opening", "waiting", "clients"),
 )
 
-# How many characters of a name or a reason are shown.
-_LONGEST = 120
-
 
 def limits(manager: RedisManager) -> dict[str, Any]:
     """Return what does not change while a manager is open."""
     settings = manager.settings
     return {
         "name": manager.name,
+        "mark": manager.history.mark,
         "topology": settings.topology,
         "critical": settings.critical,
         "grace": settings.outage.grace,
@@ -38,16 +38,13 @@ def limits(manager: RedisManager) -> dict[str, Any]:
     }
 
 
-def states(manager: RedisManager) -> list[dict[str, Any]]:
-    """Return the states that a Cluster as a whole was in lately; of others, news tell them."""
-    return [{"at": at, "state": state} for at, state in manager.history.states]
-
-
 def snapshot(manager: RedisManager) -> dict[str, Any]:
     """Return how a manager stands now."""
     stats = manager.stats()
     shown = _pool(stats)
     shown |= {"name": manager.name, "at": time.time(), "ready": manager.is_ready}
+    if manager.history.states:
+        shown["since"] = manager.history.states[-1].at
     if manager.settings.log_addresses:
         shown["address"] = manager.history.address
     if manager.settings.topology == "sentinel":
@@ -59,10 +56,21 @@ def snapshot(manager: RedisManager) -> dict[str, Any]:
     if stats.cache is not None:
         # A monotonic clock's reading means nothing in a browser; the reason says enough.
         shown["cache"] = {**asdict(stats.cache), "off_since": None}
-        shown["cache"]["reason"] = _short(stats.cache.reason)
+        shown["cache"]["reason"] = short(stats.cache.reason)
     if manager.settings.topology == "cluster":
         shown["shards"] = _shards(stats, named=manager.settings.log_addresses)
     return shown
+
+
+def news(manager: RedisManager, seen: int) -> dict[str, Any]:
+    """Return the states and events that are news to who has *seen* so much."""
+    named = manager.settings.log_addresses
+    return {
+        "states": [
+            {"at": each.at, "state": each.state} for each in manager.history.states_since(seen)
+        ],
+        "news": [happened(each, named=named) for each in manager.history.since(seen)],
+    }
 
 
 def happened(entry: Happened, *, named: bool) -> dict[str, Any]:
@@ -71,6 +79,8 @@ def happened(entry: Happened, *, named: bool) -> dict[str, Any]:
     kind = event.state if isinstance(event, StateChanged) else ""
     return {
         "at": entry.at,
+        "first": entry.first,
+        "times": entry.times,
         "kind": kind,
         "state": "" if event.node else kind,
         "node": event.node if named else "",
@@ -78,44 +88,12 @@ def happened(entry: Happened, *, named: bool) -> dict[str, Any]:
     }
 
 
-def in_words(event: Event) -> str:
-    """Return what happened as a sentence's rest, such as "ready again after 1.20 s"."""
-    if isinstance(event, StateChanged):
-        return _state_in_words(event)
-    about = {
-        name: getattr(event, name)
-        for name in (each.name for each in fields(event))
-        if name not in ("instance", "node", "id", "error", "start")
-    }
-    said = ", ".join(f"{name} {_short(value)}" for name, value in about.items() if value)
-    return f"{_spaced(type(event).__name__)}: {said}" if said else _spaced(type(event).__name__)
-
-
-def _state_in_words(event: StateChanged) -> str:
-    if event.state == "ready" and event.outage and event.previous != "starting":
-        counts = (("waited", event.waited), ("refused", event.refused), ("lost", event.lost))
-        met = ", ".join(f"{count} {word}" for word, count in counts if count)
-        elsewhere = ", on another server" if event.elsewhere else ""
-        return f"ready again after {event.outage:.2f} s{elsewhere}" + (f": {met}" if met else "")
-    reason = f": {_short(event.reason)}" if event.reason and event.state != "ready" else ""
-    return f"{event.state}{reason}"
-
-
-def _spaced(name: str) -> str:
-    return "".join(f" {each.lower()}" if each.isupper() else each for each in name).strip()
-
-
-def _short(value: Any) -> str:
-    text = f"{value:.2f}" if isinstance(value, float) else str(value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-
-
 def _pool(stats: PoolStats) -> dict[str, Any]:
     return {
         **{name: getattr(stats, name) for name in _NUMBERS},
         "state": stats.state.value,
         "serving": stats.serving,
-        "reason": _short(stats.reason),
+        "reason": short(stats.reason),
         "errors": stats.errors,
         "latency": stats.latency.buckets,
     }
@@ -123,7 +101,7 @@ def _pool(stats: PoolStats) -> dict[str, Any]:
 
 def _realtime(stats: RealTimeStats) -> dict[str, Any]:
     subscriptions = asdict(stats.subscriptions)
-    subscriptions["deaf"] = [_short(each) for each in stats.subscriptions.deaf[:10]]
+    subscriptions["deaf"] = [short(each) for each in stats.subscriptions.deaf[:10]]
     return {
         "subscriptions": subscriptions,
         "consumers": [asdict(each) for each in stats.consumers],
@@ -137,7 +115,7 @@ def _shards(stats: PoolStats, *, named: bool) -> list[dict[str, Any]]:
         {
             "slots": shard.slots,
             "serving": shard.serving,
-            "reason": _short(shard.reason),
+            "reason": short(shard.reason),
             "nodes": [
                 {
                     "address": node.address if named else "",

@@ -9,14 +9,17 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Reversible, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from secrets import token_hex
+from typing import TypeVar
 
 from redis_manager_fastapi.settings.place import Place
 
 logger = logging.getLogger("redis_manager_fastapi")
 
-# How many events are kept for those who begin to look after they happened.
+# How many of each kind are kept for those who begin to look after they happened.
 _KEPT = 200
 
 
@@ -347,35 +350,69 @@ class Happened:
     """An event and its time.
 
     Attributes:
-        number: How many happened before it.
+        number: How much news there was before it.
         at: When, in seconds since 1970.
         event: What.
+        times: How often it has happened; number, time and event are the last one's.
+        first: The number of the first one.
     """
 
     number: int
     at: float
     event: Event
+    times: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """A state that a manager was in.
+
+    Attributes:
+        number: How much news there was before it.
+        at: Since when, in seconds since 1970.
+        state: Which one, as `PoolState.value`.
+    """
+
+    number: int
+    at: float
+    state: str
+
+
+# Events that may come in floods, and the fields by which one of them is the same as another.
+_REPEATED: dict[type, tuple[str, ...]] = {
+    EntryDeadLettered: ("stream", "group", "dead_letter"),
+    WorkerFailed: ("worker", "stream"),
+    StreamGap: ("stream", "reason"),
+}
+
+_Numbered = TypeVar("_Numbered", Happened, Stood)
 
 
 class History:
-    """A listener that keeps the last 200 events of a manager, and wakes those who wait for more.
+    """A listener that keeps what happened to a manager lately, and wakes those who wait for more.
 
-    Failed probes are left out: there may be several a second, and the state tells of them.
+    It keeps the last 200 states, the last 200 changes of state, and the last 200 other events,
+    so that no flood of one kind pushes out another.  What repeats itself between two changes
+    of state is one event with a count.  Failed probes are left out: there may be several a
+    second, and the state tells of them.
 
     Attributes:
-        count: How many events there were.
+        mark: Tells this history from that of another manager or process.
+        count: How much news there was.
         address: The server that was spoken to last, `host:port`; empty for a Cluster.
         stopped: Whether the process is about to end, or the manager is closed.
-        states: The last 200 states of a Cluster as a whole, each with the time at which it
-            began, in seconds since 1970; empty without a Cluster.
+        states: The last states, of a Cluster those of the whole.
         waiting: Done as soon as there is news.
     """
 
     def __init__(self) -> None:
+        self.mark = token_hex(4)
         self.count = 0
-        self.states: deque[tuple[float, str]] = deque(maxlen=_KEPT)
+        self.states: deque[Stood] = deque(maxlen=_KEPT)
         self.address = ""
-        self._kept: deque[Happened] = deque(maxlen=_KEPT)
+        self._changes: deque[Happened] = deque(maxlen=_KEPT)
+        self._others: dict[Hashable, Happened] = {}
         self.waiting: set[asyncio.Future[None]] = set()
         self.stopped = False
 
@@ -383,21 +420,46 @@ class History:
         """Keep *event*."""
         if isinstance(event, ProbeFailed):
             return
-        if isinstance(event, StateChanged) and not event.node:
-            self.address = event.address
-        self._kept.append(Happened(self.count, time.time(), event))
-        self.count += 1
+        if isinstance(event, StateChanged):
+            if not event.node:
+                self.address = event.address
+                self._enter(event.state)
+            self._changes.append(Happened(self.count, time.time(), event, 1, self.count))
+        else:
+            self._keep(event)
         self._wake()
 
     def note(self, state: str) -> None:
         """Keep the state of a Cluster as a whole, if it is another than before."""
-        if not self.states or self.states[-1][1] != state:
-            self.states.append((time.time(), state))
+        if self._enter(state):
             self._wake()
 
     def since(self, number: int) -> list[Happened]:
         """Return what is still kept of the events from *number* on, the oldest first."""
-        return [each for each in self._kept if each.number >= number]
+        news = [*_newer(self._changes, number), *_newer(self._others.values(), number)]
+        return sorted(news, key=lambda each: each.number)
+
+    def states_since(self, number: int) -> list[Stood]:
+        """Return what is still kept of the states from *number* on, the oldest first."""
+        return sorted(_newer(self.states, number), key=lambda each: each.number)
+
+    def _enter(self, state: str) -> bool:
+        changed = not self.states or self.states[-1].state != state
+        if changed:
+            self.states.append(Stood(self.count, time.time(), state))
+        return changed
+
+    def _keep(self, event: Event) -> None:
+        alike: Hashable = self.count
+        if (names := _REPEATED.get(type(event))) is not None:
+            turn = self._changes[-1].number if self._changes else -1
+            error = type(getattr(event, "error", None))
+            alike = (turn, type(event), error, *(getattr(event, name) for name in names))
+        last = self._others.pop(alike, None)
+        times, first = (last.times + 1, last.first) if last else (1, self.count)
+        self._others[alike] = Happened(self.count, time.time(), event, times, first)
+        if len(self._others) > _KEPT:
+            del self._others[next(iter(self._others))]
 
     def begin(self) -> None:
         """Let waiters wait again, after `stop`."""
@@ -406,16 +468,21 @@ class History:
     def stop(self) -> None:
         """End every wait: the process is about to end."""
         self.stopped = True
-        self._wake()
+        self._wake(0)
 
     async def aclose(self, timeout: float) -> None:
         """Do the same as the manager closes."""
         self.stop()
 
-    def _wake(self) -> None:
+    def _wake(self, news: int = 1) -> None:
+        self.count += news
         for waiter in self.waiting:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _newer(kept: Reversible[_Numbered], number: int) -> list[_Numbered]:
+    return list(takewhile(lambda each: each.number >= number, reversed(kept)))
 
 
 async def wait_for_news(histories: Sequence[History], seen: Sequence[int], timeout: float) -> bool:

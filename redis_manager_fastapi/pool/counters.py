@@ -62,7 +62,8 @@ class Counts:
     """What has been counted since the manager was made; none of it ever goes down.
 
     Attributes:
-        commands: Commands that were answered, errors included; each one of a pipeline counts.
+        commands: Commands of the app's that were answered, errors included; each one of a
+            pipeline counts.
         errors: How many errors callers met, by code: `RedisManagerError.code`, or the first
             word of the server's (`WRONGTYPE`).  Beyond 50 codes, and for what does not look
             like one, the code is "other".

@@ -334,7 +334,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._count_places()
 
     def _match(self) -> int:
-        """Hand every complete reply to its caller; return how many there were."""
+        """Hand every complete reply to its caller; return how many were for the app."""
         gets, in_flight = self._reader.gets, self._in_flight
         matched = 0
         while in_flight:
@@ -350,7 +350,7 @@ class MultiplexedConnection(asyncio.Protocol):
                 continue
             if type(head) is Batch:
                 if head.add(reply):
-                    matched += 1
+                    matched += not head.own
                     self._end_batch(head)
                 continue
             in_flight.popleft()
@@ -385,7 +385,7 @@ class MultiplexedConnection(asyncio.Protocol):
         """Hand its replies over; part with the connection if a transaction was refused in part."""
         self._in_flight.popleft()
         self._bytes -= len(batch.packed)
-        self._counters.commands += batch.expected - 1
+        self._counters.commands += 0 if batch.own else batch.expected - 1
         batch.finish(batch.replies)
         if batch.unended:
             raise DoubtfulReplyError("a transaction did not end")

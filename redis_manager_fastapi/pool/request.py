@@ -147,10 +147,11 @@ class Batch(SingleRequest):
     Attributes:
         expected: How many replies there will be.
         multi: Which of them is MULTI's, if the last is EXEC's; else None.
+        own: Whether the library asks for itself, and counts none of them.
         replies: Those that have come.
     """
 
-    __slots__ = ("expected", "multi", "replies")
+    __slots__ = ("expected", "multi", "own", "replies")
 
     def __init__(
         self,
@@ -163,11 +164,12 @@ class Batch(SingleRequest):
         began: float,
         expected: int,
         multi: int | None = None,
+        own: bool = False,
     ) -> None:
         self.began = began
         self.packed, self.future, self.deadline = packed, future, deadline
         self.decode, self.read_only = decode, read_only
-        self.expected, self.multi = expected, multi
+        self.expected, self.multi, self.own = expected, multi, own
         self.replies: list[Any] = []
 
     def renew(self) -> None:

@@ -67,3 +67,17 @@ async def test_sums_over_nodes_go_on_when_one_leaves_and_when_it_is_opened_again
         assert again.errors["WRONGTYPE"] == 2
         assert again.connects > after.connects
         assert observed == again.latency.count
+
+
+async def test_what_a_cluster_asks_for_itself_is_no_command_of_the_app_s(
+    deployment: ClusterDeployment,
+) -> None:
+    manager = RedisManager(url=deployment.url, health={"interval": 0.02, "timeout": 1})
+    async with manager:
+        before = stats_of(manager)
+        await until(lambda: stats_of(manager).refreshes >= before.refreshes + 4)
+        after = stats_of(manager)
+
+    assert after.bytes_sent > before.bytes_sent
+    assert after.commands == 0
+    assert after.latency.count == 0

@@ -6,8 +6,8 @@ import pytest
 
 from redis_manager_fastapi import RedisManager, RedisPermissionError
 from redis_manager_fastapi.settings import Address
-from redis_manager_fastapi.testing.cluster import ClusterDeployment
-from tests.kit.clusters import cluster_of
+from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
+from tests.kit.clusters import cluster_of, keys_in, node_at, stats_of
 from tests.kit.managers import opened
 from tests.kit.servers import needs
 from tests.kit.waiting import until
@@ -63,3 +63,23 @@ async def test_a_cluster_that_is_set_up_anew_on_running_nodes_is_followed() -> N
                 await asyncio.sleep(0.05)
         await manager.cluster.set("key", "value")
         assert cluster.map.find(Address(out.host, out.port)) is None
+
+
+async def test_slots_that_move_after_the_first_are_seen_without_an_error(
+    deployment: ClusterDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody uses the second one, and no epoch is raised: its new owner had the highest already."""
+    monkeypatch.setattr("redis_manager_fastapi.cluster.refresh._SOON", 3.0)
+    source, target = deployment.primaries[:2]
+    first, second, third = deployment.slots_of(0)[:3]
+    await move_slot(third, source, target)
+    async with RedisManager(url=deployment.url, health={"interval": 1.0}) as manager:
+        cluster = cluster_of(manager)
+        await move_slot(first, source, target)
+        asked = stats_of(manager).refreshes
+        await manager.redis.get(keys_in(range(first, first + 1), 1)[0])
+        await until(lambda: stats_of(manager).refreshes > asked)
+        await move_slot(second, source, target)
+
+        owner = node_at(manager, target)
+        await until(lambda: owner in (cluster.map.slots[second] or ()), 10)

@@ -4,8 +4,10 @@ import asyncio
 import json
 import runpy
 import signal
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,30 @@ from redis_manager_fastapi import (
     RedisManager,
     RedisRegistry,
     RedisSettings,
+    StreamEntry,
     console_router,
 )
-from redis_manager_fastapi.console.shown import in_words
-from redis_manager_fastapi.observe.events import GroupRemade, StateChanged
+from redis_manager_fastapi.console.words import in_words
+from redis_manager_fastapi.observe.events import (
+    CacheChanged,
+    EntryDeadLettered,
+    Event,
+    GroupRemade,
+    Resubscribed,
+    StateChanged,
+    StreamGap,
+    SubscriptionsBroken,
+    SubscriptionsHealed,
+    WorkerFailed,
+)
+from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from tests.kit.serving import PATIENCE, ROOT, Site, environment, server_process, serving
 
 SECRET = "hunter2-console"
+STATIC = ROOT / "redis_manager_fastapi/console/static"
 
 
 async def told(
@@ -65,16 +81,28 @@ async def test_the_page_and_its_parts_need_nothing_from_elsewhere(redis_url: str
         assert "unsafe" not in policy
         for part in ("console.js", "console.css", "icon.svg"):
             assert f'"redis/static/{part}"' in page.text
+        for part in sorted(each.name for each in STATIC.iterdir() if each.suffix != ".html"):
             first = await site.http.get(f"/redis/static/{part}")
             assert first.status_code == 200
-            known = {"If-None-Match": first.headers["etag"]}
-            again = await site.http.get(f"/redis/static/{part}", headers=known)
-            assert again.status_code == 304
-        assert (await site.http.get("/redis/static/router.py")).status_code == 404
+            tag = first.headers["etag"]
+            for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+                again = await site.http.get(
+                    f"/redis/static/{part}", headers={"If-None-Match": known}
+                )
+                assert again.status_code == 304
+            other = await site.http.get(
+                f"/redis/static/{part}", headers={"If-None-Match": '"other"'}
+            )
+            assert other.status_code == 200
+        for unknown in ("router.py", "other.js", "..%2Frouter.py"):
+            assert (await site.http.get(f"/redis/static/{unknown}")).status_code == 404
         slash = await site.http.get("/redis/")
         assert slash.status_code == 307
         assert slash.headers["location"] == "../redis"
         assert "/redis" not in (await site.http.get("/openapi.json")).json()["paths"]
+        for path in ("/redis", "/redis/static/console.js", "/redis/events"):
+            head = await site.http.head(path)
+            assert (head.status_code, head.content) == (200, b"")
 
 
 async def test_an_outage_is_told_as_it_happens_with_what_came_before(
@@ -89,7 +117,9 @@ async def test_an_outage_is_told_as_it_happens_with_what_came_before(
         name, (look,) = await anext(stream)
         assert name == "look"
         assert look["state"] == "ready"
-        assert [each["state"] for each in look["news"]] == ["starting", "ready"]
+        assert [each["state"] for each in look["states"]] == ["starting", "ready"]
+        assert look["since"] == look["states"][-1]["at"]
+        assert [each["words"] for each in look["news"]] == ["opening", "ready"]
         await redis_server.kill()
         states = await states_until(stream, "down")
         assert states[-2:] == ["suspect", "down"]
@@ -100,7 +130,7 @@ async def test_an_outage_is_told_as_it_happens_with_what_came_before(
 async def states_until(stream: Any, state: str) -> list[str]:
     states: list[str] = []
     async for _, (look,) in stream:
-        states += [each["state"] for each in look["news"]]
+        states += [each["state"] for each in look["states"]]
         if look["state"] == state:
             return states
     raise AssertionError(states)
@@ -167,11 +197,14 @@ async def test_the_shards_of_a_cluster_are_shown_with_what_is_not_served() -> No
         assert len(look["shards"]) == 3
         # Who opens the page only now sees how the whole came there.
         async with aclosing(told(site.http)) as later:
-            _, (limits,) = await anext(later)
-        came = [each["state"] for each in limits["states"]]
-        assert came[-1] == look["state"]
+            await anext(later)
+            _, (opened,) = await anext(later)
+        came = [each["state"] for each in opened["states"]]
+        assert came[0] == "starting"
+        assert came[-1] == opened["state"]
+        assert opened["since"] == opened["states"][-1]["at"]
         assert "ready" in came[:-1]
-        assert sorted(limits["states"], key=lambda each: each["at"]) == limits["states"]
+        assert sorted(opened["states"], key=lambda each: each["at"]) == opened["states"]
 
 
 def lost(look: Any) -> list[str]:
@@ -242,12 +275,184 @@ async def test_who_looks_does_not_hold_up_the_end_of_the_process(
         assert "Traceback" not in process.log
 
 
+async def test_what_a_handler_raises_is_told_by_its_class_alone(redis_url: str) -> None:
+    manager = RedisManager(redis_url)
+
+    @manager.consumer("orders", group="billing", max_deliveries=1)
+    async def bill(entry: StreamEntry) -> None:
+        raise LookupError(f"card {SECRET}")
+
+    @manager.background
+    async def loop() -> None:
+        raise LookupError(f"card {SECRET}")
+
+    async with looked_at(manager) as site, aclosing(told(site.http)) as stream:
+        await anext(stream)
+        await manager.redis.xadd("orders", {"card": SECRET})
+        words: set[str] = set()
+        async for _, (look,) in stream:
+            assert SECRET not in json.dumps(look)
+            words |= {each["words"] for each in look["news"]}
+            if len(RAISED & words) == len(RAISED):
+                break
+
+
+RAISED = {
+    "an entry of stream orders, group billing, was given up after 1 delivery: LookupError",
+    "test_what_a_handler_raises_is_told_by_its_class_alone.<locals>.loop raised LookupError",
+}
+
+
+async def test_a_flood_of_other_events_pushes_out_no_state(redis_server: RedisServer) -> None:
+    manager = RedisManager(redis_server.url, outage={"grace": 0.1})
+    async with looked_at(manager) as site, aclosing(told(site.http)) as stream:
+        await anext(stream)
+        await redis_server.kill()
+        await look_where(stream, lambda look: look["state"] == "down")
+        for number in range(250):
+            manager.history(dead_letter(number))
+        async with aclosing(told(site.http)) as later:
+            await anext(later)
+            _, (look,) = await anext(later)
+
+    assert [each["state"] for each in look["states"]] == ["starting", "ready", "suspect", "down"]
+    assert look["news"][-1]["words"].endswith(": LookupError")
+    assert look["news"][-1]["times"] == 250
+    assert len(look["news"]) == 5
+
+
+def dead_letter(number: int) -> EntryDeadLettered:
+    reason = f"LookupError: {number}"
+    return EntryDeadLettered("default", "orders", f"{number}-0", "billing", "unpaid", reason, 3)
+
+
+async def test_a_stream_ends_by_itself_and_the_next_one_goes_on(redis_url: str) -> None:
+    """A browser sends the last event's ID; one of another process begins from the start."""
+    manager = RedisManager(redis_url)
+    async with looked_at(manager) as site, flooded(manager):
+        first = await whole(site.http, "")
+        again = await whole(site.http, ids_in(first)[-1])
+        other = await whole(site.http, f"0123abcd.7 {'9' * 5000}.1 x")
+    before, after, anew = looks_in(first), looks_in(again), looks_in(other)
+
+    assert sum(map(len, first)) < 2 * 65_536
+    assert first[-2] == "retry: 200"
+    assert {each[0][0]["mark"] for each in (before, after, anew)} == {manager.history.mark}
+    assert [each["state"] for each in before[1][0]["states"]] == ["starting", "ready"]
+    assert [each["state"] for each in anew[1][0]["states"]] == ["starting", "ready"]
+    assert after[1][0]["states"] == []
+    assert after[1][0]["news"][0]["first"] > before[-1][0]["news"][-1]["first"]
+
+
+async def whole(http: httpx.AsyncClient, last: str) -> list[str]:
+    """The lines of a stream of events until it ends."""
+    headers = {"Last-Event-ID": last} if last else {}
+    async with http.stream("GET", "/redis/events", headers=headers) as response:
+        return [line async for line in response.aiter_lines()]
+
+
+def ids_in(lines: list[str]) -> list[str]:
+    return [line.removeprefix("id: ") for line in lines if line.startswith("id: ")]
+
+
+def looks_in(lines: list[str]) -> list[Any]:
+    data = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+    return [json.loads(each) for each in data]
+
+
+@asynccontextmanager
+async def flooded(manager: RedisManager) -> AsyncIterator[None]:
+    """Have a hundred things happen to it at a time."""
+
+    async def flood() -> None:
+        for number in count():
+            manager.history(SubscriptionsBroken("default", "the server is away", number))
+            if not number % 100:
+                await asyncio.sleep(0.01)
+
+    flooding = asyncio.create_task(flood())
+    try:
+        yield
+    finally:
+        await end({flooding})
+
+
+FLOODED = """
+import asyncio
+from fastapi import FastAPI
+from redis_manager_fastapi import RedisManager, SubscriptionsBroken, console_router
+manager = RedisManager()
+app = FastAPI(lifespan=manager)
+app.include_router(console_router, prefix="/redis")
+
+@app.get("/flood")
+async def flood():
+    for turn in range(100):
+        for number in range(200):
+            manager.history(SubscriptionsBroken("default", "word " * 24, number))
+        await asyncio.sleep(0.06)
+"""
+
+
+async def test_who_has_stopped_reading_does_not_hold_up_the_end_either(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """What it is sent finds room in the sockets' buffers, and no more is sent."""
+    (tmp_path / "flooded.py").write_text(FLOODED)
+    env = environment(REDIS_URL=redis_url, PYTHONPATH=str(ROOT))
+    async with (
+        server_process("flooded:app", directory=tmp_path, env=env) as process,
+        httpx.AsyncClient(base_url=await process.url(), timeout=PATIENCE) as http,
+    ):
+        with socket.create_connection((http.base_url.host, http.base_url.port or 0)) as deaf:
+            deaf.sendall(b"GET /redis/events HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await http.get("/flood")).status_code == 200
+            process.signal(signal.SIGTERM)
+            await asyncio.wait_for(process.ended(), PATIENCE)
+
+
 def test_events_are_told_in_words() -> None:
     healed = StateChanged(
         *("default", "down", "ready", 2, "serving", 1.25), elsewhere=True, waited=3, lost=1
     )
     fallen = StateChanged("default", "suspect", "down", 1, "connection refused")
-    remade = GroupRemade("default", "orders", "billing", "0")
-    assert in_words(healed) == "ready again after 1.25 s, on another server: 3 waited, 1 lost"
+    assert in_words(healed) == "ready again after 1.25 s, on another server: 3 waited, 1 reply lost"
     assert in_words(fallen) == "down: connection refused"
-    assert in_words(remade) == "group remade: stream orders, group billing"
+    assert in_words(CHANGED) == "closed"
+
+
+CHANGED = StateChanged("default", "draining", "closed", 1, "closed")
+SAID = {
+    GroupRemade("default", "orders", "billing", "0"): (
+        "group billing of stream orders was lost, and is made again"
+    ),
+    WorkerFailed("default", "bill", ValueError(SECRET), "orders", "1-0"): (
+        "bill raised ValueError, at an entry of stream orders"
+    ),
+    EntryDeadLettered(
+        "default", "orders", "1-0", "billing", "unpaid", f"ValueError: {SECRET}", 3
+    ): (
+        "an entry of stream orders, group billing, was moved to unpaid"
+        " after 3 deliveries: ValueError"
+    ),
+    EntryDeadLettered("default", "orders", "1-0", "billing", "", "left by its consumer", 1): (
+        "an entry of stream orders, group billing, was given up after 1 delivery"
+    ),
+    StreamGap("default", "orders", "the stream was deleted", 12.7, 1): (
+        "1 listener told of a gap in stream orders: the stream was deleted, over 12.70 s"
+    ),
+    SubscriptionsBroken("default", "the server is away", 2): (
+        "2 channels are not heard: the server is away"
+    ),
+    SubscriptionsHealed("default", "the server is away", 1.5): (
+        "all channels are heard again after 1.50 s"
+    ),
+    Resubscribed("default", 1, 0.5): "1 channel of redis-py's pub/sub heard again after 0.50 s",
+    CacheChanged("default", serving=True): "the cache serves",
+    CacheChanged("default", serving=False, reason="opening"): "the cache is off: opening",
+}
+
+
+@pytest.mark.parametrize(("event", "words"), SAID.items(), ids=lambda each: type(each).__name__)
+def test_each_event_has_words_of_its_own(event: Event, words: str) -> None:
+    assert in_words(event) == words

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from redis_manager_fastapi import ProbeFailed, Resubscribed, StateChanged
+from redis_manager_fastapi import ProbeFailed, Resubscribed, StateChanged, WorkerFailed
 from redis_manager_fastapi.observe.events import History, wait_for_news
 from tests.kit.waiting import until
 
@@ -22,6 +22,34 @@ def test_the_last_two_hundred_are_kept_without_failed_probes() -> None:
     assert [each.number for each in kept] == list(range(50, 250))
     assert [each.event for each in history.since(249)] == [resubscribed(249)]
     assert history.count == 250
+
+
+def test_states_and_their_changes_are_kept_whatever_else_happens() -> None:
+    history = History()
+    history(changed := StateChanged("default", "starting", "ready", 1, "serving"))
+    for number in range(250):
+        history(resubscribed(number))
+
+    assert [each.state for each in history.states] == ["ready"]
+    assert history.since(0)[0].event == changed
+    assert [each.number for each in history.since(249)] == [249, 250]
+    assert [each.state for each in history.states_since(0)] == ["ready"]
+    assert not history.states_since(1)
+
+
+def test_what_repeats_itself_between_two_changes_of_state_is_one_event() -> None:
+    history = History()
+    for error in (*(OSError(), ValueError()) * 3, OSError()):
+        history(WorkerFailed("default", "bill", error))
+    history(StateChanged("default", "ready", "suspect", 1, "a reply is late"))
+    history(WorkerFailed("default", "bill", last := OSError()))
+
+    kept = history.since(0)
+    assert [each.times for each in kept] == [3, 4, 1, 1]
+    assert [each.first for each in kept] == [1, 0, 7, 8]
+    assert [each.number for each in kept] == [5, 6, 7, 8]
+    assert kept[-1].event == WorkerFailed("default", "bill", last)
+    assert history.count == 9
 
 
 def test_the_server_that_is_spoken_to_is_known_when_its_event_is_gone() -> None:
