@@ -108,7 +108,7 @@ class Fetch(SingleRequest):
         try:
             return decoded(value) if self.text else value
         except UnicodeDecodeError as error:
-            return error
+            return self.no_text(error)
 
 
 class KeyTimes(SingleRequest):
