@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from redis.credentials import CredentialProvider
 
 from redis_manager_fastapi.client.factory import make_client
+from redis_manager_fastapi.client.parameters import NoParameter
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
@@ -30,7 +31,7 @@ _NO_SINGLE_CONNECTION = (
 )
 
 
-class RedisManager(RealTimeManager, Openable):
+class RedisManager(NoParameter, RealTimeManager, Openable):
     """One Redis deployment, from the app's start to its end.
 
     Creating one does no I/O and needs no event loop.  Open it with the app's
@@ -48,6 +49,8 @@ class RedisManager(RealTimeManager, Openable):
     Raises:
         RedisConfigError: A setting is wrong.
     """
+
+    as_parameter = "Annotated[RedisManager, Depends(get_redis_manager)]"
 
     def __init__(
         self,
