@@ -15,7 +15,7 @@ from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.lifespan import Openable, state_of
 from redis_manager_fastapi.observe.events import Bus, History, Listener, checked
-from redis_manager_fastapi.observe.log import LogListener, install_fallback, tell_of_grace
+from redis_manager_fastapi.observe.log import LogListener, tell_of_grace
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import PoolStats
 from redis_manager_fastapi.realtime.manager import RealTimeManager
@@ -184,7 +184,6 @@ class RedisManager(NoParameter, RealTimeManager, Openable):
                 "wait": none succeeded within `startup.timeout`.
             RedisManagerError: It is already open.
         """
-        install_fallback()
         tell_of_grace(self.name, self.settings)
         await self._deployment.open()
         self._start_realtime(workers=workers)
