@@ -103,7 +103,7 @@ def choose(name: str | None, url: str | None, env_file: Path | None) -> Chosen:
         raise RedisConfigError(f"--env-file is {env_file}, which is not a file.", instance=instance)
     with _heard() as warnings:
         settings = _settings(prefix, url, env_file)
-    notes = (*warnings, *_overruled(settings, prefix, by_option=url is not None))
+    notes = dict.fromkeys((*warnings, *_overruled(settings, prefix, by_option=url is not None)))
     return Chosen(instance, settings, tuple(notes), url is not None, env_file)
 
 
