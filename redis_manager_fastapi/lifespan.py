@@ -1,10 +1,12 @@
 """A manager as the lifespan of an app, alone or around the app's own."""
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncContextDecorator, asynccontextmanager
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self
 
+from redis_manager_fastapi.client.parameters import NoDependency
 from redis_manager_fastapi.errors import RedisConfigError, RedisUnavailableError
 from redis_manager_fastapi.streaming import end_streams
 
@@ -16,6 +18,18 @@ AppLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | No
 
 StatefulLifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]
 """A lifespan that yields a state, as `lifespan=` of FastAPI and Starlette takes it."""
+
+
+App = Annotated[
+    Any,
+    NoDependency(
+        "a manager is an app's lifespan, `FastAPI(lifespan=manager)`, and no dependency: write"
+        " `r: RedisDep`, or `Depends(get_redis_manager)` for the manager itself"
+    ),
+]
+"""The app whose lifespan it is."""
+
+_NO_APP: Any = object()
 
 
 class Named(Protocol):
@@ -63,8 +77,17 @@ class Openable:
     ) -> None:
         await self.aclose()
 
-    def lifespan(self, app: Any) -> AbstractAsyncContextManager[Mapping[str, Any]]:
-        """Open and close with an app: `FastAPI(lifespan=manager.lifespan)`."""
+    def lifespan(self, app: App = _NO_APP) -> AbstractAsyncContextManager[Mapping[str, Any]]:
+        """Open and close with an app: `FastAPI(lifespan=manager.lifespan)`.
+
+        Raises:
+            TypeError: It was called by someone else than that app.
+        """
+        if app is _NO_APP:
+            raise TypeError(
+                "a lifespan is called by the app that it is given to: pass it without calling it,"
+                " `FastAPI(lifespan=manager.lifespan)`"
+            )
         return self._run(app, workers=True)
 
     __call__ = lifespan
@@ -76,8 +99,14 @@ class Openable:
         What is registered to run beside the app begins after that has begun, and ends before.
 
         Raises:
+            TypeError: It is no lifespan, as one that was called already.
             RedisConfigError: At the start: both open a manager of the same name.
         """
+        if isinstance(lifespan, AsyncContextDecorator) or not callable(lifespan):
+            raise TypeError("pass your lifespan without calling it: `manager.wrap(your_lifespan)`")
+        if inspect.isasyncgenfunction(lifespan):
+            name = getattr(lifespan, "__name__", "your lifespan")
+            raise TypeError(f"{name} is no lifespan yet: decorate it with @asynccontextmanager")
 
         @asynccontextmanager
         async def wrapped(app: Any) -> AsyncIterator[dict[str, Any]]:

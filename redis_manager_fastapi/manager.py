@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from redis.credentials import CredentialProvider
 
 from redis_manager_fastapi.client.factory import make_client
+from redis_manager_fastapi.client.parameters import NoParameter
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.lifespan import Openable, state_of
 from redis_manager_fastapi.observe.events import Bus, History, Listener, checked
-from redis_manager_fastapi.observe.log import LogListener, install_fallback, tell_of_grace
+from redis_manager_fastapi.observe.log import LogListener, tell_of_grace
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import PoolStats
 from redis_manager_fastapi.realtime.manager import RealTimeManager
@@ -30,7 +31,7 @@ _NO_SINGLE_CONNECTION = (
 )
 
 
-class RedisManager(RealTimeManager, Openable):
+class RedisManager(NoParameter, RealTimeManager, Openable):
     """One Redis deployment, from the app's start to its end.
 
     Creating one does no I/O and needs no event loop.  Open it with the app's
@@ -48,6 +49,8 @@ class RedisManager(RealTimeManager, Openable):
     Raises:
         RedisConfigError: A setting is wrong.
     """
+
+    as_parameter = "Annotated[RedisManager, Depends(get_redis_manager)]"
 
     def __init__(
         self,
@@ -181,7 +184,6 @@ class RedisManager(RealTimeManager, Openable):
                 "wait": none succeeded within `startup.timeout`.
             RedisManagerError: It is already open.
         """
-        install_fallback()
         tell_of_grace(self.name, self.settings)
         await self._deployment.open()
         self._start_realtime(workers=workers)

@@ -113,7 +113,7 @@ class Fetch(Pending):
         try:
             return decoded(value) if first.decode else value
         except UnicodeDecodeError as error:
-            return error
+            return self.no_text(error)
 
     def _limit(self, reply: Any) -> None:
         """Keep a reply that may mean a missing key no longer than the cache says."""

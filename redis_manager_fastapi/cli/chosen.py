@@ -14,25 +14,14 @@ from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.settings import RedisSettings, Source
 from redis_manager_fastapi.settings.aliases import ENVIRONMENT_ALIASES
 from redis_manager_fastapi.settings.layers import canonical
-from redis_manager_fastapi.settings.place import address_of
+from redis_manager_fastapi.settings.place import IN_URL, address_of
 from redis_manager_fastapi.settings.sources import setting_paths
+from redis_manager_fastapi.topology.fixes import switch_tls
 
 _LOGGER = "redis_manager_fastapi"
 
+
 # What a URL calls the settings that it holds.
-_IN_URL = {
-    "host": "host",
-    "port": "port",
-    "db": "database",
-    "username": "user",
-    "password": "password",
-    "tls.enabled": "scheme",
-    "sentinel.nodes": "hosts",
-    "sentinel.service": "service",
-    "cluster.nodes": "hosts",
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """One deployment.
@@ -67,19 +56,12 @@ class Chosen:
         """Return where a setting is to be changed, for the middle of a sentence."""
         origin = self.settings.origin(path)
         if origin.source is Source.URL:
-            return f"the {_IN_URL.get(path, path)} in {self.source(path)}"
+            return f"the {IN_URL.get(path, path)} in {self.source(path)}"
         return f"{origin.variable}{self._file(origin.variable)}"
 
     def switch_tls(self, *, on: bool) -> str:
         """Return how TLS is turned on, or off, for the middle of a sentence."""
-        url = self.settings.origin("url")
-        if self.settings.origin("host").source is Source.URL or url.source is not Source.DEFAULT:
-            return f"start {self.source('url')} with {'rediss' if on else 'redis'}://"
-        return f"set {self.settings.variable('tls.enabled')}={str(on).lower()}"
-
-    def unset(self, path: str) -> str:
-        """Return the variable that gives a setting which nothing gives yet."""
-        return self.settings.variable(path)
+        return switch_tls(self.settings, self.source("url"), on=on)
 
     @property
     def place(self) -> str:
@@ -103,7 +85,7 @@ def choose(name: str | None, url: str | None, env_file: Path | None) -> Chosen:
         raise RedisConfigError(f"--env-file is {env_file}, which is not a file.", instance=instance)
     with _heard() as warnings:
         settings = _settings(prefix, url, env_file)
-    notes = (*warnings, *_overruled(settings, prefix, by_option=url is not None))
+    notes = dict.fromkeys((*warnings, *_overruled(settings, prefix, by_option=url is not None)))
     return Chosen(instance, settings, tuple(notes), url is not None, env_file)
 
 

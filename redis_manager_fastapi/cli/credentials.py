@@ -5,6 +5,8 @@ from redis_manager_fastapi.cli.chosen import Chosen
 from redis_manager_fastapi.cli.exits import exit_of
 from redis_manager_fastapi.cli.findings import Report
 from redis_manager_fastapi.errors import RedisAuthError, RedisUnavailableError
+from redis_manager_fastapi.topology.failures import AUTH_WANTED
+from redis_manager_fastapi.topology.fixes import fix_of_credentials
 from redis_manager_fastapi.topology.interface import Target
 
 
@@ -39,11 +41,10 @@ def _anonymous(
     if isinstance(guest, Questions):
         report.ok("auth", "the server wants no password, and none is set")
         return guest
-    password, file = chosen.unset("password"), chosen.unset("password_file")
-    said = "the server wants a password, and none is set"
+    said = AUTH_WANTED
     if "NOPERM" in str(guest):
         said = f"{guest}, for the default user"
-    fix = f"set {password} or {file}, and {chosen.unset('username')} for an ACL user"
+    fix = fix_of_credentials(chosen.settings, AUTH_WANTED, chosen.at)
     report.fail("auth", said, fix, exit_of(guest))
     return None
 
@@ -53,21 +54,19 @@ async def _explained(
 ) -> tuple[str, str]:
     """Return what a refused AUTH means, and the fix."""
     said, name = str(error), chosen.settings.username
-    password = chosen.at(_secret(chosen))
-    if "has no password" in said:
-        return said, f"remove {password}, or correct the address: it may be another server"
-    if "password file" in said:
-        return said, f"set {password} to a file that this process can read"
+    fix = fix_of_credentials(chosen.settings, said, chosen.at)
+    if "has no password" in said or "password file" in said:
+        return said, fix
     if not isinstance(error, RedisAuthError):
         return said, "look at the server's log"
     if "NOPERM" in said:
         return said, f"allow the user PING: ACL SETUSER {name or 'default'} +ping +@connection"
     if name is None:
-        return said, f"correct {password}: it is not the default user's password"
+        return said, fix
     if isinstance(guest, Questions) and await _is_unknown(guest, name):
         return f"the server has no user {name!r}", f"correct {chosen.at('username')}, or create it"
     said += f": {name!r} is no user there, is off, or has another password"
-    return said, f"correct {chosen.at('username')} and {password}, or create the user: ACL SETUSER"
+    return said, fix
 
 
 async def _is_unknown(guest: Questions, name: str) -> bool:

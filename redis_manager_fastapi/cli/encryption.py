@@ -5,6 +5,7 @@ from redis_manager_fastapi.cli.exits import Exit
 from redis_manager_fastapi.cli.findings import Report
 from redis_manager_fastapi.cli.network import Certificate, certificate_of
 from redis_manager_fastapi.errors import RedisTLSError
+from redis_manager_fastapi.observe.words import counted
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.topology.failures import TLSFault, tls_fault
 from redis_manager_fastapi.topology.interface import Target
@@ -24,10 +25,10 @@ async def report_certificate(chosen: Chosen, report: Report, target: Target) -> 
         )
         report.warn("tls", said, f"set {at} to full", days=days)
     elif days is not None and days < _SOON:
-        said = f"the server's certificate expires in {days} days"
+        said = f"the server's certificate expires in {counted(days, 'day')}"
         report.warn("tls", said, "renew the server's certificate", days=days)
     else:
-        left = "" if days is None else f", for {days} days more"
+        left = "" if days is None else f", for {counted(days, 'day')} more"
         report.ok("tls", f"the server's certificate is valid{left}", days=days)
 
 

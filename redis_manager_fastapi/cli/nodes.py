@@ -8,6 +8,7 @@ from redis_manager_fastapi.cli.exits import Exit, exit_of
 from redis_manager_fastapi.cli.findings import Report
 from redis_manager_fastapi.cluster.view import View, ask_address
 from redis_manager_fastapi.errors import RedisUnavailableError
+from redis_manager_fastapi.observe.words import counted
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.topology.interface import Target
@@ -70,7 +71,7 @@ async def _view(chosen: Chosen, node: Address) -> View | RedisUnavailableError:
 
 def _node(report: Report, node: Address, answer: View | RedisUnavailableError, best: View) -> None:
     count = sum(each.end - each.start + 1 for each in best.ranges if each.nodes[0] == node)
-    role = f"primary of {count} slots" if count else "replica, or without slots"
+    role = f"primary of {counted(count, 'slot')}" if count else "replica, or without slots"
     if isinstance(answer, View):
         facts = {"node": str(node), "slots": count, "epoch": answer.epoch}
         report.ok("node", f"{node}, {role}, epoch {answer.epoch}", **facts)
@@ -87,7 +88,8 @@ def _together(report: Report, best: View, answers: Answers) -> None:
     epochs = {each.epoch for each in answers.values() if isinstance(each, View)}
     facts = {"slots": covered, "epochs": sorted(epochs), "healthy": best.healthy}
     if covered < _SLOTS:
-        said = f"{_SLOTS - covered} of {_SLOTS} slots have no primary"
+        have = "has" if _SLOTS - covered == 1 else "have"
+        said = f"{_SLOTS - covered} of {_SLOTS} slots {have} no primary"
         fix = "start the nodes that had them, or CLUSTER ADDSLOTS; redis-cli --cluster fix helps"
         report.fail("cluster", said, fix, Exit.UNREACHABLE, **facts)
     elif not best.healthy:

@@ -10,16 +10,11 @@ from redis_manager_fastapi.cli.exits import Exit, exit_of
 from redis_manager_fastapi.cli.findings import Report
 from redis_manager_fastapi.cli.network import addresses_of, milliseconds, try_each
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
-from redis_manager_fastapi.topology.credentials import chain
-from redis_manager_fastapi.topology.failures import Door, door_of
+from redis_manager_fastapi.topology.failures import Door
+from redis_manager_fastapi.topology.fixes import door_in, fix_of_door
 from redis_manager_fastapi.topology.interface import Target, Topology
 
 STEPS = ("name", "tcp", "tls", "answer", "auth", "select", "connect")
-
-
-def door_in(error: BaseException) -> Door | None:
-    """Return which word at the door *error*, or what caused it, is."""
-    return next((door for link in chain(error) if (door := door_of(link))), None)
 
 
 class Reach:
@@ -169,17 +164,15 @@ class Reach:
         """Report why a server that was reached does not serve."""
         door, said = door_in(error), str(error)
         if door is Door.FULL:
-            fix = "raise maxclients on the server, or close clients: CLIENT LIST names them"
             self._report.ok("answer", "a Redis server answers, and hangs up")
+            fix = fix_of_door(door, self._chosen.at, "")
             self._report.fail("clients", said, fix, Exit.UNREACHABLE)
             return
         host, port = self._chosen.at(self._host), self._chosen.at(self._port)
         where = host if host == port else f"{host} or {port}"
         fix = f"look at the server's log; correct {where} if it is the wrong one"
-        if door is Door.NOT_REDIS:
-            fix = f"correct {where}: another service listens there"
-        elif door is Door.PROTECTED:
-            fix = "set a password on the server and here, or protected-mode no on the server"
+        if door in (Door.NOT_REDIS, Door.PROTECTED):
+            fix = fix_of_door(door, self._chosen.at, f"correct {where}")
         elif "LOADING" in said:
             fix = "wait until the server has loaded its data: INFO persistence has the progress"
         self._report.fail("answer", said, fix, exit_of(error))
@@ -198,13 +191,13 @@ class Reach:
     ) -> None:
         count, at = await user.config("databases"), self._chosen.at("db")
         said = f"the server has no database {number}"
-        fix = f"set {at} to one that the server has"
+        fix = fix_of_door(Door.NO_DATABASE, self._chosen.at, "")
         if count is not None and count.isdigit():
             said += f": it has {count}, from 0"
             fix = f"set {at} to a number from 0 to {int(count) - 1}"
         door = door_in(error)
         if door is Door.CLUSTER:
-            said, fix = str(error), f"set {at} to 0: a Cluster has no other"
+            said, fix = str(error), fix_of_door(door, self._chosen.at, "")
         elif door is not Door.NO_DATABASE:
             said, fix = str(error), f"allow the user SELECT, or set {at} to 0"
         self._report.fail("select", said, fix, exit_of(error))
@@ -228,6 +221,6 @@ class Reach:
         door = door_in(app)
         fix = "look at the server's log"
         if door is Door.NO_RESP3:
-            fix = f"set {self._chosen.at('protocol')} to 2, or upgrade the server to 6.0 or later"
+            fix = fix_of_door(door, self._chosen.at, "")
         self._report.fail("connect", f"with {protocol}: {app}", fix, exit_of(app))
         return selected

@@ -13,6 +13,7 @@ from redis_manager_fastapi.cli.exits import Exit
 from redis_manager_fastapi.cli.findings import Report
 from redis_manager_fastapi.cli.network import milliseconds
 from redis_manager_fastapi.cli.rights import check_rights
+from redis_manager_fastapi.observe.words import counted
 from redis_manager_fastapi.pool.capacity import spare_beside
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.failures import REFUSALS, refusal_code
@@ -103,7 +104,8 @@ class Server:
         role = info.get("role", "")
         if role == "master":
             replicas = info.get("connected_slaves", "0")
-            self._report.ok("role", f"a primary, with {replicas} replicas", role="primary")
+            said = f"a primary, with {counted(int(replicas), 'replica')}"
+            self._report.ok("role", said, role="primary")
         elif kind == "cluster":
             self._report.ok("role", "a replica, which names its primary", role="replica")
         else:
@@ -151,7 +153,7 @@ class Server:
         settings, workers = self._chosen.settings, self._load.workers
         each = _most_connections(settings)
         wanted = workers * each
-        asked = f"{workers} workers x {each} connections" if workers > 1 else f"{each} connections"
+        asked = (f"{workers} workers x " if workers > 1 else "") + counted(each, "connection")
         facts = {"connected": connected, "workers": workers, "wanted": wanted}
         if not most.isdigit():
             self._report.ok("clients", f"{connected} connected; at most {asked} here", **facts)

@@ -15,15 +15,13 @@ from functools import partial
 from types import CodeType, CoroutineType, FrameType
 from typing import Any, ClassVar, NoReturn, TypeVar
 
-from pydantic_core import SchemaSerializer, core_schema
-
 from redis_manager_fastapi.client.call_future import (
     ISFUTURE,
     CallFuture,
-    asked_by_asyncio,
     change_type,
     initialize,
 )
+from redis_manager_fastapi.client.not_awaited import NotAwaited, calling_frame
 from redis_manager_fastapi.commands.sharing import SharedCommand
 from redis_manager_fastapi.delivery.contract import kind_of
 from redis_manager_fastapi.delivery.leased import exchange_listed, execute
@@ -44,7 +42,6 @@ from redis_manager_fastapi.pool.request import (
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_calling_frame = sys._getframe  # noqa: SLF001 (documented; `inspect.currentframe` shows no caller)
 allocate: Any = asyncio.Future.__new__
 """Make a `Call` past its constructor, whose time counts; `Redis.execute_command` fills it."""
 
@@ -239,7 +236,7 @@ class CommandFuture(CallFuture, Command):
         return cancelled
 
 
-class Call(Command, Coroutine[Any, Any, Any]):
+class Call(NotAwaited, Command, Coroutine[Any, Any, Any]):
     """A command that was called; it is sent when it is awaited, as redis-py's coroutine would be.
 
     Where a coroutine is expected, as by `asyncio.create_task`, it is one, and shows
@@ -262,7 +259,7 @@ class Call(Command, Coroutine[Any, Any, Any]):
         `dir` reads this too, so debuggers and `inspect.getmembers` find a coroutine's names.
         """
         future: Any = self.future
-        if future is not None or _calling_frame(1).f_code is not ISFUTURE:
+        if future is not None or calling_frame(1).f_code is not ISFUTURE:
             return CoroutineType
         try:
             link = self._prepare()
@@ -315,28 +312,6 @@ class Call(Command, Coroutine[Any, Any, Any]):
         self._forgo()
         if getattr(self, "steps", None) is not None:
             self.steps.close()
-
-    def _without_value(self, *_: Any) -> NoReturn:
-        """Say that the `await` is missing, where code uses the call as if it were the reply."""
-        if self.future is None:
-            raise TypeError(f"{self.__name__} was not awaited, so it has no reply yet")
-        raise TypeError(f"the reply to {self.__name__} is what `await` returned, not {self!r}")
-
-    __contains__ = __getitem__ = __iter__ = __len__ = _without_value
-
-    def __bool__(self) -> bool:
-        # Tools that show tasks ask this of a started call, and asyncio also before its start.
-        if self.future is None and not asked_by_asyncio(_calling_frame(1)):
-            self._without_value()
-        return True
-
-    # pydantic-core 2.50 uses this for a type that it does not know.  FastAPI serializes with it
-    # what a route returned, and the error would otherwise not name the command.
-    __pydantic_serializer__ = SchemaSerializer(
-        core_schema.any_schema(
-            serialization=core_schema.plain_serializer_function_ser_schema(_without_value)
-        )
-    )
 
     # The attributes of a coroutine.  A command that leaves at once runs no Python code while it
     # waits, so its frame is the first one of a command that has to wait.

@@ -20,6 +20,7 @@ from redis_manager_fastapi.client.observed import (
     stand_in_for_client,
 )
 from redis_manager_fastapi.client.options import OptionArguments
+from redis_manager_fastapi.client.parameters import NoParameter
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.pubsub import Monitor, PubSub
 from redis_manager_fastapi.client.typed import RedisCommands, TextT
@@ -54,7 +55,7 @@ _WAIT = frozenset({"WAIT", "wait", b"WAIT", b"wait"})
 _WAITAOF = frozenset({"WAITAOF", "waitaof", b"WAITAOF", b"waitaof"})
 
 
-class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
+class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.Redis` over the manager's pool.
 
     In annotations `Redis` is a client whose replies are `str`, and `Redis[bytes]`
@@ -73,6 +74,8 @@ class Redis(RedisCommands[TextT], OwnCallbacks, redis.asyncio.Redis):  # type: i
         holder: The pinned client whose connection this one uses and does not own.
         observers: What observes the client that this one is a copy of, if anything does.
     """
+
+    as_parameter = "RedisDep"
 
     session: Session[Pool]
     observers: Observers | None = None

@@ -5,6 +5,7 @@ from typing import Any
 
 import hiredis
 from redis.asyncio.connection import Encoder  # pyright: ignore[reportPrivateImportUsage]  # there is no `__all__`
+from redis.exceptions import DataError
 
 from redis_manager_fastapi.commands.sharing import SharedCommand
 
@@ -60,4 +61,6 @@ def _encoded(value: Any) -> bytes:
     hiredis 3.5 ends the process at a number whose `repr()` fails, and sends
     wrong bytes for a strided memoryview; joining refuses the latter.
     """
+    if hasattr(type(value), "__await__"):
+        raise DataError(f"an argument is {value!r}: write `await` before it, to send its reply")
     return b"".join((_ENCODER.encode(value),))

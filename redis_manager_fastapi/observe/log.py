@@ -29,6 +29,7 @@ from redis_manager_fastapi.observe.events import (
     SubscriptionsHealed,
     WorkerFailed,
 )
+from redis_manager_fastapi.observe.words import counted
 from redis_manager_fastapi.settings import RedisSettings
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -190,7 +191,8 @@ class RealTimeLog:
             return
         self._breaks[event.node] = (event.reason, now)
         self._quiet.discard(event.node)
-        text = f"redis {_who(event)}: {event.channels} subscriptions are not heard: {event.reason}"
+        which = counted(event.channels, "subscription is", "subscriptions are")
+        text = f"redis {_who(event)}: {which} not heard: {event.reason}"
         fields = {"channels": event.channels, "reason": event.reason}
         _log(logging.WARNING, "redis_not_heard", text, _fields(event) | fields)
 
@@ -199,13 +201,14 @@ class RealTimeLog:
             seconds = event.seconds
             text = f"redis {_who(event)}: the subscriptions are heard again after {seconds:.2f} s"
             fields = {"reason": event.reason, "seconds": round(seconds, 3)}
-            _log(logging.INFO, "redis_heard_again", text, _fields(event) | fields)
+            _log(logging.WARNING, "redis_heard_again", text, _fields(event) | fields)
 
     def _resubscribed(self, event: Resubscribed) -> None:
         if self._resubscriptions.unlogged((event.node, "")) is None:
             return
+        channels = counted(event.channels, "channel")
         text = (
-            f"redis {_who(event)}: a pub/sub ({event.channels} channels) is subscribed again;"
+            f"redis {_who(event)}: a pub/sub ({channels}) is subscribed again;"
             f" it heard nothing for {event.seconds:.2f} s"
         )
         fields = {"channels": event.channels, "seconds": round(event.seconds, 3)}
@@ -242,7 +245,7 @@ class RealTimeLog:
         became = f"moved to {event.dead_letter!r}" if event.dead_letter else "given up"
         text = (
             f"redis {event.instance!r}: entry {event.id} of stream {event.stream!r} was delivered"
-            f" {event.deliveries} times to group {event.group!r} and is {became}:"
+            f" {counted(event.deliveries, 'time')} to group {event.group!r} and is {became}:"
             f" {event.reason}{_more(unlogged)}"
         )
         fields = {"stream": event.stream, "entry": event.id, "dead_letter": event.dead_letter}
@@ -360,7 +363,8 @@ class Tallies:
 
     def _tell(self, instance: str, counts: Counter[str]) -> None:
         words = ", ".join(f"{count} with {what}" for what, count in counts.most_common())
-        text = f"redis {instance!r}: {sum(counts.values())} more requests were answered: {words}"
+        more = counted(sum(counts.values()), "more request was", "more requests were")
+        text = f"redis {instance!r}: {more} answered: {words}"
         fields = {"instance": instance, "answers": dict(counts)}
         _log(logging.WARNING, "redis_requests_refused", text, fields)
 
@@ -404,16 +408,14 @@ class FallbackHandler(logging.StreamHandler[Any]):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print, unless the root logger has got a handler by now."""
-        if not logging.getLogger().handlers:
+        """Print, unless the root logger or this one has got another handler by now."""
+        if logger.handlers == [self] and not logging.getLogger().handlers:
             self.stream = sys.stderr
             super().emit(record)
 
 
-def install_fallback() -> None:
-    """Have warnings printed with time and level if nobody else prints them."""
-    if not logger.hasHandlers():
-        logger.addHandler(FallbackHandler())
+# From the import on: settings are read, and warned about, before any manager opens.
+logger.addHandler(FallbackHandler())
 
 
 def tell_of_grace(instance: str, settings: RedisSettings) -> None:
@@ -449,10 +451,14 @@ def _log(
 
 def _met(event: StateChanged) -> str:
     """How callers met the outage, in words."""
-    counts = [(event.waited, "waited"), (event.refused, "were refused")]
-    words = [f"{count} commands {what}" for count, what in counts if count]
+    words = []
+    if event.waited:
+        words.append(f"{counted(event.waited, 'command')} waited")
+    if event.refused:
+        words.append(counted(event.refused, "command was refused", "commands were refused"))
     if event.lost:
-        words.append(f"{event.lost} lost their reply and may have run")
+        became = counted(event.lost, "lost its reply", "lost their reply")
+        words.append(f"{became} and may have run")
     return ", ".join(words) or "no command met it"
 
 

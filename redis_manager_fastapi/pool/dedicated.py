@@ -322,7 +322,8 @@ class DedicatedConnection(AuthenticatedConnection):
         stream = self._writer
         try:
             reply = await super().read_response(raw, timeout, **kwargs)
-        except (RedisManagerError, UnicodeDecodeError):  # the latter's reply is there, and was read
+        except (RedisManagerError, UnicodeDecodeError) as error:  # the latter's reply was read
+            self._explain(error)
             raise
         except (redis_errors.RedisError, *_UNREADABLE) as error:
             replaced = self._writer is not None and self._writer is not stream

@@ -10,6 +10,7 @@ from redis_manager_fastapi.errors import (
     RedisUnavailableError,
     TooManyWaitersError,
 )
+from redis_manager_fastapi.observe.words import counted
 from redis_manager_fastapi.pool.state import PoolState
 
 
@@ -35,7 +36,8 @@ def _kind(failure: Exception | None) -> type[RedisUnavailableError]:
 
 def too_many_waiters(instance: str, waiting: int) -> TooManyWaitersError:
     """As many callers as `pool.max_waiting` allows are waiting."""
-    message = f"{waiting} callers are already waiting for redis {instance!r} (`pool.max_waiting`)"
+    callers = counted(waiting, "caller is", "callers are")
+    message = f"{callers} already waiting for redis {instance!r} (`pool.max_waiting`)"
     return TooManyWaitersError(message, instance=instance)
 
 

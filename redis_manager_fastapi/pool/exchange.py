@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from redis_manager_fastapi.commands.blocking import upper_word
 from redis_manager_fastapi.errors import Cause, CommandTimeoutError, ReplyLostError
 from redis_manager_fastapi.pool.causes import Connection, Finding, WhyLate
-from redis_manager_fastapi.pool.request import timed_out
+from redis_manager_fastapi.pool.request import explained, timed_out
 from redis_manager_fastapi.redis_py import AbortableConnection, is_unacknowledged
 
 
@@ -71,6 +71,11 @@ class ExchangeConnection(AbortableConnection):
         if self._packed == 1:
             return name
         return "a transaction" if name == "MULTI" else "a pipeline"
+
+    def _explain(self, error: Exception) -> None:
+        """Have an error over a reply that is no UTF-8 say what that answers."""
+        if isinstance(error, UnicodeDecodeError):
+            explained(error, "a message" if self.listens else f"reply to {self._what}")
 
     def _error(self, what: str, *, maybe_executed: bool = True) -> ReplyLostError:
         """Return the error for a lost reply, or for a connection that owed none."""

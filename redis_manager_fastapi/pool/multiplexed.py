@@ -342,7 +342,7 @@ class MultiplexedConnection(asyncio.Protocol):
             try:
                 reply = gets(head.decode)
             except UnicodeDecodeError as error:
-                reply = error
+                reply = head.no_text(error)
             if reply is _INCOMPLETE:
                 return matched
             if type(reply) is _PUSH:

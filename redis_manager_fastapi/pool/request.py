@@ -101,6 +101,10 @@ class Request:
         """Return what it is, in words: the command's name."""
         return _name(self.packed)
 
+    def no_text(self, error: UnicodeDecodeError) -> UnicodeDecodeError:
+        """Return *error*, which now says what the reply that is no UTF-8 answers."""
+        return explained(error, f"reply to {self.what()}")
+
     def expire(self, instance: str, finding: Finding, *, written: bool) -> None:
         """Tell the caller that its time is up, and why."""
         limit = self.deadline - self.began
@@ -185,6 +189,15 @@ class Batch(SingleRequest):
             return _name(self.packed[len(ASKING) :])
         return "a pipeline"
 
+    def no_text(self, error: UnicodeDecodeError) -> UnicodeDecodeError:
+        """Return *error*, which now names the command whose reply comes next."""
+        if self.multi is not None:
+            return super().no_text(error)
+        commands: Any = hiredis.Reader()
+        commands.feed(self.packed)
+        name = [commands.gets()[0] for _ in range(len(self.replies) + 1)][-1]
+        return explained(error, f"reply to {name.decode(errors='replace')}")
+
     def add(self, reply: Any) -> bool:
         """Take one reply; return whether it was the last."""
         self.replies.append(reply)
@@ -259,6 +272,12 @@ def timed_out(
         cause=finding.cause,
         blocked_at=finding.blocked_at,
     )
+
+
+def explained(error: UnicodeDecodeError, what: str) -> UnicodeDecodeError:
+    """Return the error for what is no UTF-8, which now says *what* that is, and the remedy."""
+    error.reason += f" ({what}; take r.with_options(decode_responses=False) for bytes)"
+    return error
 
 
 def first_piece(requests: list[Request], least: int) -> tuple[list[Request], list[Request]]:

@@ -7,6 +7,7 @@ from weakref import ref
 
 from redis_manager_fastapi.errors import ListenerTooSlowError
 from redis_manager_fastapi.observe.events import Bus, Event
+from redis_manager_fastapi.observe.words import counted
 from redis_manager_fastapi.realtime.buffer import Buffer
 from redis_manager_fastapi.realtime.consumers.options import check_count
 from redis_manager_fastapi.realtime.items import Gap
@@ -47,4 +48,4 @@ class Events(AsyncIterator[Event | Gap]):
 
 
 def _too_slow(size: int) -> Exception:  # pragma: no cover  # the oldest are dropped instead
-    return ListenerTooSlowError(f"more than {size} events")
+    return ListenerTooSlowError(f"more than {counted(size, 'event')}")

@@ -15,6 +15,7 @@ from redis_manager_fastapi.realtime.consumers.options import (
     ConsumerArguments,
     ConsumerOptions,
     check_count,
+    options_of,
 )
 from redis_manager_fastapi.realtime.consumers.part import Consumers, Entries
 from redis_manager_fastapi.realtime.events import Events
@@ -133,7 +134,7 @@ class RealTimeManager:
         Raises:
             TypeError, ValueError: An argument is wrong.
         """
-        checked = ConsumerOptions(streams=streams, group=group, **options)
+        checked = options_of(streams, group, options)
         return Entries(self._consumers, checked, until)
 
     def tail(
@@ -234,7 +235,7 @@ class RealTimeManager:
         """
 
         def make() -> ConsumerOptions:
-            return ConsumerOptions(streams=streams, group=group, **options)
+            return options_of(streams, group, options)
 
         make()  # what is wrong is told here
         check_count("concurrency", concurrency)

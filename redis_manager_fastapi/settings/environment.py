@@ -156,6 +156,12 @@ def warn_unknown(
         )
 
 
+def warn_overruled(names: Iterable[str], stronger: str, prefix: str) -> None:
+    """Log one warning for each variable of *names* that is set beside the *stronger* one."""
+    for name in names if prefix else ():
+        logger.warning("%s is set and has no effect; %s goes first", name, stronger)
+
+
 def _belongs_elsewhere(name: str, known: set[str], groups: frozenset[str]) -> bool:
     """Whether Kubernetes, the SDK or a deployment with a longer prefix reads it."""
     if _SERVICE_LINK.fullmatch(name) or ELSEWHERE.fullmatch(name):

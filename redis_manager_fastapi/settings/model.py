@@ -9,7 +9,11 @@ from pydantic_settings.sources import DotenvType
 from redis_manager_fastapi.errors import RedisConfigError, RedisUnavailableError
 from redis_manager_fastapi.settings.address import Address
 from redis_manager_fastapi.settings.arguments import SettingsArguments
-from redis_manager_fastapi.settings.environment import read_variables, warn_unknown
+from redis_manager_fastapi.settings.environment import (
+    read_variables,
+    warn_overruled,
+    warn_unknown,
+)
 from redis_manager_fastapi.settings.fields import (
     AddressMap,
     ClientName,
@@ -171,6 +175,7 @@ class RedisSettings(Frozen, BaseSettings):
         variables = read_variables(model, prefix, env_file)
         warn_unknown(variables, prefix, setting_paths(model), group_names(model))
         found = resolve(model, values, variables, prefix)
+        warn_overruled(found.overruled, f"{prefix}URL", prefix)
         together = contradictions(found) if found.complete else ()
         problems = [*found.problems, *together, *self._validate(found)]
         return problems or [*limits(self, found), *self._password_problems()]

@@ -2,9 +2,21 @@
 
 from dataclasses import dataclass
 
-from redis_manager_fastapi.errors import RedisAuthError, RedisPermissionError, RedisTLSError
 from redis_manager_fastapi.settings.layers import Source
 from redis_manager_fastapi.settings.model import RedisSettings
+
+IN_URL = {
+    "host": "host",
+    "port": "port",
+    "db": "database",
+    "username": "user",
+    "password": "password",
+    "tls.enabled": "scheme",
+    "sentinel.nodes": "hosts",
+    "sentinel.service": "service",
+    "cluster.nodes": "hosts",
+}
+"""What a URL's part is called that gives a setting."""
 
 _DECIDES = {"sentinel": "sentinel.nodes", "cluster": "cluster.nodes"}
 
@@ -32,8 +44,12 @@ class Place:
     @property
     def fix(self) -> str:
         """What to do if Redis is not there; holds no host."""
-        changed = f"correct {self.source}" if self.source else f"set {self.variable}"
-        return f"start it there, or {changed}"
+        return f"start it there, or {self.correction}"
+
+    @property
+    def correction(self) -> str:
+        """How another place is looked in."""
+        return f"correct {self.source}" if self.source else f"set {self.variable}"
 
 
 def place_of(settings: RedisSettings) -> Place:
@@ -47,16 +63,12 @@ def place_of(settings: RedisSettings) -> Place:
     return Place(address_of(settings), source, settings.variable("url"))
 
 
-def fix_of(settings: RedisSettings, error: Exception) -> str:
-    """Return what to do about an *error* that keeps Redis from being reached; holds no host."""
-    if isinstance(error, RedisPermissionError):
-        return "give the user these rights in the server's ACL"
-    if isinstance(error, RedisAuthError):
-        names = (_named(settings, "username"), _named(settings, "password"))
-        return "check " + " and ".join(dict.fromkeys(names))
-    if isinstance(error, RedisTLSError):
-        return f"check {settings.variable('tls.enabled').removesuffix('ENABLED')}*"
-    return place_of(settings).fix
+def changed_at(settings: RedisSettings, path: str) -> str:
+    """Return where a setting is to be changed, for the middle of a sentence."""
+    source = source_of(settings, path) or settings.variable(path)
+    if settings.origin(path).source is Source.URL:
+        return f"the {IN_URL.get(path, path)} in {source}"
+    return source
 
 
 def source_of(settings: RedisSettings, path: str) -> str:
@@ -80,7 +92,3 @@ def address_of(settings: RedisSettings) -> str:
         return str(settings.unix_socket)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"{host}:{settings.port}"
-
-
-def _named(settings: RedisSettings, path: str) -> str:
-    return source_of(settings, path) or settings.variable(path)

@@ -73,12 +73,14 @@ class Resolution:
         layer: What holds so far, by path.
         problems: One sentence for each mistake so far.
         complete: Whether every source could be read.
+        overruled: The variables that say something else than the URL, which goes first.
     """
 
     prefix: str
     layer: Layer = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     complete: bool = True
+    overruled: list[str] = field(default_factory=list)
 
     def has(self, path: str) -> bool:
         """Whether anything was given for *path*."""
@@ -127,7 +129,9 @@ def resolve(
     if "url" in inner:
         inner = {**found.attempt(lambda: _url_layer(inner["url"])), **inner}
     elif "url" in outer:
-        outer = {**outer, **found.attempt(lambda: _url_layer(outer["url"]))}
+        of_url = found.attempt(lambda: _url_layer(outer["url"]))
+        found.overruled = _overruled(of_url, outer)
+        outer = {**outer, **of_url}
     found.layer = over(inner, outer)
     if not any(found.has(place) for place in PLACES):
         found.layer = found.attempt(lambda: service_links(variables, prefix)) | found.layer
@@ -180,6 +184,20 @@ def _url_layer(url: Given) -> Layer:
     except SettingError as mistake:
         raise SettingError(f"url ({url.variable}) {mistake}") from None
     return {path: Given(value, url.variable, Source.URL) for path, value in fields.items()}
+
+
+def _overruled(stronger: Layer, weaker: Layer) -> list[str]:
+    """Return the variables of *weaker* that say something else than *stronger*."""
+    both = stronger.keys() & weaker.keys()
+    return sorted(
+        weaker[path].variable
+        for path in both
+        if _plain(stronger[path].value) != _plain(weaker[path].value)
+    )
+
+
+def _plain(value: Any) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _apply_flags(found: Resolution) -> None:

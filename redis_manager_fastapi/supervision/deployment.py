@@ -18,10 +18,11 @@ from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import PoolState, PoolStats
 from redis_manager_fastapi.pool.written import Writes
 from redis_manager_fastapi.settings import RedisSettings
-from redis_manager_fastapi.settings.place import fix_of, place_of
+from redis_manager_fastapi.settings.place import place_of
 from redis_manager_fastapi.supervision.lane import Lane
 from redis_manager_fastapi.supervision.supervisor import Supervisor
 from redis_manager_fastapi.tasks import end
+from redis_manager_fastapi.topology.fixes import fix_of
 from redis_manager_fastapi.topology.interface import Topology
 from redis_manager_fastapi.topology.sentinel import Sentinel
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext

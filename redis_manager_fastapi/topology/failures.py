@@ -110,7 +110,7 @@ class Door(enum.Enum):
     )
     FULL = "the server has reached its max number of clients (maxclients)"
     NO_RESP3 = "the server does not speak RESP3: set {prefix}PROTOCOL=2"
-    NO_DATABASE = "the server has no database of that number ({prefix}DB)"
+    NO_DATABASE = "the server has no database of that number"
     CLUSTER = "the server is part of a Cluster, which has database 0 alone"
     SPEAKS_TLS = "the server speaks TLS there: set {prefix}TLS__ENABLED=true"
     NOT_REDIS = "what answers there is not Redis"
@@ -190,6 +190,10 @@ _ARGUMENTS = ", with args beginning with"
 
 # How a server without a password answers to one: since Redis 6.0, and before.
 _NO_PASSWORD = ("without any password", "no password is set")
+
+AUTH_WANTED = "the server wants a password, and none is set"
+UNRESOLVED = "the host name does not resolve"
+BY_TLS = " by TLS"
 
 # What follows, in OpenSSL's words, is the host.
 _HOST_FOLLOWS = ", certificate is not valid for"
@@ -299,9 +303,7 @@ def from_connect(
         return error
     _strip_arguments(error)
     if isinstance(error, redis_errors.TimeoutError | TimeoutError):
-        message = f"no connection within {settings.timeout.connect:g} s" + (
-            " by TLS" if tls else ""
-        )
+        message = f"no connection within {settings.timeout.connect:g} s" + (BY_TLS if tls else "")
         return _caused(RedisUnavailableError(message, instance=instance), error)
     if (failed := _ssl_error(error)) is not None:
         return _caused(RedisTLSError(_tls_message(failed, settings), instance=instance), error)
@@ -402,6 +404,8 @@ def _auth_message(error: BaseException) -> str:
     if any(words in str(error) for words in _NO_PASSWORD):
         return "the server has no password for the user, but one is set"
     code = getattr(error, "status_code", None)
+    if code == "NOAUTH":
+        return f"{AUTH_WANTED} (NOAUTH)"
     code = code and shown_code(code)
     return f"the server refused the credentials ({code})" if code else "the credentials are wrong"
 
@@ -438,7 +442,7 @@ def _reason(error: BaseException) -> str:
 def _lost(error: BaseException) -> str:
     for link in _chain(error):
         if isinstance(link, socket.gaierror):
-            return "the host name does not resolve"
+            return UNRESOLVED
         if isinstance(link, ConnectionResetError | BrokenPipeError):
             return _HUNG_UP
         if isinstance(link, OSError):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, overload
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from redis_manager_fastapi.client.parameters import refuse_as_dependency
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.manager import RedisManager
@@ -112,6 +113,10 @@ CachedRedisDep = Annotated[Redis, Depends(get_cached_redis)]
 
 RedisConnectionDep = Annotated[Redis, Depends(get_redis_connection, scope="function")]
 """A route parameter's type: a client pinned to one connection, which no other caller uses."""
+
+refuse_as_dependency("RedisDep", RedisDep)
+refuse_as_dependency("CachedRedisDep", CachedRedisDep)
+refuse_as_dependency("RedisConnectionDep", RedisConnectionDep)
 
 
 def _exit_stack(connection: HTTPConnection) -> AsyncExitStack:

@@ -50,12 +50,13 @@ def _not_among(name: str, managers: list[RedisManager]) -> str:
 
 def _not_in_app(has_state: bool) -> str:
     # Servers and the TestClient give every request a state; httpx.ASGITransport gives none.
-    ran = ", or it opened no Redis manager" if has_state else ""
+    also = "it opened no Redis manager" if has_state else "its state did not reach this request"
     return (
-        f"redis 'default' is not started in this app: the app's lifespan has not run{ran}. Pass the"
-        " manager's to the outermost app, `FastAPI(lifespan=manager.lifespan)` or"
+        f"redis 'default' is not started in this app: the app's lifespan has not run, or {also}."
+        " Pass the manager's to the outermost app, `FastAPI(lifespan=manager.lifespan)` or"
         " `manager.wrap(your_lifespan)`; that of a mounted sub-app never runs. In tests, run it:"
-        " `with TestClient(app) as client:`, or `httpx.ASGITransport(await run_app(app))` with the"
-        " fixture of redis_manager_fastapi[testing]. `async with manager:` opens a manager for your"
-        " own code, not for an app's routes"
+        " `with TestClient(app) as client:`, or give ASGITransport what `run_app(app)` returned,"
+        " `httpx.ASGITransport(await run_app(app))`, with the fixture of"
+        " redis_manager_fastapi[testing]. `async with manager:` opens a manager for your own code,"
+        " not for an app's routes"
     )

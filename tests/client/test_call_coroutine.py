@@ -30,6 +30,7 @@ import fastapi
 import fastapi.testclient
 import pytest
 from fastapi.encoders import jsonable_encoder
+from redis.exceptions import DataError
 
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.client.call import Call
@@ -85,7 +86,7 @@ LOOKS: list[Callable[[Any], Any]] = [
     lambda call: logging.getLogger().info("%s", call),
     lambda call: [isinstance(call, kind) for kind in (Mapping, Sequence, Awaitable, dict)],
     functools.singledispatch(lambda call: None),
-    lambda call: (call == "value", call is None, f"{call} {call!r}"),
+    lambda call: (call == object(), call is None, f"{call} {call!r}"),
 ]
 
 
@@ -242,6 +243,23 @@ async def test_a_task_group_that_takes_coroutines_alone_takes_it(manager: RedisM
         lambda call: [*call],
         lambda call: not call,
         lambda call: dict(call),
+        int,
+        float,
+        complex,
+        bytes,
+        round,
+        reversed,
+        lambda call: call + 1,
+        lambda call: 1 + call,
+        lambda call: call - 1,
+        lambda call: "text " + call,
+        lambda call: call > 1,
+        lambda call: -call,
+        lambda call: range(10)[call],
+        lambda call: call == "text",
+        lambda call: call != 1,
+        lambda call: call in ("a", "b"),
+        lambda call: {"a"} | call,
     ],
 )
 async def test_a_forgotten_await_is_named(manager: RedisManager, use: Callable[[Any], Any]) -> None:
@@ -250,6 +268,38 @@ async def test_a_forgotten_await_is_named(manager: RedisManager, use: Callable[[
     with pytest.raises(TypeError, match=r"^SMEMBERS was not awaited"):
         use(call)
     assert await call == set()
+
+
+@pytest.mark.parametrize("use", [lambda call: call.split(), lambda call: call.items()])
+async def test_a_method_of_a_reply_names_the_forgotten_await(
+    manager: RedisManager, use: Callable[[Any], Any]
+) -> None:
+    call: Any = manager.redis.smembers("key")
+
+    with pytest.raises(AttributeError, match=r"^SMEMBERS was not awaited.*no attribute"):
+        use(call)
+    assert not hasattr(call, "keys")
+    assert await call == set()
+
+
+async def test_a_call_as_an_argument_names_the_forgotten_await(manager: RedisManager) -> None:
+    argument: Any = manager.redis.get("key")
+
+    with pytest.raises(DataError, match=r"an argument is <Call GET not awaited>: write `await`"):
+        await manager.redis.set("other", argument)
+    await argument
+
+
+async def test_a_call_equals_itself_alone(manager: RedisManager) -> None:
+    call: Any = manager.redis.get("key")
+    other: Any = manager.redis.get("key")
+
+    assert call == call
+    assert call != other
+    assert call not in (None, other, object())
+    assert {call: 1, other: 2}[other] == 2
+    assert not any(await asyncio.gather(call, other))
+    assert call != "text"
 
 
 async def test_the_value_is_what_await_returned(manager: RedisManager) -> None:

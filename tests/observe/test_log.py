@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from asyncio.subprocess import PIPE
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,14 @@ import pytest
 
 from redis_manager_fastapi import RedisManager, RedisUnavailableError
 from redis_manager_fastapi.observe import log
+from redis_manager_fastapi.observe.events import (
+    EntryDeadLettered,
+    Event,
+    Resubscribed,
+    StateChanged,
+    SubscriptionsBroken,
+    SubscriptionsHealed,
+)
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from tests.kit.managers import opened
@@ -22,6 +31,11 @@ from tests.kit.serving import ROOT, environment
 from tests.kit.waiting import until
 
 AWAY = 4.0
+
+
+def healed(met: int) -> StateChanged:
+    """The end of an outage that so many commands met, in each way."""
+    return StateChanged("x", "down", "ready", 2, "", 1.0, waited=met, refused=met, lost=met)
 
 
 async def test_six_lines_tell_an_outage_under_uvicorns_own_logging(
@@ -38,9 +52,9 @@ async def test_six_lines_tell_an_outage_under_uvicorns_own_logging(
     assert seconds is not None
     assert AWAY - 0.5 <= float(seconds[1]) <= AWAY + 2
     # A read that was out when the server was killed may have run.
-    met = re.findall(r"(\d+) (?:commands were refused|lost their reply)", healed)
+    met = re.findall(r"(\d+) (?:commands? w\w+ refused|lost \w+ reply)", healed)
     assert sum(map(int, met)) == statuses.count(503) > 0
-    more = re.search(r"(\d+) more requests were answered: \d+ with 503 redis_", lines[-1])
+    more = re.search(r"(\d+) more requests? w\w+ answered: \d+ with 503 redis_", lines[-1])
     assert more is not None
     assert int(more[1]) == statuses.count(503) - 1
 
@@ -62,26 +76,91 @@ async def test_the_same_in_json(redis_server: RedisServer, tmp_path: Path) -> No
     assert sum(answers.values()) == statuses.count(503) - 1
 
 
-async def test_an_apps_own_logging_is_not_doubled(redis_server: RedisServer) -> None:
-    """With a handler on the root logger ours stays silent, also if that came later."""
+@pytest.mark.parametrize("own", ["basicConfig(format='own %(message)s')", "handler"])
+async def test_an_apps_own_logging_is_not_doubled(redis_server: RedisServer, own: str) -> None:
+    """With a handler of the app's own ours stays silent, also if that came later."""
     code = (
         "import asyncio, logging\n"
         "from redis_manager_fastapi import RedisManager\n"
         f"manager = RedisManager({redis_server.url!r}, startup={{'policy': 'fail'}})\n"
+        "logger, handler = logging.getLogger('redis_manager_fastapi'), logging.StreamHandler()\n"
+        "handler.setFormatter(logging.Formatter('own %(message)s'))\n"
         "async def main():\n"
         "    async with manager:\n"
-        "        logging.getLogger('redis_manager_fastapi').warning('first')\n"
-        "        logging.basicConfig(format='own %(message)s')\n"
-        "        logging.getLogger('redis_manager_fastapi').warning('second')\n"
+        "        logger.warning('first')\n"
+        f"        {'logger.addHandler(handler)' if own == 'handler' else f'logging.{own}'}\n"
+        "        logger.warning('second')\n"
         "asyncio.run(main())\n"
     )
+    first, second = await printed(code)
+    assert re.match(PRINTED + "first$", first)
+    assert second == "own second"
+
+
+@pytest.mark.parametrize(
+    "made", ["RedisSettings()", "RedisManager()", "RedisRegistry.from_env('default')"]
+)
+async def test_a_warning_about_settings_has_its_time_too(made: str) -> None:
+    """It is logged when they are read, as by a module of the app, before anything opens."""
+    code = (
+        "from redis_manager_fastapi import RedisManager, RedisRegistry, RedisSettings\n"
+        f"settings = {made}\n"
+    )
+    (line,) = await printed(code, REDIS_TIMEOUT__COMAND="3")
+    assert re.match(PRINTED + "REDIS_TIMEOUT__COMAND is not a setting", line)
+
+
+PRINTED = r"\d{4}-\d\d-\d\d [\d:,]+ WARNING redis_manager_fastapi: "
+
+
+async def printed(code: str, **variables: str) -> list[str]:
+    """What a process that runs *code* prints to stderr."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, cwd=ROOT, env=environment(), stdout=PIPE, stderr=PIPE
+        *(sys.executable, "-c", code),
+        cwd=ROOT,
+        env=environment() | variables,
+        stdout=PIPE,
+        stderr=PIPE,
     )
     _, errors = await process.communicate()
-    first, second = errors.decode().splitlines()
-    assert re.match(r"[\d\-]+ [\d:,]+ WARNING redis_manager_fastapi: first$", first)
-    assert second == "own second"
+    return errors.decode().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (SubscriptionsBroken("x", "why", 1), "1 subscription is not heard: why"),
+        (SubscriptionsBroken("x", "why", 2), "2 subscriptions are not heard: why"),
+        (Resubscribed("x", 1, 1.0), "a pub/sub (1 channel) is subscribed"),
+        (
+            EntryDeadLettered("x", "s", "1-0", "g", "dead", "why", 1),
+            "was delivered 1 time to group 'g' and is moved",
+        ),
+        (
+            healed(1),
+            "1 command waited, 1 command was refused, 1 lost its reply and may have run",
+        ),
+        (
+            healed(2),
+            "2 commands waited, 2 commands were refused, 2 lost their reply and may have run",
+        ),
+    ],
+)
+def test_one_is_not_several(event: Event, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    log.LogListener()(event)
+
+    assert text in caplog.text
+
+
+def test_what_is_told_is_also_told_to_be_over(caplog: pytest.LogCaptureFixture) -> None:
+    """A break and its end have the same level: nobody reads the first alone."""
+    listener = log.LogListener()
+    listener(SubscriptionsBroken("x", "why", 1))
+    listener(SubscriptionsHealed("x", "why", 2.0))
+
+    broken, heard = caplog.records
+    assert vars(heard)["event"] == "redis_heard_again"
+    assert heard.levelno == broken.levelno == logging.WARNING
 
 
 async def test_a_fail_over_names_the_new_primary(caplog: pytest.LogCaptureFixture) -> None:
@@ -129,6 +208,12 @@ async def test_what_goes_on_is_told_once_a_minute(
     tallies.answered(error, 503)
     assert len(caplog.messages) == 3
     tallies.close("cache")
+
+
+def test_one_more_request_is_one(caplog: pytest.LogCaptureFixture) -> None:
+    log.Tallies()._tell("x", Counter({"503 redis_unavailable": 1}))
+
+    assert "1 more request was answered: 1 with 503" in caplog.text
 
 
 async def test_who_was_refused_just_before_the_heal_is_counted_with_the_outage(

@@ -2,14 +2,10 @@
 
 import pytest
 
-from redis_manager_fastapi.errors import (
-    RedisAuthError,
-    RedisPermissionError,
-    RedisTLSError,
-    RedisUnavailableError,
-)
+from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.settings import RedisSettings
-from redis_manager_fastapi.settings.place import fix_of, place_of
+from redis_manager_fastapi.settings.place import place_of
+from redis_manager_fastapi.topology.fixes import fix_of
 
 DOWN = RedisUnavailableError("down")
 
@@ -81,16 +77,3 @@ def test_what_was_given_in_code_is_named_as_such() -> None:
 
     assert by_url.words() == "where the given URL says"
     assert by_host.words() == "where the given `host` says"
-
-
-def test_credentials_and_certificates_have_a_fix_of_their_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("REDIS_PASSWORD", "secret")
-    settings = RedisSettings()
-
-    refused = fix_of(settings, RedisAuthError("wrong"))
-
-    assert refused == "check REDIS_USERNAME and REDIS_PASSWORD"
-    assert "ACL" in fix_of(settings, RedisPermissionError("forbidden"))
-    assert fix_of(settings, RedisTLSError("unknown CA")) == "check REDIS_TLS__*"

@@ -255,3 +255,40 @@ def test_a_warning_does_not_hide_an_error(
         RedisSettings()
 
     assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("beside", "names"),
+    [
+        ({"REDIS_HOST": "other"}, ["REDIS_HOST"]),
+        ({"REDIS_HOST": "cache", "REDIS_PORT": "6379"}, []),
+        ({"REDIS_PORT": "7000", "REDIS_DB": "3"}, ["REDIS_DB", "REDIS_PORT"]),
+        ({"REDIS_PASSWORD": "other"}, ["REDIS_PASSWORD"]),
+        ({"REDIS_PASSWORD": "secret", "REDIS_TIMEOUT__CONNECT": "3"}, []),
+        ({"REDIS_PORT": "tcp://10.0.0.5:6379", "REDIS_SERVICE_HOST": "10.0.0.5"}, []),
+    ],
+)
+def test_what_a_url_overrules_is_warned_about(
+    environment: SetEnvironment,
+    caplog: pytest.LogCaptureFixture,
+    beside: dict[str, str],
+    names: list[str],
+) -> None:
+    environment(REDIS_URL="redis://:secret@cache:6379/0", **beside)
+
+    settings = RedisSettings()
+
+    assert settings.host == "cache"
+    assert caplog.messages == [
+        f"{name} is set and has no effect; REDIS_URL goes first" for name in names
+    ]
+
+
+def test_what_code_overrules_is_not_warned_about(
+    environment: SetEnvironment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who gives a URL in code means that one, and other managers may be the environment's."""
+    environment(REDIS_HOST="other")
+
+    assert RedisSettings(url="redis://cache").host == "cache"
+    assert caplog.messages == []

@@ -152,7 +152,11 @@ def test_a_script_s_own_word_may_have_written() -> None:
     ("line", "expected", "message"),
     [
         ("NOPERM no permissions", RedisPermissionError, "the server's ACL forbids this command"),
-        ("NOAUTH Authentication required.", RedisAuthError, "refused the credentials (NOAUTH)"),
+        (
+            "NOAUTH Authentication required.",
+            RedisAuthError,
+            "wants a password, and none is set (NOAUTH)",
+        ),
         ("WRONGPASS invalid pair", RedisAuthError, "refused the credentials (WRONGPASS)"),
     ],
 )
@@ -374,7 +378,6 @@ def test_a_server_that_hangs_up_by_tls_may_want_a_certificate() -> None:
 
 NAMING = [
     replied("NOPROTO unsupported protocol version"),
-    replied("ERR DB index is out of range"),
     redis_errors.InvalidResponse('Protocol error, got "\\x15" as reply type byte'),
     broken(ConnectionResetError(errno.ECONNRESET, "reset")),
     broken(FileNotFoundError(errno.ENOENT, "No such file", "/secret/ca.pem")),

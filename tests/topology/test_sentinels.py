@@ -117,8 +117,11 @@ async def test_sentinels_have_a_password_of_their_own() -> None:
 
     async with deployment:
         wrong = RedisManager(url=deployment.url, password="x", startup={"policy": "fail"})
-        with pytest.raises(RedisAuthError, match=r"no Sentinel names a primary: .*refused"):
+        with pytest.raises(
+            RedisAuthError, match=r"no Sentinel names a primary: .*none is set"
+        ) as caught:
             await wrong.open()
+        assert "set REDIS_SENTINEL__PASSWORD, and" in str(caught.value)
         settings: dict[str, Any] = {"password": "data-secret", "sentinel": sentinel}
         async with opened(deployment.url, **settings) as manager:
             assert await manager.redis.set("key", "value")

@@ -1,6 +1,8 @@
 """An app whose lifespan never ran, or opened another manager, says so once and clearly."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
@@ -21,8 +23,10 @@ from redis_manager_fastapi import (
     health_router,
 )
 from redis_manager_fastapi.settings import RedisSettings
-from redis_manager_fastapi.testing import RedisServer
+from redis_manager_fastapi.testing import RedisServer, RunningApp
 from tests.kit.serving import Serve, StartError
+
+Run = Callable[[Any], Awaitable[RunningApp]]
 
 
 def app_without_lifespan() -> FastAPI:
@@ -73,6 +77,32 @@ async def test_a_transport_without_lifespan_is_told_what_is_missing(redis_url: s
     assert "the app's lifespan has not run" in str(caught.value)
     assert "`async with manager:` opens a manager for your own code" in str(caught.value)
     assert "httpx.ASGITransport(await run_app(app))" in str(caught.value)
+
+
+@pytest.mark.parametrize("runs", ["lifespan_context", "run_app"])
+async def test_a_transport_without_the_state_of_a_lifespan_that_ran_is_told_so(
+    redis_url: str, run_app: Run, runs: str
+) -> None:
+    """The lifespan has run; what it yielded is not in the requests."""
+    app = FastAPI(lifespan=RedisManager(url=redis_url))
+
+    @app.get("/")
+    async def route(r: RedisDep) -> None:
+        await r.get("key")
+
+    async with AsyncExitStack() as stack:
+        if runs == "run_app":
+            await run_app(app)
+        else:
+            await stack.enter_async_context(app.router.lifespan_context(app))
+        transport = httpx.ASGITransport(app)
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, base_url="http://app")
+        )
+        with pytest.raises(RedisNotStartedError, match="state did not reach this") as caught:
+            await client.get("/")
+
+    assert "give ASGITransport what `run_app(app)` returned" in str(caught.value)
 
 
 def test_an_app_with_another_lifespan_is_told_to_pass_the_manager_s() -> None:

@@ -46,13 +46,9 @@ from redis_manager_fastapi.client.cluster.router import (
     send,
     standing,
 )
-from redis_manager_fastapi.client.observed import (
-    Observers,
-    leave_observers,
-    meant,
-    span_of_command,
-)
+from redis_manager_fastapi.client.observed import Observers, leave_observers, meant, span_of_command
 from redis_manager_fastapi.client.options import OptionArguments
+from redis_manager_fastapi.client.parameters import NoParameter
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.typed import ClusterCommands, TextT
 from redis_manager_fastapi.cluster.cluster import Cluster
@@ -78,7 +74,7 @@ _OURS = ("_lock", "nodes_manager", "response_callbacks")
 _SLOTS = tuple(name for name in redis.asyncio.RedisCluster.__slots__ if name not in _OURS)
 
 
-class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type: ignore[misc]  # replies are exact
+class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNodes):  # type: ignore[misc]  # replies are exact
     """A `redis.asyncio.RedisCluster` over the manager's Cluster.
 
     Ordinary commands of all callers share one connection per node.  Redirects,
@@ -86,6 +82,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
     outage contract is the same as with one server, shard by shard.  It opens
     nothing and closes nothing itself: map and nodes are the manager's.
     """
+
+    as_parameter = "RedisClusterDep"
 
     session: Session[Cluster]
     observers: Observers | None = None

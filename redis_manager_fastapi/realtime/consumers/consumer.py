@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from redis_manager_fastapi.errors import PoolClosedError, RedisManagerError
 from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.observe.words import counted
 from redis_manager_fastapi.realtime.consumers.group import Abilities, Group
 from redis_manager_fastapi.realtime.consumers.healing import Healing
 from redis_manager_fastapi.realtime.consumers.lane import Lane
@@ -180,10 +181,10 @@ class Consumer:
         ids = sum(len(ledger.through) for ledger in self.ledgers.values())
         if ids:
             logger.warning(
-                "redis %r: %d handled entries of group %r could not be acknowledged before their"
-                " consumer ended, and come again: %s",
+                "redis %r: %s of group %r could not be acknowledged before the consumer ended,"
+                " to come again: %s",
                 self.instance,
-                ids,
+                counted(ids, "handled entry", "handled entries"),
                 self.options.group,
                 str(error) or "no time was left",
                 extra={

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from redis_manager_fastapi.realtime.items import check_sendable
+from redis_manager_fastapi.settings.layers import nearest
 
 MADE = "rm:"
 """Begins the names of consumers that nobody named."""
@@ -89,6 +90,22 @@ class ConsumerOptions:
             raise ValueError("dead_letter takes what was delivered max_deliveries times; give both")
         if self.dead_letter in self.streams:
             raise ValueError(f"dead_letter {self.dead_letter!r} is one of the streams consumed")
+
+
+def options_of(streams: tuple[str, ...], group: str, given: ConsumerArguments) -> ConsumerOptions:
+    """Return the options of a consumer.
+
+    Raises:
+        TypeError, ValueError: One is wrong, or there is none of that name.
+    """
+    known = ConsumerArguments.__annotations__
+    for name in given.keys() - known.keys():
+        if name == "concurrency":
+            raise TypeError("concurrency is for @manager.consumer, and not for manager.consume")
+        meant = nearest(name, known)
+        fix = f"write {meant}, the nearest known name" if meant else f"take {', '.join(known)}"
+        raise TypeError(f"{name} is not an option of a consumer; {fix}")
+    return ConsumerOptions(streams=streams, group=group, **given)
 
 
 def check_count(name: str, value: Any) -> None:

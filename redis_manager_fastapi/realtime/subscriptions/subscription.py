@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from redis_manager_fastapi.errors import ListenerTooSlowError
+from redis_manager_fastapi.observe.words import counted
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.realtime.buffer import Buffer, Overflow
 from redis_manager_fastapi.realtime.items import Gap, Message, check_sendable
@@ -38,7 +39,8 @@ class Subscription:
         instance = subscriptions.instance
 
         def too_slow(size: int) -> ListenerTooSlowError:
-            message = f"a listener to redis {instance!r} was more than {size} messages behind"
+            behind = counted(size, "message")
+            message = f"a listener to redis {instance!r} was more than {behind} behind"
             return ListenerTooSlowError(message, instance=instance)
 
         self._subscriptions = subscriptions

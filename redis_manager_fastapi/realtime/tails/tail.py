@@ -16,6 +16,7 @@ from redis_manager_fastapi.errors import (
     RedisManagerError,
     RedisPermissionError,
 )
+from redis_manager_fastapi.observe.words import counted
 from redis_manager_fastapi.realtime.buffer import Overflow
 from redis_manager_fastapi.realtime.items import Gap, StreamEntry
 from redis_manager_fastapi.realtime.tails.cursor import ID, ZERO, Cursor, parse_cursor
@@ -225,7 +226,7 @@ class Tail:
         if self._overflow == "end" and feed.end - number > self._limit:
             message = (
                 f"a listener to a stream of redis {self._instance!r} is more than"
-                f" {self.buffer} entries behind"
+                f" {counted(self.buffer, 'entry', 'entries')} behind"
             )
             raise ListenerTooSlowError(message, instance=self._instance)
         if number < feed.base:  # what comes next is not in memory any more
