@@ -14,7 +14,8 @@ from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.client.scope import ClientScope
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.lifespan import Openable, state_of
-from redis_manager_fastapi.observe.events import Bus, History, Listener, checked
+from redis_manager_fastapi.observe.bus import Bus, History, checked
+from redis_manager_fastapi.observe.events import Listener
 from redis_manager_fastapi.observe.log import LogListener, tell_of_grace
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import PoolStats

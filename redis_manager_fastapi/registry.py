@@ -10,7 +10,8 @@ from typing import Any, Self
 from redis_manager_fastapi.errors import RedisConfigError
 from redis_manager_fastapi.lifespan import Openable, state_of
 from redis_manager_fastapi.manager import RedisManager
-from redis_manager_fastapi.observe.events import Listener, checked
+from redis_manager_fastapi.observe.bus import checked
+from redis_manager_fastapi.observe.events import Listener
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.settings.aliases import KNOWN_ALIASES
 from redis_manager_fastapi.settings.environment import read_variables

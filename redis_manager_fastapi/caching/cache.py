@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from redis_manager_fastapi.caching.store import Store
+from redis_manager_fastapi.observe.bus import Bus
 from redis_manager_fastapi.observe.caching import CacheStats
-from redis_manager_fastapi.observe.events import Bus, CacheChanged
+from redis_manager_fastapi.observe.events import CacheChanged
 from redis_manager_fastapi.settings import RedisSettings
 
 

@@ -7,7 +7,7 @@ from redis.himport import HImportRegistry
 
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.delivery.session import CallOptions, Session
-from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.observe.bus import Bus
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.supervision.deployment import Deployment, Single
 from redis_manager_fastapi.supervision.replica import WithReplica

@@ -12,7 +12,7 @@ from redis_manager_fastapi.cluster.slot_map import SlotMap
 from redis_manager_fastapi.cluster.stats import ClusterStats, shards_of, summed
 from redis_manager_fastapi.cluster.view import View
 from redis_manager_fastapi.errors import RedisUnavailableError
-from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.observe.bus import Bus
 from redis_manager_fastapi.observe.spans import Where
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.counters import Counters, Observer, added

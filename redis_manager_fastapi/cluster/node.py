@@ -7,7 +7,8 @@ from typing import Any
 import redis.asyncio.cluster
 from redis.cluster import PRIMARY, get_node_name
 
-from redis_manager_fastapi.observe.events import Bus, Event
+from redis_manager_fastapi.observe.bus import Bus
+from redis_manager_fastapi.observe.events import Event
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.settings import Address

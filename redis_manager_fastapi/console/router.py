@@ -21,7 +21,7 @@ from starlette.responses import StreamingResponse
 from redis_manager_fastapi.console.shown import limits, news, snapshot
 from redis_manager_fastapi.errors import RedisNotStartedError
 from redis_manager_fastapi.manager import RedisManager
-from redis_manager_fastapi.observe.events import wait_for_news
+from redis_manager_fastapi.observe.bus import wait_for_news
 from redis_manager_fastapi.web.state import get_managers
 
 # Seconds between two looks; a change of state is shown at once.

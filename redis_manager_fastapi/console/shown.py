@@ -10,7 +10,8 @@ from typing import Any
 
 from redis_manager_fastapi.console.words import in_words, short
 from redis_manager_fastapi.manager import RedisManager
-from redis_manager_fastapi.observe.events import Happened, StateChanged
+from redis_manager_fastapi.observe.bus import Happened
+from redis_manager_fastapi.observe.events import StateChanged
 from redis_manager_fastapi.observe.realtime import RealTimeStats
 from redis_manager_fastapi.pool.counters import BOUNDS
 from redis_manager_fastapi.pool.state import PoolStats

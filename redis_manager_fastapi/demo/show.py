@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from redis_manager_fastapi.console.router import HEADERS, event, static
 from redis_manager_fastapi.demo.load import Load
 from redis_manager_fastapi.demo.stage import Stage
-from redis_manager_fastapi.observe.events import History, wait_for_news
+from redis_manager_fastapi.observe.bus import History, wait_for_news
 
 MOST = 300
 """Visits a second."""

@@ -10,7 +10,8 @@ from functools import partial
 from math import inf
 
 from redis_manager_fastapi.errors import Cause, RedisUnavailableError
-from redis_manager_fastapi.observe.events import Bus, Resubscribed, StateChanged
+from redis_manager_fastapi.observe.bus import Bus
+from redis_manager_fastapi.observe.events import Resubscribed, StateChanged
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.causes import Connection, Finding, Wait, cause_of
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection

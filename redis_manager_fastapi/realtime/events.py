@@ -6,7 +6,8 @@ from typing import Self
 from weakref import ref
 
 from redis_manager_fastapi.errors import ListenerTooSlowError
-from redis_manager_fastapi.observe.events import Bus, Event
+from redis_manager_fastapi.observe.bus import Bus
+from redis_manager_fastapi.observe.events import Event
 from redis_manager_fastapi.observe.words import counted
 from redis_manager_fastapi.realtime.buffer import Buffer
 from redis_manager_fastapi.realtime.consumers.options import check_count

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar, Unpack
 from weakref import WeakSet
 
-from redis_manager_fastapi.observe.events import Bus, History, Listener
+from redis_manager_fastapi.observe.bus import Bus, History
+from redis_manager_fastapi.observe.events import Listener
 from redis_manager_fastapi.observe.realtime import RealTimeStats
 from redis_manager_fastapi.pool.counters import Observer
 from redis_manager_fastapi.realtime.buffer import Overflow

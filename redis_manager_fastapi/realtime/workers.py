@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from redis_manager_fastapi.errors import PoolClosedError
-from redis_manager_fastapi.observe.events import Bus, WorkerFailed
+from redis_manager_fastapi.observe.bus import Bus
+from redis_manager_fastapi.observe.events import WorkerFailed
 from redis_manager_fastapi.observe.realtime import WorkerStats
 from redis_manager_fastapi.realtime.consumers.consumer import Consumer
 from redis_manager_fastapi.realtime.consumers.healing import wait_serving

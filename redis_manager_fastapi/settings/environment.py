@@ -159,7 +159,12 @@ def warn_unknown(
 def warn_overruled(names: Iterable[str], stronger: str, prefix: str) -> None:
     """Log one warning for each variable of *names* that is set beside the *stronger* one."""
     for name in names if prefix else ():
-        logger.warning("%s is set and has no effect; %s goes first", name, stronger)
+        logger.warning(
+            "%s is set and has no effect; %s goes first",
+            name,
+            stronger,
+            extra={"event": "redis_setting_overruled", "variable": name},
+        )
 
 
 def _belongs_elsewhere(name: str, known: set[str], groups: frozenset[str]) -> bool:

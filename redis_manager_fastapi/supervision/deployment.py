@@ -7,7 +7,8 @@ from typing import Generic, Protocol, TypeVar
 
 from redis_manager_fastapi.caching.cache import ClientCache
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
-from redis_manager_fastapi.observe.events import Bus, StartDelayed, StartFailed
+from redis_manager_fastapi.observe.bus import Bus
+from redis_manager_fastapi.observe.events import StartDelayed, StartFailed
 from redis_manager_fastapi.observe.spans import Tracer, Where
 from redis_manager_fastapi.pool.counters import Counters, Observer
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection

@@ -15,7 +15,8 @@ from redis_manager_fastapi.caching.cache import ClientCache
 from redis_manager_fastapi.caching.store import Life
 from redis_manager_fastapi.caching.tracked import TrackedConnection
 from redis_manager_fastapi.caching.tracking import Tracking
-from redis_manager_fastapi.observe.events import Bus, Event, ProbeFailed
+from redis_manager_fastapi.observe.bus import Bus
+from redis_manager_fastapi.observe.events import Event, ProbeFailed
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import FINAL, PoolState

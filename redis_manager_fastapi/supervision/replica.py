@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import hiredis
 
-from redis_manager_fastapi.observe.events import Bus, Event, StateChanged
+from redis_manager_fastapi.observe.bus import Bus
+from redis_manager_fastapi.observe.events import Event, StateChanged
 from redis_manager_fastapi.pool.counters import Observer
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool

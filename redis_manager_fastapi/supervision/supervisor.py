@@ -10,7 +10,8 @@ import asyncio
 import random
 
 from redis_manager_fastapi.errors import RedisUnavailableError
-from redis_manager_fastapi.observe.events import Bus, ProbeFailed
+from redis_manager_fastapi.observe.bus import Bus
+from redis_manager_fastapi.observe.events import ProbeFailed
 from redis_manager_fastapi.observe.log import InternalErrors
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.loop_watch import BLOCKED

@@ -7,7 +7,7 @@ from redis_manager_fastapi import RedisSettings
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SLOTS, SlotMap, UncoveredSlotError
 from redis_manager_fastapi.cluster.view import SlotRange, View
-from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.observe.bus import Bus
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.supervision.deployment import Single
 from redis_manager_fastapi.topology.standalone import Standalone

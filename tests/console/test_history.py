@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from redis_manager_fastapi import ProbeFailed, Resubscribed, StateChanged, WorkerFailed
-from redis_manager_fastapi.observe.events import History, wait_for_news
+from redis_manager_fastapi.observe.bus import History, wait_for_news
 from tests.kit.waiting import until
 
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from redis_manager_fastapi import Event, Gap, PoolState, RedisManager, StateChanged
-from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.observe.bus import Bus
 from redis_manager_fastapi.realtime.events import Events
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.managers import until_state

@@ -9,7 +9,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.errors import PoolClosedError, RedisManagerError
-from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.observe.bus import Bus
 from redis_manager_fastapi.observe.words import counted
 from redis_manager_fastapi.realtime.consumers.group import Abilities, Group
 from redis_manager_fastapi.realtime.consumers.healing import Healing

@@ -11,7 +11,8 @@ from redis_manager_fastapi.errors import (
     RedisManagerError,
     RedisUnavailableError,
 )
-from redis_manager_fastapi.observe.events import Bus, GroupRemade
+from redis_manager_fastapi.observe.bus import Bus
+from redis_manager_fastapi.observe.events import GroupRemade
 from redis_manager_fastapi.realtime.consumers.group import Group, number_of
 from redis_manager_fastapi.realtime.consumers.healing import Healing
 from redis_manager_fastapi.realtime.consumers.ledger import Ledger

@@ -9,7 +9,7 @@ from typing import Any, Self
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.errors import PoolClosedError, RedisManagerError
-from redis_manager_fastapi.observe.events import Bus
+from redis_manager_fastapi.observe.bus import Bus
 from redis_manager_fastapi.observe.realtime import ConsumerStats
 from redis_manager_fastapi.pool.state import FINAL
 from redis_manager_fastapi.realtime.consumers.consumer import Consumer

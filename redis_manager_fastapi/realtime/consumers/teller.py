@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 from redis.exceptions import RedisError, ResponseError
 
 from redis_manager_fastapi.errors import RedisManagerError
-from redis_manager_fastapi.observe.events import Bus, EntryDeadLettered
+from redis_manager_fastapi.observe.bus import Bus
+from redis_manager_fastapi.observe.events import EntryDeadLettered
 from redis_manager_fastapi.realtime.consumers.group import PAGE, Group
 from redis_manager_fastapi.realtime.consumers.healing import Healing, passes
 from redis_manager_fastapi.realtime.consumers.ledger import Ledger

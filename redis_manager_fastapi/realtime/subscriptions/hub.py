@@ -12,7 +12,8 @@ from redis_manager_fastapi.errors import (
     RedisManagerError,
     RedisUnavailableError,
 )
-from redis_manager_fastapi.observe.events import Bus, SubscriptionsBroken, SubscriptionsHealed
+from redis_manager_fastapi.observe.bus import Bus
+from redis_manager_fastapi.observe.events import SubscriptionsBroken, SubscriptionsHealed
 from redis_manager_fastapi.observe.realtime import SubscriptionStats
 from redis_manager_fastapi.pool import errors
 from redis_manager_fastapi.pool.deadline import Deadline

@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 from redis_manager_fastapi.errors import PoolClosedError
-from redis_manager_fastapi.observe.events import Bus, StreamGap
+from redis_manager_fastapi.observe.bus import Bus
+from redis_manager_fastapi.observe.events import StreamGap
 from redis_manager_fastapi.observe.realtime import TailStats
 from redis_manager_fastapi.realtime.buffer import Overflow
 from redis_manager_fastapi.realtime.items import Gap, check_sendable
