@@ -19,6 +19,7 @@ from redis_manager_fastapi.client import typed
 from redis_manager_fastapi.client.callbacks import OwnCallbacks
 from redis_manager_fastapi.client.cluster.picking import PickingNodes
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
+from redis_manager_fastapi.client.parameters import NoParameter
 from redis_manager_fastapi.client.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -97,8 +98,8 @@ def test_adjustments_by_hand_name_commands(derive: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (Redis, (OwnCallbacks, redis.asyncio.Redis)),
-        (RedisCluster, (OwnCallbacks, PickingNodes)),
+        (Redis, (OwnCallbacks, NoParameter, redis.asyncio.Redis)),
+        (RedisCluster, (OwnCallbacks, NoParameter, PickingNodes)),
         (PickingNodes, (redis.asyncio.RedisCluster,)),
         (Pipeline, (redis.asyncio.client.Pipeline,)),
         (ClusterPipeline, (redis.asyncio.cluster.ClusterPipeline,)),

@@ -1,6 +1,7 @@
 """One call on two clients, and when its two outcomes count as the same."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,6 +10,9 @@ import redis.asyncio
 import redis.exceptions
 
 Mode = Literal["same", "unordered", "shape", "kind"]
+
+# What our words add to those of a reply that is no UTF-8.
+_REMEDY = re.compile(r" \(.+; take r\.with_options\(decode_responses=False\) for bytes\)$")
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ async def outcome(client: "redis.asyncio.Redis", one: Call) -> Any:
 def difference(ours: Any, plain: Any, mode: Mode = "same") -> str:
     """Return how our outcome differs from plain redis-py's; empty when it does not."""
     if isinstance(ours, Exception) or isinstance(plain, Exception):
-        same = _catches(plain, ours) and (mode == "kind" or str(ours) == str(plain))
+        same = _catches(plain, ours) and (mode == "kind" or _words(ours) == str(plain))
     else:
         same = _VIEWS[mode](ours) == _VIEWS[mode](plain)
     return "" if same else f"ours: {_told(ours)}, plain redis-py: {_told(plain)}"
@@ -75,6 +79,11 @@ def _catches(plain: Any, ours: Any) -> bool:
     if isinstance(plain, redis.exceptions.AuthenticationError):
         return isinstance(ours, redis.exceptions.ConnectionError)
     return type(ours) is type(plain)
+
+
+def _words(error: Exception) -> str:
+    """Return an error's words, without what ours add to those of a reply that is no UTF-8."""
+    return _REMEDY.sub("", str(error)) if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _told(value: Any) -> str:
@@ -90,7 +99,7 @@ def canonical(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return type(value).__name__, sorted(repr(canonical(item)) for item in value)
     if isinstance(value, Exception):
-        return type(value).__name__, str(value)
+        return type(value).__name__, _words(value)
     return type(value).__name__, repr(value)
 
 
