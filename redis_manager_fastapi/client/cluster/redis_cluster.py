@@ -382,6 +382,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
         clock, timeout = cluster.loop.time, self.session.options.timeout
         blocking = blocking_timeout(args)
         deadline = clock() + timeout + (inf if blocking == 0 else blocking or 0.0)
+        ends, again = deadline - timeout, False
         command = SHARED.get(args[0])
         read_only = command is not None and command.replicable
         named = not isinstance(target_node, AutoTarget)
@@ -402,14 +403,14 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
             return standing(cluster, target_node) or self._stand_in(target_node)
 
         async def attempt(node: Node, asking: bool) -> Any:
-            # A blocking command's own time is added to its client's, anew at each node.
-            left = timeout if blocking is not None else deadline - clock()
-            client = self.on(node, timeout=left)
+            nonlocal again
+            left, again = ends - clock() if again else None, True
+            client = self.on(node, timeout=min(timeout, deadline - clock()))
+            limit = deadline if blocking else None
             try:
-                return await send(client, args, options, asking=asking)
+                return await send(client, args, options, asking=asking, limit=limit, left=left)
             except AskError:
                 if route.slot is None:
-                    named = not isinstance(target_node, AutoTarget)
                     route.slot = await self._slot_if_any(args, named=named)
                 raise
 
