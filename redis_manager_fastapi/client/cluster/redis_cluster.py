@@ -363,25 +363,26 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, PickingNodes):  # type:
 
     async def _execute_anywhere(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Execute a command that redis-py's rules send to one node or to several."""
-        await self.initialize()
-        if goes_on_nowhere(args, options):
-            raise node_left(self.session.instance)
         cluster, deadline = await self.session.admit()
         grace = self.session.options.grace
+        await cluster.known(deadline, grace)
+        if goes_on_nowhere(args, options):
+            raise node_left(self.session.instance)
         while True:
             try:
-                with whole(args):
+                with whole(args, deadline):
                     return await OWN_EXECUTE_COMMAND(self, *args, **options)
             except SlotNotCoveredError as error:
                 await cluster.mended(getattr(error, "slot", None), str(error), deadline, grace)
 
     @part
-    async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def _execute_command(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, target_node: Any, deadline: float, *args: Any, **options: Any
+    ) -> Any:
         """Execute on *target_node*, or where the command's slot is by now."""
-        cluster = self.session.opened
-        clock, timeout = cluster.loop.time, self.session.options.timeout
-        blocking = blocking_timeout(args)
-        deadline = clock() + timeout + (inf if blocking == 0 else blocking or 0.0)
+        cluster, timeout = self.session.opened, self.session.options.timeout
+        clock, blocking = cluster.loop.time, blocking_timeout(args)
+        deadline += inf if blocking == 0 else blocking or 0.0
         ends, again = deadline - timeout, False
         command = SHARED.get(args[0])
         read_only = command is not None and command.replicable
