@@ -42,7 +42,7 @@ async def execute(
     grace, purpose = session.options.grace, args[0] if isinstance(args[0], str) else "a command"
     blocking, clock = blocking_timeout(args), pool.loop.time
     ends = clock() + (blocking or inf)
-    limit = None if blocking == 0 else deadline + (blocking or 0.0)
+    limit = None if blocking == 0 else session.options.limit or deadline + (blocking or 0.0)
     execution: Execution | None = None
 
     async def attempt() -> Any:
@@ -112,7 +112,7 @@ async def execute_pinned(
         leased: The connection; None if it was not leased, at the first command.
     """
     pool, deadline = await session.admit()
-    limit = reply_deadline(args, deadline)
+    limit = reply_deadline(args, deadline, session.options.limit)
 
     async def attempt() -> Any:
         try:
@@ -147,14 +147,19 @@ async def exchange_listed(
     return await parsed(session.callbacks, args[0], reply, options)
 
 
-def reply_deadline(args: tuple[Any, ...], deadline: float) -> float | None:
-    """Return when the reply must be there; None for a command that blocks for ever."""
+def reply_deadline(
+    args: tuple[Any, ...], deadline: float, limit: float | None = None
+) -> float | None:
+    """Return when the reply must be there; None for a command that blocks for ever.
+
+    One that blocks has until *limit*, if there is one, or as long as it blocks from *deadline*.
+    """
     blocking = blocking_timeout(args)
     if blocking is None:
         return deadline
     if blocking == 0:
         return None
-    return deadline + blocking
+    return deadline + blocking if limit is None else limit
 
 
 def too_late(

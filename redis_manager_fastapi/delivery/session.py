@@ -34,6 +34,8 @@ class CallOptions:
         pipelining: Whether commands may share a connection at all.
         shared: Whether this client's listed commands do.
         grace: How long they wait in an outage, in seconds; None for `outage.grace`.
+        limit: When a blocking command that went out before has to end, on the loop's
+            clock; None for its own time and *timeout* from its call.
     """
 
     decode: bool
@@ -41,6 +43,7 @@ class CallOptions:
     pipelining: bool
     shared: bool
     grace: float | None = None
+    limit: float | None = field(default=None, repr=False)
 
     def changed(
         self,
@@ -64,6 +67,7 @@ class CallOptions:
             pipelining=self.pipelining,
             shared=self.shared if dedicated is None else self.pipelining and not dedicated,
             grace=self.grace if grace is None else grace,
+            limit=self.limit,
         )
 
 

@@ -99,6 +99,11 @@ class SentinelDeployment(Lifetime):
         """
         for server in self.servers:
             await self._stack.enter_async_context(server)
+        # Before the Sentinels: one asks a replica that is not in step yet again after 10 s.
+        async with asyncio.timeout(_READY_TIMEOUT):
+            for replica in self.servers[1:]:
+                while not await in_step(replica):  # noqa: ASYNC110 (another process does)
+                    await asyncio.sleep(_TICK)
         for name in self._names:
             sentinel = RedisServer(
                 self._directives(name), mode="sentinel", password=self._sentinel_password
@@ -110,8 +115,7 @@ class SentinelDeployment(Lifetime):
                 while not await self._knows_all(sentinel):
                     await self._introduce()
                     await asyncio.sleep(_TICK)
-            for replica in self.servers[1:]:
-                while not await in_step(replica):  # noqa: ASYNC110 (another process does)
+                while not await self._could_promote(sentinel):  # noqa: ASYNC110 (another process does)
                     await asyncio.sleep(_TICK)
 
     async def ready(self) -> None:
@@ -158,6 +162,12 @@ class SentinelDeployment(Lifetime):
         known = dict(zip(reply[::2], reply[1::2], strict=True))
         others, replicas = int(known["num-other-sentinels"]), int(known["num-slaves"])
         return (others, replicas) == (len(self._names) - 1, len(self.servers) - 1)
+
+    async def _could_promote(self, sentinel: RedisServer) -> bool:
+        """Whether the Sentinel has heard of each replica that it has what its primary has."""
+        reply = await self._ask(sentinel, "SENTINEL", "SLAVES", self.service)
+        known = [dict(zip(each[::2], each[1::2], strict=True)) for each in reply]
+        return all(each["master-link-status"] == "ok" for each in known)
 
     async def _named(self) -> list[int | None]:
         """The port of the primary by each Sentinel that answers."""

@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 
+from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
 from tests.kit.clusters import keys_in
+from tests.kit.lag import TICK, LagMeter
 from tests.kit.managers import opened
+from tests.kit.servers import needs
 from tests.kit.waiting import until
 
 SLOT = 7
+SLACK = 0.25
 Disturbance = Callable[[ClusterDeployment], Any]
 
 
@@ -23,7 +27,16 @@ async def demote(deployment: ClusterDeployment) -> None:
     await deployment.failover(deployment.replica_of(0))
 
 
-@pytest.mark.parametrize("disturb", [move, demote])
+async def lose(deployment: ClusterDeployment) -> None:
+    await deployment.primaries[0].kill()
+    await deployment.replica_of(0).command("CLUSTER FAILOVER", "TAKEOVER")
+
+
+# Before it, a server that a client blocks on hangs for all of the five seconds that it may take.
+FAIL_OVER = needs("a fail-over under a command that blocks", redis="6.2")
+
+
+@pytest.mark.parametrize("disturb", [move, pytest.param(demote, marks=FAIL_OVER)])
 @pytest.mark.parametrize("wait", [5, 0], ids=["limited", "for ever"])
 async def test_a_command_that_blocked_longer_than_the_timeout_goes_on_elsewhere(
     deployment: ClusterDeployment, disturb: Disturbance, wait: int
@@ -38,3 +51,39 @@ async def test_a_command_that_blocked_longer_than_the_timeout_goes_on_elsewhere(
         assert not popped.done()
         await manager.cluster.with_options(timeout=5).rpush(queue, "item")
         assert await popped == (queue, "item")
+
+
+def pop(manager: RedisManager, key: str) -> Any:
+    return manager.redis.blpop([key], timeout=3)
+
+
+def read(manager: RedisManager, key: str) -> Any:
+    """What is sent again when a connection is lost that it was sent on."""
+    return manager.redis.xread({key: "0"}, block=3000)
+
+
+@pytest.mark.parametrize(
+    ("block", "disturb"),
+    [(pop, move), pytest.param(pop, demote, marks=FAIL_OVER), (read, lose)],
+)
+async def test_a_command_that_goes_on_elsewhere_has_no_more_time_than_before(
+    steady: ClusterDeployment, block: Callable[[RedisManager, str], Any], disturb: Disturbance
+) -> None:
+    """Its own three seconds and the client's one; it has waited for most of them already."""
+    (key,) = keys_in(range(SLOT, SLOT + 1), 1)
+    lag, clock = LagMeter(), asyncio.get_running_loop().time
+
+    limits: Any = {"timeout": {"command": 1.0}, "outage": {"grace": 10.0}}
+    async with opened(steady.url, **limits) as manager:
+        began = clock()
+        blocked = asyncio.ensure_future(block(manager, key))
+        await until(lambda: manager.stats().leased == 1)
+        await asyncio.sleep(began + 2.2 - clock())
+        await disturb(steady)
+        assert not await blocked
+        ended = clock()
+        await asyncio.sleep(3 * TICK)
+        lag.stop()
+        assert manager.stats().retried >= 1
+
+    assert 3.0 - SLACK < ended - began < 3.0 + 1.0 + SLACK + lag.within(began, ended)

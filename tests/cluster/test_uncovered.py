@@ -8,17 +8,24 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from redis_manager_fastapi import RedisCluster, RedisManager, RedisUnavailableError
+from redis_manager_fastapi import (
+    CommandTimeoutError,
+    RedisCluster,
+    RedisManager,
+    RedisUnavailableError,
+)
 from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, slots_by
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.kit.clusters import cluster_of
+from tests.kit.lag import TICK, LagMeter
 from tests.kit.managers import opened
 from tests.kit.servers import needs
 from tests.kit.waiting import eventually, until
 
 KEY = "key"
 SLOT = slot_of(KEY)
+SLACK = 0.25
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -160,6 +167,36 @@ async def test_every_command_waits_for_its_slot_within_grace(
             waiting = asyncio.ensure_future(call(manager.cluster))
             await asyncio.sleep(0.3)
         await waiting
+
+
+BUSY = """
+local function now() local time = redis.call("TIME") return time[1] + time[2] / 1e6 end
+local ends = now() + 2
+while now() < ends do end
+"""
+
+
+async def test_a_command_that_waited_for_its_slot_has_no_more_time_than_before(
+    whole: ClusterDeployment,
+) -> None:
+    lag, clock = LagMeter(), asyncio.get_running_loop().time
+    limits: Any = {"timeout": {"command": 3.0}, "health": {"interval": 60.0, "timeout": 60.0}}
+    async with opened(whole.url, outage={"grace": 10.0}, **limits) as manager:
+        await manager.cluster.eval("return 1", 1, KEY)
+        cluster = cluster_of(manager)
+        async with taken_away(whole):
+            cluster.doubt()
+            await until(lambda: cluster.map.slots[SLOT] is None)
+            began = clock()
+            running = asyncio.ensure_future(manager.cluster.eval(BUSY, 1, KEY))
+            await asyncio.sleep(1.5)
+        with pytest.raises(CommandTimeoutError):
+            await running
+        ended = clock()
+        await asyncio.sleep(3 * TICK)
+        lag.stop()
+
+    assert ended - began < 3.0 + SLACK + lag.within(began, ended)
 
 
 async def test_a_command_that_blocks_for_ever_waits_for_its_slot_no_longer_than_grace(

@@ -19,6 +19,7 @@ from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from tests.kit.fake_server import FakeServer
 from tests.kit.load import Outcomes, assert_counted_at_most_once, count, counter, read, steady_load
 from tests.kit.managers import opened
+from tests.kit.waiting import eventually
 
 DOWN = 1.0
 KEYS = [f"key:{number}" for number in range(20)]
@@ -69,6 +70,16 @@ async def open_several(client: Any, number: int = 10) -> None:
     await asyncio.gather(*(client.xread({"none": "$"}, block=100) for _ in range(number)))
 
 
+async def save(client: Any) -> None:
+    """Save the data, once a child of the server has ended that copies it to a replica."""
+
+    async def can_save() -> bool:
+        return not (await client.info("persistence"))["rdb_bgsave_in_progress"]
+
+    await eventually(can_save)
+    await client.save()
+
+
 async def freeze_and_kill(server: RedisServer) -> None:
     """Kill a server while commands that it has taken are unanswered; start it 1 s later."""
     server.pause()
@@ -82,7 +93,7 @@ async def test_its_commands_ride_through_a_restart(deployment: Any) -> None:
         client = foreign(manager)
         for key in KEYS:
             await client.set(key, key)
-        await client.save()
+        await save(client)
         await open_several(client)
         steps = (read, count, read_many, count_in_a_transaction)
 

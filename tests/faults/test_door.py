@@ -10,7 +10,7 @@ from redis_manager_fastapi import RedisManager, RedisTLSError, RedisUnavailableE
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.kit.doors import BANNERS, saying
 from tests.kit.invariants import QUICK
-from tests.kit.servers import CERTIFICATES
+from tests.kit.servers import CERTIFICATES, needs
 
 FAIL: dict[str, Any] = {**QUICK, "startup": {"policy": "fail"}}
 
@@ -49,6 +49,7 @@ def _address_of_this_machine() -> str | None:
         return str(probe.getsockname()[0])
 
 
+@needs("protected mode where `bind` is set", redis="7.0")
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_protected_mode_of_a_real_server(protocol: int) -> None:
     address = _address_of_this_machine()

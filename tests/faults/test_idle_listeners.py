@@ -11,6 +11,7 @@ import redis.asyncio
 from redis_manager_fastapi import PoolClosedError, RedisManager
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
+from tests.kit.waiters import PROTOCOLS
 from tests.kit.waiting import until
 
 PROMPTLY = 2.0  # the drain's limit is 5 s
@@ -56,7 +57,7 @@ async def watch_commands(redis: Redis) -> None:
 LISTENERS = [pop, pop_for_long, read, pop_pinned, listen, poll, watch_commands]
 
 
-@pytest.mark.parametrize("protocol", [2, 3])
+@PROTOCOLS
 @pytest.mark.parametrize("wait", LISTENERS)
 async def test_an_idle_listener_does_not_hold_up_the_closing(
     redis_url: str, wait: Callable[[Redis], Awaitable[None]], protocol: int
@@ -72,7 +73,7 @@ async def test_an_idle_listener_does_not_hold_up_the_closing(
         await listener
 
 
-@pytest.mark.parametrize("protocol", [2, 3])
+@PROTOCOLS
 @pytest.mark.parametrize("wait", LISTENERS)
 async def test_behind_a_proxy_where_the_server_knows_other_addresses(
     fault_proxy: FaultProxy, wait: Callable[[Redis], Awaitable[None]], protocol: int

@@ -159,7 +159,9 @@ async def transact(manager: RedisManager) -> list[Any]:
         return await pipe.execute()
 
 
-@pytest.mark.parametrize("protocol", [2, 3], ids=["resp2", "resp3"])
+@pytest.mark.parametrize(
+    "protocol", [2, pytest.param(3, marks=needs("RESP3", redis="6.0"))], ids=["resp2", "resp3"]
+)
 @REFUSED
 async def test_nobody_is_queued_behind_a_transaction_that_was_refused(
     refusing: Refusing, protocol: int

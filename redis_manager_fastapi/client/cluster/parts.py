@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
+from math import inf
 from typing import Any
 
 from redis_manager_fastapi.delivery.contract import REPEATABLE, Kind, kind_of, may_have_run
@@ -15,9 +16,15 @@ from redis_manager_fastapi.errors import RedisManagerError
 
 
 class Parts:
-    """The parts of one command, or of one pipeline."""
+    """The parts of one command, or of one pipeline.
 
-    def __init__(self) -> None:
+    Args:
+        deadline: When the command's time is up, on the loop's clock; `inf` if that is known
+            elsewhere.
+    """
+
+    def __init__(self, deadline: float = inf) -> None:
+        self.deadline = deadline
         self._under_way = 0
         self._maybe_executed = False
 
@@ -50,9 +57,9 @@ _CURRENT: ContextVar[Parts] = ContextVar("parts")
 
 
 @contextmanager
-def whole(args: tuple[Any, ...]) -> Iterator[None]:
-    """Within it a command is executed whose parts are each a `part`."""
-    parts = Parts()
+def whole(args: tuple[Any, ...], deadline: float) -> Iterator[None]:
+    """Within it a command is executed whose parts are each a `part`, with that deadline."""
+    parts = Parts(deadline)
     above = _CURRENT.set(parts)
     try:
         yield
@@ -65,12 +72,16 @@ def whole(args: tuple[Any, ...]) -> Iterator[None]:
 def part(
     execute: Callable[..., Coroutine[Any, Any, Any]],
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Have a method that executes a command on one node noted as a part of the `whole`."""
+    """Have a method that executes a command on one node noted as a part of the `whole`.
+
+    It is given the deadline of that as well.
+    """
 
     @wraps(execute)
     async def noted(client: Any, target_node: Any, *args: Any, **options: Any) -> Any:
         parts = _CURRENT.get()
-        return await parts.note(execute(client, target_node, *args, **options), kind_of(args))
+        executed = execute(client, target_node, parts.deadline, *args, **options)
+        return await parts.note(executed, kind_of(args))
 
     return noted
 

@@ -312,25 +312,27 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
     @paced
     async def execute_anywhere(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Execute a command that redis-py's rules send to one node or to several."""
-        await self.initialize()
-        if goes_on_nowhere(args, options):
-            raise node_left(self.session.instance)
         cluster, deadline = await self.session.admit()
         grace = self.session.options.grace
+        await cluster.known(deadline, grace)
+        if goes_on_nowhere(args, options):
+            raise node_left(self.session.instance)
         while True:
             try:
-                with whole(args):
+                with whole(args, deadline):
                     return await OWN_EXECUTE_COMMAND(self, *args, **options)
             except SlotNotCoveredError as error:
                 await cluster.mended(getattr(error, "slot", None), str(error), deadline, grace)
 
     @part
-    async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def _execute_command(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, target_node: Any, deadline: float, *args: Any, **options: Any
+    ) -> Any:
         """Execute on *target_node*, or where the command's slot is by now."""
-        cluster = self.session.opened
-        clock, timeout = cluster.loop.time, self.session.options.timeout
-        blocking = blocking_timeout(args)
-        deadline = clock() + timeout + (inf if blocking == 0 else blocking or 0.0)
+        cluster, timeout = self.session.opened, self.session.options.timeout
+        clock, blocking = cluster.loop.time, blocking_timeout(args)
+        deadline += inf if blocking == 0 else blocking or 0.0
+        ends, again = deadline - timeout, False
         command = SHARED.get(args[0])
         read_only = command is not None and command.replicable
         named = not isinstance(target_node, AutoTarget)
@@ -351,14 +353,14 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
             return standing(cluster, target_node) or self._stand_in(target_node)
 
         async def attempt(node: Node, asking: bool) -> Any:
-            # A blocking command's own time is added to its client's, anew at each node.
-            left = timeout if blocking is not None else deadline - clock()
-            client = self.on(node, timeout=left)
+            nonlocal again
+            left, again = ends - clock() if again else None, True
+            client = self.on(node, timeout=min(timeout, deadline - clock()))
+            limit = deadline if blocking else None
             try:
-                return await send(client, args, options, asking=asking)
+                return await send(client, args, options, asking=asking, limit=limit, left=left)
             except AskError:
                 if route.slot is None:
-                    named = not isinstance(target_node, AutoTarget)
                     route.slot = await self._slot_if_any(args, named=named)
                 raise
 

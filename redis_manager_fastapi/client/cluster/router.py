@@ -8,6 +8,7 @@ again by this module, unless it only reads.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, Self
 
 from redis.asyncio.cluster import ClusterNode
@@ -17,6 +18,7 @@ from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.slot_map import SlotMap, UncoveredSlotError
+from redis_manager_fastapi.commands.blocking import with_time_left
 from redis_manager_fastapi.commands.packing import ASKING
 from redis_manager_fastapi.delivery.contract import (
     Execution,
@@ -348,9 +350,29 @@ def uncovered_is_unavailable(cluster: Cluster) -> Iterator[None]:
 
 
 async def send(
-    client: Redis[Any], args: tuple[Any, ...], options: dict[str, Any], *, asking: bool
+    client: Redis[Any],
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    *,
+    asking: bool,
+    limit: float | None = None,
+    left: float | None = None,
 ) -> Any:
-    """Execute a command by a node's own client, after ASKING if that is asked."""
+    """Execute a command by a node's own client.
+
+    Args:
+        client: The node's.
+        args: The command.
+        options: redis-py's, for its reply.
+        asking: Whether ASKING goes first.
+        limit: When it has to end if it blocks, on the loop's clock; None for its own time
+            and the client's from now.
+        left: How many seconds it has left to block, if it went out before.
+    """
+    if left is not None:
+        args = with_time_left(args, left)
+    if limit is not None:
+        client = client.with_call_options(replace(client.session.options, limit=limit))
     if not asking:
         return await client.deliver(args, options)
     async with client.client() as pinned:

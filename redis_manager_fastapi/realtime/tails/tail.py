@@ -298,7 +298,7 @@ class Tail:
             self._gap = Gap(verdict.gap, cursor=str(verdict.cursor(answer.life)))
             self._source.tell(feed, self._gap)
         if verdict.position != cursor.id:
-            self._cursor = Cursor(verdict.position)
+            self._cursor = verdict.cursor(answer.life)
         elif answer.entries:
             self._page.extend(answer.entries)
         elif answer.life is not None:
