@@ -284,7 +284,10 @@ class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis
                 lease.lift_limit()
                 lease.set_decoding(session.options.decode)
                 try:
-                    return await self._exchange(connection, args, options)
+                    sent = args
+                    if session.options.keep is not None and args[0] in leased.XREAD:
+                        sent = await leased.from_last_ids(session, connection, args)
+                    return await self._exchange(connection, sent, options)
                 finally:
                     holder._has_met_loss = not connection.alive  # noqa: SLF001 (its own)
 

@@ -20,7 +20,7 @@ from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import timed_out
 
-_XREAD = frozenset({"XREAD", "xread", b"XREAD", b"xread"})
+XREAD = frozenset({"XREAD", "xread", b"XREAD", b"xread"})
 
 # Seconds: longer than any heal that is waited for.
 _LONG = 1e6
@@ -63,8 +63,8 @@ async def execute(
                 args = with_time_left(args, ends - clock())
             try:
                 async with Deadline(limit):
-                    if args[0] in _XREAD:
-                        args = await lease.connection.resolve(args)
+                    if args[0] in XREAD:
+                        args = await from_last_ids(session, lease.connection, args)
                     return await exchange(lease.connection, args, options)
             except TimeoutError:
                 raise abandoned(args, session, limit or 0.0, lease.connection) from None
@@ -79,6 +79,16 @@ async def execute(
         error, execution = failure, Execution(kind_of(args))
     until = clock() + _LONG if limit is None else limit
     return await carry_on(pool, execution, attempt, until, error, grace, leased=True)
+
+
+async def from_last_ids(
+    session: Session[Pool], connection: DedicatedConnection, args: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """Return XREAD with the last ids in the place of `$`, wherever it goes on."""
+    args = await connection.resolve(args)
+    if session.options.keep is not None:
+        session.options.keep(args)
+    return args
 
 
 async def refuse(name: str) -> NoReturn:

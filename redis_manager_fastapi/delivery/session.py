@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -36,6 +36,8 @@ class CallOptions:
         grace: How long they wait in an outage, in seconds; None for `outage.grace`.
         limit: When a blocking command that went out before has to end, on the loop's
             clock; None for its own time and *timeout* from its call.
+        keep: Takes XREAD's arguments once ids are in the place of `$`, for whoever may send
+            it to another node; None if nobody does.
     """
 
     decode: bool
@@ -44,6 +46,7 @@ class CallOptions:
     shared: bool
     grace: float | None = None
     limit: float | None = field(default=None, repr=False)
+    keep: Callable[[tuple[Any, ...]], None] | None = field(default=None, repr=False)
 
     def changed(
         self,
@@ -68,6 +71,7 @@ class CallOptions:
             shared=self.shared if dedicated is None else self.pipelining and not dedicated,
             grace=self.grace if grace is None else grace,
             limit=self.limit,
+            keep=self.keep,
         )
 
 

@@ -1,4 +1,4 @@
-"""Blocking commands whose slot moves, or whose primary is demoted, while they wait."""
+"""Blocking commands whose slot moves, or whose primary is demoted or lost, while they wait."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,12 +7,20 @@ from typing import Any
 import pytest
 
 from redis_manager_fastapi import RedisManager
-from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
-from tests.kit.clusters import keys_in
+from redis_manager_fastapi.testing.cluster import (
+    ClusterDeployment,
+    begin_move,
+    end_move,
+    migrate,
+    move_slot,
+    node_id,
+)
+from redis_manager_fastapi.testing.server import RedisServer
+from tests.kit.clusters import PATIENT, keys_in
 from tests.kit.lag import TICK, LagMeter
 from tests.kit.managers import opened
 from tests.kit.servers import needs
-from tests.kit.waiting import until
+from tests.kit.waiting import eventually, until
 
 SLOT = 7
 SLACK = 0.25
@@ -51,6 +59,76 @@ async def test_a_command_that_blocked_longer_than_the_timeout_goes_on_elsewhere(
         assert not popped.done()
         await manager.cluster.with_options(timeout=5).rpush(queue, "item")
         assert await popped == (queue, "item")
+
+
+async def blocks(server: RedisServer) -> bool:
+    info = await server.command("INFO", "clients")
+    return int(info["blocked_clients"]) == 1
+
+
+async def move_then_add(deployment: ClusterDeployment, stream: str) -> str:
+    """Add an entry where the slot is now, before the node that had it knows."""
+    source, target = deployment.primaries[:2]
+    async with source.client() as old, target.client() as new:
+        names = await node_id(source), await node_id(target)
+        await begin_move(SLOT, old, new, names)
+        await migrate(old, target, [stream])
+        added = await at_once(new, ("CLUSTER", "SETSLOT", SLOT, "NODE", names[1]), stream)
+        await end_move(SLOT, old, new, names)
+    return added
+
+
+async def demote_then_add(deployment: ClusterDeployment, stream: str) -> str:
+    async with deployment.replica_of(0).client() as heir:
+        return await at_once(heir, ("CLUSTER", "FAILOVER", "TAKEOVER"), stream)
+
+
+async def lose_then_add(deployment: ClusterDeployment, stream: str) -> str:
+    await deployment.primaries[0].kill()
+    return await demote_then_add(deployment, stream)
+
+
+async def at_once(node: Any, take: tuple[Any, ...], stream: str) -> str:
+    """Have a node take over and add an entry in one go: nobody learns of it in between."""
+    pipe = node.pipeline(transaction=False)
+    pipe.execute_command(*take)
+    pipe.xadd(stream, {"f": "new"})
+    _, added = await pipe.execute()
+    return str(added)
+
+
+@pytest.mark.parametrize(
+    "disturb", [move_then_add, pytest.param(demote_then_add, marks=FAIL_OVER), lose_then_add]
+)
+async def test_xread_from_the_end_skips_nothing_that_comes_while_it_goes_elsewhere(
+    steady: ClusterDeployment, disturb: Callable[[ClusterDeployment, str], Any]
+) -> None:
+    """It goes on from the last id that was there when it began."""
+    (stream,) = keys_in(range(SLOT, SLOT + 1), 1)
+
+    async with opened(steady.url, **PATIENT) as manager:
+        await manager.redis.xadd(stream, {"f": "old"})
+        await steady.replicated()
+        reading = asyncio.ensure_future(manager.redis.xread({stream: "$"}, block=0))
+        await eventually(lambda: blocks(steady.primaries[0]))
+        added = await disturb(steady, stream)
+        assert await asyncio.wait_for(reading, 5) == [[stream, [(added, {"f": "new"})]]]
+
+
+async def test_xread_from_the_end_waits_where_a_slot_is_being_moved_to(
+    steady: ClusterDeployment,
+) -> None:
+    """ASKING holds for one command, and the last id is looked up by another."""
+    (stream,) = keys_in(range(SLOT, SLOT + 1), 1)
+    source, target = steady.primaries[:2]
+
+    async with opened(steady.url, **PATIENT) as manager:
+        async with source.client() as old, target.client() as new:
+            await begin_move(SLOT, old, new, (await node_id(source), await node_id(target)))
+        reading = asyncio.ensure_future(manager.redis.xread({stream: "$"}, block=0))
+        await eventually(lambda: blocks(target))
+        added = await manager.redis.xadd(stream, {"f": "new"})
+        assert await asyncio.wait_for(reading, 5) == [[stream, [(added, {"f": "new"})]]]
 
 
 def pop(manager: RedisManager, key: str) -> Any:

@@ -55,7 +55,7 @@ from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.redis_py import OWN_EXECUTE_COMMAND, CommandPolicies
 from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap
-from redis_manager_fastapi.commands.blocking import blocking_timeout
+from redis_manager_fastapi.commands.blocking import blocking_timeout, new_only
 from redis_manager_fastapi.commands.keys import ONE_KEY, find_one_key
 from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.delivery.contract import Execution, Kind
@@ -352,13 +352,19 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
                 return await self.node_of(route.slot, deadline, read_only=read_only)
             return standing(cluster, target_node) or self._stand_in(target_node)
 
+        def go_on_with(resolved: tuple[Any, ...]) -> None:
+            nonlocal args
+            args = resolved
+
         async def attempt(node: Node, asking: bool) -> Any:
             nonlocal again
             left, again = ends - clock() if again else None, True
             client = self.on(node, timeout=min(timeout, deadline - clock()))
-            limit = deadline if blocking else None
+            limit, keep = deadline if blocking else None, go_on_with if new_only(args) else None
             try:
-                return await send(client, args, options, asking=asking, limit=limit, left=left)
+                return await send(
+                    client, args, options, asking=asking, limit=limit, left=left, keep=keep
+                )
             except AskError:
                 if route.slot is None:
                     route.slot = await self._slot_if_any(args, named=named)

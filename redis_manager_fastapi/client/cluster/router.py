@@ -357,8 +357,12 @@ async def send(
     asking: bool,
     limit: float | None = None,
     left: float | None = None,
+    keep: Callable[[tuple[Any, ...]], None] | None = None,
 ) -> Any:
     """Execute a command by a node's own client.
+
+    ASKING holds for one command: if the last ids are looked up after it, XREAD meets a
+    redirect, and comes again with them.
 
     Args:
         client: The node's.
@@ -368,11 +372,13 @@ async def send(
         limit: When it has to end if it blocks, on the loop's clock; None for its own time
             and the client's from now.
         left: How many seconds it has left to block, if it went out before.
+        keep: Takes XREAD's arguments once ids are in the place of `$`.
     """
     if left is not None:
         args = with_time_left(args, left)
-    if limit is not None:
-        client = client.with_call_options(replace(client.session.options, limit=limit))
+    if limit is not None or keep is not None:
+        changed = replace(client.session.options, limit=limit, keep=keep)
+        client = client.with_call_options(changed)
     if not asking:
         return await client.deliver(args, options)
     async with client.client() as pinned:
