@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis as Client
@@ -25,6 +25,7 @@ _LASTING = {"kill", "pause", "fill", "cut", "slow"}
 _ROOM = 10_000
 _SLOTS_MOVED = 50
 _SLOW = 0.15
+_MAKES_ROOM = 3.0
 _TICK = 0.02
 
 # Seconds within which others hear that a server is back, and a replica takes over.
@@ -66,6 +67,7 @@ class Stage:
         self._task: asyncio.Task[None] | None = None
         self._enough = asyncio.Event()
         self._fallen: list[RedisServer] = []  # killed or frozen, in this order
+        self._tight: list[RedisServer] = []  # may take no more clients, whatever was answered
         self._full: RedisServer | None = None
         self._last_place: Client | None = None
 
@@ -104,23 +106,34 @@ class Stage:
         self._enough.set()
         if self._task is not None:
             await asyncio.wait({self._task})
-        await self._make_room()
+        await self._leave()
         if self._proxy is not None:
             await self._proxy.aclose()
         await self.redis.aclose()
 
     def begin(self, name: str) -> bool:
-        """Do what the button of that name says; return False while something else is being done.
+        """Do what the button of that name says; return False if there is a `refusal`.
 
         Restore waits for nothing: it cuts short what is being done.
         """
-        if self.doing and (name != RESTORE or self.doing == RESTORE):
+        if self.refusal(name):
             return False
         before, self.doing, self.failure = self._task, name, ""
         if name == RESTORE:
             self._enough.set()
         self._task = asyncio.create_task(self._do(name, before))
         return True
+
+    def refusal(self, name: str) -> str:
+        """Why that cannot be done now; empty if it can."""
+        reason = ""
+        if self.doing and (name != RESTORE or self.doing == RESTORE):
+            reason = "something else is being done"
+        elif name == "fill" and "cut" in self.broken:
+            reason = "the server is cut off"
+        elif name == "fill" and not self._answering():
+            reason = "no server answers"
+        return f"{self.acts[name].label}: {reason}" if reason else ""
 
     async def do(self, name: str) -> None:
         """Do the same, and return when it is done."""
@@ -229,10 +242,30 @@ class Stage:
                     await asyncio.sleep(_TICK)
 
     async def _make_room(self) -> None:
+        """Have what was filled take clients again; what refuses that is restarted."""
+        while self._tight:
+            server = self._tight[-1]
+            if not await self._takes_clients(server):
+                await server.restart()
+            self._tight.pop()
+        await self._leave()
+
+    async def _takes_clients(self, server: RedisServer) -> bool:
+        async with AsyncExitStack() as stack:
+            client = self._last_place
+            if client is None or server is not self._full:
+                client = await stack.enter_async_context(server.client(timeout=1.0))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_MAKES_ROOM):
+                    while not await _set_clients(client, _ROOM):  # noqa: ASYNC110
+                        await asyncio.sleep(_TICK)
+                    return True
+        return False
+
+    async def _leave(self) -> None:
+        """Give the last place of a full server back."""
         last, self._last_place, self._full = self._last_place, None, None
         if last is not None:
-            with suppress(RedisError, OSError):
-                await last.config_set("maxclients", _ROOM)
             await last.aclose()
 
     def _outage(self, seconds: float) -> Callable[[], Awaitable[None]]:
@@ -261,13 +294,20 @@ class Stage:
         self._fallen = [each for each in self._fallen if each is not server] + [server]
 
     async def _fill(self) -> None:
-        if self._last_place is not None:
+        if self._full is not None:
             return
-        # Kept open: it has the last place, and gives the others back.
-        self._full = await self._primary()
-        self._last_place = self._full.client(timeout=1.0)
-        await self._last_place.config_set("maxclients", 1)
-        await self._last_place.client_kill_filter(_type="normal", skipme=True)
+        server = await self._primary()
+        if not self._answers(server):
+            raise LookupError("the server is frozen")
+        # First: what times out may wait in the socket, and be done when the server goes on.
+        self._tight.append(server)
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(server.client(timeout=1.0))
+            await client.config_set("maxclients", 1)
+            await client.client_kill_filter(_type="normal", skipme=True)
+            # Kept open: it has the last place, and gives the others back.
+            stack.pop_all()
+        self._full, self._last_place = server, client
 
     async def _cut(self) -> None:
         if self._proxy is not None:
@@ -339,6 +379,14 @@ class Stage:
 
     def _sentinels(self) -> list[RedisServer]:
         return self.redis.sentinels if isinstance(self.redis, SentinelDeployment) else []
+
+
+async def _set_clients(client: Client, number: int) -> bool:
+    """Have the server take so many clients; return whether it said yes."""
+    try:
+        return bool(await client.config_set("maxclients", number))
+    except (RedisError, OSError):
+        return False
 
 
 async def _primary_is_missed(server: RedisServer, by: RedisServer) -> bool:

@@ -137,6 +137,45 @@ async def test_what_is_wrong_with_a_process_is_said(stage: Stage) -> None:
     }
 
 
+async def takes_clients(server: RedisServer) -> bool:
+    """Whether one more may look, beside those that are there."""
+    async with server.client() as one, server.client() as another:
+        return bool(await one.ping() and await another.ping())
+
+
+@of("standalone")
+@pytest.mark.parametrize("fault", ["pause", "cut", "kill"])
+async def test_what_does_not_answer_is_not_filled(stage: Stage, fault: str) -> None:
+    await stage.do(fault)
+    begun, refusal = stage.begin("fill"), stage.refusal("fill")
+    await stage.do("restart")
+
+    assert not begun
+    assert refusal.startswith("Fill it up: ")
+    assert stage.report()["failure"] == ""
+    assert await takes_clients(stage.members["server"])
+
+
+@of("standalone")
+@pytest.mark.parametrize("presses", [1, 2])
+async def test_restore_ends_a_fill_that_was_not_confirmed(stage: Stage, presses: int) -> None:
+    """The server hangs, and does it when it goes on; others then have every place there is."""
+    server = stage.members["server"]
+    async with server.client() as other:
+        await other.ping()
+        server.pause()
+        for _ in range(presses):
+            await stage.do("fill")
+        unconfirmed = stage.report()
+        await stage.do("restart")
+
+        assert unconfirmed["failure"] == "Fill it up: the server does not answer"
+        assert unconfirmed["broken"] == []
+        assert unconfirmed["members"] == {"server": ""}
+        assert await takes_clients(server)
+    assert stage.report()["failure"] == ""
+
+
 @of("standalone")
 async def test_what_is_down_cannot_be_killed(stage: Stage) -> None:
     await stage.do("kill")
