@@ -41,7 +41,7 @@ def show(stage: Stage, load: Load, history: History) -> APIRouter:
         if name not in stage.acts:
             raise HTTPException(404)
         if not stage.begin(name):
-            raise HTTPException(409, "something else is being done")
+            raise HTTPException(409, stage.refusal(name))
         return stage.report()
 
     @router.put("/demo/rate", status_code=204)

@@ -2,17 +2,28 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis as Client
 from redis.exceptions import RedisError
 
 from redis_manager_fastapi.demo.load import KEY
+from redis_manager_fastapi.demo.looks import (
+    has_all,
+    is_failed,
+    is_primary,
+    named_primary,
+    owner_of,
+    primary_is_missed,
+    serves,
+    set_clients,
+    told_to_fail_over,
+)
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import SLOTS, ClusterDeployment, move_slot
 from redis_manager_fastapi.testing.proxy import FaultProxy
-from redis_manager_fastapi.testing.sentinel import SERVICE, SentinelDeployment
+from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from redis_manager_fastapi.testing.server import Directive
 
 Redis = RedisServer | SentinelDeployment | ClusterDeployment
@@ -25,11 +36,13 @@ _LASTING = {"kill", "pause", "fill", "cut", "slow"}
 _ROOM = 10_000
 _SLOTS_MOVED = 50
 _SLOW = 0.15
+_MAKES_ROOM = 3.0
 _TICK = 0.02
 
 # Seconds within which others hear that a server is back, and a replica takes over.
 _HEARD = 10.0
 _TAKES_OVER = 5.0
+_CATCHES_UP = 10.0
 
 
 class Act(NamedTuple):
@@ -66,6 +79,9 @@ class Stage:
         self._task: asyncio.Task[None] | None = None
         self._enough = asyncio.Event()
         self._fallen: list[RedisServer] = []  # killed or frozen, in this order
+        self._tight: list[RedisServer] = []  # may take no more clients, whatever was answered
+        self._back: list[RedisServer] = []  # may not know yet that another took its place
+        self._behind: list[RedisServer] = []  # what Restore or a fail-over waits for
         self._full: RedisServer | None = None
         self._last_place: Client | None = None
 
@@ -104,23 +120,34 @@ class Stage:
         self._enough.set()
         if self._task is not None:
             await asyncio.wait({self._task})
-        await self._make_room()
+        await self._leave()
         if self._proxy is not None:
             await self._proxy.aclose()
         await self.redis.aclose()
 
     def begin(self, name: str) -> bool:
-        """Do what the button of that name says; return False while something else is being done.
+        """Do what the button of that name says; return False if there is a `refusal`.
 
         Restore waits for nothing: it cuts short what is being done.
         """
-        if self.doing and (name != RESTORE or self.doing == RESTORE):
+        if self.refusal(name):
             return False
         before, self.doing, self.failure = self._task, name, ""
         if name == RESTORE:
             self._enough.set()
         self._task = asyncio.create_task(self._do(name, before))
         return True
+
+    def refusal(self, name: str) -> str:
+        """Why that cannot be done now; empty if it can."""
+        reason = ""
+        if self.doing and (name != RESTORE or self.doing == RESTORE):
+            reason = "something else is being done"
+        elif name == "fill" and "cut" in self.broken:
+            reason = "the server is cut off"
+        elif name == "fill" and not self._answering():
+            reason = "no server answers"
+        return f"{self.acts[name].label}: {reason}" if reason else ""
 
     async def do(self, name: str) -> None:
         """Do the same, and return when it is done."""
@@ -172,6 +199,8 @@ class Stage:
             return "Cut off"
         if server is self._full:
             return "Full"
+        if server in self._behind:
+            return "Catching up"
         return "Slow" if "slow" in self.broken else ""
 
     def _set_acts(self) -> None:
@@ -188,7 +217,7 @@ class Stage:
             self.acts["cut"] = Act("Cut the network", "packets get lost", self._cut)
             self.acts["slow"] = Act("Slow it down", f"{_SLOW * 1000:.0f} ms each way", self._slow)
         if isinstance(self.redis, SentinelDeployment):
-            self.acts["failover"] = Act("Fail over", "a replica takes over", self.redis.failover)
+            self.acts["failover"] = Act("Fail over", "a replica takes over", self._promote)
         if isinstance(self.redis, ClusterDeployment):
             self.acts["failover"] = Act("Fail over", "a replica takes over", self._fail_over)
             moves = f"{_SLOTS_MOVED} to another shard"
@@ -209,30 +238,92 @@ class Stage:
                 await server.start()
             if server in self._fallen:
                 self._fallen.remove(server)
+                self._back.append(server)
                 await self._heard_of(server)
         await self._make_room()
         if self._proxy is not None:  # only now: before, it would accept for a server that is away
             await self._proxy.pass_through()
         self.broken.clear()
+        await self._catch_up()
 
     async def _heard_of(self, server: RedisServer) -> None:
         """Wait until the others know that it is back, so that nobody takes its place."""
         if isinstance(self.redis, RedisServer):
             return
-        missed, judges = _failed, self._answering()
+        missed, judges = is_failed, self._answering()
         if isinstance(self.redis, SentinelDeployment):
-            missed = _primary_is_missed
+            missed = primary_is_missed
             judges = [each for each in self.redis.sentinels if each.running]
         with suppress(TimeoutError):
             async with asyncio.timeout(_HEARD):
                 while any([await missed(server, by) for by in judges]):  # noqa: ASYNC110
                     await asyncio.sleep(_TICK)
 
+    async def _catch_up(self) -> None:
+        """Wait until each server could take over without loss, and a Cluster serves everywhere."""
+        try:
+            async with asyncio.timeout(_CATCHES_UP):
+                while behind := await self._lagging():
+                    if self._enough.is_set():  # Restore goes on with it
+                        return
+                    self._behind = behind
+                    await asyncio.sleep(_TICK)
+        except TimeoutError:
+            late = ", ".join(name for name, each in self.members.items() if each in self._behind)
+            raise LookupError(f"{late or 'a server'} has not caught up") from None
+        finally:
+            self._behind = []
+        self._back.clear()
+
+    async def _lagging(self) -> list[RedisServer]:
+        servers = self._answering()
+        if isinstance(self.redis, ClusterDeployment):
+            return [each for each in servers if not await serves(each)]
+        if isinstance(self.redis, SentinelDeployment):
+            return await self._behind_primary(self.redis, servers)
+        return []
+
+    async def _behind_primary(
+        self, redis: SentinelDeployment, servers: list[RedisServer]
+    ) -> list[RedisServer]:
+        primary = await named_primary(redis)
+        if primary is self._full or not self._answers(primary):
+            return []  # there is nothing to catch up with
+        replicas = [each for each in servers if each is not primary]
+        if not await is_primary(primary):
+            return replicas
+        for each in replicas:
+            # The Sentinels would say so only after eight seconds.
+            if each in self._back and await is_primary(each):
+                await each.command("REPLICAOF", primary.host, primary.port, timeout=1.0)
+        offset = (await primary.command("INFO", "replication", timeout=1.0))["master_repl_offset"]
+        return [each for each in replicas if not await has_all(each, primary, int(offset))]
+
     async def _make_room(self) -> None:
+        """Have what was filled take clients again; what refuses that is restarted."""
+        while self._tight:
+            server = self._tight[-1]
+            if not await self._takes_clients(server):
+                await server.restart()
+            self._tight.pop()
+        await self._leave()
+
+    async def _takes_clients(self, server: RedisServer) -> bool:
+        async with AsyncExitStack() as stack:
+            client = self._last_place
+            if client is None or server is not self._full:
+                client = await stack.enter_async_context(server.client(timeout=1.0))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_MAKES_ROOM):
+                    while not await set_clients(client, _ROOM):  # noqa: ASYNC110
+                        await asyncio.sleep(_TICK)
+                    return True
+        return False
+
+    async def _leave(self) -> None:
+        """Give the last place of a full server back."""
         last, self._last_place, self._full = self._last_place, None, None
         if last is not None:
-            with suppress(RedisError, OSError):
-                await last.config_set("maxclients", _ROOM)
             await last.aclose()
 
     def _outage(self, seconds: float) -> Callable[[], Awaitable[None]]:
@@ -261,13 +352,20 @@ class Stage:
         self._fallen = [each for each in self._fallen if each is not server] + [server]
 
     async def _fill(self) -> None:
-        if self._last_place is not None:
+        if self._full is not None:
             return
-        # Kept open: it has the last place, and gives the others back.
-        self._full = await self._primary()
-        self._last_place = self._full.client(timeout=1.0)
-        await self._last_place.config_set("maxclients", 1)
-        await self._last_place.client_kill_filter(_type="normal", skipme=True)
+        server = await self._primary()
+        if not self._answers(server):
+            raise LookupError("the server is frozen")
+        # First: what times out may wait in the socket, and be done when the server goes on.
+        self._tight.append(server)
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(server.client(timeout=1.0))
+            await client.config_set("maxclients", 1)
+            await client.client_kill_filter(_type="normal", skipme=True)
+            # Kept open: it has the last place, and gives the others back.
+            stack.pop_all()
+        self._full, self._last_place = server, client
 
     async def _cut(self) -> None:
         if self._proxy is not None:
@@ -276,6 +374,17 @@ class Stage:
     async def _slow(self) -> None:
         if self._proxy is not None:
             await self._proxy.delay(to_server=_SLOW, to_client=_SLOW)
+
+    async def _promote(self) -> None:
+        if not isinstance(self.redis, SentinelDeployment):
+            return
+        await self._catch_up()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CATCHES_UP):
+                while not await told_to_fail_over(self.redis):  # noqa: ASYNC110
+                    await asyncio.sleep(_TICK)
+                return
+        raise LookupError("the Sentinels know of no replica that could")
 
     async def _fail_over(self) -> None:
         primary = await self._primary()
@@ -290,7 +399,7 @@ class Stage:
 
     async def _move(self) -> None:
         source = await self._primary()
-        primaries = [each for each in self._answering() if await _is_primary(each)]
+        primaries = [each for each in self._answering() if await is_primary(each)]
         target = next((each for each in primaries if each is not source), None)
         if target is None:
             raise LookupError("no other primary runs")
@@ -299,7 +408,7 @@ class Stage:
         for slot in reversed(range(first, min(first + _SLOTS_MOVED, SLOTS))):
             if self._enough.is_set():
                 return
-            if await _owner(source, slot) == source.port:
+            if await owner_of(source, slot) == source.port:
                 await move_slot(slot, source, target)
 
     async def _primary(self) -> RedisServer:
@@ -309,7 +418,7 @@ class Stage:
         elif isinstance(self.redis, ClusterDeployment):
             servers = await self._counting()
         else:
-            servers = [each for each in self._answering() if await _is_primary(each)]
+            servers = [each for each in self._answering() if await is_primary(each)]
         for server in [*servers, *self._answering(), *self.members.values()]:
             if server.running and server not in self._sentinels():
                 return server
@@ -319,7 +428,7 @@ class Stage:
         """The primary of the visitors' key, as the first node sees it that knows one."""
         for server in self._answering():
             with suppress(RedisError, OSError):
-                port = await _owner(server, await self._slot(server))
+                port = await owner_of(server, await self._slot(server))
                 if port:
                     return [each for each in self.members.values() if each.port == port]
         return []
@@ -339,38 +448,3 @@ class Stage:
 
     def _sentinels(self) -> list[RedisServer]:
         return self.redis.sentinels if isinstance(self.redis, SentinelDeployment) else []
-
-
-async def _primary_is_missed(server: RedisServer, by: RedisServer) -> bool:
-    """Whether *server* is the primary and down, as a Sentinel sees it."""
-    try:
-        reply = await by.command("SENTINEL", "MASTER", SERVICE, timeout=1.0)
-    except (RedisError, OSError):
-        return False
-    known = dict(zip(reply[::2], reply[1::2], strict=True))
-    return int(known["port"]) == server.port and known["flags"] != "master"
-
-
-async def _failed(server: RedisServer, by: RedisServer) -> bool:
-    """Whether *server* is down as another node of its Cluster sees it."""
-    try:
-        nodes = str(await by.command("CLUSTER", "NODES", timeout=1.0))
-    except (RedisError, OSError):
-        return False
-    address = f"{server.host}:{server.port}@"
-    lines = [line.split() for line in nodes.splitlines()]
-    return any(line[1].startswith(address) and "fail" in line[2] for line in lines)
-
-
-async def _is_primary(server: RedisServer) -> bool:
-    try:
-        role = await server.command("ROLE", timeout=1.0)
-    except (RedisError, OSError):
-        return False
-    return bool(role[0] == "master")
-
-
-async def _owner(server: RedisServer, slot: int) -> int:
-    """The port of the primary that has *slot*, as *server* sees it; 0 if none has."""
-    slots = await server.command("CLUSTER", "SLOTS", timeout=1.0)
-    return next((port for a, b, (_, port, *_), *_ in slots if a <= slot <= b), 0)

@@ -66,13 +66,16 @@ class Tally:
             told: How many hits visitors had been told of.
             untold: How many of the counted hits no visitor was told of, or will be.
             lost: How many hits that visitors were told of are not counted any more.
+            coming: How many of the counted hits visitors had yet to be told of.
         """
         self._learn(counted)
         untold = sum(number <= counted and at < since for number, at in self._untold.items())
         above = max(0, asked.highest - counted)
         above -= sum(counted < number <= asked.highest for number in self._untold)
         lost = self._again + max(0, above)
-        return {"counted": counted, "told": asked.told, "untold": untold, "lost": lost}
+        coming = max(0, counted - asked.told - untold + lost)
+        found = {"counted": counted, "told": asked.told, "untold": untold}
+        return {**found, "lost": lost, "coming": coming}
 
     def _learn(self, last: int) -> None:
         """Note that the counter has stood at *last*: its number, and those below, were given."""

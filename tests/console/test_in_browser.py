@@ -52,12 +52,14 @@ class Shown:
         url: The demo's address.
         complaints: What it wrote to the browser's console, and requests to other hosts.
         restarts: Whether the app is away for a while, which the browser remarks on.
+        refused: Whether a press is refused, which it remarks on as well.
     """
 
     page: Any
     url: str
     complaints: list[str] = field(default_factory=list)
     restarts: bool = False
+    refused: bool = False
 
     def listen(self) -> None:
         self.page.on("console", self._wrote)
@@ -65,7 +67,8 @@ class Shown:
         self.page.on("request", self._asked)
 
     def _wrote(self, message: Any) -> None:
-        if not self.restarts or "ERR_CONNECTION_REFUSED" not in message.text:
+        away = self.restarts and "ERR_CONNECTION_REFUSED" in message.text
+        if not away and not (self.refused and "409" in message.text):
             self.complaints.append(message.text)
 
     def _asked(self, request: Any) -> None:
@@ -226,6 +229,36 @@ async def test_one_thing_is_done_at_a_time_and_restore_ends_it(demo: str) -> Non
         assert await kill.get_attribute("aria-pressed") == "false"
         assert await outage.get_attribute("aria-pressed") is None
         assert await looked.page.locator("#alive").inner_text() == "Every process runs."
+
+
+@pytest.mark.parametrize("demo", [KINDS["one server"]], indirect=True, ids=["one server"])
+async def test_a_press_that_comes_second_is_answered(demo: str) -> None:
+    """Somebody else has begun something that this page has not heard of yet."""
+    async with shown(demo) as looked:
+        looked.refused = True
+
+        async def after_another(route: Any) -> None:
+            address = f"{demo}demo/acts/outage_5"
+            await looked.page.request.post(address, headers={"X-Demo": "1"})
+            await route.continue_()
+
+        await looked.page.route("**/demo/acts/kill", after_another)
+        await looked.press("kill")
+        said = "Not done: Kill: something else is being done."
+        await looked.until_text("#alive", lambda text: said in text)
+
+
+@pytest.mark.parametrize("demo", [KINDS["one server"]], indirect=True, ids=["one server"])
+async def test_the_verdict_adds_up(demo: str) -> None:
+    """What was counted is what visitors were told, and what they are about to be told."""
+    async with shown(demo) as looked:
+        await looked.visits(100)
+        await looked.press("slow")
+        said = await looked.until_text("#verdict", lambda text: "on their way" in text)
+
+        numbers = [int(each.replace(",", "")) for each in re.findall(r"[\d,]*\d", said)]
+        assert said.startswith("None lost, none doubled.")
+        assert numbers[0] == numbers[1] + numbers[2]
 
 
 @pytest.mark.parametrize("demo", [KINDS["one server"]], indirect=True, ids=["one server"])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,11 +12,14 @@ from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.demo.load import KEY
 from redis_manager_fastapi.demo.stage import Stage
 from redis_manager_fastapi.testing import RedisServer
+from redis_manager_fastapi.testing.cluster import cluster_info
+from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from tests.kit.waiting import TICK, until
 
 PATIENCE = 60.0
 HITS = 10
 KILLS = 10
+MISSED = 500
 SOONER = 4.0
 """Seconds that are fewer than an outage of five, and more than anything else takes."""
 
@@ -81,6 +85,37 @@ async def test_restore_brings_back_what_the_last_primary_had(stage: Stage, kills
     assert numbers == list(range(numbers[0], numbers[0] + HITS + 1))
 
 
+@of("sentinel")
+@pytest.mark.parametrize("kills", [1, 2])
+async def test_what_is_promoted_has_all_that_was_confirmed(stage: Stage, kills: int) -> None:
+    """What is back has missed what its successor confirmed meanwhile, and may be promoted."""
+    sentinels = cast("SentinelDeployment", stage.redis)
+    async with RedisManager(stage.url) as manager:
+        confirmed = await hit(manager)
+        for _ in range(kills):
+            old = await sentinels.primary()
+            await stage.do("kill")
+            await sentinels.elected(old)
+            confirmed = [await hit(manager) for _ in range(MISSED)][-1]
+        await stage.do("restart")
+        old = await sentinels.primary()
+        await stage.do("failover")
+
+        assert stage.report()["failure"] == ""
+        await sentinels.elected(old)
+        assert await hit(manager) == confirmed + 1
+
+
+@of("cluster")
+async def test_a_cluster_that_was_restored_serves_on_every_node(stage: Stage) -> None:
+    await stage.do("kill")
+    await stage.do("restart")
+    states = [await cluster_info(each) for each in stage.members.values()]
+
+    assert {each["cluster_state"] for each in states} == {"ok"}
+    assert stage.report()["failure"] == ""
+
+
 @of("standalone")
 async def test_restore_cuts_an_outage_short(stage: Stage) -> None:
     stage.begin("outage_5")
@@ -135,6 +170,45 @@ async def test_what_is_wrong_with_a_process_is_said(stage: Stage) -> None:
         "slow": "Slow",
         "kill": "Down",
     }
+
+
+async def takes_clients(server: RedisServer) -> bool:
+    """Whether one more may look, beside those that are there."""
+    async with server.client() as one, server.client() as another:
+        return bool(await one.ping() and await another.ping())
+
+
+@of("standalone")
+@pytest.mark.parametrize("fault", ["pause", "cut", "kill"])
+async def test_what_does_not_answer_is_not_filled(stage: Stage, fault: str) -> None:
+    await stage.do(fault)
+    begun, refusal = stage.begin("fill"), stage.refusal("fill")
+    await stage.do("restart")
+
+    assert not begun
+    assert refusal.startswith("Fill it up: ")
+    assert stage.report()["failure"] == ""
+    assert await takes_clients(stage.members["server"])
+
+
+@of("standalone")
+@pytest.mark.parametrize("presses", [1, 2])
+async def test_restore_ends_a_fill_that_was_not_confirmed(stage: Stage, presses: int) -> None:
+    """The server hangs, and does it when it goes on; others then have every place there is."""
+    server = stage.members["server"]
+    async with server.client() as other:
+        await other.ping()
+        server.pause()
+        for _ in range(presses):
+            await stage.do("fill")
+        unconfirmed = stage.report()
+        await stage.do("restart")
+
+        assert unconfirmed["failure"] == "Fill it up: the server does not answer"
+        assert unconfirmed["broken"] == []
+        assert unconfirmed["members"] == {"server": ""}
+        assert await takes_clients(server)
+    assert stage.report()["failure"] == ""
 
 
 @of("standalone")

@@ -31,17 +31,20 @@ def test_numbers_show_what_is_lost_and_what_nobody_was_told(
 
     found = tally.compare(counted, tally.ask(), since=math.inf)
 
-    assert found == {"counted": counted, "told": len(told), "untold": untold, "lost": lost}
+    facts = {"counted": counted, "told": len(told), "untold": untold, "lost": lost}
+    assert found == {**facts, "coming": 0}
 
 
 def test_a_visit_that_is_not_answered_yet_is_no_sign() -> None:
     """What was counted since the oldest of them began may yet be told."""
     tally = Tally()
 
-    assert tally.compare(2, tally.ask(), since=0.0)["untold"] == 0
+    found = tally.compare(2, tally.ask(), since=0.0)
+    assert (found["untold"], found["coming"]) == (0, 2)
     tally.note(1)
     tally.note(3)
-    assert tally.compare(3, tally.ask(), since=math.inf)["untold"] == 1
+    found = tally.compare(3, tally.ask(), since=math.inf)
+    assert (found["untold"], found["coming"]) == (1, 0)
 
 
 def test_what_was_told_while_redis_was_asked_is_not_lost() -> None:

@@ -22,6 +22,7 @@ const NAMES = { 200: "200 answered", 503: "503 Redis is away", 504: "504 too lat
 const LASTING = new Set(["kill", "pause", "fill", "cut", "slow"]);
 const RESTORE = "restart";
 const SILENCE = 3500; // milliseconds without a report after which the app is taken to be gone
+const REFUSED = 4000; // milliseconds for which a refused press is said
 const GONE = "The app does not answer: nothing can be done to its Redis.";
 
 async function ask(method, path) {
@@ -71,10 +72,26 @@ function allow() {
   }
 }
 
+// Why a press had no effect, for as long as it takes to read it.
+let refused = "";
+let refusedAt = 0;
+let stage = null;
+
+function refuse(reason) {
+  refused = reason;
+  refusedAt = Date.now();
+  if (stage) drawStage(stage);
+}
+
 async function press(name, button) {
   if (button.getAttribute("aria-disabled") === "true") return;
   const answer = await ask("POST", `demo/acts/${name}`);
-  if (answer?.ok) drawStage(await answer.json());
+  if (!answer) return;
+  const told = await answer.json();
+  if (answer.ok) {
+    refused = "";
+    drawStage(told);
+  } else refuse(told.detail);
 }
 
 // After a restart of the demo the buttons are drawn again, if there are others.
@@ -93,8 +110,12 @@ function drawActs({ acts, most }) {
   }));
 }
 
-function drawStage({ members, broken, doing: now, failure }) {
-  doing = now;
+function drawStage(told) {
+  stage = told;
+  const { members, broken, failure } = told;
+  doing = told.doing;
+  if (Date.now() - refusedAt > REFUSED) refused = "";
+  const not = refused || failure;
   for (const [name, button] of buttons) {
     const on = String(broken.includes(name) || doing === name);
     if (LASTING.has(name) || on === "true") button.setAttribute("aria-pressed", on);
@@ -104,7 +125,7 @@ function drawStage({ members, broken, doing: now, failure }) {
   const wrong = {};
   for (const [name, what] of Object.entries(members)) if (what) (wrong[what] ??= []).push(name);
   const state = Object.entries(wrong).map(([what, names]) => `${what}: ${names.join(", ")}.`).join(" ");
-  set(by("alive"), `${state || "Every process runs."}${failure ? ` Not done: ${failure}.` : ""}`);
+  set(by("alive"), `${state || "Every process runs."}${not ? ` Not done: ${not}.` : ""}`);
 }
 
 const tiles = new Map();
@@ -127,9 +148,10 @@ function verdict({ found, told, unsure }) {
     say("", "Redis cannot be asked now.", `Visitors have been told of ${many(told, "hit")}.`);
     return;
   }
-  const { counted, untold, lost } = found;
+  const { counted, untold, lost, coming } = found;
+  const others = coming ? `, and ${whole.format(coming)} more on their way` : "";
   const doubt = unsure ? `; for ${whole.format(unsure)} more the reply was lost` : "";
-  const facts = `Redis counted ${many(counted, "hit")}. Visitors had been told of ${whole.format(found.told)}${doubt}.`;
+  const facts = `Redis counted ${many(counted, "hit")}. Visitors had been told of ${whole.format(found.told)}${others}${doubt}.`;
   if (untold > unsure) say("bad", "Some were counted twice.", facts);
   else if (lost) {
     say("less", `${whole.format(lost)} lost by Redis.`,
