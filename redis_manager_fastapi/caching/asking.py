@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from redis_manager_fastapi.caching.fetch import OPEN, Fetch, KeyTimes
 from redis_manager_fastapi.caching.reads import CachedReads
-from redis_manager_fastapi.caching.store import Keys, Life
+from redis_manager_fastapi.caching.store import LIFE, Keys, Life
 from redis_manager_fastapi.caching.tracked import TrackedConnection
 from redis_manager_fastapi.caching.values import TEXT, own
 from redis_manager_fastapi.commands.cached import keys_read
@@ -98,7 +98,7 @@ class Asking:
     def _is_known(self, request: Any, reads: CachedReads, found: Any) -> bool:
         """Answer *request* by what is kept or on its way, if that may be."""
         now, store = request.began, reads.cache.store
-        life = found.life if isinstance(found, Fetch) else store.lives.get(found[3])
+        life = found.life if isinstance(found, Fetch) else store.lives.get(found[LIFE])
         if life is None or (request.places is not None and life.place not in request.places):
             return False
         if isinstance(found, Fetch):

@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from redis_manager_fastapi.caching.cache import ClientCache
-from redis_manager_fastapi.caching.store import Pending
+from redis_manager_fastapi.caching.store import LIFE, Pending
 
 
 class Report:
@@ -81,7 +81,7 @@ class CachedReads:
         """Return the last known value, and for how many seconds it has been unconfirmed."""
         found = self.entries.get(key) if self.stale else None
         known = found.last if isinstance(found, Pending) else found
-        life = self.lives.get(known[3]) if known is not None else None
+        life = self.lives.get(known[LIFE]) if known is not None else None
         if known is None or life is None:
             return None
         value, asked_at, until = known[:3]

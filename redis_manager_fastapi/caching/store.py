@@ -112,7 +112,9 @@ that is 1 if it was read since it was last considered for eviction; bytes that i
 is found; its keys.
 """
 
-_LIFE: Final = 3
+LIFE: Final = 3
+"""Where a `Kept` has the number of its life."""
+
 _USED: Final = 5
 _SIZE: Final = 6
 _SPOT: Final = 7
@@ -244,7 +246,7 @@ class Store:
         table, place = self._tables[spot[0]], spot[1]
         if table.get(place) is not read:
             return
-        if last is None or last[_LIFE] not in self.lives:
+        if last is None or last[LIFE] not in self.lives:
             self._drop(spot, read.keys)
             return
         table[place] = (*last[:_SPOT], spot, read.keys)
@@ -286,7 +288,7 @@ class Store:
             kept = self._kept_at(spot)
             if kept is None:
                 continue
-            life = self.lives.get(kept[_LIFE])
+            life = self.lives.get(kept[LIFE])
             if life is None or (not life.goes_on and life.confirmed_at < before):
                 self._take_out(spot)
             else:

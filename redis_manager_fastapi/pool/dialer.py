@@ -160,12 +160,11 @@ class Dialer:
         if serves(answer) and now - self._warned >= REPEAT:
             self._warned = now
             told = str(from_reply(answer, ""))
-            fields = {"instance": self._instance, "reason": told}
             logger.warning(
                 "redis %r reads only: %s",
                 self._instance,
                 told,
-                extra={"event": "redis_reads_only", **fields},
+                extra={"event": "redis_reads_only", "instance": self._instance, "reason": told},
             )
         return serves(answer)
 

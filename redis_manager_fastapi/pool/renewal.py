@@ -105,11 +105,10 @@ class Renewal:
         if self._refused != version:
             self._refused = version
             told = str(from_reply(error, self._instance))
-            fields = {"instance": self._instance, "reason": told}
             logger.warning(
                 "redis %r refused a renewed token: %s",
                 self._instance,
                 told,
-                extra={"event": "redis_token_refused", **fields},
+                extra={"event": "redis_token_refused", "instance": self._instance, "reason": told},
             )
         self._events.link_worn(link)

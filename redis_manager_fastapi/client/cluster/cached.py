@@ -11,6 +11,7 @@ from redis.client import NEVER_DECODE
 
 from redis_manager_fastapi.caching.asking import Asking
 from redis_manager_fastapi.caching.reads import CachedReads
+from redis_manager_fastapi.caching.store import LIFE
 from redis_manager_fastapi.client.cached_call import CachedCall, CachedCommand
 from redis_manager_fastapi.client.call import CommandFuture
 from redis_manager_fastapi.client.cluster.keys import slot_of
@@ -67,7 +68,7 @@ class CachedRoutedCall(CachedRoutedCommand, CachedCall, RoutedCall):  # pyright:
             found: Any = reads.entries.get(self.args)
             if type(found) is not tuple or cluster is None:
                 return False
-            life = reads.lives[found[3]]
+            life = reads.lives[found[LIFE]]
             return life.place not in (cluster.map.slots[slot_of(self.args[1])] or ())
         except Exception:  # of an argument, which is met again, or of a life that has ended
             return True
