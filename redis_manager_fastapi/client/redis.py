@@ -52,7 +52,7 @@ _MADE_BY_A_MANAGER = (
 )
 
 _WAIT = frozenset({"WAIT", "wait", b"WAIT", b"wait"})
-_WAITAOF = frozenset({"WAITAOF", "waitaof", b"WAITAOF", b"waitaof"})
+_WAITING = _WAIT | {"WAITAOF", "waitaof", b"WAITAOF", b"waitaof"}
 
 
 class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
@@ -324,12 +324,13 @@ class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis
     ) -> Any:
         """Send a command on *connection* and return the parsed reply."""
         # redis-py 8.1: `_send_command_parse_response` also prepares HIMPORT's fieldsets.
-        send = partial(self._send_command_parse_response, connection, args[0], *args, **options)
-        if args[0] in _WAIT and not self.single_connection_client:
+        exchange = self._send_command_parse_response
+        if args[0] not in _WAITING or self.single_connection_client:
+            return await exchange(connection, args[0], *args, **options)
+        send = partial(exchange, connection, args[0], *args, **options)
+        if args[0] in _WAIT:
             return await wait(connection, args, send)
-        if args[0] in _WAITAOF and not self.single_connection_client:
-            return await wait_aof(connection, send)
-        return await send()
+        return await wait_aof(connection, send)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return a pipeline; without WATCH it leaves as one write on the shared connection."""

@@ -9,6 +9,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 from weakref import ref
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -89,12 +90,14 @@ class Capacity:
     def __init__(self, places: int, max_idle: float, max_lifetime: float) -> None:
         self.places = places
         self.spare = spare_beside(places)
-        self.opening = 0
+        self.opening = self._brief = 0
         self.leased: dict[int, Held] = {}
         self.waiting: OrderedDict[Waiter, None] = OrderedDict()
-        self._max_idle = max_idle
-        self._max_lifetime = max_lifetime
+        self._max_idle = max_idle or inf
+        self._max_lifetime = max_lifetime or inf
+        # Each with when its time is up; no earlier than `_due`, and all of generation `_weeded`.
         self._idle: deque[tuple[DedicatedConnection, float]] = deque()
+        self._due, self._weeded = inf, 0
 
     @property
     def idle(self) -> int:
@@ -108,10 +111,9 @@ class Capacity:
 
     def room(self, *, lasting: bool) -> int:
         """How many places a caller could take that needs it for long, or does not."""
-        if lasting:
+        if lasting or self.free >= self.spare:
             return self.free
-        brief = sum(not held.lasting for held in self.leased.values())
-        return max(self.free, self.spare - brief)
+        return max(self.free, self.spare - self._brief)
 
     def take(
         self, purpose: str, generation: int, now: float, *, lasting: bool = False
@@ -140,6 +142,7 @@ class Capacity:
     def lend(self, connection: DedicatedConnection, purpose: str, *, lasting: bool = False) -> Held:
         """Enter *connection* as leased."""
         held = self.leased[id(connection)] = Held(connection, purpose, lasting=lasting)
+        self._brief += not lasting
         return held
 
     def find(self, connection: DedicatedConnection) -> Held | None:
@@ -151,7 +154,7 @@ class Capacity:
         """Free a place whose connection is gone; return whether it had not been freed before."""
         forgotten, held.returned = not held.returned, True
         if self.leased.get(held.number) is held:  # a new connection may have its number by now
-            del self.leased[held.number]
+            self._leave(held)
             self.serve()
         return forgotten
 
@@ -159,9 +162,13 @@ class Capacity:
         """Free the place of *connection*; None when nobody holds it, as when given back twice."""
         held = self.find(connection)
         if held is not None:
-            del self.leased[held.number]
+            self._leave(held)
             held.returned = True
         return held
+
+    def _leave(self, held: Held) -> None:
+        del self.leased[held.number]
+        self._brief -= not held.lasting
 
     def give_back(self, connection: DedicatedConnection, now: float, *, reusable: bool) -> bool:
         """Free the place of *connection*; return whether it was kept, being young enough.
@@ -172,7 +179,8 @@ class Capacity:
         kept = reusable and self.lives(connection, now)
         if kept:
             self.keep(connection, now)
-        self.serve()
+        if self.waiting:
+            self.serve()
         return kept
 
     def take_idle(
@@ -187,7 +195,9 @@ class Capacity:
 
     def keep(self, connection: DedicatedConnection, now: float) -> None:
         """Put a connection that nobody holds among the idle ones."""
-        self._idle.append((connection, now))
+        ends = min(now + self._max_idle, connection.opened_at + self._max_lifetime)
+        self._idle.append((connection, ends))
+        self._due = min(self._due, ends if connection.generation == self._weeded else -inf)
 
     def crowded(self) -> bool:
         """Whether callers are waiting already, so that a new one has to queue."""
@@ -222,19 +232,21 @@ class Capacity:
 
     def lives(self, connection: DedicatedConnection, now: float) -> bool:
         """Whether *connection* is young enough to be leased again."""
-        return not self._max_lifetime or now - connection.opened_at < self._max_lifetime
+        return now < connection.opened_at + self._max_lifetime
 
     def weed(self, generation: int, now: float) -> list[DedicatedConnection]:
         """Remove and return idle connections that are stale, too old or unused for too long."""
+        if generation == self._weeded and now < self._due:
+            return []
         kept: deque[tuple[DedicatedConnection, float]] = deque()
         closing = []
-        for connection, since in self._idle:
-            unused = self._max_idle and now - since >= self._max_idle
-            if connection.generation != generation or unused or not self.lives(connection, now):
+        for connection, ends in self._idle:
+            if connection.generation != generation or ends <= now:
                 closing.append(connection)
             else:
-                kept.append((connection, since))
-        self._idle = kept
+                kept.append((connection, ends))
+        self._idle, self._weeded = kept, generation
+        self._due = min((ends for _, ends in kept), default=inf)
         return closing
 
     def held(self) -> Iterable[Held]:

@@ -9,6 +9,7 @@ handed to the next caller.
 import asyncio
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
 from math import inf, isinf
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -244,12 +245,12 @@ class DedicatedConnection(AuthenticatedConnection):
         # redis-py limits a write with `asyncio.wait_for`, which on Python 3.11 may swallow a
         # cancellation (python/cpython#86296); `asyncio.timeout` does not.
         limit, self.socket_timeout = self.socket_timeout, None
+        if self._serving:
+            pieces = [command] if isinstance(command, bytes) else command
+            self.counters.bytes_sent += sum(map(len, pieces))
+            self._sent_at = self._clock()
         try:
-            async with asyncio.timeout(limit):
-                if self._serving:
-                    pieces = [command] if isinstance(command, bytes) else command
-                    self.counters.bytes_sent += sum(map(len, pieces))
-                    self._sent_at = self._clock()
+            async with asyncio.timeout(limit) if limit else nullcontext():
                 await super().send_packed_command(command, check_health)
         except TimeoutError as error:
             raise self._late() from error

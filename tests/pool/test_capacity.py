@@ -162,3 +162,43 @@ def test_zero_means_that_nothing_grows_old() -> None:
 
     assert places.lives(ancient, 1e9)
     assert places.weed(1, 1e9) == []
+
+
+def test_what_is_kept_after_a_weeding_has_its_own_time() -> None:
+    places = capacity(places=5, max_idle=10.0, max_lifetime=100.0)
+    early, late, young = (connection(opened_at=at) for at in (995.0, 995.0, 920.0))
+    assert places.weed(1, 999.0) == []
+    places.keep(early, 1000.0)
+    places.keep(late, 1005.0)
+    places.keep(young, 1012.0)
+
+    assert places.weed(1, 1009.9) == []
+    assert places.weed(1, 1010.0) == [early]
+    assert places.weed(1, 1015.0) == [late]
+    assert places.weed(1, 1020.0) == [young]
+
+
+def test_what_is_kept_of_an_old_generation_is_weeded_at_once() -> None:
+    places = capacity(places=5, max_idle=10.0)
+    assert places.weed(1, 1000.0) == []
+    stale = connection(generation=0)
+    places.keep(stale, 1000.0)
+
+    assert places.weed(1, 1000.0) == [stale]
+
+
+def test_room_for_what_is_short_counts_what_ends_in_any_way() -> None:
+    places = capacity(places=4)  # and one that is spare
+    made = [connection() for _ in range(5)]
+    brief = places.lend(made[0], "GET")
+    for each in made[1:4]:
+        places.lend(each, "a pub/sub", lasting=True)
+    assert places.room(lasting=False) == 0
+
+    places.strike(brief)
+    places.lend(made[4], "a pub/sub", lasting=True)
+    assert (places.free, places.room(lasting=False)) == (0, 1)
+
+    brief = places.lend(made[0], "GET")
+    places.take_back(made[0])
+    assert (places.free, places.room(lasting=False)) == (0, 1)
