@@ -507,6 +507,7 @@ async def test_jobs() -> None:
     assert set(results) == {"HELLO", "LAST", *(name.upper() for name in names)}
 
 
+@pytest.mark.usefixtures("pipelining")
 @needs("CLIENT TRACKING with RESP3", redis="7.0")
 async def test_cached(redis_url: str, redis_server: RedisServer) -> None:
     """The responses of an outage say how old their values are, and only these."""

@@ -50,6 +50,7 @@ class RacingConnection(Connection):
     reach: Reach | None = None
 
     _socket: socket.socket | None = None
+    _has_transport: bool = False
 
     async def _connect(self) -> None:
         limit = self.socket_connect_timeout
@@ -71,16 +72,28 @@ class RacingConnection(Connection):
             try:
                 await super()._connect()
             except BaseException:
-                self._socket.close()
+                self._leave(self._socket)
                 raise
             finally:
-                self._socket = None
+                self._socket, self._has_transport = None, False
+
+    def _leave(self, connected: socket.socket) -> None:
+        """Let a socket go; one that a transport may have taken is the transport's to close.
+
+        asyncio's TLS may go on with it after a cancellation, and closing it under a transport
+        would give its number to another connection.  Shut down, it reads its end.
+        """
+        if not self._has_transport:
+            connected.close()
+            return
+        with suppress(OSError):
+            connected.shutdown(socket.SHUT_RDWR)
 
     def _connection_arguments(self) -> Mapping[str, Any]:
         arguments = dict(super()._connection_arguments())
         if self._socket is not None:
             del arguments["host"], arguments["port"]
-            arguments["sock"] = self._socket
+            arguments["sock"], self._has_transport = self._socket, True
             if "ssl" in arguments:
                 arguments["server_hostname"] = self.host
         return arguments

@@ -31,7 +31,10 @@ def shape(output: str) -> list[str]:
 
 @pytest.mark.parametrize(("command", "shown"), SESSIONS, ids=[each[0] for each in SESSIONS])
 @pytest.mark.skipif(not has(redis="99", valkey="9.0"), reason="the page shows Valkey 9")
-async def test_commands_write_what_the_page_shows(command: str, shown: str) -> None:
+async def test_commands_write_what_the_page_shows(
+    command: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REDIS_PIPELINING__ENABLED", raising=False)  # the page has no such variable
     async with RedisServer(password="secret" if ":secret@" in command else None) as server:
         line = command.replace("127.0.0.1:6379", f"127.0.0.1:{server.port}")
         line = line.replace("redis-manager-fastapi", " ".join(COMMAND))

@@ -87,6 +87,7 @@ async def test_a_user_who_may_do_next_to_nothing() -> None:
     assert ended.code == Exit.OK
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_warnings_before_the_outage(redis_server: RedisServer) -> None:
     await redis_server.config_set("maxclients", 60)
     await redis_server.config_set("timeout", 60)

@@ -86,6 +86,7 @@ def test_callbacks_of_redis_py_s_modules_are_not_the_user_s(url: str) -> None:
     assert client.session.own_callbacks == {"GET"}
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_a_module_s_command_leaves_with_the_others(
     redis_manager: RedisManager, pipelining: None
 ) -> None:

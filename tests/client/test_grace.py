@@ -111,6 +111,7 @@ async def test_without_grace_a_call_fails_at_once_while_others_wait(
             await ask(hasty)
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_a_read_whose_connection_breaks_is_not_waited_for(
     redis_server: RedisServer, redis_url: str
 ) -> None:
@@ -185,6 +186,7 @@ async def test_without_grace_an_election_is_not_waited_for() -> None:
         await hasty.set("{key}", 2)
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_without_grace_a_replica_s_read_is_not_waited_for() -> None:
     """Neither the replica nor the primary serves."""
     async with (

@@ -96,6 +96,7 @@ def slot_and_keys(deployment: ClusterDeployment) -> tuple[int, list[str]]:
     return slot, keys_in(range(slot, slot + 1), 4)
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_asking_and_its_command_go_to_the_target_together(
     steady: ClusterDeployment,
 ) -> None:

@@ -57,6 +57,7 @@ async def test_the_app_blocks_its_own_event_loop(
     assert not any(each.name == "redis-loop-watch" for each in threading.enumerate())
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_a_pipeline_and_a_transaction_name_themselves(
     redis_server: RedisServer, fault_proxy: FaultProxy
 ) -> None:

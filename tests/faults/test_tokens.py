@@ -160,6 +160,7 @@ async def all_but(server: RedisServer, user: str, *, others: int) -> None:
     await eventually(holds)
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_a_token_that_comes_while_connections_are_made(
     redis_server: RedisServer, redis_url: str
 ) -> None:
@@ -233,6 +234,7 @@ async def test_a_token_after_the_end_is_nobody_s(redis_server: RedisServer, redi
         await all_are(redis_server, "first")
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_tokens_of_a_sentinel_deployment_reach_primary_and_replica() -> None:
     async with SentinelDeployment() as deployment:
         for server in deployment.servers:

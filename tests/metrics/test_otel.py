@@ -43,6 +43,7 @@ async def test_the_time_of_commands_can_be_left_out(redis_server: RedisServer) -
     assert "db.client.operation.duration" not in metrics
 
 
+@pytest.mark.usefixtures("pipelining")
 @needs("CLIENT TRACKING with RESP3", redis="7.0")
 async def test_the_cache_s_metrics_have_redis_py_s_names(redis_server: RedisServer) -> None:
     reader, manager = InMemoryMetricReader(), RedisManager(url=redis_server.url)

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from redis_manager_fastapi import Event, PoolState, StateChanged
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.testing import RedisServer
@@ -78,6 +80,7 @@ async def test_one_that_speaks_says_nothing_of_the_other() -> None:
         assert await manager.redis.echo("mine") == "mine"
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_the_others_serve_on_while_no_connection_can_be_made(
     redis_server: RedisServer,
 ) -> None:
@@ -111,6 +114,7 @@ async def test_a_server_that_is_gone_is_down(redis_server: RedisServer) -> None:
         await until_state(manager, PoolState.DOWN)
 
 
+@pytest.mark.usefixtures("pipelining")
 @needs("INFO's total_reads_processed", redis="6.0")
 async def test_what_is_asked_after_answers_on_both_leaves_in_one_write_on_each(
     redis_server: RedisServer,

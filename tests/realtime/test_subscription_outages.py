@@ -62,6 +62,7 @@ async def test_a_restart_is_one_gap_for_each(
     assert heard == [(Message("news", "x"), Message("room:1", "y", "room:*"))] * 100
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_what_a_process_publishes_to_itself_after_a_restart_is_heard(
     redis_server: RedisServer,
 ) -> None:
@@ -234,6 +235,7 @@ async def test_only_those_who_were_subscribed_get_a_gap(redis_server: RedisServe
     assert heard[1:] == [Message("news", "x")] * 2
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_a_server_at_maxclients_is_asked_with_pauses(redis_server: RedisServer) -> None:
     """Commands go on; the process is not ready, and hears again when there is room."""
     async with opened(redis_server.url, **CALM) as manager, manager.subscribe("news") as messages:

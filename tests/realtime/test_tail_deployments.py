@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
@@ -13,6 +15,7 @@ from tests.kit.tails import END, add, rest, take, values
 PATIENT: dict[str, Any] = {"outage": {"grace": 15.0}, "timeout": {"command": 15.0}}
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_a_sentinel_fail_over_loses_nothing_that_was_replicated() -> None:
     settings = {**PATIENT, "sentinel": {"reads": "replica"}}
     async with (

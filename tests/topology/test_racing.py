@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from redis.asyncio.connection import SSLConnection
 
 from redis_manager_fastapi import RedisManager, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
+from redis_manager_fastapi.topology.racing import RacingConnection
 from tests.kit.servers import CERTIFICATES
+from tests.kit.tls_relay import tls_relay
 
 NAME = "redis.example"
 CONNECT = 1.0
@@ -149,3 +152,36 @@ async def test_when_the_address_in_use_dies_the_next_one_takes_over(
             assert await opened.redis.get("k") == "v"
             assert await opened.redis.blpop(["none"], timeout=0.05) is None
             assert not (await proxy.stats()).open
+
+
+class Encrypted(RacingConnection, SSLConnection):
+    """A connection with TLS, and nothing of a pool's."""
+
+
+async def test_a_connect_that_is_cancelled_leaves_no_number_to_another_connection(
+    redis_server: RedisServer,
+) -> None:
+    """asyncio's TLS may still read from the socket: what gets its number cannot connect then."""
+    loop, connected, turns = asyncio.get_running_loop(), False, 0
+    async with tls_relay(redis_server, CERTIFICATES / "valid.pem") as (url, _):
+        port = int(url.rpartition(":")[2].partition("/")[0])
+        while not connected:
+            turns += 1
+            connection = Encrypted(
+                host="127.0.0.1", port=port, ssl_ca_certs=str(CERTIFICATES / "ca.pem")
+            )
+            connecting = asyncio.create_task(connection._connect())  # noqa: SLF001 (nothing more)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            connected = connecting.done()
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+
+            others = [socket.socket() for _ in range(4)]
+            for other in others:
+                other.setblocking(False)
+                await loop.sock_connect(other, (redis_server.host, redis_server.port))
+                other.close()
+        await connection.disconnect(nowait=True)
+
+    assert turns > 5

@@ -139,6 +139,7 @@ async def test_sentinels_have_tls_of_their_own(deployment: SentinelDeployment) -
             assert await manager.redis.set("key", "value")
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_sentinels_and_the_primary_share_a_tls_context(
     deployment: SentinelDeployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ def theirs(manager: RedisManager, recorder: Recorder) -> None:
     RedisInstrumentor().instrument_client(manager.redis, tracer_provider=recorder.provider)
 
 
+@pytest.mark.usefixtures("pipelining")
 @pytest.mark.parametrize("begin", [ours, theirs])
 async def test_an_outage_is_in_the_span_with_the_time_that_it_took(
     redis_server: RedisServer, recorder: Recorder, begin: Callable[..., None]

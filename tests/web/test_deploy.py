@@ -79,6 +79,7 @@ async def ready(http: httpx.AsyncClient) -> bool:
         return False
 
 
+@pytest.mark.usefixtures("pipelining")
 @pytest.mark.parametrize("name", SERVERS)
 async def test_each_worker_has_its_own_connections_and_heals_them(
     redis_server: RedisServer, name: str

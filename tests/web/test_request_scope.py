@@ -208,6 +208,7 @@ def open_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
+@pytest.mark.usefixtures("pipelining")
 async def test_nothing_leaks_over_an_app_s_life(redis_server: RedisServer, redis_url: str) -> None:
     """Sockets and tasks are as before, once an app that used all of it has ended."""
 
