@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median, quantiles
@@ -23,6 +23,7 @@ from redis_manager_fastapi.testing.server import RedisServer
 
 WORKER = Path(__file__).with_name("operations.py")
 Costs = dict[str, float]
+Ask = Callable[[float], Awaitable[Costs]]
 
 
 def main() -> None:
@@ -84,7 +85,7 @@ def _check_out(commit: str, folder: Path) -> None:
 
 
 @asynccontextmanager
-async def _worker(tree: Path, *options: str) -> AsyncIterator[object]:
+async def _worker(tree: Path, *options: str) -> AsyncIterator[Ask]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", str(WORKER), *options),
         env={**os.environ, "PYTHONPATH": str(tree)},

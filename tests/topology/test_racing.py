@@ -161,7 +161,7 @@ class Encrypted(RacingConnection, SSLConnection):
 async def test_a_connect_that_is_cancelled_leaves_no_number_to_another_connection(
     redis_server: RedisServer,
 ) -> None:
-    """asyncio's TLS may still read from the socket: what gets its number cannot connect then."""
+    """TLS may still read from the socket: what gets its number cannot connect then."""
     loop, connected, turns = asyncio.get_running_loop(), False, 0
     async with tls_relay(redis_server, CERTIFICATES / "valid.pem") as (url, _):
         port = int(url.rpartition(":")[2].partition("/")[0])
@@ -170,7 +170,7 @@ async def test_a_connect_that_is_cancelled_leaves_no_number_to_another_connectio
             connection = Encrypted(
                 host="127.0.0.1", port=port, ssl_ca_certs=str(CERTIFICATES / "ca.pem")
             )
-            connecting = asyncio.create_task(connection._connect())  # noqa: SLF001 (nothing more)
+            connecting = asyncio.create_task(connection._connect())
             for _ in range(turns):
                 await asyncio.sleep(0)
             connected = connecting.done()
