@@ -162,26 +162,30 @@ async def test_a_connect_that_is_cancelled_leaves_no_number_to_another_connectio
     redis_server: RedisServer,
 ) -> None:
     """TLS may still read from the socket: what gets its number cannot connect then."""
-    loop, connected, turns = asyncio.get_running_loop(), False, 0
+    loop, place = asyncio.get_running_loop(), (redis_server.host, redis_server.port)
+    turns = 0
     async with tls_relay(redis_server, CERTIFICATES / "valid.pem") as (url, _):
         port = int(url.rpartition(":")[2].partition("/")[0])
-        while not connected:
+        while not await cancelled_after(turns, port):
             turns += 1
-            connection = Encrypted(
-                host="127.0.0.1", port=port, ssl_ca_certs=str(CERTIFICATES / "ca.pem")
-            )
-            connecting = asyncio.create_task(connection._connect())
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            connected = connecting.done()
-            connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
-
             others = [socket.socket() for _ in range(4)]
             for other in others:
                 other.setblocking(False)
-                await loop.sock_connect(other, (redis_server.host, redis_server.port))
+                await loop.sock_connect(other, place)
+            for other in others:
                 other.close()
-        await connection.disconnect(nowait=True)
 
     assert turns > 5
+
+
+async def cancelled_after(turns: int, port: int) -> bool:
+    """Cancel a connect after so many turns of the loop; return whether it was connected by then."""
+    connection = Encrypted(host="127.0.0.1", port=port, ssl_ca_certs=str(CERTIFICATES / "ca.pem"))
+    connecting = asyncio.create_task(connection._connect())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    connected = connecting.done()
+    connecting.cancel()
+    await asyncio.gather(connecting, return_exceptions=True)
+    await connection.disconnect(nowait=True)
+    return connected
