@@ -434,4 +434,5 @@ def after_asking(request: Request) -> Batch:
         request.read_only,
         began=request.began,
         expected=2,
+        script=request.script,
     )
