@@ -25,7 +25,7 @@ Reply = asyncio.Future[Any]
 # a whole, before its first command.
 DISCARDED = (ExecAbortError, AskError, TryAgainError, ClusterDownError)
 
-ENDED = (list, UnhashableReplyError, *DISCARDED)
+ENDED = (list, UnhashableReplyError, UnicodeDecodeError, *DISCARDED)
 """What EXEC is answered by, beside nil, when the transaction has ended."""
 
 
