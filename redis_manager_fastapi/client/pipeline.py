@@ -32,6 +32,7 @@ from redis_manager_fastapi.delivery.contract import (
     Kind,
     kind_of,
     kind_of_pipeline,
+    kind_of_watched,
     ran_in_part,
     what_happened,
 )
@@ -186,9 +187,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
                 _raise_lost(error)
             raise
         except RedisError as error:
-            translated = self.connection_pool.translated(error)
-            self._session.failed(translated)
-            raise translated from translated.__cause__
+            self.connection_pool.report(error)
+            execution = Execution(kind_of_watched(args))
+            execution.after(what_happened(error))
+            seen = execution.error(error, self._session.instance)
+            self._session.failed(seen)
+            raise seen from seen.__cause__
 
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         _, deadline = await self._session.admit()
@@ -288,6 +292,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         connection.outcomes = []
         try:
             replies = await self._transact(connection, commands, raise_on_error)
+            if raise_on_error:
+                self._raise_first_lost(commands, replies)
         except (RedisManagerError, WatchError):
             raise
         except RedisError as error:
@@ -305,6 +311,13 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         finally:
             connection.outcomes = None
         return replies
+
+    def _raise_first_lost(self, commands: Any, replies: list[Any]) -> None:
+        """Raise a script's error of a class that redis-py has for lost connections: it left it."""
+        for number, reply in enumerate(replies):
+            if isinstance(reply, redis.exceptions.ConnectionError):
+                self.annotate_exception(reply, number + 1, commands[number][0])
+                raise reply
 
     async def _transact(self, connection: Any, commands: Any, raise_on_error: bool) -> list[Any]:
         """Execute by redis-py's code; the values of many replies are made in slices."""
@@ -387,6 +400,9 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         try:
             return await execute(self.connection, self.command_stack, raise_on_error)
         except LOST as error:
+            if error.status_code is not None:  # it is an answer, though redis-py reads no further
+                await self.connection.disconnect()
+                raise
             await self._disconnect_raise_on_watching(self.connection, error)
             raise
         finally:
@@ -398,7 +414,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         try:
             return await self._send_command_parse_response(connection, args[0], *args, **options)
         except LOST as error:
-            await self._disconnect_reset_raise_on_watching(connection, error)
+            if error.status_code is None:
+                await self._disconnect_reset_raise_on_watching(connection, error)
             raise
 
     async def _lease(self, deadline: float) -> None:

@@ -18,19 +18,19 @@ FORGED = "x\r\n$6\r\nforged\r\n+y"
 THROW = "redis.call('INCR', KEYS[1]) error(ARGV[1])"
 
 
-def evaluated(redis: Redis, *arguments: str) -> Awaitable[Any]:
+async def evaluated(redis: Redis, *arguments: str) -> Any:
     call: Any = redis.eval(THROW, 1, "runs", *arguments)
-    return call
+    return await call
 
 
-def piped(redis: Redis, *arguments: str) -> Awaitable[Any]:
+async def piped(redis: Redis, *arguments: str) -> Any:
     pipe: Any = redis.pipeline(transaction=False)
-    return pipe.eval(THROW, 1, "runs", *arguments).execute()
+    return await pipe.eval(THROW, 1, "runs", *arguments).execute()
 
 
-def transacted(redis: Redis, *arguments: str) -> Awaitable[Any]:
+async def transacted(redis: Redis, *arguments: str) -> Any:
     pipe: Any = redis.pipeline()
-    return pipe.eval(THROW, 1, "runs", *arguments).execute()
+    return await pipe.eval(THROW, 1, "runs", *arguments).execute()
 
 
 Evaluate = Callable[..., Awaitable[Any]]

@@ -37,7 +37,12 @@ from redis_manager_fastapi.errors import (
 )
 from redis_manager_fastapi.pool.request import Batch, Interrupted, Request, SingleRequest
 from redis_manager_fastapi.settings import Address
-from redis_manager_fastapi.topology.failures import from_reply, own_words, refusal_code
+from redis_manager_fastapi.topology.failures import (
+    from_reply,
+    own_words,
+    reconnecting_helps,
+    refusal_code,
+)
 
 Attempt = Callable[[Node, bool], Awaitable[Any]]
 Find = Callable[[], Awaitable[Node]]
@@ -177,6 +182,8 @@ class Route:
         failed, self._node, self._asking = self._node, None, False
         happened = self._happened(error)
         step = self._execution.after(happened)
+        if isinstance(error, RedisManagerError):
+            self._execution.maybe_executed |= error.maybe_executed
         if step is Step.RAISE:
             raise self._give_up(error, happened)
         try:
@@ -199,6 +206,10 @@ class Route:
     def _happened(self, error: Exception) -> Happened:
         """Return what an attempt met; a redirect of another slot is a script's own words."""
         happened = what_happened(error)
+        if self._execution.kind is Kind.SCRIPT and type(error) is RedisUnavailableError:
+            # Its node's client says that it may have run; another node may serve it all the same.
+            away = error.__cause__ is not None and reconnecting_helps(error.__cause__)
+            return Happened.UNAVAILABLE if away else happened
         if isinstance(error, AskError) and self.slot != error.slot_id:
             known = self.slot is not None or self._execution.kind is Kind.SCRIPT
             return Happened.FAILED if known else happened
