@@ -340,6 +340,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         kind = Kind.SCRIPT if upper_word(args[0]) in ANY_SCRIPTS else Kind.WRITE
         execution = Execution(kind, routed=True, answered=self.answered)
         route = Route(cluster, None, deadline, execution, self.session.options.grace)
+        route.keyless = kind is Kind.SCRIPT and is_zero(args, 2)
 
         async def find() -> Node:
             nonlocal first

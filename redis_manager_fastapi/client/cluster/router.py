@@ -122,6 +122,8 @@ class Route:
     Attributes:
         slot: The command's slot; None for one that goes to a node by name, or as
             long as it is not known.
+        keyless: Whether it is a script that any node would take, and that one has answered for
+            all of them.
 
     Args:
         cluster: Where it goes.
@@ -140,7 +142,7 @@ class Route:
         grace: float | None,
     ) -> None:
         self._cluster = cluster
-        self.slot = slot
+        self.slot, self.keyless = slot, False
         self._deadline = deadline
         self._grace = grace
         self._execution = execution
@@ -206,8 +208,9 @@ class Route:
     def _happened(self, error: Exception) -> Happened:
         """Return what an attempt met; a redirect of another slot is a script's own words."""
         happened = what_happened(error)
-        if self._execution.kind is Kind.SCRIPT and type(error) is RedisUnavailableError:
-            # Its node's client says that it may have run; another node may serve it all the same.
+        keyed = self._execution.kind is Kind.SCRIPT and not self.keyless
+        if keyed and type(error) is RedisUnavailableError:
+            # Its node's client says that it may have run; the slot's next node may serve it.
             away = error.__cause__ is not None and reconnecting_helps(error.__cause__)
             return Happened.UNAVAILABLE if away else happened
         if isinstance(error, AskError) and self.slot != error.slot_id:
