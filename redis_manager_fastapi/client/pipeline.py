@@ -41,12 +41,17 @@ from redis_manager_fastapi.delivery.replica_reads import READS, read
 from redis_manager_fastapi.delivery.replies import parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, recover
-from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
+from redis_manager_fastapi.errors import (
+    Cause,
+    CommandTimeoutError,
+    RedisManagerError,
+    ReplyLostError,
+)
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import Batch
+from redis_manager_fastapi.pool.request import ENDED, Batch
 from redis_manager_fastapi.redis_py import (
     OWN_EXECUTE,
     OWN_EXECUTE_COMMAND,
@@ -292,10 +297,15 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         connection.outcomes = []
         try:
             replies = await self._transact(connection, commands, raise_on_error)
-            if raise_on_error:
-                self._raise_first_lost(commands, replies)
+            self._raise_first_lost(commands, replies if raise_on_error else [])
         except (RedisManagerError, WatchError):
             raise
+        except AttributeError as error:
+            if not connection.outcomes or isinstance(connection.outcomes[-1], ENDED):
+                raise
+            instance, cause = self._session.instance, Cause.BAD_REPLY
+            message = f"a transaction on redis {instance!r} lost its reply: {cause.words}"
+            raise ReplyLostError(message, instance=instance, cause=cause) from error
         except RedisError as error:
             outcomes: list[Any] = connection.outcomes
             if not ran_in_part(commands, outcomes):
@@ -400,10 +410,9 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         try:
             return await execute(self.connection, self.command_stack, raise_on_error)
         except LOST as error:
-            if error.status_code is not None:  # it is an answer, though redis-py reads no further
-                await self.connection.disconnect()
-                raise
-            await self._disconnect_raise_on_watching(self.connection, error)
+            if error.status_code is None:
+                await self._disconnect_raise_on_watching(self.connection, error)
+            await self.connection.disconnect()  # redis-py reads no further after such an answer
             raise
         finally:
             await self.reset()

@@ -15,6 +15,7 @@ from redis_manager_fastapi import (
     RedisPermissionError,
     RedisUnavailableError,
     RedisWritesRefusedError,
+    ReplyLostError,
 )
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
@@ -306,6 +307,23 @@ async def test_no_raw_error_leaves(reply: bytes, mode: dict[str, Any], blocking:
         assert raised.value.maybe_executed
         server.replies = []
         assert await manager.redis.get("key") == "key"
+
+
+async def test_an_answer_to_exec_that_is_none(mode: dict[str, Any]) -> None:
+    """Row 12: a transaction whose end is answered by no list has lost its reply."""
+    async with FakeServer() as server, opened(server.url, **{**QUICK, **mode}) as manager:
+        server.replies = [b"+OK\r\n", b"-ERR no\r\n", b"+QUEUED\r\n"]
+        with pytest.raises(ReplyLostError, match="not a reply to it"):
+            await manager.redis.pipeline().set("key", 1).execute()
+        assert await manager.redis.get("key") == "key"
+
+
+@pytest.mark.parametrize("report", [b"*0\r\n", b"_\r\n", b":1\r\n", b"%0\r\n"])
+async def test_a_report_of_replicas_that_is_no_text(report: bytes, mode: dict[str, Any]) -> None:
+    async with FakeServer() as server, opened(server.url, **{**QUICK, **mode}) as manager:
+        server.replies = [report]
+        with pytest.raises(RedisError):
+            await manager.redis.wait(1, 10)
 
 
 # Transactions that are refused in part.
