@@ -29,6 +29,7 @@ KINDS = {
     Kind.PIPELINE: "any other pipeline without MULTI",
     Kind.TRANSACTION: "transaction (MULTI) that writes",
     Kind.WATCHED: "under WATCH, or on a pinned connection",
+    Kind.WATCHED_SCRIPT: "script there",
 }
 ONE_SERVER = {
     Happened.NOT_SENT: "the connection was lost before it was sent",
@@ -66,6 +67,7 @@ ANSWERED = {
     Kind.PIPELINE: "a pipeline",
     Kind.TRANSACTION: "a transaction",
     Kind.WATCHED: "under WATCH, or on a pinned connection",
+    Kind.WATCHED_SCRIPT: "a script there",
 }
 
 _INCR = (("INCR", "key"), {})
@@ -110,10 +112,12 @@ def cell(kind: Kind, happened: Happened) -> str:
         decide(kind, happened, sent_before=False, repeated=repeated) for repeated in (False, True)
     )
     if not first.is_final and second.is_final:
-        return f"goes out once more when Redis is back, then {ERRORS[happened]}"
+        maybe = "; it may have run" if kind is Kind.SCRIPT and first.maybe_executed else ""
+        return f"goes out once more when Redis is back, then {ERRORS[happened]}{maybe}"
     if not first.is_final:
         return STEPS[first.step]
-    if kind is Kind.WATCHED and happened in (Happened.NOT_SENT, Happened.LOST):
+    watched = kind in (Kind.WATCHED, Kind.WATCHED_SCRIPT)
+    if watched and happened in (Happened.NOT_SENT, Happened.LOST):
         return "`redis.WatchError`, or `ReplyLostError` if it may have run"
     maybe = "; it may have run" if first.maybe_executed else ""
     return ERRORS[happened] + maybe
@@ -160,7 +164,7 @@ def answer(refusal: Refusal, kind: Kind) -> str:
     error = f"`{refusal.error.__name__}`"
     if first.is_final:
         return error + ("; it may have run" if first.maybe_executed else "")
-    if kind is Kind.SCRIPT:
+    if first.maybe_executed:
         error += "; it may have run"
     if routed:
         again = "once more" if second.is_final else "again"

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from types import CodeType, CoroutineType, FrameType
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar, cast
 
 from redis_manager_fastapi.client.call_future import (
     ISFUTURE,
@@ -33,10 +33,12 @@ from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.proof import Proving
 from redis_manager_fastapi.pool.request import (
     TOLD_IN_TURN,
     Reply,
     Request,
+    ScriptRequest,
     SingleRequest,
 )
 
@@ -143,7 +145,7 @@ class Command(asyncio.Future[Any], Request):
 
     def _request(self, future: Reply) -> SingleRequest:
         """Return a request that can be sent again."""
-        request = SingleRequest()
+        request = ScriptRequest() if self.command.script else SingleRequest()
         request.packed, request.future, request.began = self.packed, future, self.began
         request.deadline, request.decode = self.deadline, self.decode
         request.read_only = self.read_only
@@ -388,9 +390,9 @@ class Call(NotAwaited, Command, Coroutine[Any, Any, Any]):
         own = session.own_callbacks
         if own and self.args[0] in own:
             return None
-        if command.replicable and session.deployment.reads_replicas:
-            return self._replica_or(link)
-        return link
+        if command.replicable:
+            return self._replica_or(link) if session.deployment.reads_replicas else link
+        return cast(MultiplexedConnection, Proving(link)) if command.script else link
 
     def _replica_or(self, link: MultiplexedConnection) -> MultiplexedConnection | None:
         """Return the connection for a read: to the replica, if it is its turn, or *link*."""

@@ -32,6 +32,7 @@ from redis_manager_fastapi.delivery.contract import (
     Kind,
     kind_of,
     kind_of_pipeline,
+    kind_of_watched,
     ran_in_part,
     what_happened,
 )
@@ -40,12 +41,17 @@ from redis_manager_fastapi.delivery.replica_reads import READS, read
 from redis_manager_fastapi.delivery.replies import parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, recover
-from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
+from redis_manager_fastapi.errors import (
+    Cause,
+    CommandTimeoutError,
+    RedisManagerError,
+    ReplyLostError,
+)
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
-from redis_manager_fastapi.pool.request import Batch
+from redis_manager_fastapi.pool.request import ENDED, Batch
 from redis_manager_fastapi.redis_py import (
     OWN_EXECUTE,
     OWN_EXECUTE_COMMAND,
@@ -186,9 +192,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
                 _raise_lost(error)
             raise
         except RedisError as error:
-            translated = self.connection_pool.translated(error)
-            self._session.failed(translated)
-            raise translated from translated.__cause__
+            self.connection_pool.report(error)
+            execution = Execution(kind_of_watched(args))
+            execution.after(what_happened(error))
+            seen = execution.error(error, self._session.instance)
+            self._session.failed(seen)
+            raise seen from seen.__cause__
 
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         _, deadline = await self._session.admit()
@@ -288,8 +297,15 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         connection.outcomes = []
         try:
             replies = await self._transact(connection, commands, raise_on_error)
+            self._raise_first_lost(commands, replies if raise_on_error else [])
         except (RedisManagerError, WatchError):
             raise
+        except AttributeError as error:
+            if not connection.outcomes or isinstance(connection.outcomes[-1], ENDED):
+                raise
+            instance, cause = self._session.instance, Cause.BAD_REPLY
+            message = f"a transaction on redis {instance!r} lost its reply: {cause.words}"
+            raise ReplyLostError(message, instance=instance, cause=cause) from error
         except RedisError as error:
             outcomes: list[Any] = connection.outcomes
             if not ran_in_part(commands, outcomes):
@@ -305,6 +321,13 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         finally:
             connection.outcomes = None
         return replies
+
+    def _raise_first_lost(self, commands: Any, replies: list[Any]) -> None:
+        """Raise a script's error of a class that redis-py has for lost connections: it left it."""
+        for number, reply in enumerate(replies):
+            if isinstance(reply, redis.exceptions.ConnectionError):
+                self.annotate_exception(reply, number + 1, commands[number][0])
+                raise reply
 
     async def _transact(self, connection: Any, commands: Any, raise_on_error: bool) -> list[Any]:
         """Execute by redis-py's code; the values of many replies are made in slices."""
@@ -387,7 +410,9 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         try:
             return await execute(self.connection, self.command_stack, raise_on_error)
         except LOST as error:
-            await self._disconnect_raise_on_watching(self.connection, error)
+            if error.status_code is None:
+                await self._disconnect_raise_on_watching(self.connection, error)
+            await self.connection.disconnect()  # redis-py reads no further after such an answer
             raise
         finally:
             await self.reset()
@@ -398,7 +423,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         try:
             return await self._send_command_parse_response(connection, args[0], *args, **options)
         except LOST as error:
-            await self._disconnect_reset_raise_on_watching(connection, error)
+            if error.status_code is None:
+                await self._disconnect_reset_raise_on_watching(connection, error)
             raise
 
     async def _lease(self, deadline: float) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from redis_manager_fastapi.commands.packing import ASKING, LARGE_REQUEST, pack
-from redis_manager_fastapi.commands.sharing import SHARED, SharedCommand
+from redis_manager_fastapi.commands.sharing import ANY_SCRIPTS, SHARED, SharedCommand
 from redis_manager_fastapi.delivery.contract import Kind
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.pool.pool import Pool
@@ -37,7 +37,7 @@ class SharedExchange:
         self._session = session
         self._carry = carry
         self._read_only = kind is Kind.READ_PIPELINE
-        self._asking = asking
+        self._asking, self._script = asking, False
         self._expected = 0
         self._multi: int | None = None
         self.outcomes: list[Any] | None = None
@@ -50,6 +50,7 @@ class SharedExchange:
         links = self._session.opened.link_set
         if links.room.alone and any(map(links.goes_alone, packed)):
             raise TooLargeToShareError
+        self._script = not ANY_SCRIPTS.isdisjoint([args[0] for args in commands])
         if commands[-1][0] == "EXEC":
             self._multi = int(self._asking)
         if self._asking:
@@ -75,6 +76,7 @@ class SharedExchange:
             began=deadline - self._session.options.timeout,
             expected=self._expected,
             multi=self._multi,
+            script=self._script,
         )
         replies = await self._carry(pool, request)
         self.outcomes = outcomes = replies[1:] if self._asking else replies

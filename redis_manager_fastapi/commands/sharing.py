@@ -19,12 +19,14 @@ class SharedCommand:
         words: The name as the server wants it, one argument a word.
         read_only: Whether it may be sent again after a lost reply.
         replicable: Whether a replica may answer it.
+        script: Whether it runs what the user wrote.
         before_key: The request for one key and nothing else, up to the key's length.
     """
 
     words: tuple[str, ...]
     read_only: bool
     replicable: bool = False
+    script: bool = False
     before_key: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -42,9 +44,18 @@ _AT_THE_PRIMARY = frozenset({
 })
 # fmt: on
 
+SCRIPTS = frozenset({"EVAL", "EVALSHA", "FCALL"})
+"""Commands that run what the user wrote, which may have written before it fails."""
+
+ANY_SCRIPTS = SCRIPTS | {f"{name}_RO" for name in SCRIPTS}
+"""The same, and those that only read."""
+
 SHARED: dict[str, SharedCommand] = {
     name: SharedCommand(
-        tuple(name.split()), read_only, replicable=read_only and name not in _AT_THE_PRIMARY
+        tuple(name.split()),
+        read_only,
+        replicable=read_only and name not in _AT_THE_PRIMARY,
+        script=name in ANY_SCRIPTS,
     )
     for names, read_only in ((READS, True), (WRITES, False))
     for name in names
@@ -52,10 +63,6 @@ SHARED: dict[str, SharedCommand] = {
 
 find_shared = SHARED.get
 """Look a name up; the bound method, because CPython 3.11 makes one of an imported dict's anew."""
-
-
-SCRIPTS = frozenset({"EVAL", "EVALSHA", "FCALL"})
-"""Commands that run what the user wrote, which may have written before it fails."""
 
 # Commands that leave a session as they found it, beside the shared and the
 # blocking ones.  A connection on which anything else ran is not leased again.

@@ -10,7 +10,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, WatchError
 
-from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of, kind_of_pipeline
+from redis_manager_fastapi.delivery.contract import (
+    Execution,
+    Kind,
+    kind_of,
+    kind_of_pipeline,
+    kind_of_watched,
+)
 from redis_manager_fastapi.delivery.leased import late, reply_deadline, too_late
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on
@@ -86,7 +92,7 @@ class ContractRetry(Retry):
         if not sent or connection.listens:
             raise error  # a listener's, who connects again by itself
         again = _Again(self._session, connection, once, sent, deadline)
-        execution = Execution(Kind.WATCHED if watched else _kind(sent))
+        execution = Execution(_kind(sent, watched=watched))
         grace = self._session.options.grace
         return await carry_on(pool, execution, again.attempt, deadline, error, grace, leased=True)
 
@@ -150,8 +156,10 @@ def _has_ended(error: RedisError, sent: list[tuple[Any, ...]]) -> bool:
     return isinstance(error, RedisManagerError) and error.maybe_executed and ("EXEC",) in sent
 
 
-def _kind(sent: list[tuple[Any, ...]]) -> Kind:
+def _kind(sent: list[tuple[Any, ...]], *, watched: bool) -> Kind:
     """Return what was sent: one command, or a pipeline with or without MULTI."""
+    if watched:
+        return kind_of_watched(sent[0])
     if len(sent) == 1:
         return kind_of(sent[0])
     transaction = sent[0][0] == "MULTI"

@@ -19,7 +19,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from redis_manager_fastapi.commands.blocking import blocking_timeout, new_only
+from redis_manager_fastapi.commands.blocking import blocking_timeout, new_only, upper_word
 from redis_manager_fastapi.commands.sharing import SCRIPTS, SHARED
 from redis_manager_fastapi.errors import (
     CommandTimeoutError,
@@ -48,10 +48,17 @@ class Kind(enum.Enum):
     PIPELINE = "other pipeline"
     TRANSACTION = "transaction"
     WATCHED = "command under WATCH, or on a pinned connection"
+    WATCHED_SCRIPT = "script under WATCH, or on a pinned connection"
 
 
 REPEATABLE = frozenset({Kind.READ, Kind.READ_PIPELINE})
 """What changes nothing, so that it may be sent again after a lost reply."""
+
+_SCRIPTS = frozenset({Kind.SCRIPT, Kind.WATCHED_SCRIPT})
+"""What the user wrote, and may have written something before it fails."""
+
+_WATCHED = frozenset({Kind.WATCHED, Kind.WATCHED_SCRIPT})
+"""What means nothing on any other connection."""
 
 PIPELINES = frozenset({Kind.READ_PIPELINE, Kind.PIPELINE})
 """What consists of commands that run one by one: an error of one says nothing of the others."""
@@ -118,20 +125,16 @@ _ANSWERED = frozenset({Happened.REFUSED, Happened.SHORT, Happened.FULL, Happened
 _ROUTED_ANSWERS = frozenset({Happened.REDIRECTED, Happened.POSTPONED, Happened.UNSERVED})
 """The same, of a node of a Cluster that is used like one server."""
 
-_HALFWAY = frozenset({Happened.FULL, Happened.FAILED})
-"""What a script may meet after it has written."""
-
 _BELIEVED_ONCE = frozenset(
     {Happened.REDIRECTED, Happened.POSTPONED, Happened.UNSERVED, Happened.SHORT}
 )
 """What a script may have answered by itself, in the server's words, after it has written."""
 
-
 _ONCE_MORE = frozenset({Happened.LOST, Happened.REFUSED})
 """After what a command goes out once more, if it does."""
 
-_SCRIPT_ANSWERED = _BELIEVED_ONCE | {Happened.REFUSED}
-"""What leaves open whether a script has run that is sent again after it."""
+_SCRIPT_ANSWERED = _BELIEVED_ONCE | _ANSWERED
+"""What leaves open whether a script has run: it may answer so by itself, after it has written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +173,13 @@ def decide(
     answered = happened in _ANSWERED or (happened in _ROUTED_ANSWERS and not routed)
     if answered and kind in PIPELINES:
         return Verdict(Step.RAISE, True)
-    if kind is Kind.SCRIPT and happened in _HALFWAY:
+    if kind in _SCRIPTS and happened in _SCRIPT_ANSWERED:
         maybe_executed = True
     return Verdict(_step(kind, happened, repeated=repeated, routed=routed), maybe_executed)
 
 
 def _step(kind: Kind, happened: Happened, *, repeated: bool, routed: bool) -> Step:
-    if kind is Kind.WATCHED:  # it means nothing on any other connection
+    if kind in _WATCHED:
         return Step.RAISE
     if happened is Happened.NOT_SENT:
         return Step.AGAIN
@@ -208,12 +211,11 @@ class Execution:
         answered: Whether it was sent before, and answered.
     """
 
-    __slots__ = ("_answered", "_repeated", "_routed", "kind", "maybe_executed")
+    __slots__ = ("_repeated", "_routed", "kind", "maybe_executed")
 
     def __init__(self, kind: Kind, *, routed: bool = False, answered: bool = False) -> None:
         self.kind = kind
-        self.maybe_executed = False
-        self._answered = self._repeated = answered and kind is Kind.SCRIPT
+        self.maybe_executed = self._repeated = answered and kind is Kind.SCRIPT
         self._routed = routed
 
     def after(self, happened: Happened) -> Step:
@@ -221,20 +223,18 @@ class Execution:
         verdict = decide(
             self.kind,
             happened,
-            sent_before=self.maybe_executed or self._answered,
+            sent_before=self.maybe_executed,
             repeated=self._repeated,
             routed=self._routed,
         )
         self.maybe_executed = verdict.maybe_executed
-        script = self.kind is Kind.SCRIPT
-        self._answered = self._answered or (script and happened in _SCRIPT_ANSWERED)
-        once_more = _ONCE_MORE | _BELIEVED_ONCE if script else _ONCE_MORE
+        once_more = _ONCE_MORE | _BELIEVED_ONCE if self.kind is Kind.SCRIPT else _ONCE_MORE
         self._repeated = self._repeated or happened in once_more
         return verdict.step
 
     def was_answered(self) -> None:
         """Note that a part of the command was answered: a loss from then on is a new one."""
-        self._repeated = self._answered
+        self._repeated = False
 
     def error(self, error: Exception, instance: str) -> Exception:
         """Return what the caller sees of *error*, which says whether the command may have run."""
@@ -252,11 +252,16 @@ def kind_of(args: tuple[Any, ...]) -> Kind:
     command = SHARED.get(name)
     if command is not None and command.read_only:
         return Kind.READ
-    if name in SCRIPTS:
+    if upper_word(args[0]) in SCRIPTS:
         return Kind.SCRIPT
     if name == "XREAD" and not new_only(args):
         return Kind.READ
     return Kind.WRITE if blocking_timeout(args) is None else Kind.BLOCKING
+
+
+def kind_of_watched(args: tuple[Any, ...]) -> Kind:
+    """Return what a command is on a connection that it cannot leave."""
+    return Kind.WATCHED_SCRIPT if kind_of(args) is Kind.SCRIPT else Kind.WATCHED
 
 
 def kind_of_pipeline(stack: Iterable[tuple[Any, Any]], *, transaction: bool) -> Kind:

@@ -8,7 +8,7 @@ from redis.client import NEVER_DECODE
 from redis.exceptions import DataError, ResponseError
 
 from redis_manager_fastapi.commands.blocking import blocking_timeout, upper_word, with_time_left
-from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
+from redis_manager_fastapi.delivery.contract import Execution, kind_of, kind_of_watched
 from redis_manager_fastapi.delivery.replies import empty_response, parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on
@@ -139,7 +139,7 @@ async def execute_pinned(
     except FAILURES as failure:
         error = failure
     grace = session.options.grace
-    return await carry_on(pool, Execution(Kind.WATCHED), attempt, deadline, error, grace)
+    return await carry_on(pool, Execution(kind_of_watched(args)), attempt, deadline, error, grace)
 
 
 async def exchange_listed(

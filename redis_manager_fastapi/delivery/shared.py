@@ -11,6 +11,7 @@ from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.causes import Connection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.pool.proof import Proof
 from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest, timed_out
 from redis_manager_fastapi.pool.state import Suspicion
 from redis_manager_fastapi.topology.failures import from_reply
@@ -31,6 +32,8 @@ async def deliver(pool: Pool, request: Request, grace: float | None) -> Any:
             return await request.future
         await pool.wait_serving(request.deadline, grace)
     link.submit(request)
+    if request.script:
+        link.submit(Proof(link, request))
     return await request.future
 
 

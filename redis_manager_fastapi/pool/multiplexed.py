@@ -30,6 +30,7 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.flow import FLOW_WINDOW, Flow
 from redis_manager_fastapi.pool.link_events import LinkEvents
 from redis_manager_fastapi.pool.pacing import PER_TURN, turnstile
+from redis_manager_fastapi.pool.proof import with_proof
 from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import (
     Batch,
@@ -49,9 +50,7 @@ from redis_manager_fastapi.redis_py import is_unacknowledged
 _INCOMPLETE = object()
 
 _running_loop = asyncio.get_running_loop
-
 _PUSH = hiredis.PushNotification
-
 _LOST = Cause.CONNECTION_LOST
 
 # The most bytes of requests in flight on one connection, beside `pipelining.max_in_flight`.
@@ -75,6 +74,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
     Attributes:
         batch: How many commands leave ahead of the others of this turn of the loop.
+        last_beat: The heartbeat that was sent last; None before the first.
         last_heard: When bytes last came, on the loop's clock.
         suspected: Set by the pool; makes the next bytes call `LinkEvents.link_heard`.
         lost: Whether the connection is gone.
@@ -85,12 +85,12 @@ class MultiplexedConnection(asyncio.Protocol):
 
     # They are more than CPython 3.11 finds at their places in instances without slots.
     __slots__ = (
-        *("batch", "full", "last_heard", "loop", "lost", "opened_at", "suspected", "uncounted"),
-        *("writes", "_beats", "_bytes", "_connection", "_counters", "_due", "_events", "_excused"),
-        *("_flow", "_heartbeat", "_in_flight", "_instance", "_last_bytes", "_make_reader"),
-        *("_max_bytes", "_max_in_flight", "_numbers", "_partial", "_paused", "_places", "_queue"),
-        *("_reader", "_retiring", "_room", "_timer", "_together", "_transport", "_turn_ends"),
-        "_turnstile",
+        *("batch", "full", "last_beat", "last_heard", "loop", "lost", "opened_at", "suspected"),
+        *("uncounted", "writes", "_beats", "_bytes", "_connection", "_counters", "_due"),
+        *("_events", "_excused", "_flow", "_heartbeat", "_in_flight", "_instance", "_last_bytes"),
+        *("_make_reader", "_max_bytes", "_max_in_flight", "_numbers", "_partial", "_paused"),
+        *("_places", "_queue", "_reader", "_retiring", "_room", "_timer", "_together"),
+        *("_transport", "_turn_ends", "_turnstile"),
     )
 
     def __init__(
@@ -129,6 +129,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._due, self._excused = math.inf, False
         self._heartbeat: Heartbeat | None = None
+        self.last_beat: Heartbeat | None = None
         self._numbers, self._beats, self._last_bytes = secrets.token_hex(8), 0, b""
         self._partial, self._flow, self.uncounted = 0, Flow(), 0
         self._turnstile = turnstile()
@@ -185,7 +186,7 @@ class MultiplexedConnection(asyncio.Protocol):
             now = self.loop.time()
             number, deadline = f"{self._numbers}-{self._beats}", now + timeout
             beat = Heartbeat(number.encode(), self.loop.create_future(), now, deadline)
-            self._heartbeat, self._last_bytes = beat, b""
+            self._heartbeat, self.last_beat, self._last_bytes = beat, beat, b""
             self.submit(beat)
             return beat
         return self._heartbeat
@@ -256,11 +257,9 @@ class MultiplexedConnection(asyncio.Protocol):
             else:
                 matched = self._match_heartbeat(beat, data)
                 answered = matched - (self._heartbeat is None)  # that answer is no caller's
-        except DoubtfulReplyError as error:
-            self._lose(f"the reply stream is broken: {error}", Cause.BAD_REPLY)
-            return
         except Exception as error:
-            self._lose(f"the reply stream is broken ({type(error).__name__})", Cause.BAD_REPLY)
+            doubt = error if isinstance(error, DoubtfulReplyError) else type(error).__name__
+            self._lose(f"the reply stream is broken: {doubt}", Cause.BAD_REPLY)
             return
         answered, self.uncounted = answered - self.uncounted, 0
         if answered:
@@ -409,8 +408,9 @@ class MultiplexedConnection(asyncio.Protocol):
             request = self._room.next()
             if request is None:
                 return
-            self._queue.append(request)
-            self._bytes += len(request.packed)
+            for each in with_proof(self, request):
+                self._queue.append(each)
+                self._bytes += len(each.packed)
             if request.deadline < self._due:
                 self._arm(request.deadline)
             if not self._turn_ends:

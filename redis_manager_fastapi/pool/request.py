@@ -25,7 +25,7 @@ Reply = asyncio.Future[Any]
 # a whole, before its first command.
 DISCARDED = (ExecAbortError, AskError, TryAgainError, ClusterDownError)
 
-ENDED = (list, UnhashableReplyError, *DISCARDED)
+ENDED = (list, UnhashableReplyError, UnicodeDecodeError, *DISCARDED)
 """What EXEC is answered by, beside nil, when the transaction has ended."""
 
 
@@ -75,6 +75,7 @@ class Request:
         deadline: When its time is up, on the loop's clock.
         decode: Whether strings in the reply become `str`.
         read_only: Whether it may be sent again after it was written.
+        script: Whether a script is in it, whose reply has to be proven to be one.
     """
 
     __slots__ = ()
@@ -85,6 +86,7 @@ class Request:
     deadline: float
     decode: bool
     read_only: bool
+    script: bool = False
 
     def finish(self, outcome: Any) -> None:
         """Hand over a reply, or an exception as a value; a caller that has left gets nothing."""
@@ -129,6 +131,14 @@ class SingleRequest(Request):
         self.future = asyncio.get_running_loop().create_future()
 
 
+class ScriptRequest(SingleRequest):
+    """A request of a script."""
+
+    __slots__ = ()
+
+    script = True
+
+
 def new_request(
     packed: bytes,
     future: Reply,
@@ -155,7 +165,7 @@ class Batch(SingleRequest):
         replies: Those that have come.
     """
 
-    __slots__ = ("expected", "multi", "own", "replies")
+    __slots__ = ("expected", "multi", "own", "replies", "script")
 
     def __init__(
         self,
@@ -169,10 +179,11 @@ class Batch(SingleRequest):
         expected: int,
         multi: int | None = None,
         own: bool = False,
+        script: bool = False,
     ) -> None:
         self.began = began
         self.packed, self.future, self.deadline = packed, future, deadline
-        self.decode, self.read_only = decode, read_only
+        self.decode, self.read_only, self.script = decode, read_only, script
         self.expected, self.multi, self.own = expected, multi, own
         self.replies: list[Any] = []
 
@@ -224,16 +235,19 @@ class Heartbeat(SingleRequest):
     Attributes:
         number: What the server has to repeat.
         answer: The bytes that end its answer on the wire.
+        refusal: The words of the server's error, if that was its answer.
     """
 
-    __slots__ = ("answer", "number")
+    __slots__ = ("answer", "number", "refusal")
+
+    refusal: str | None
 
     def __init__(self, number: bytes, future: Reply, began: float, deadline: float) -> None:
         packed: Any = hiredis.pack_command(("PING", number))  # type: ignore[arg-type]
         self.packed = packed
         self.future, self.deadline = future, deadline
         self.began, self.decode, self.read_only = began, False, True
-        self.number, self.answer = number, number + b"\r\n"
+        self.number, self.answer, self.refusal = number, number + b"\r\n", None
 
     def found_in(self, last: bytes, data: bytes) -> tuple[int, bytes]:
         """Look for its answer in *data*, which follows *last*.
@@ -252,6 +266,7 @@ class Heartbeat(SingleRequest):
             DoubtfulReplyError: It belongs to another command.
         """
         lost = isinstance(outcome, Interrupted)
+        self.refusal = str(outcome) if isinstance(outcome, Exception) and not lost else None
         super().finish("PONG" if outcome == self.number else outcome)
         if outcome != self.number and not lost and not _may_answer_ping(outcome):
             raise DoubtfulReplyError("a heartbeat was answered by another command's reply")

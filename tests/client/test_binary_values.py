@@ -68,6 +68,7 @@ async def test_reply_that_is_no_text_names_its_command_and_the_remedy(
         await read(manager.redis)
 
     assert await manager.redis.echo("next") == "next"
+    assert manager.stats().generation == 1
 
 
 async def test_message_that_is_no_text_says_the_remedy_once(manager: RedisManager) -> None:

@@ -68,6 +68,63 @@ async def test_a_script_in_the_cluster_s_words_is_run_twice_at_most(
         assert int(await client.get(key) or 0) <= 2
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "READONLY You can't write against a read only replica.",
+        "LOADING Redis is loading the dataset in memory",
+        "NOREPLICAS Not enough good replicas to write.",
+        "MASTERDOWN Link with MASTER is down",
+    ],
+)
+@pytest.mark.parametrize("way", ["command", "pipeline", "lower case", "no key"])
+async def test_a_script_in_a_server_s_words_is_run_twice_at_most(
+    shared: ClusterDeployment, error: str, way: str
+) -> None:
+    async with opened(shared.url, outage={"grace": 0.2}) as manager:
+        client = manager.cluster
+        key = f"counter:{error}:{way}"
+        script, args = COUNT_AND_FAIL, [1, key, error]
+        if way == "no key":
+            script, args = "return redis.error_reply(ARGV[1])", [0, error]
+        if way == "pipeline":
+            pipe: Any = client.pipeline()
+            call: Any = pipe.eval(script, *args).execute()
+        else:
+            name = "eval" if way == "lower case" else "EVAL"
+            call = client.execute_command(name, script, *args)
+        before = await evaluated(shared)
+        with pytest.raises(RedisManagerError) as raised:
+            await call
+
+        assert raised.value.maybe_executed
+        assert await evaluated(shared) - before in (1, 2)
+
+
+async def evaluated(cluster: ClusterDeployment) -> int:
+    """How often the nodes have run EVAL."""
+    stats = [await server.command("INFO", "commandstats") for server in cluster.primaries]
+    return sum(each.get("cmdstat_eval", {}).get("calls", 0) for each in stats)
+
+
+@pytest.mark.parametrize("transaction", [True, False])
+async def test_a_redirect_of_another_slot_is_not_followed_in_a_pipeline(
+    shared: ClusterDeployment, transaction: bool
+) -> None:
+    async with opened(shared.url) as manager:
+        client = manager.cluster
+        key = f"counter:other:{transaction}"
+        server = shared.primaries[0]
+        slot = (client.keyslot(key) + 1) % 16384
+        pipe: Any = client.pipeline(transaction=transaction)
+        pipe.eval(COUNT_AND_FAIL, 1, key, f"MOVED {slot} {server.host}:{server.port}")
+        with pytest.raises(ResponseError) as raised:
+            await pipe.execute()
+
+        assert not isinstance(raised.value, RedisManagerError)
+        assert await client.get(key) == "1"
+
+
 @pytest.mark.parametrize("error", ["MOVED {slot} {address}", "TRYAGAIN during rehashing"])
 async def test_a_script_in_a_transaction_does_not_have_it_run_again(
     shared: ClusterDeployment, error: str

@@ -37,30 +37,34 @@ from redis_manager_fastapi.topology.failures import REFUSALS, from_reply
 AGAIN, HEAL, RAISE, ELSEWHERE = Step.AGAIN, Step.HEAL_AGAIN, Step.RAISE, Step.ELSEWHERE
 WAIT = Step.WAIT_AGAIN
 
-SINGLE = (Kind.READ, Kind.WRITE, Kind.SCRIPT, Kind.BLOCKING)
+SINGLE = (Kind.READ, Kind.WRITE, Kind.BLOCKING)
 READS = (Kind.READ, Kind.READ_PIPELINE)
 PIPELINES = (Kind.READ_PIPELINE, Kind.PIPELINE)
 WRITES = tuple(kind for kind in Kind if kind not in READS)
-MOVABLE = tuple(kind for kind in Kind if kind is not Kind.WATCHED)
-NOT_PIPELINES = tuple(kind for kind in Kind if kind not in PIPELINES)
-NO_SCRIPTS = tuple(kind for kind in Kind if kind not in (*PIPELINES, Kind.SCRIPT))
+MOVABLE = tuple(kind for kind in Kind if kind not in (Kind.WATCHED, Kind.WATCHED_SCRIPT))
+SCRIPTS = (Kind.SCRIPT, Kind.WATCHED_SCRIPT)
+WATCHED = (Kind.WATCHED, Kind.WATCHED_SCRIPT)
+NO_SCRIPTS = tuple(kind for kind in Kind if kind not in (*PIPELINES, *SCRIPTS))
 ONE_BY_ONE = tuple(kind for kind in NO_SCRIPTS if kind is not Kind.WATCHED)
 
 # What it is, what happened -> the first time, and after it was sent again once: the step, and
 # whether the server may have executed it.
 PROMISE: list[tuple[tuple[Kind, ...], Happened, tuple[Step, bool], tuple[Step, bool]]] = [
     (MOVABLE, Happened.NOT_SENT, (AGAIN, False), (AGAIN, False)),
-    ((Kind.WATCHED,), Happened.NOT_SENT, (RAISE, False), (RAISE, False)),
+    (WATCHED, Happened.NOT_SENT, (RAISE, False), (RAISE, False)),
     (READS, Happened.LOST, (HEAL, True), (RAISE, True)),
     (WRITES, Happened.LOST, (RAISE, True), (RAISE, True)),
     (SINGLE, Happened.REFUSED, (HEAL, False), (RAISE, False)),
+    ((Kind.SCRIPT,), Happened.REFUSED, (HEAL, True), (RAISE, True)),
+    ((Kind.WATCHED_SCRIPT,), Happened.REFUSED, (RAISE, True), (RAISE, True)),
     (PIPELINES, Happened.REFUSED, (RAISE, True), (RAISE, True)),
     (ONE_BY_ONE, Happened.SHORT, (WAIT, False), (WAIT, False)),
-    ((Kind.SCRIPT,), Happened.SHORT, (WAIT, False), (RAISE, False)),
+    ((Kind.SCRIPT,), Happened.SHORT, (WAIT, True), (RAISE, True)),
+    ((Kind.WATCHED_SCRIPT,), Happened.SHORT, (RAISE, True), (RAISE, True)),
     (PIPELINES, Happened.SHORT, (RAISE, True), (RAISE, True)),
     ((Kind.WATCHED,), Happened.SHORT, (RAISE, False), (RAISE, False)),
     (NO_SCRIPTS, Happened.FULL, (RAISE, False), (RAISE, False)),
-    ((*PIPELINES, Kind.SCRIPT), Happened.FULL, (RAISE, True), (RAISE, True)),
+    ((*PIPELINES, *SCRIPTS), Happened.FULL, (RAISE, True), (RAISE, True)),
     (tuple(Kind), Happened.PARTLY, (RAISE, True), (RAISE, True)),
     (tuple(Kind), Happened.BARRED, (RAISE, False), (RAISE, False)),
     ((Kind.TRANSACTION, Kind.WATCHED), Happened.REFUSED, (RAISE, False), (RAISE, False)),
@@ -69,14 +73,14 @@ PROMISE: list[tuple[tuple[Kind, ...], Happened, tuple[Step, bool], tuple[Step, b
     (tuple(Kind), Happened.UNAVAILABLE, (RAISE, False), (RAISE, False)),
     (tuple(Kind), Happened.CLOSED, (RAISE, False), (RAISE, False)),
     (tuple(Kind), Happened.CANCELLED, (RAISE, False), (RAISE, False)),
-    ((*PIPELINES, Kind.SCRIPT), Happened.FAILED, (RAISE, True), (RAISE, True)),
+    ((*PIPELINES, *SCRIPTS), Happened.FAILED, (RAISE, True), (RAISE, True)),
     (NO_SCRIPTS, Happened.FAILED, (RAISE, False), (RAISE, False)),
-    (NOT_PIPELINES, Happened.REDIRECTED, (RAISE, False), (RAISE, False)),
-    (NOT_PIPELINES, Happened.POSTPONED, (RAISE, False), (RAISE, False)),
-    (NOT_PIPELINES, Happened.UNSERVED, (RAISE, False), (RAISE, False)),
-    (PIPELINES, Happened.REDIRECTED, (RAISE, True), (RAISE, True)),
-    (PIPELINES, Happened.POSTPONED, (RAISE, True), (RAISE, True)),
-    (PIPELINES, Happened.UNSERVED, (RAISE, True), (RAISE, True)),
+    (NO_SCRIPTS, Happened.REDIRECTED, (RAISE, False), (RAISE, False)),
+    (NO_SCRIPTS, Happened.POSTPONED, (RAISE, False), (RAISE, False)),
+    (NO_SCRIPTS, Happened.UNSERVED, (RAISE, False), (RAISE, False)),
+    ((*PIPELINES, *SCRIPTS), Happened.REDIRECTED, (RAISE, True), (RAISE, True)),
+    ((*PIPELINES, *SCRIPTS), Happened.POSTPONED, (RAISE, True), (RAISE, True)),
+    ((*PIPELINES, *SCRIPTS), Happened.UNSERVED, (RAISE, True), (RAISE, True)),
     (tuple(Kind), Happened.UNCOVERED, (RAISE, False), (RAISE, False)),
 ]
 CASES = [
@@ -164,7 +168,7 @@ def test_cluster_sends_on_what_was_not_executed(kind: Kind, happened: Happened) 
     for repeated in (False, True):
         verdict = decide(kind, happened, sent_before=False, repeated=repeated, routed=True)
         step = RAISE if repeated and believed_once else ROUTED[happened]
-        assert (verdict.step, verdict.maybe_executed) == (step, False)
+        assert (verdict.step, verdict.maybe_executed) == (step, believed_once)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -289,6 +293,8 @@ def test_cluster_that_is_down_below_another_error_is_unserved() -> None:
         (("EVAL", "return 1", 0), Kind.SCRIPT),
         (("EVALSHA", "f0", 0), Kind.SCRIPT),
         (("FCALL", "f", 0), Kind.SCRIPT),
+        (("eval", "return 1", 0), Kind.SCRIPT),
+        ((b"EVALSHA", "f0", 0), Kind.SCRIPT),
         (("BLPOP", "key", 1), Kind.BLOCKING),
         (("XREAD", "BLOCK", 0, "STREAMS", "s", "$"), Kind.BLOCKING),
         (("XREAD", "BLOCK", 0, "STREAMS", "s", "t", "0", "$"), Kind.BLOCKING),
@@ -322,11 +328,12 @@ def test_kinds_of_pipelines(names: list[str], transaction: bool, kind: Kind) -> 
     "answer",
     [Happened.REDIRECTED, Happened.POSTPONED, Happened.UNSERVED, Happened.SHORT, Happened.REFUSED],
 )
-def test_from_its_second_send_on_a_script_may_have_run(answer: Happened) -> None:
+def test_a_script_that_was_answered_may_have_run(answer: Happened) -> None:
+    """It may have answered so by itself, in the server's words."""
     execution = Execution(Kind.SCRIPT, routed=True)
 
     assert execution.after(answer) is not RAISE
-    assert not execution.maybe_executed
+    assert execution.maybe_executed
     execution.after(Happened.UNAVAILABLE)
     assert execution.maybe_executed
 
@@ -349,8 +356,8 @@ def test_a_slot_without_a_node_says_nothing_about_a_script() -> None:
     execution = Execution(Kind.SCRIPT, routed=True)
     execution.after(Happened.UNCOVERED)
 
-    assert execution.after(Happened.REDIRECTED) is Step.REDIRECT
     assert not execution.maybe_executed
+    assert execution.after(Happened.REDIRECTED) is Step.REDIRECT
 
 
 REFUSED = redis_errors.NoPermissionError("this user has no permissions to run the 'multi' command")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError, WatchError
 
 from redis_manager_fastapi import (
     PoolState,
@@ -15,6 +15,7 @@ from redis_manager_fastapi import (
     RedisPermissionError,
     RedisUnavailableError,
     RedisWritesRefusedError,
+    ReplyLostError,
 )
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
@@ -210,6 +211,82 @@ async def test_a_script_s_own_words_are_its_caller_s_alone(
         assert trial.manager.stats().generation == 1
 
 
+async def evaluate_pinned(redis: Redis[str], *args: Any) -> Any:
+    async with redis.client() as client:
+        return await client.execute_command("EVAL", *args)
+
+
+async def evaluate_under_watch(redis: Redis[str], *args: Any) -> Any:
+    async with redis.pipeline() as pipe:
+        await pipe.watch("other")
+        evaluating: Any = pipe.execute_command("EVAL", *args)
+        return await evaluating
+
+
+async def evaluate(redis: Redis[str], *args: Any) -> Any:
+    return await redis.execute_command("EVAL", *args)
+
+
+async def evaluate_in_lower_case(redis: Redis[str], *args: Any) -> Any:
+    return await redis.execute_command("eval", *args)
+
+
+EVALUATE = [evaluate, evaluate_in_lower_case, evaluate_pinned, evaluate_under_watch]
+
+
+@pytest.mark.parametrize("way", EVALUATE)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "LOADING Redis is loading the dataset in memory",
+        "MASTERDOWN Link with MASTER is down",
+        "READONLY You can't write against a read only replica.",
+        "BUSY Redis is busy running a script.",
+        "CLUSTERDOWN The cluster is down",
+        "NOREPLICAS Not enough good replicas to write.",
+        "MISCONF Errors writing to the AOF file",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "NOPERM not this one",
+    ],
+    ids=lambda words: words.split(" ")[0] if isinstance(words, str) else "",
+)
+async def test_a_script_in_the_server_s_own_words_may_have_run(
+    redis_server: RedisServer,
+    mode: dict[str, Any],
+    way: Callable[..., Awaitable[Any]],
+    words: str,
+) -> None:
+    """Row 59: nobody can tell them from the server's, so the error does not deny the script."""
+    async with opened(redis_server.url, **QUICK, **mode) as manager:
+        with pytest.raises(RedisManagerError) as raised:
+            await way(manager.redis, COUNT_AND_FAIL, 1, "runs", words)
+
+        assert raised.value.maybe_executed
+        assert await manager.redis.get("runs") in ("1", "2")
+
+
+@pytest.mark.parametrize("words", ["LOADING later", "NOAUTH no", "ERR invalid password", "ERR no"])
+@pytest.mark.parametrize("watch", [False, True])
+async def test_a_script_s_error_in_a_transaction_is_raised(
+    redis_server: RedisServer, mode: dict[str, Any], words: str, watch: bool
+) -> None:
+    """Row 59: also if redis-py has a class for it that means a lost connection."""
+    async with (
+        opened(redis_server.url, **QUICK, **mode) as manager,
+        manager.redis.pipeline() as pipe,
+    ):
+        if watch:
+            await pipe.watch("other")
+            pipe.multi()
+        evaluating: Any = pipe.eval(COUNT_AND_FAIL, 1, "runs", words)
+        with pytest.raises(RedisError) as raised:
+            await evaluating.execute()
+
+        assert not isinstance(raised.value, WatchError)
+        assert getattr(raised.value, "maybe_executed", True)
+        assert await manager.redis.get("runs") == "1"
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -230,6 +307,23 @@ async def test_no_raw_error_leaves(reply: bytes, mode: dict[str, Any], blocking:
         assert raised.value.maybe_executed
         server.replies = []
         assert await manager.redis.get("key") == "key"
+
+
+async def test_an_answer_to_exec_that_is_none(mode: dict[str, Any]) -> None:
+    """Row 12: a transaction whose end is answered by no list has lost its reply."""
+    async with FakeServer() as server, opened(server.url, **{**QUICK, **mode}) as manager:
+        server.replies = [b"+OK\r\n", b"-ERR no\r\n", b"+QUEUED\r\n"]
+        with pytest.raises(ReplyLostError, match="not a reply to it"):
+            await manager.redis.pipeline().set("key", 1).execute()
+        assert await manager.redis.get("key") == "key"
+
+
+@pytest.mark.parametrize("report", [b"*0\r\n", b"_\r\n", b":1\r\n", b"%0\r\n"])
+async def test_a_report_of_replicas_that_is_no_text(report: bytes, mode: dict[str, Any]) -> None:
+    async with FakeServer() as server, opened(server.url, **{**QUICK, **mode}) as manager:
+        server.replies = [report]
+        with pytest.raises(RedisError):
+            await manager.redis.wait(1, 10)
 
 
 # Transactions that are refused in part.

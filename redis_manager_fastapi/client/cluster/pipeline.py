@@ -5,7 +5,7 @@ from typing import Any
 
 import redis.asyncio.cluster
 from redis.asyncio.cluster import PipelineCommand, PipelineStrategy
-from redis.exceptions import RedisClusterException
+from redis.exceptions import AskError, RedisClusterException
 
 from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.client.cluster.observed import counted
@@ -23,6 +23,7 @@ from redis_manager_fastapi.commands.keys import ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.delivery.contract import (
     Execution,
+    Happened,
     Kind,
     decide,
     kind_of,
@@ -137,7 +138,7 @@ class SplitPipeline(PipelineStrategy):
         clock = client.session.opened.loop.time
         for command in stack:
             left = deadline - clock()
-            if left <= 0 or not _goes_on(command):
+            if left <= 0 or not await _goes_on(client, command):
                 continue
             hurried = client.with_options(timeout=left)
             hurried.answered = True
@@ -162,10 +163,17 @@ class SplitPipeline(PipelineStrategy):
         raise error
 
 
-def _goes_on(command: PipelineCommand) -> bool:
+async def _goes_on(client: ClusterClient, command: PipelineCommand) -> bool:
     """Whether the contract lets a command go out again: its node has repeated a read already."""
-    if not isinstance(command.result, Exception):
+    error = command.result
+    if not isinstance(error, Exception):
         return False
-    kind, happened = kind_of(command.args), what_happened(command.result)
-    repeated = kind is not Kind.SCRIPT
-    return not decide(kind, happened, sent_before=False, repeated=repeated, routed=True).is_final
+    kind, happened = kind_of(command.args), what_happened(error)
+    if kind is not Kind.SCRIPT:
+        return not decide(kind, happened, sent_before=False, repeated=True, routed=True).is_final
+    if happened in (Happened.REFUSED, Happened.SHORT):
+        return False  # a node's client would send it twice more
+    # A redirect of another slot is in its own words.
+    if isinstance(error, AskError) and error.slot_id != await client.slot_of_command(command.args):
+        return False
+    return not decide(kind, happened, sent_before=False, repeated=False, routed=True).is_final

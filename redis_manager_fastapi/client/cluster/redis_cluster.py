@@ -55,9 +55,9 @@ from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.cluster.redis_py import OWN_EXECUTE_COMMAND, CommandPolicies
 from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap
-from redis_manager_fastapi.commands.blocking import blocking_timeout, new_only
+from redis_manager_fastapi.commands.blocking import blocking_timeout, new_only, upper_word
 from redis_manager_fastapi.commands.keys import ONE_KEY, find_one_key
-from redis_manager_fastapi.commands.sharing import SHARED
+from redis_manager_fastapi.commands.sharing import ANY_SCRIPTS, SHARED
 from redis_manager_fastapi.delivery.contract import Execution, Kind
 from redis_manager_fastapi.delivery.session import CallOptions, Scope, Session
 from redis_manager_fastapi.errors import RedisManagerError
@@ -67,7 +67,6 @@ from redis_manager_fastapi.redis_py import measures
 theirs = redis.asyncio.RedisCluster
 
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
-_ANY_SCRIPT = frozenset({*_SCRIPTS, "EVALSHA_RO", "EVAL_RO"})
 
 # Some of the client's attributes are slots, which `__dict__` does not show.
 _OURS = ("_lock", "nodes_manager", "response_callbacks")
@@ -338,9 +337,10 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         named = not isinstance(target_node, AutoTarget)
         first = standing(cluster, target_node)
         # The node's own client has sent a read again already.
-        kind = Kind.SCRIPT if args[0] in _ANY_SCRIPT else Kind.WRITE
+        kind = Kind.SCRIPT if upper_word(args[0]) in ANY_SCRIPTS else Kind.WRITE
         execution = Execution(kind, routed=True, answered=self.answered)
         route = Route(cluster, None, deadline, execution, self.session.options.grace)
+        route.keyless = kind is Kind.SCRIPT and is_zero(args, 2)
 
         async def find() -> Node:
             nonlocal first

@@ -5,7 +5,7 @@ user's, takes the slow way, by `recover`.
 """
 
 from collections.abc import Coroutine
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 from redis.exceptions import ResponseError
 
@@ -20,6 +20,7 @@ from redis_manager_fastapi.delivery.replies import empty_response, parsed
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pacing import paced
+from redis_manager_fastapi.pool.proof import Proving
 from redis_manager_fastapi.pool.request import SingleRequest
 
 
@@ -115,7 +116,9 @@ class RoutedCall(RoutedCommand, Call):
         if link is None or link.full or (links.room.alone and links.goes_alone(self.packed)):
             return None
         own = session.own_callbacks
-        return None if own and args[0] in own else link
+        if own and args[0] in own:
+            return None
+        return cast(MultiplexedConnection, Proving(link)) if command.script else link
 
     def _twin(self) -> "RoutedCall":
         return routed(type(self), self.client, self.command, self.args, self.options)

@@ -37,7 +37,12 @@ from redis_manager_fastapi.errors import (
 )
 from redis_manager_fastapi.pool.request import Batch, Interrupted, Request, SingleRequest
 from redis_manager_fastapi.settings import Address
-from redis_manager_fastapi.topology.failures import from_reply, own_words, refusal_code
+from redis_manager_fastapi.topology.failures import (
+    from_reply,
+    own_words,
+    reconnecting_helps,
+    refusal_code,
+)
 
 Attempt = Callable[[Node, bool], Awaitable[Any]]
 Find = Callable[[], Awaitable[Node]]
@@ -117,6 +122,8 @@ class Route:
     Attributes:
         slot: The command's slot; None for one that goes to a node by name, or as
             long as it is not known.
+        keyless: Whether it is a script that any node would take, and that one has answered for
+            all of them.
 
     Args:
         cluster: Where it goes.
@@ -135,7 +142,7 @@ class Route:
         grace: float | None,
     ) -> None:
         self._cluster = cluster
-        self.slot = slot
+        self.slot, self.keyless = slot, False
         self._deadline = deadline
         self._grace = grace
         self._execution = execution
@@ -177,6 +184,8 @@ class Route:
         failed, self._node, self._asking = self._node, None, False
         happened = self._happened(error)
         step = self._execution.after(happened)
+        if isinstance(error, RedisManagerError):
+            self._execution.maybe_executed |= error.maybe_executed
         if step is Step.RAISE:
             raise self._give_up(error, happened)
         try:
@@ -199,6 +208,11 @@ class Route:
     def _happened(self, error: Exception) -> Happened:
         """Return what an attempt met; a redirect of another slot is a script's own words."""
         happened = what_happened(error)
+        keyed = self._execution.kind is Kind.SCRIPT and not self.keyless
+        if keyed and type(error) is RedisUnavailableError:
+            # Its node's client says that it may have run; the slot's next node may serve it.
+            away = error.__cause__ is not None and reconnecting_helps(error.__cause__)
+            return Happened.UNAVAILABLE if away else happened
         if isinstance(error, AskError) and self.slot != error.slot_id:
             known = self.slot is not None or self._execution.kind is Kind.SCRIPT
             return Happened.FAILED if known else happened
@@ -434,4 +448,5 @@ def after_asking(request: Request) -> Batch:
         request.read_only,
         began=request.began,
         expected=2,
+        script=request.script,
     )
