@@ -51,7 +51,7 @@ async def wait(
         return await as_it_is()
     loop = asyncio.get_running_loop()
     begun, pause = loop.time(), _FIRST_WAIT
-    report = await _ask(connection, "INFO", "replication")
+    report = await _report(connection)
     written = _WRITTEN.search(report)
     if limit < 0 or written is None or _PRIMARY not in report:
         return await as_it_is()
@@ -61,7 +61,7 @@ async def wait(
             break
         milliseconds = max(1, round(min(left, pause) * 1000))
         await _ask(connection, "WAIT", _EVERY_REPLICA, milliseconds)
-        report = await _ask(connection, "INFO", "replication")
+        report = await _report(connection)
         pause = min(2 * pause, _LONGEST_WAIT)
     return count
 
@@ -92,6 +92,13 @@ async def wait_aof(connection: DedicatedConnection, as_it_is: Callable[[], Await
 
 def _acknowledged(report: bytes, written: int) -> int:
     return sum(int(offset) >= written for offset in _ACKNOWLEDGED.findall(report))
+
+
+async def _report(connection: DedicatedConnection) -> bytes:
+    report = await _ask(connection, "INFO", "replication")
+    if not isinstance(report, bytes):
+        raise connection.misread()
+    return report
 
 
 async def _ask(connection: DedicatedConnection, *command: Any) -> Any:

@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 from redis.exceptions import RedisError, ResponseError
 
-from redis_manager_fastapi import PoolState, RedisManager, RedisManagerError
+from redis_manager_fastapi import (
+    Event,
+    PoolState,
+    RedisManager,
+    RedisManagerError,
+    StateChanged,
+)
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.fake_server import FakeServer
@@ -89,6 +95,31 @@ async def test_a_stream_out_of_step_ends_at_the_next_heartbeat(
         await asyncio.sleep(0.1)
         assert [right for at, right in outcomes if at > healed + 0.02 and not right] == []
         assert not callers or outcomes[-1][0] > healed
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"$6\r\nsecret\r\n", b"-OOM secret > 'maxmemory'.\r\n", b"-READONLY secret read only\r\n"],
+    ids=["data", "oom", "readonly"],
+)
+async def test_what_answers_another_command_is_no_word_of_the_server_s(answer: bytes) -> None:
+    """Row 58: in a heartbeat's place it costs the connection, once, and nobody is told of it."""
+    events: list[Event] = []
+    async with (
+        FakeServer() as fake,
+        opened(fake.url, pipelining=SHARED, health=HEALTH, listeners=[events.append]) as manager,
+    ):
+        (link,) = pool_of(manager).links
+        fake.beats.append(answer)
+        await until(lambda: manager.stats().generation == 2)
+        (successor,) = pool_of(manager).links
+        await until(lambda: successor._beats == 3)
+
+        assert link.lost
+        assert manager.stats().generation == 2
+        reasons = [event.reason for event in events if isinstance(event, StateChanged)]
+        assert "a heartbeat was answered by another command's reply" in reasons[2]
+        assert not any("secret" in reason for reason in reasons)
 
 
 async def test_a_late_reply_that_trickles_ends_the_connection() -> None:

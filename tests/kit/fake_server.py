@@ -24,6 +24,7 @@ class FakeServer:
 
     Attributes:
         replies: Bytes that stand in for the next replies beyond the handshake's.
+        beats: Bytes that stand in for the next answers to heartbeats.
         hang_up: Whether a connection closes after one of them.
         connections: Writers of the connections that are open, oldest first.
         deaf: Those of them over which nothing is answered any more.
@@ -31,6 +32,7 @@ class FakeServer:
 
     def __init__(self) -> None:
         self.replies: list[bytes] = []
+        self.beats: list[bytes] = []
         self.hang_up = False
         self.connections: list[asyncio.StreamWriter] = []
         self.deaf: set[asyncio.StreamWriter] = set()
@@ -69,6 +71,10 @@ class FakeServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Be gone: the connections break, and nobody listens."""
         assert self._server is not None
         self._server.close()
         for writer in self.connections:
@@ -94,7 +100,7 @@ class FakeServer:
     def _answer(self, words: list[bytes]) -> tuple[bytes, bool]:
         name = words[0].upper()
         if name == b"PING" and len(words) > 1:
-            return _written(words[1]), False
+            return self.beats.pop(0) if self.beats else _written(words[1]), False
         if name in HANDSHAKE:
             return HANDSHAKE[name], False
         self._counter += name == b"INCRBY"
