@@ -17,7 +17,6 @@ from redis_manager_fastapi.client.large_pipeline import (
     execute_pipeline,
     execute_transaction,
     free,
-    slices,
 )
 from redis_manager_fastapi.client.observed import (
     span_of_batch,
@@ -139,7 +138,9 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             seen = execution.error(error, self._session.instance)
             self._session.failed(seen)
             raise seen from seen.__cause__
-        async for start in slices(replies):
+        for start in range(0, len(replies), LOOKED_AT):
+            if start:
+                await asyncio.sleep(0)
             for reply in replies[start : start + LOOKED_AT]:
                 if isinstance(reply, RedisError):
                     self.connection_pool.report(reply)
@@ -224,7 +225,9 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         transaction, stack = self.is_transaction or self.explicit_transaction, self.command_stack
         kinds: set[Kind] = set()
         self._ordinary = len(stack) > _MOST_SHARED
-        async for start in slices(stack):
+        for start in range(0, len(stack), LOOKED_AT):
+            if start:
+                await asyncio.sleep(0)
             part = stack[start : start + LOOKED_AT]
             kinds.add(kind_of_pipeline(part, transaction=transaction))
             self._ordinary = self._ordinary and are_ordinary(part)
@@ -368,7 +371,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except FAILURES as failure:
             error = failure
         else:
-            await free(queued[0])
+            if len(queued[0]) > LOOKED_AT:
+                await free(queued[0])
             return cast("list[Any]", replies)
         execution, grace = Execution(kind), self._session.options.grace
         replies = await carry_on(pool, execution, attempt, deadline, error, grace, leased=True)
