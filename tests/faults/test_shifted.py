@@ -15,6 +15,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from redis_manager_fastapi import (
     Event,
+    Gap,
+    Message,
     PoolState,
     RedisManager,
     RedisManagerError,
@@ -120,6 +122,75 @@ async def test_what_answers_another_command_is_no_word_of_the_server_s(answer: b
         reasons = [event.reason for event in events if isinstance(event, StateChanged)]
         assert "a heartbeat was answered by another command's reply" in reasons[2]
         assert not any("secret" in reason for reason in reasons)
+
+
+NEWS = b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nm\r\n"
+
+
+@asynccontextmanager
+async def published(fake: FakeServer) -> AsyncIterator[None]:
+    """Messages all the time, to who subscribed last."""
+
+    async def publish() -> None:
+        while True:
+            fake.subscribers[-1].write(NEWS)
+            await asyncio.sleep(0.005)
+
+    publishing = asyncio.create_task(publish())
+    try:
+        yield
+    finally:
+        publishing.cancel()
+
+
+@pytest.mark.parametrize("protocol", [2, 3], ids=["resp2", "resp3"])
+@pytest.mark.parametrize(
+    "spoilt",
+    [b"*100000\r\n", b"$1000000\r\n", b"*3\r\n$7\r\nmessage\r\n", b">2\r\n+other\r\n"],
+    ids=["array", "string", "short", "push"],
+)
+async def test_messages_out_of_step_are_a_gap(protocol: int, spoilt: bytes) -> None:
+    """Row 58: as soon as a heartbeat's answer is within a message."""
+    async with (
+        FakeServer() as fake,
+        opened(fake.url, health=HEALTH, protocol=protocol) as manager,
+        manager.subscribe("news") as messages,
+        published(fake),
+    ):
+        assert isinstance(await anext(messages), Message)
+        fake.subscribers[-1].write(spoilt)
+        began = asyncio.get_running_loop().time()
+        async for item in messages:
+            if isinstance(item, Gap):
+                break
+        took = asyncio.get_running_loop().time() - began
+
+        assert took <= BOUND + SLACK
+        assert await anext(messages) == Message("news", "m")
+
+
+@pytest.mark.parametrize("protocol", [2, 3], ids=["resp2", "resp3"])
+@pytest.mark.parametrize(
+    "spoilt",
+    [b"*0\r\n", b"*2\r\n$7\r\nmessage\r\n$4\r\nnews\r\n", b"*2\r\n" + 2 * NEWS],
+    ids=["empty", "short", "of-others"],
+)
+async def test_a_pub_sub_subscribes_again_after_what_is_no_message(
+    protocol: int, spoilt: bytes
+) -> None:
+    async with (
+        FakeServer() as fake,
+        opened(fake.url, health=HEALTH, protocol=protocol) as manager,
+        manager.redis.pubsub() as pubsub,
+    ):
+        await pubsub.subscribe("news")
+        messages = pubsub.listen()
+        assert (await anext(messages))["type"] == "subscribe"
+        fake.subscribers[-1].write(spoilt)
+
+        assert (await anext(messages))["type"] == "subscribe"
+        fake.subscribers[-1].write(NEWS)
+        assert (await anext(messages))["data"] == "m"
 
 
 async def test_a_late_reply_that_trickles_ends_the_connection() -> None:

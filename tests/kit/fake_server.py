@@ -20,13 +20,14 @@ class FakeServer:
     """Answers the handshake truthfully, and every other request with what the test scripted.
 
     Beyond the script it counts INCRBY, shows the counter to MGET, has nothing
-    for XREAD, and answers everything else with the request's last word.
+    for XREAD, subscribes one channel, and answers everything else with the request's last word.
 
     Attributes:
         replies: Bytes that stand in for the next replies beyond the handshake's.
         beats: Bytes that stand in for the next answers to heartbeats.
         hang_up: Whether a connection closes after one of them.
         connections: Writers of the connections that are open, oldest first.
+        subscribers: Those that have subscribed.
         deaf: Those of them over which nothing is answered any more.
     """
 
@@ -35,6 +36,7 @@ class FakeServer:
         self.beats: list[bytes] = []
         self.hang_up = False
         self.connections: list[asyncio.StreamWriter] = []
+        self.subscribers: list[asyncio.StreamWriter] = []
         self.deaf: set[asyncio.StreamWriter] = set()
         self._counter = 0
         self._server: asyncio.Server | None = None
@@ -89,6 +91,8 @@ class FakeServer:
                 reply, ends = self._answer(words)
                 if writer not in self.deaf:
                     writer.write(reply)
+                if words[0].upper() == b"SUBSCRIBE":
+                    self.subscribers.append(writer)
                 if ends:
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -112,6 +116,7 @@ class FakeServer:
             b"MGET": b"*3\r\n%b$-1\r\n$-1\r\n" % _written(counter),
             b"XREAD": b"*-1\r\n",
             b"XREVRANGE": b"*0\r\n",
+            b"SUBSCRIBE": b"*3\r\n$9\r\nsubscribe\r\n%b:1\r\n" % _written(words[-1]),
         }
         return replies.get(name, _written(words[-1])), False
 
