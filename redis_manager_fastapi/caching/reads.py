@@ -86,7 +86,7 @@ class CachedReads:
             return None
         value, asked_at, until = known[:3]
         age = now - max(life.confirmed_at, asked_at)
-        gone = life.void or now >= until or age > self.stale
+        gone = asked_at >= life.void_since or now >= until or age > self.stale
         return None if gone else (value, max(age, 0.001))
 
     def handed_out(self, age: float) -> None:

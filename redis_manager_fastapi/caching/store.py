@@ -53,7 +53,7 @@ class Life:
             answers another heartbeat meanwhile.
         confirmed_at: When the last heartbeat left that was answered: what had changed
             by then has been told.
-        void: Whether what it knew is not even the last known value any more.
+        void_since: What was asked for from then on is not even the last known value any more.
         clock: The loop's.
         thread: The loop's.
         window: Seconds that a heartbeat proves.
@@ -61,7 +61,16 @@ class Life:
     """
 
     __slots__ = (
-        *("clock", "confirmed_at", "fresh_until", "number", "place", "thread", "void", "window"),
+        *(
+            "clock",
+            "confirmed_at",
+            "fresh_until",
+            "number",
+            "place",
+            "thread",
+            "void_since",
+            "window",
+        ),
     )
 
     def __init__(
@@ -74,7 +83,7 @@ class Life:
     ) -> None:
         self.number = number
         self.clock, self.thread, self.window, self.place = clock, thread, window, place
-        self.void = False
+        self.void_since = math.inf
         self.confirmed_at = clock()
         self.fresh_until = self.confirmed_at + window
 
@@ -91,7 +100,13 @@ class Life:
     def end(self, *, void: bool = False) -> None:
         """Serve nothing of it any more; *void* is for what is known to be wrong."""
         self.fresh_until = -math.inf
-        self.void = self.void or void
+        if void:
+            self.void_since = -math.inf
+
+    def doubt(self) -> None:
+        """Its replies were out of step, at some time since the last heartbeat that was answered."""
+        self.end()
+        self.void_since = min(self.void_since, self.confirmed_at)
 
 
 Spot = tuple[int, Any]

@@ -5,6 +5,7 @@ from math import inf
 from typing import Any, Protocol
 
 from redis_manager_fastapi.caching.reader import LaneReader
+from redis_manager_fastapi.errors import Cause
 from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.request import Heartbeat, Interrupted, Reply, Request
@@ -22,6 +23,10 @@ class Tracker(Protocol):
 
     def confirmed(self, link: "TrackedConnection", at: float) -> None:
         """What had changed by that time, on the loop's clock, has been told."""
+        ...
+
+    def doubted(self, link: "TrackedConnection") -> None:
+        """Replies may have gone to others than their own callers, and be kept as theirs."""
         ...
 
 
@@ -68,6 +73,11 @@ class TrackedConnection(MultiplexedConnection):
         super()._take(data)
         if not self._reader.has_data():
             self._partial = 0
+
+    def _lose(self, reason: str, cause: Cause = Cause.CONNECTION_LOST, **kwargs: Any) -> None:
+        if cause is Cause.BAD_REPLY and not self.lost:
+            self._tracker.doubted(self)
+        super()._lose(reason, cause, **kwargs)
 
     def _answered(self, sent_at: float, reply: Reply) -> None:
         if not reply.cancelled() and not isinstance(reply.result(), Interrupted):

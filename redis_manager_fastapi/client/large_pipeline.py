@@ -5,7 +5,7 @@ the event loop, which takes 10 to 40 ms for 100,000 of them each time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Sized
 from typing import Any
 
 from redis.client import EMPTY_RESPONSE
@@ -15,13 +15,28 @@ from redis_manager_fastapi.commands.packing import SLICE, Unpacked
 from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.delivery.replies import parsed
 
-# How many commands or replies are only looked at in one turn of the loop.
-_LOOKED_AT = 5_000
+LOOKED_AT = 5_000
+"""How many commands or replies are only looked at, or given up, in one turn of the loop."""
 
 
 def are_ordinary(commands: Sequence[Any]) -> bool:
     """Whether redis-py does no more with *commands* than send them and read their replies."""
     return all(args[0] in SHARED and EMPTY_RESPONSE not in options for args, options in commands)
+
+
+async def slices(items: Sized, size: int = LOOKED_AT) -> AsyncIterator[int]:
+    """Yield where each slice begins, and let the loop turn between them."""
+    for start in range(0, len(items), size):
+        if start:
+            await asyncio.sleep(0)
+        yield start
+
+
+async def free(items: list[Any]) -> None:
+    """Give up what is no longer needed in slices: freeing very many takes a while as well."""
+    while len(items) > LOOKED_AT:
+        del items[-LOOKED_AT:]
+        await asyncio.sleep(0)
 
 
 async def execute_pipeline(
@@ -94,23 +109,15 @@ async def _parse(pipe: Any, commands: list[Any], replies: list[Any]) -> None:
 
 async def _send(connection: Any, before: list[Any], commands: list[Any], after: list[Any]) -> None:
     listed = before
-    async for start in _slices(commands):
-        listed.extend([args for args, _ in commands[start : start + _LOOKED_AT]])
+    async for start in slices(commands):
+        listed.extend([args for args, _ in commands[start : start + LOOKED_AT]])
     listed.extend(after)
     await connection.send_packed_command(Unpacked(listed))
 
 
 async def _raise_first_error(pipe: Any, commands: list[Any], replies: list[Any]) -> None:
-    async for start in _slices(replies):
-        for number, reply in enumerate(replies[start : start + _LOOKED_AT], start):
+    async for start in slices(replies):
+        for number, reply in enumerate(replies[start : start + LOOKED_AT], start):
             if isinstance(reply, ResponseError):
                 pipe.annotate_exception(reply, number + 1, commands[number][0])
                 raise reply
-
-
-async def _slices(items: Sequence[Any]) -> AsyncIterator[int]:
-    """Yield where each slice begins, and let the loop turn between them."""
-    for start in range(0, len(items), _LOOKED_AT):
-        if start:
-            await asyncio.sleep(0)
-        yield start

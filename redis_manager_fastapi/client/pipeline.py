@@ -12,9 +12,11 @@ from redis.client import NEVER_DECODE
 from redis.exceptions import ExecAbortError, RedisError, WatchError
 
 from redis_manager_fastapi.client.large_pipeline import (
+    LOOKED_AT,
     are_ordinary,
     execute_pipeline,
     execute_transaction,
+    free,
 )
 from redis_manager_fastapi.client.observed import (
     span_of_batch,
@@ -67,9 +69,6 @@ LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 
 # A command takes at least as many bytes as PING; more of them are too large to share.
 _MOST_SHARED = LARGE_REQUEST // len(b"*1\r\n$4\r\nPING\r\n")
-
-# How many replies are looked at, or commands given up, in one turn of the event loop.
-_LOOKED_AT = 5_000
 
 
 class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore[misc]  # replies are exact
@@ -145,10 +144,10 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             seen = execution.error(error, self._session.instance)
             self._session.failed(seen)
             raise seen from seen.__cause__
-        for start in range(0, len(replies), _LOOKED_AT):
+        for start in range(0, len(replies), LOOKED_AT):
             if start:
                 await asyncio.sleep(0)
-            for reply in replies[start : start + _LOOKED_AT]:
+            for reply in replies[start : start + LOOKED_AT]:
                 if isinstance(reply, RedisError):
                     self.connection_pool.report(reply)
                     self._session.failed(reply)
@@ -235,10 +234,10 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         transaction, stack = self.is_transaction or self.explicit_transaction, self.command_stack
         kinds: set[Kind] = set()
         self._ordinary = len(stack) > _MOST_SHARED
-        for start in range(0, len(stack), _LOOKED_AT):
+        for start in range(0, len(stack), LOOKED_AT):
             if start:
                 await asyncio.sleep(0)
-            part = stack[start : start + _LOOKED_AT]
+            part = stack[start : start + LOOKED_AT]
             kinds.add(kind_of_pipeline(part, transaction=transaction))
             self._ordinary = self._ordinary and are_ordinary(part)
         if self.watching:
@@ -395,7 +394,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except FAILURES as failure:
             error = failure
         else:
-            await _free(queued[0])
+            if len(queued[0]) > LOOKED_AT:
+                await free(queued[0])
             return cast("list[Any]", replies)
         execution, grace = Execution(kind), self._session.options.grace
         replies = await carry_on(pool, execution, attempt, deadline, error, grace, leased=True)
@@ -474,13 +474,6 @@ def keep_code(error: Any) -> None:
 async def _let_others_run(commands: Sized) -> None:
     """Let the event loop turn once, if there are many commands: each look at all takes a while."""
     if len(commands) > SLICE:
-        await asyncio.sleep(0)
-
-
-async def _free(commands: list[Any]) -> None:
-    """Give up executed commands in slices: freeing very many takes a while as well."""
-    while len(commands) > _LOOKED_AT:
-        del commands[-_LOOKED_AT:]
         await asyncio.sleep(0)
 
 

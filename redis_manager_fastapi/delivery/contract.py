@@ -8,7 +8,7 @@ test_contract.py` shows all of it without a server.
 """
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -317,7 +317,7 @@ def may_have_run(outcome: object, kind: Kind) -> bool:
     return kind is Kind.SCRIPT or not isinstance(outcome, Exception)
 
 
-def ran_in_part(commands: Iterable[tuple[Any, Any]], outcomes: list[Any]) -> bool:
+def ran_in_part(commands: Collection[tuple[Any, Any]], outcomes: list[Any]) -> bool:
     """Return whether commands of a transaction may have run although it ended with an error.
 
     Args:
@@ -327,11 +327,12 @@ def ran_in_part(commands: Iterable[tuple[Any, Any]], outcomes: list[Any]) -> boo
     if not outcomes or outcomes[-1] is None:
         return False
     begun, ended = outcomes[0], outcomes[-1]
-    kinds = [kind_of(args) for args, _ in commands]
-    if len(outcomes) < len(kinds) + 2:
+    if len(outcomes) < len(commands) + 2:
         return isinstance(begun, Exception)
     if not isinstance(begun, Exception):
         # Whatever else EXEC is answered, it may have run or may still.
         return not isinstance(ended, DISCARDED)
     # Without MULTI each ran as it came; an error of a script is no proof that it did not.
-    return Kind.SCRIPT in kinds or not all(isinstance(each, Exception) for each in outcomes)
+    if not all(isinstance(each, Exception) for each in outcomes):
+        return True
+    return any(kind_of(args) is Kind.SCRIPT for args, _ in commands)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from redis.exceptions import DataError, InvalidResponse, ReadOnlyError, ResponseError
+from redis.exceptions import DataError, ReadOnlyError, ResponseError
 
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 
@@ -97,7 +97,7 @@ def _acknowledged(report: bytes, written: int) -> int:
 async def _report(connection: DedicatedConnection) -> bytes:
     report = await _ask(connection, "INFO", "replication")
     if not isinstance(report, bytes):
-        raise InvalidResponse("INFO was answered by what is no text")
+        raise connection.misread()
     return report
 
 

@@ -19,6 +19,9 @@ _CONFIRMED = frozenset(
     word for kind in ("psubscribe", "ssubscribe", "subscribe") for word in (kind, kind.encode())
 )
 
+# How many parts a message has; all others have three.
+_PARTS = {"pmessage": 4, b"pmessage": 4, "pong": 2, b"pong": 2}
+
 
 class ListeningConnection(WatchedConnection):
     """A redis-py connection that a pub/sub may keep for longer than its socket lives.
@@ -114,6 +117,8 @@ class ListeningConnection(WatchedConnection):
         while True:
             try:
                 reply = await self._read(disable_decoding, timeout, **kwargs)
+                if self._subscribed and not _is_whole(reply):
+                    raise self.misread()
             except ReplyLostError:
                 if not self._subscribed:
                     raise
@@ -147,3 +152,12 @@ class ListeningConnection(WatchedConnection):
 
     def _may_ask(self) -> bool:
         return super()._may_ask() and self._farewell is None
+
+
+def _is_whole(reply: Any) -> bool:
+    """Whether redis-py's pub/sub can make a message of *reply*, if that is an array."""
+    if not isinstance(reply, list):
+        return True
+    if not reply or not isinstance(reply[0], str | bytes):
+        return False
+    return len(reply) >= _PARTS.get(reply[0], 3)

@@ -25,6 +25,9 @@ Reply = asyncio.Future[Any]
 # a whole, before its first command.
 DISCARDED = (ExecAbortError, AskError, TryAgainError, ClusterDownError)
 
+# Those of a server that does not serve now; what it refuses writes with answers no PING.
+_TO_ANY_COMMAND = frozenset({"BUSY", "LOADING", "MASTERDOWN", "MISCONF"})
+
 ENDED = (list, UnhashableReplyError, UnicodeDecodeError, *DISCARDED)
 """What EXEC is answered by, beside nil, when the transaction has ended."""
 
@@ -267,8 +270,12 @@ class Heartbeat(SingleRequest):
         """
         lost = isinstance(outcome, Interrupted)
         self.refusal = str(outcome) if isinstance(outcome, Exception) and not lost else None
-        super().finish("PONG" if outcome == self.number else outcome)
-        if outcome != self.number and not lost and not _may_answer_ping(outcome):
+        if outcome == self.number:
+            super().finish("PONG")
+        elif lost or _may_answer_ping(outcome):
+            super().finish(outcome)
+        else:  # somebody's data, which nobody may be told
+            super().finish(Interrupted(written=True, cause=Cause.BAD_REPLY))
             raise DoubtfulReplyError("a heartbeat was answered by another command's reply")
 
     def expire(self, instance: str, finding: Finding, *, written: bool) -> None:
@@ -311,9 +318,7 @@ def _name(packed: bytes) -> str:
 
 
 def _may_answer_ping(reply: Any) -> bool:
-    """Whether *reply* is one of the errors that a server has for any command."""
+    """Whether *reply* is one of the errors that a server has for any command, PING included."""
     if isinstance(reply, AuthenticationError | NoPermissionError):
         return True
-    if not isinstance(reply, Exception):
-        return False
-    return refusal_code(reply) is not None
+    return isinstance(reply, Exception) and refusal_code(reply) in _TO_ANY_COMMAND

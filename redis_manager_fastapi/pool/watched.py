@@ -74,6 +74,11 @@ class WatchedConnection(ExchangeConnection):
         """Drop the connection; return the error that says so."""
         raise NotImplementedError
 
+    def misread(self) -> ReplyLostError:
+        """Drop the connection: its last reply is none to the command; return the error."""
+        self._cause = Cause.BAD_REPLY
+        return self._lost("sent a reply that could not be parsed")
+
     async def resolve(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return XREAD's arguments with the last id of each stream in the place of `$`.
 
@@ -88,8 +93,7 @@ class WatchedConnection(ExchangeConnection):
             except ResponseError:
                 return args
             if last and not (isinstance(last, list) and isinstance(last[0], list) and last[0]):
-                self._cause = Cause.BAD_REPLY
-                raise self._lost("sent a reply that could not be parsed")
+                raise self.misread()
             resolved[index] = last[0][0] if last else "0-0"
         self._owed = None
         return tuple(resolved)

@@ -130,6 +130,11 @@ class Lane:
         if link is self.link:
             self.life.confirm(at)
 
+    def doubted(self, link: TrackedConnection) -> None:
+        """What was read since the last heartbeat is not even the last known value."""
+        if link is self.link:
+            self.life.doubt()
+
     # What the pools say.
 
     def own_pool_changed(self) -> None:

@@ -108,7 +108,7 @@ class Supervisor:
             if link not in pool.links or pulse.answered:
                 del self._pulses[link]
                 answer = pulse.answer
-                if answer is not None and not pool.dialer.serves(answer):
+                if answer is not None and link in pool.links and not pool.dialer.serves(answer):
                     reason = str(from_reply(answer, pool.instance))
                     pool.suspect(pool.generation, Suspicion.REFUSING, reason)
             elif silent:

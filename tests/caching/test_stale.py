@@ -17,6 +17,7 @@ from redis_manager_fastapi.caching.reads import CachedReads
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.caching import cache_of, lane_of, until_cached
+from tests.kit.fake_server import FakeServer
 from tests.kit.servers import needs
 from tests.kit.waiting import until
 
@@ -234,3 +235,24 @@ async def test_large_commands_of_a_cached_client_wait_for_redis_like_others(
             await cached.set("key", b"x" * 100_000)
         with pytest.raises(RedisUnavailableError):
             await asyncio.gather(cached.mget(["k" * 100_000]))
+
+
+async def test_replies_of_a_stream_out_of_step_are_no_last_known_values() -> None:
+    """But for those that a heartbeat has proved since."""
+    settings: Any = {"health": {"interval": 0.1, "timeout": 5}, "outage": {"grace": 0.1}}
+    async with FakeServer() as fake, RedisManager(url=fake.url, protocol=3, **settings) as manager:
+        cached = manager.redis.with_options(cache=60.0, stale=60.0)
+        await until_cached(manager, cached)
+        assert await cached.get("proven") == "proven"
+        asked_at = asyncio.get_running_loop().time()
+        lane = lane_of(manager)
+        await until(lambda: lane.life.confirmed_at > asked_at)
+        life, fake.replies = lane.life, [b""]
+        others = asyncio.gather(cached.get("mine"), cached.get("secret"))
+        await until(lambda: not life.goes_on)
+        assert (await others)[0] == "secret"  # it could not be told
+        await fake.stop()
+
+        assert await cached.get("proven") == "proven"
+        with pytest.raises(RedisUnavailableError):
+            await cached.get("mine")

@@ -13,21 +13,27 @@ MANY = 100_000
 
 
 @pytest.mark.measures
-@pytest.mark.parametrize("kind", ["set", "get", "transaction"])
+@pytest.mark.parametrize("kind", ["set", "get", "transaction", "fails"])
 async def test_a_pipeline_of_very_many_commands_lets_the_loop_turn(
     redis_url: str, kind: str
 ) -> None:
     async with opened(redis_url, timeout={"command": 20}) as manager:
+        await manager.redis.set("text", "no number")
         longest = []
         for _ in range(3):  # the least of them, because other processes make turns longer
-            pipe = manager.redis.pipeline(transaction=kind == "transaction")
+            pipe = manager.redis.pipeline(transaction=kind in ("transaction", "fails"))
             for number in range(MANY):
                 if kind == "get":
                     pipe.get(f"key {number}")
                 else:
                     pipe.set(f"key {number}", number)
+                if kind == "fails" and number == MANY // 2:
+                    pipe.incr("text")
             async with Turns() as turns:
-                await pipe.execute()
+                try:
+                    await pipe.execute()
+                except ResponseError:
+                    assert kind == "fails"
             longest.append(turns.longest)
 
         # 5 to 10 ms; in one piece 0.4 s at least.

@@ -8,10 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from redis.exceptions import ResponseError
 
-from redis_manager_fastapi import RedisManager
+from redis_manager_fastapi import RedisManager, ReplyLostError
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.server import Directive
+from tests.kit.fake_server import FakeServer
 from tests.kit.managers import assert_at_rest, opened, pool_of
 from tests.kit.servers import has
 from tests.kit.waiting import eventually, until
@@ -171,3 +172,13 @@ async def test_what_the_server_refuses_is_refused_in_its_words(
             await manager.redis.wait(1, -1)
         with pytest.raises(ResponseError, match="wrong number of arguments"):
             await manager.redis.execute_command("WAIT", 1)
+
+
+@pytest.mark.parametrize("report", [b":5\r\n", b"*0\r\n", b"$-1\r\n"])
+async def test_another_command_s_reply_in_the_place_of_the_report(report: bytes) -> None:
+    async with FakeServer() as fake, opened(fake.url) as manager:
+        fake.replies.append(report)
+        with pytest.raises(ReplyLostError):
+            await manager.redis.wait(1, 100)
+
+        assert manager.stats().idle == 0

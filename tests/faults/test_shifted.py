@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 from redis.exceptions import RedisError, ResponseError
 
-from redis_manager_fastapi import PoolState, RedisManager, RedisManagerError
+from redis_manager_fastapi import (
+    Event,
+    Gap,
+    Message,
+    PoolState,
+    RedisManager,
+    RedisManagerError,
+    StateChanged,
+)
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.fake_server import FakeServer
@@ -89,6 +97,100 @@ async def test_a_stream_out_of_step_ends_at_the_next_heartbeat(
         await asyncio.sleep(0.1)
         assert [right for at, right in outcomes if at > healed + 0.02 and not right] == []
         assert not callers or outcomes[-1][0] > healed
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"$6\r\nsecret\r\n", b"-OOM secret > 'maxmemory'.\r\n", b"-READONLY secret read only\r\n"],
+    ids=["data", "oom", "readonly"],
+)
+async def test_what_answers_another_command_is_no_word_of_the_server_s(answer: bytes) -> None:
+    """Row 58: in a heartbeat's place it costs the connection, once, and nobody is told of it."""
+    events: list[Event] = []
+    async with (
+        FakeServer() as fake,
+        opened(fake.url, pipelining=SHARED, health=HEALTH, listeners=[events.append]) as manager,
+    ):
+        (link,) = pool_of(manager).links
+        fake.beats.append(answer)
+        await until(lambda: manager.stats().generation == 2)
+        (successor,) = pool_of(manager).links
+        await until(lambda: successor._beats == 3)
+
+        assert link.lost
+        assert manager.stats().generation == 2
+        reasons = [event.reason for event in events if isinstance(event, StateChanged)]
+        assert "a heartbeat was answered by another command's reply" in reasons[2]
+        assert not any("secret" in reason for reason in reasons)
+
+
+NEWS = b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nm\r\n"
+
+
+@asynccontextmanager
+async def published(fake: FakeServer) -> AsyncIterator[None]:
+    """Messages all the time, to who subscribed last."""
+
+    async def publish() -> None:
+        while True:
+            fake.subscribers[-1].write(NEWS)
+            await asyncio.sleep(0.005)
+
+    publishing = asyncio.create_task(publish())
+    try:
+        yield
+    finally:
+        publishing.cancel()
+
+
+@pytest.mark.parametrize("protocol", [2, 3], ids=["resp2", "resp3"])
+@pytest.mark.parametrize(
+    "spoilt",
+    [b"*100000\r\n", b"$1000000\r\n", b"*3\r\n$7\r\nmessage\r\n", b">2\r\n+other\r\n"],
+    ids=["array", "string", "short", "push"],
+)
+async def test_messages_out_of_step_are_a_gap(protocol: int, spoilt: bytes) -> None:
+    """Row 58: as soon as a heartbeat's answer is within a message."""
+    async with (
+        FakeServer() as fake,
+        opened(fake.url, health=HEALTH, protocol=protocol) as manager,
+        manager.subscribe("news") as messages,
+        published(fake),
+    ):
+        assert isinstance(await anext(messages), Message)
+        fake.subscribers[-1].write(spoilt)
+        began = asyncio.get_running_loop().time()
+        async for item in messages:
+            if isinstance(item, Gap):
+                break
+        took = asyncio.get_running_loop().time() - began
+
+        assert took <= BOUND + SLACK
+        assert await anext(messages) == Message("news", "m")
+
+
+@pytest.mark.parametrize("protocol", [2, 3], ids=["resp2", "resp3"])
+@pytest.mark.parametrize(
+    "spoilt",
+    [b"*0\r\n", b"*2\r\n$7\r\nmessage\r\n$4\r\nnews\r\n", b"*2\r\n" + 2 * NEWS],
+    ids=["empty", "short", "of-others"],
+)
+async def test_a_pub_sub_subscribes_again_after_what_is_no_message(
+    protocol: int, spoilt: bytes
+) -> None:
+    async with (
+        FakeServer() as fake,
+        opened(fake.url, health=HEALTH, protocol=protocol) as manager,
+        manager.redis.pubsub() as pubsub,
+    ):
+        await pubsub.subscribe("news")
+        messages = pubsub.listen()
+        assert (await anext(messages))["type"] == "subscribe"
+        fake.subscribers[-1].write(spoilt)
+
+        assert (await anext(messages))["type"] == "subscribe"
+        fake.subscribers[-1].write(NEWS)
+        assert (await anext(messages))["data"] == "m"
 
 
 async def test_a_late_reply_that_trickles_ends_the_connection() -> None:

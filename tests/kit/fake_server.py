@@ -20,19 +20,23 @@ class FakeServer:
     """Answers the handshake truthfully, and every other request with what the test scripted.
 
     Beyond the script it counts INCRBY, shows the counter to MGET, has nothing
-    for XREAD, and answers everything else with the request's last word.
+    for XREAD, subscribes one channel, and answers everything else with the request's last word.
 
     Attributes:
         replies: Bytes that stand in for the next replies beyond the handshake's.
+        beats: Bytes that stand in for the next answers to heartbeats.
         hang_up: Whether a connection closes after one of them.
         connections: Writers of the connections that are open, oldest first.
+        subscribers: Those that have subscribed.
         deaf: Those of them over which nothing is answered any more.
     """
 
     def __init__(self) -> None:
         self.replies: list[bytes] = []
+        self.beats: list[bytes] = []
         self.hang_up = False
         self.connections: list[asyncio.StreamWriter] = []
+        self.subscribers: list[asyncio.StreamWriter] = []
         self.deaf: set[asyncio.StreamWriter] = set()
         self._counter = 0
         self._server: asyncio.Server | None = None
@@ -69,6 +73,10 @@ class FakeServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Be gone: the connections break, and nobody listens."""
         assert self._server is not None
         self._server.close()
         for writer in self.connections:
@@ -83,6 +91,8 @@ class FakeServer:
                 reply, ends = self._answer(words)
                 if writer not in self.deaf:
                     writer.write(reply)
+                if words[0].upper() == b"SUBSCRIBE":
+                    self.subscribers.append(writer)
                 if ends:
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -94,7 +104,7 @@ class FakeServer:
     def _answer(self, words: list[bytes]) -> tuple[bytes, bool]:
         name = words[0].upper()
         if name == b"PING" and len(words) > 1:
-            return _written(words[1]), False
+            return self.beats.pop(0) if self.beats else _written(words[1]), False
         if name in HANDSHAKE:
             return HANDSHAKE[name], False
         self._counter += name == b"INCRBY"
@@ -106,6 +116,7 @@ class FakeServer:
             b"MGET": b"*3\r\n%b$-1\r\n$-1\r\n" % _written(counter),
             b"XREAD": b"*-1\r\n",
             b"XREVRANGE": b"*0\r\n",
+            b"SUBSCRIBE": b"*3\r\n$9\r\nsubscribe\r\n%b:1\r\n" % _written(words[-1]),
         }
         return replies.get(name, _written(words[-1])), False
 

@@ -1,15 +1,27 @@
 """The lifetime of shared connections: replaced without an error, wherever the name leads now."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import Event, PoolState, StateChanged
+from redis_manager_fastapi import Event, PoolState, RedisManager, StateChanged
+from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.testing import RedisServer
-from tests.kit.managers import opened, pool_of
+from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from redis_manager_fastapi.testing.sentinel import SentinelDeployment
+from tests.kit.managers import opened, pool_of, pools_of
+from tests.kit.reading import REPLICA, until_read_from_a_replica
 from tests.kit.waiting import until
+
+# Nobody may wait.
+SHORT: dict[str, Any] = {
+    "pool": {"max_lifetime": 0.5},
+    "health": {"interval": 0.1, "backoff_cap": 0.2},
+    "outage": {"grace": 0.0},
+}
 
 
 @pytest.mark.parametrize("connections", [1, 3])
@@ -66,6 +78,49 @@ async def test_a_name_that_leads_elsewhere_is_followed(tmp_path: Path) -> None:
             assert set(seen) == {"old"}
             shared, dedicated = manager.redis, manager.redis.with_options(dedicated=True)
             assert await shared.get("server") == await dedicated.get("server") == "new"
+
+
+async def test_of_a_cluster_s_nodes() -> None:
+    """Each node's are replaced by themselves, and no command meets an error or waits."""
+    async with (
+        ClusterDeployment(shards=3, replicas=0) as deployment,
+        opened(deployment.url, **SHORT) as manager,
+    ):
+        await written_until(manager, manager.cluster, lambda: pools_of(manager))
+
+
+async def test_of_a_primary_and_a_replica() -> None:
+    settings: Any = {**SHORT, **REPLICA}
+    async with SentinelDeployment() as deployment, opened(deployment.url, **settings) as manager:
+        await until_read_from_a_replica(manager)
+        primary, replica = pool_of(manager), manager._deployment.replica.opened  # type: ignore[attr-defined]
+        await written_until(manager, manager.redis, lambda: [primary, replica])
+
+
+async def test_they_do_not_end_together_in_many_processes(redis_url: str) -> None:
+    ends = []
+    for _ in range(20):
+        async with opened(redis_url) as manager:
+            _, supervisor, _ = manager._deployment._running  # type: ignore[attr-defined]
+            ends.append(supervisor._lifetime / manager.settings.pool.max_lifetime)
+
+    assert len(set(ends)) == 20
+    assert all(0.9 <= end <= 1.0 for end in ends)
+
+
+async def written_until(manager: RedisManager, redis: Any, pools: Callable[[], list[Pool]]) -> None:
+    """Callers in closed loops, until all connections were replaced twice."""
+
+    async def call(number: int) -> None:
+        count = 0
+        while any(pool.generation < 3 for pool in pools()):
+            count += 1
+            assert await redis.incr(f"counter {number}") == count
+            await redis.get(f"counter {number}")
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(call(number) for number in range(12)))
+    assert manager.stats().state is PoolState.READY
 
 
 async def test_a_name_that_leads_nowhere_costs_nothing_while_the_server_lives(

@@ -1,7 +1,7 @@
 """Pipelines over a Cluster: split by node, sent side by side; transactions on one slot."""
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis.asyncio.cluster
 from redis.asyncio.cluster import PipelineCommand, PipelineStrategy
@@ -16,7 +16,9 @@ from redis_manager_fastapi.client.cluster.router import (
     uncovered_is_unavailable,
 )
 from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
+from redis_manager_fastapi.client.large_pipeline import LOOKED_AT, free, slices
 from redis_manager_fastapi.client.observed import span_of_batch
+from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.typed import ClusterPipelineCommands
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.commands.keys import ONE_KEY
@@ -32,6 +34,17 @@ from redis_manager_fastapi.delivery.contract import (
 )
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
 from redis_manager_fastapi.pool.pacing import paced
+
+# How many commands are brought to their nodes in one turn of the event loop.
+_BROUGHT = 1_000
+
+
+class _Part(NamedTuple):
+    """What goes to one node, by a pipeline there."""
+
+    node: Node
+    pipe: Pipeline
+    commands: list[PipelineCommand]
 
 
 class ClusterPipeline(ClusterPipelineCommands, redis.asyncio.cluster.ClusterPipeline):  # type: ignore[misc]  # exact
@@ -65,7 +78,9 @@ class ClusterPipeline(ClusterPipelineCommands, redis.asyncio.cluster.ClusterPipe
         queue: Any = self._execution_strategy._command_queue  # type: ignore[attr-defined]  # noqa: SLF001
         commands = (command.args for command in queue)
         with span_of_batch(self._session, commands, len(queue), transaction=transaction):
-            return await super().execute(raise_on_error, allow_redirections)
+            replies = await super().execute(raise_on_error, allow_redirections)
+        await free(queue)
+        return replies
 
 
 class SplitPipeline(PipelineStrategy):
@@ -79,26 +94,42 @@ class SplitPipeline(PipelineStrategy):
         allow_redirections: bool = True,
     ) -> list[Any]:
         await client.initialize()
-        cluster, deadline = await client.session.admit()
-        parts: dict[str, tuple[Node, list[PipelineCommand]]] = {}
-        for command in stack:
-            try:
-                with uncovered_is_unavailable(cluster):
-                    node = await self._target(client, command)
-            except RedisUnavailableError as error:
-                command.result = error
-                continue
-            parts.setdefault(node.name, (node, []))[1].append(command)
-        ended = await asyncio.gather(
-            *(self._send(client, *part) for part in parts.values()), return_exceptions=True
-        )
+        _, deadline = await client.session.admit()
+        parts: dict[str, _Part] = {}
+        async for start in slices(stack, _BROUGHT):
+            for command in stack[start : start + _BROUGHT]:
+                await self._bring(client, command, parts)
+        # Of many commands each node's part begins in a turn of its own.
+        many = len(stack) > _BROUGHT
+        sent = (self._send(part, turn * many) for turn, part in enumerate(parts.values()))
+        ended = await asyncio.gather(*sent, return_exceptions=True)
         for failure in filter(None, ended):
             raise failure
         if allow_redirections:
             await self._follow(client, stack, deadline)
         if raise_on_error:
-            self._raise_first(stack)
+            await self._raise_first(stack)
         return [command.result for command in stack]
+
+    async def _bring(
+        self, client: ClusterClient, command: PipelineCommand, parts: dict[str, _Part]
+    ) -> None:
+        """Put *command* into the part of its node, if there is one."""
+        try:
+            with uncovered_is_unavailable(client.session.opened):
+                node = await self._target(client, command)
+        except RedisUnavailableError as error:
+            command.result = error
+            return
+        part = parts.get(node.name)
+        if part is None:
+            pipe: Any = client.on(node).pipeline(transaction=False)
+            parts[node.name] = part = _Part(node, pipe, [])
+        options = command.kwargs
+        if "target_nodes" in options:
+            options = {k: v for k, v in options.items() if k != "target_nodes"}
+        part.pipe.execute_command(*command.args, **options)
+        part.commands.append(command)
 
     async def _target(self, client: ClusterClient, command: PipelineCommand) -> Node:
         """Return the one node that *command* goes to."""
@@ -115,52 +146,60 @@ class SplitPipeline(PipelineStrategy):
             raise node_left(client.session.instance)
         return node
 
-    async def _send(
-        self, client: ClusterClient, node: Node, commands: list[PipelineCommand]
-    ) -> None:
-        """Send one node's part; its commands hold what became of them."""
-        pipe = client.on(node).pipeline(transaction=False)
-        for command in commands:
-            options = {k: v for k, v in command.kwargs.items() if k != "target_nodes"}
-            pipe.execute_command(*command.args, **options)
-        results: list[Any]
+    async def _send(self, part: _Part, turn: int) -> None:
+        """Send one node's part in a *turn* to come; its commands hold what became of them."""
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        commands, results = part.commands, []
         try:
-            results = await counted("PIPELINE", node.address, pipe.deliver(False))
+            results = await counted("PIPELINE", part.node.address, part.pipe.deliver(False))
         except RedisManagerError as error:
             results = [error] * len(commands)
-        for command, result in zip(commands, results, strict=True):
-            command.result = result
+        async for start in slices(commands):
+            for number, result in enumerate(results[start : start + LOOKED_AT], start):
+                commands[number].result = result
 
     async def _follow(
         self, client: ClusterClient, stack: list[PipelineCommand], deadline: float
     ) -> None:
         """Send what was redirected, or could not go out, where it belongs, in its order."""
         clock = client.session.opened.loop.time
-        for command in stack:
-            left = deadline - clock()
-            if left <= 0 or not await _goes_on(client, command):
-                continue
-            hurried = client.with_options(timeout=left)
-            hurried.answered = True
-            try:
-                command.result = await hurried.deliver(command.args, dict(command.kwargs))
-            except Exception as error:  # the caller's, like every other command's result
-                command.result = error
+        async for start in slices(stack):
+            for command in stack[start : start + LOOKED_AT]:
+                left = deadline - clock()
+                if left <= 0:
+                    return
+                if not await _goes_on(client, command):
+                    continue
+                hurried = client.with_options(timeout=left)
+                hurried.answered = True
+                try:
+                    command.result = await hurried.deliver(command.args, dict(command.kwargs))
+                except Exception as error:  # the caller's, like every other command's result
+                    command.result = error
 
-    def _raise_first(self, stack: list[PipelineCommand]) -> None:
+    async def _raise_first(self, stack: list[PipelineCommand]) -> None:
         """Raise the first error; of the whole it says whether any part may have run."""
-        failed = next((each for each in stack if isinstance(each.result, Exception)), None)
-        if failed is None:
-            return
-        kind = kind_of_pipeline(((each.args, None) for each in stack), transaction=False)
-        parts = Parts()
-        for command in stack:
-            parts.ended(command.result, kind_of(command.args))
+        async for start in slices(stack):
+            for command in stack[start : start + LOOKED_AT]:
+                if isinstance(command.result, Exception):
+                    raise await self._error_of(stack, command)
+
+    async def _error_of(self, stack: list[PipelineCommand], failed: PipelineCommand) -> Exception:
+        """Return the error of the whole, of which *failed* is the first command to fail."""
+        parts, kinds = Parts(), set()
+        async for start in slices(stack, _BROUGHT):
+            commands = stack[start : start + _BROUGHT]
+            queued = ((each.args, None) for each in commands)
+            kinds.add(kind_of_pipeline(queued, transaction=False))
+            for command in commands:
+                parts.ended(command.result, kind_of(command.args))
+        kind = Kind.READ_PIPELINE if kinds == {Kind.READ_PIPELINE} else Kind.PIPELINE
         error = Execution(kind).error(failed.result, self._pipe.cluster_client.session.instance)  # type: ignore[attr-defined]
         if isinstance(error, RedisManagerError):
-            raise parts.told(error, kind) from error.__cause__
+            return parts.told(error, kind)
         self._annotate_exception(error, failed.position + 1, failed.args)
-        raise error
+        return error
 
 
 async def _goes_on(client: ClusterClient, command: PipelineCommand) -> bool:

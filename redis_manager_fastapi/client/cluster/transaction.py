@@ -14,11 +14,15 @@ from redis.exceptions import (
 
 from redis_manager_fastapi.client.cluster.observed import counted
 from redis_manager_fastapi.client.cluster.router import ClusterClient, Route
+from redis_manager_fastapi.client.large_pipeline import slices
 from redis_manager_fastapi.client.pipeline import Pipeline, keep_code
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.delivery.contract import Execution, Kind
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.pool.pool import Pool
+
+# How many commands are looked at in one turn of the event loop.
+_LOOKED_AT = 1_000
 
 # ASKING is for one command, and a watched key's connection has several; in words that
 # are taken for a server's.
@@ -80,8 +84,9 @@ class OneSlotTransaction(AbstractStrategy):
     async def _execute_watched(
         self, pipe: "_NodePipeline", stack: list[PipelineCommand], raise_on_error: bool
     ) -> list[Any]:
-        for command in stack:
-            await self._check_slot(command.args)
+        async for start in slices(stack, _LOOKED_AT):
+            for command in stack[start : start + _LOOKED_AT]:
+                await self._check_slot(command.args)
         try:
             return await _execute(pipe, stack, raise_on_error)
         except (AskError, TryAgainError):
@@ -135,7 +140,10 @@ class OneSlotTransaction(AbstractStrategy):
         return slot
 
     async def _common_slot(self, stack: list[PipelineCommand]) -> int:
-        slots = {await self._client.slot_of_command(command.args) for command in stack}
+        slots = set()
+        async for start in slices(stack, _LOOKED_AT):
+            for command in stack[start : start + _LOOKED_AT]:
+                slots.add(await self._client.slot_of_command(command.args))
         if len(slots) > 1:
             raise CrossSlotTransactionError(_CROSSING_QUEUED)
         return slots.pop()
@@ -188,8 +196,9 @@ async def _execute(
     """Execute *stack* as a transaction on *pipe*; a redirect of one command is the whole's."""
     if pipe.watching:
         pipe.multi()
-    for command in stack:
-        pipe.execute_command(*command.args, **command.kwargs)
+    async for start in slices(stack, _LOOKED_AT):
+        for command in stack[start : start + _LOOKED_AT]:
+            pipe.execute_command(*command.args, **command.kwargs)
     try:
         replies: Any = await counted("TRANSACTION", pipe.where, pipe.deliver(raise_on_error))
     except ExecAbortError as error:

@@ -106,6 +106,8 @@ class SubscriptionConnection(asyncio.Protocol):
         self._delivering = self._closed = self._paused = False
         self._numbers = secrets.token_hex(8)
         self._beats = 0
+        self._beat: Heartbeat | None = None
+        self._last_bytes, self._is_answered = b"", False
         self._transport.set_protocol(self)
 
     def __repr__(self) -> str:
@@ -127,6 +129,8 @@ class SubscriptionConnection(asyncio.Protocol):
         self._beats += 1
         number, now = f"{self._numbers}-{self._beats}", self.loop.time()
         beat = Heartbeat(number.encode(), self.loop.create_future(), now, now + timeout)
+        if self._beat is None:
+            self._beat, self._last_bytes, self._is_answered = beat, b"", False
         self._send(beat, beat.packed)
         return beat
 
@@ -142,7 +146,7 @@ class SubscriptionConnection(asyncio.Protocol):
         return self.ask(timeout)
 
     def check_flow(self) -> None:
-        """Nothing: a message may be as large as it likes, and any bytes are a sign of life."""
+        """Nothing: a message may be as large as it likes, as long as no answer is within it."""
 
     def lose(self, reason: str, since: float | None = None) -> None:
         """Drop the connection; what has come is handed out first, then its loss is told."""
@@ -172,6 +176,9 @@ class SubscriptionConnection(asyncio.Protocol):
         except Exception as error:
             self._break(error)
             return
+        if self._beat is not None and not self._is_answered:
+            start, self._last_bytes = self._beat.found_in(self._last_bytes, data)
+            self._is_answered = start >= 0
         if not self._delivering:
             self._deliver()
 
@@ -216,6 +223,7 @@ class SubscriptionConnection(asyncio.Protocol):
                     continue
                 reply = self._reader.gets()
                 if reply is _INCOMPLETE:
+                    self._check_answer()
                     self._all_delivered()
                     return
                 left -= 1
@@ -244,6 +252,13 @@ class SubscriptionConnection(asyncio.Protocol):
             woken += buffer.put(message)
         return len(receivers) + (_WAKING - 1) * woken
 
+    def _check_answer(self) -> None:
+        """Raise if a heartbeat's answer has come, and is part of what is not complete yet."""
+        if self._is_answered and self._beat in self._orders:
+            raise DoubtfulReplyError("a message was not complete when the next reply came")
+        if self._is_answered:
+            self._beat = None
+
     def _all_delivered(self) -> None:
         if self._paused and not self.lost:
             self._paused = False
@@ -269,6 +284,8 @@ class SubscriptionConnection(asyncio.Protocol):
             self._take_confirmation(*reply)
         elif word == "pong":
             self._take_answer(reply[1])
+        elif any(isinstance(each, list) for each in reply):
+            raise DoubtfulReplyError("a message with others in it")
 
     def _take_message(self, key: Key, message: Message) -> None:
         self.messages += 1
