@@ -232,14 +232,14 @@ class DedicatedConnection(AuthenticatedConnection):
         for start in range(0, len(commands), SLICE):
             slices.append(super().pack_commands(commands[start : start + SLICE]))
             await asyncio.sleep(0)
-        for packed in slices:
-            await self._send_packed(packed, check_health)
+        for number, packed in enumerate(slices):
+            await self._send_packed(packed, check_health, begun=number > 0)
             await asyncio.sleep(0)
 
-    async def _send_packed(self, command: Any, check_health: bool) -> None:
+    async def _send_packed(self, command: Any, check_health: bool, *, begun: bool = False) -> None:
         if self._serving and not self.alive:
             if not self._subscribed or self._resubscribing:
-                raise self._lost("was lost before the command was sent", maybe_executed=False)
+                raise self._lost("was lost before the command was sent", maybe_executed=begun)
             await self.connect()
         # redis-py limits a write with `asyncio.wait_for`, which on Python 3.11 may swallow a
         # cancellation (python/cpython#86296); `asyncio.timeout` does not.
