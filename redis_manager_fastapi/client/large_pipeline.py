@@ -114,3 +114,10 @@ async def _slices(items: Sequence[Any]) -> AsyncIterator[int]:
         if start:
             await asyncio.sleep(0)
         yield start
+
+
+async def free(commands: list[Any]) -> None:
+    """Give up executed commands in slices: freeing very many takes a while as well."""
+    while len(commands) > _LOOKED_AT:
+        del commands[-_LOOKED_AT:]
+        await asyncio.sleep(0)

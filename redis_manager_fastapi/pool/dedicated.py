@@ -48,7 +48,6 @@ class DedicatedConnection(AuthenticatedConnection):
 
     Attributes:
         counters: Those of its server.
-        sent: Takes every command that is packed, while somebody wants to know.
         outcomes: Takes every reply, or the error that it was, while somebody wants to know.
         decode: Whether replies are decoded for the present holder.
         generation: The pool's generation when it was made.
@@ -62,7 +61,6 @@ class DedicatedConnection(AuthenticatedConnection):
         tainted: A command changed the session (SELECT, an unknown one): never leased again.
     """
 
-    sent: list[tuple[Any, ...]] | None = None
     outcomes: list[Any] | None = None
     decode: bool = True
     generation: int = 0

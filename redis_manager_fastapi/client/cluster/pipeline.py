@@ -19,6 +19,7 @@ from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
 from redis_manager_fastapi.client.observed import span_of_batch
 from redis_manager_fastapi.client.typed import ClusterPipelineCommands
 from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.commands.blocking import upper_word
 from redis_manager_fastapi.commands.keys import ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.delivery.contract import (
@@ -30,6 +31,7 @@ from redis_manager_fastapi.delivery.contract import (
     kind_of_pipeline,
     what_happened,
 )
+from redis_manager_fastapi.delivery.leased import refuse_unanswered
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
 from redis_manager_fastapi.pool.pacing import paced
 
@@ -80,6 +82,8 @@ class SplitPipeline(PipelineStrategy):
     ) -> list[Any]:
         await client.initialize()
         cluster, deadline = await client.session.admit()
+        for command in stack:
+            await refuse_unanswered(command.args)
         parts: dict[str, tuple[Node, list[PipelineCommand]]] = {}
         for command in stack:
             try:
@@ -103,6 +107,8 @@ class SplitPipeline(PipelineStrategy):
     async def _target(self, client: ClusterClient, command: PipelineCommand) -> Node:
         """Return the one node that *command* goes to."""
         args, targets = command.args, command.kwargs.get("target_nodes")
+        if upper_word(args[0]) == "WATCH":
+            await self.watch()  # has redis-py's error for it
         listed = SHARED.get(args[0])
         if not targets and args[0] in ONE_KEY and len(args) > 1:
             read_only = listed is not None and listed.replicable
