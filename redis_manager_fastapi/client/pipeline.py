@@ -1,7 +1,7 @@
 """Pipelines: redis-py's, sent as one contiguous write when every command may share."""
 
 import asyncio
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, cast
 
@@ -9,7 +9,7 @@ import redis.asyncio.client
 import redis.exceptions
 import redis.observability.providers as observability
 from redis.client import NEVER_DECODE
-from redis.exceptions import ExecAbortError, RedisError, WatchError
+from redis.exceptions import RedisError, WatchError
 
 from redis_manager_fastapi.client.large_pipeline import (
     LOOKED_AT,
@@ -26,7 +26,7 @@ from redis_manager_fastapi.client.observed import (
 from redis_manager_fastapi.client.shared_exchange import SharedExchange, TooLargeToShareError
 from redis_manager_fastapi.client.typed import PipelineCommands
 from redis_manager_fastapi.commands.packing import LARGE_REQUEST, SLICE
-from redis_manager_fastapi.commands.sharing import SHARED
+from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, SHARED
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.delivery.contract import (
     Execution,
@@ -36,9 +36,15 @@ from redis_manager_fastapi.delivery.contract import (
     kind_of_pipeline,
     kind_of_watched,
     ran_in_part,
+    short_of_replicas,
     what_happened,
 )
-from redis_manager_fastapi.delivery.leased import late, reply_deadline
+from redis_manager_fastapi.delivery.leased import (
+    late,
+    look_through,
+    refuse_unanswered,
+    reply_deadline,
+)
 from redis_manager_fastapi.delivery.replica_reads import READS, read
 from redis_manager_fastapi.delivery.replies import parsed
 from redis_manager_fastapi.delivery.session import Session
@@ -69,6 +75,9 @@ LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 
 # A command takes at least as many bytes as PING; more of them are too large to share.
 _MOST_SHARED = LARGE_REQUEST // len(b"*1\r\n$4\r\nPING\r\n")
+
+# What leads a transaction, or leaves the connection as it is.
+_AT_ONCE = LEAVE_SESSION | {"UNWATCH", "WATCH"}
 
 
 class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore[misc]  # replies are exact
@@ -138,11 +147,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             await turnstile().refused()
             raise
         except RedisError as error:
-            self.connection_pool.report(error)
-            execution = Execution(kind)
-            execution.after(what_happened(error))
-            seen = execution.error(error, self._session.instance)
-            self._session.failed(seen)
+            seen = self._told(error, kind)
             raise seen from seen.__cause__
         for start in range(0, len(replies), LOOKED_AT):
             if start:
@@ -191,14 +196,21 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
                 _raise_lost(error)
             raise
         except RedisError as error:
-            self.connection_pool.report(error)
-            execution = Execution(kind_of_watched(args))
-            execution.after(what_happened(error))
-            seen = execution.error(error, self._session.instance)
-            self._session.failed(seen)
+            seen = self._told(error, kind_of_watched(args))
             raise seen from seen.__cause__
 
+    def _told(self, error: RedisError, kind: Kind) -> Exception:
+        """Report and count a server's error; return what the caller sees of it."""
+        self.connection_pool.report(error)
+        execution = Execution(kind)
+        execution.after(what_happened(error))
+        seen = execution.error(error, self._session.instance)
+        self._session.failed(seen)
+        return seen
+
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if args[0] not in _AT_ONCE:
+            await refuse_unanswered(args)
         _, deadline = await self._session.admit()
         await self._lease(deadline)
         limit, leased = reply_deadline(args, deadline), self.connection
@@ -273,14 +285,14 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
 
     async def _wait_for_replicas(self, pool: Pool, request: Batch, replies: list[Any]) -> list[Any]:
         """Send a transaction again that was refused as a whole for want of replicas."""
-        error, grace = _short(replies), self._session.options.grace
+        error, grace = short_of_replicas(replies), self._session.options.grace
         if error is None:
             return replies
 
         async def attempt() -> Any:
             request.renew()
             outcome = await deliver(pool, request, grace)
-            failure = outcome if isinstance(outcome, Exception) else _short(outcome)
+            failure = outcome if isinstance(outcome, Exception) else short_of_replicas(outcome)
             if failure is not None:
                 raise failure
             return outcome
@@ -369,19 +381,20 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             return []
         queued = self.command_stack, self.scripts, self.explicit_transaction
         pool, deadline = await self._session.admit()
+        limit = await self._limit(deadline)
 
         async def attempt() -> Any:
             self.command_stack, self.scripts, self.explicit_transaction = queued
             await self._lease(deadline)
             leased = self.connection
             try:
-                await _let_others_run(self.command_stack)
-                async with Deadline(deadline):
+                async with Deadline(limit):
                     if self.asking:
                         await self._ask()
                     return await self._exchange(raise_on_error)
             except TimeoutError:
-                raise self._late(deadline, leased) from None
+                ends = limit or deadline
+                raise self._late(ends, leased, ends - deadline) from None
             except WatchError as error:
                 _raise_lost(error)
                 raise
@@ -400,6 +413,16 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         execution, grace = Execution(kind), self._session.options.grace
         replies = await carry_on(pool, execution, attempt, deadline, error, grace, leased=True)
         return cast("list[Any]", replies)
+
+    async def _limit(self, deadline: float) -> float | None:
+        """Return when all replies must be there; refuse what no pipeline can execute."""
+        stack = self.command_stack
+        if len(stack) > SLICE:
+            await asyncio.sleep(0)  # each look at all of them takes a while
+        if self._ordinary or all(args[0] in SHARED for args, _ in stack):
+            return deadline
+        transaction = self.is_transaction or self.explicit_transaction
+        return await look_through(stack, deadline, transaction=transaction)
 
     async def _exchange(self, raise_on_error: bool) -> list[Any]:
         """Execute on the leased connection, as redis-py 8.1's `execute`, which may be replaced."""
@@ -452,10 +475,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except TimeoutError:
             raise self._late(limit, leased) from None
 
-    def _late(self, limit: float, leased: DedicatedConnection) -> CommandTimeoutError:
+    def _late(
+        self, limit: float, leased: DedicatedConnection, more: float = 0.0
+    ) -> CommandTimeoutError:
         transaction = self.is_transaction or self.explicit_transaction
         what = "a transaction" if transaction else "a pipeline"
-        return late(what, self._session, limit, leased)
+        return late(what, self._session, limit, leased, more)
 
     async def _ask(self) -> None:
         try:
@@ -471,23 +496,9 @@ def keep_code(error: Any) -> None:
     error.status_code = refusal_code(error) or error.status_code
 
 
-async def _let_others_run(commands: Sized) -> None:
-    """Let the event loop turn once, if there are many commands: each look at all takes a while."""
-    if len(commands) > SLICE:
-        await asyncio.sleep(0)
-
-
 def _raise_lost(error: WatchError) -> None:
     """Raise the loss of a connection after which a command may have run."""
     # redis-py 8.1 calls a connection lost under WATCH a changed key, also after EXEC.
     lost = error.__context__
     if isinstance(lost, RedisManagerError) and lost.maybe_executed:
         raise lost from None
-
-
-def _short(replies: list[Any]) -> Exception | None:
-    """Return the error by which a transaction was refused as a whole for want of replicas."""
-    if isinstance(replies[0], Exception) or not isinstance(replies[-1], ExecAbortError):
-        return None
-    error = next(each for each in replies if isinstance(each, Exception))
-    return error if what_happened(error) is Happened.SHORT else None

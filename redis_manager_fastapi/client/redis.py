@@ -27,8 +27,10 @@ from redis_manager_fastapi.client.typed import RedisCommands, TextT
 from redis_manager_fastapi.commands.sharing import (
     LEAVE_SESSION,
     OF_THEIR_CONNECTION,
+    UNANSWERED,
     command_of_its_connection,
     find_shared,
+    in_words,
 )
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
@@ -51,8 +53,7 @@ _MADE_BY_A_MANAGER = (
     "a client of redis_manager_fastapi comes from a manager: `RedisManager(url).redis`"
 )
 
-_WAIT = frozenset({"WAIT", "wait", b"WAIT", b"wait"})
-_WAITING = _WAIT | {"WAITAOF", "waitaof", b"WAITAOF", b"waitaof"}
+_WAITING = frozenset({"WAIT", "WAITAOF"})
 
 
 class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
@@ -265,11 +266,14 @@ class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis
             return await stand_in.execute_command(*args, **options)
 
     async def _execute_leased(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        session = self.session
+        session, name = self.session, args[0]
+        if name not in _FOR_ANY:
+            args, about = in_words(args), command_of_its_connection(args)
+            if about and (about in UNANSWERED or not self.single_connection_client):
+                await leased.refuse(about)
+        send_and_read = partial(self._exchange, name)
         if not self.single_connection_client:
-            if args[0] not in _FOR_ANY and (name := command_of_its_connection(args)):
-                await leased.refuse(name)
-            return await leased.execute(session, args, options, self._exchange)
+            return await leased.execute(session, args, options, send_and_read)
         begun = False
         holder = self.holder or self
 
@@ -287,7 +291,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis
                     sent = args
                     if session.options.keep is not None and args[0] in leased.XREAD:
                         sent = await leased.from_last_ids(session, connection, args)
-                    return await self._exchange(connection, sent, options)
+                    return await send_and_read(connection, sent, options)
                 finally:
                     holder._has_met_loss = not connection.alive  # noqa: SLF001 (its own)
 
@@ -320,15 +324,19 @@ class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis
             self.connection, self._has_met_loss = None, False
 
     async def _exchange(
-        self, connection: DedicatedConnection, args: tuple[Any, ...], options: dict[str, Any]
+        self,
+        name: Any,
+        connection: DedicatedConnection,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
     ) -> Any:
-        """Send a command on *connection* and return the parsed reply."""
+        """Send a command on *connection* and return the reply, parsed as that of *name*."""
         # redis-py 8.1: `_send_command_parse_response` also prepares HIMPORT's fieldsets.
         exchange = self._send_command_parse_response
         if args[0] not in _WAITING or self.single_connection_client:
-            return await exchange(connection, args[0], *args, **options)
-        send = partial(exchange, connection, args[0], *args, **options)
-        if args[0] in _WAIT:
+            return await exchange(connection, name, *args, **options)
+        send = partial(exchange, connection, name, *args, **options)
+        if args[0] == "WAIT":
             return await wait(connection, args, send)
         return await wait_aof(connection, send)
 

@@ -84,7 +84,7 @@ NEUTRAL = frozenset({
 OF_THEIR_CONNECTION = frozenset({
     "ASKING", "AUTH", "CLIENT CACHING", "CLIENT CAPA", "CLIENT IMPORT-SOURCE", "CLIENT NO-EVICT",
     "CLIENT NO-TOUCH", "CLIENT REPLY", "CLIENT SETINFO", "CLIENT SETNAME", "CLIENT TRACKING",
-    "DISCARD", "EXEC", "HELLO", "MONITOR", "MULTI", "PSUBSCRIBE", "PSYNC", "PUNSUBSCRIBE",
+    "DISCARD", "EXEC", "HELLO", "MONITOR", "MULTI", "PSUBSCRIBE", "PSYNC", "PUNSUBSCRIBE", "QUIT",
     "READONLY", "READWRITE", "REPLCONF", "RESET", "SCRIPT DEBUG", "SELECT", "SSUBSCRIBE",
     "SUBSCRIBE", "SUNSUBSCRIBE", "SYNC", "UNSUBSCRIBE", "UNWATCH", "WATCH",
 })
@@ -93,9 +93,42 @@ OF_THEIR_CONNECTION = frozenset({
 _CONTAINERS = frozenset(name.partition(" ")[0] for name in OF_THEIR_CONNECTION if " " in name)
 
 
+_A_LISTENER_S = "turns its connection into a listener's: use"
+_A_REPLICA_S = "turns its connection into a replica's, and no client reads what follows"
+
+# Those that no client can execute, pinned or not: no reply comes, or what comes is no reply.
+UNANSWERED: dict[str, str] = {
+    **{
+        name: f"{_A_LISTENER_S} `r.pubsub()` or `manager.subscribe()`"
+        for name in OF_THEIR_CONNECTION
+        if name.endswith("SUBSCRIBE")
+    },
+    "CLIENT REPLY": "leaves commands without the replies that their callers wait for",
+    "MONITOR": f"{_A_LISTENER_S} `r.monitor()`",
+    "PSYNC": _A_REPLICA_S,
+    "SYNC": _A_REPLICA_S,
+}
+
+
+def in_words(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a command as it is sent: further words of its name are arguments.
+
+    A name of several words that the tables know stays one; that of a command that blocks is
+    spelled as it is there.
+    """
+    name = args[0]
+    words: list[Any] = name.split() if isinstance(name, str | bytes) else []
+    if not words or upper_word(name) in _NAMES:
+        return args
+    if (word := upper_word(words[0])) in BLOCKING:
+        words[0] = word
+    return (*words, *args[1:])
+
+
 def command_of_its_connection(args: tuple[Any, ...]) -> str | None:
     """Return the name of a command that means nothing but on its caller's own connection."""
-    name = " ".join(upper_word(args[0]).split())
+    args = in_words(args)
+    name = upper_word(args[0])
     if name in _CONTAINERS and len(args) > 1:
         name = f"{name} {upper_word(args[1])}"
     return name if name in OF_THEIR_CONNECTION else None
@@ -103,6 +136,8 @@ def command_of_its_connection(args: tuple[Any, ...]) -> str | None:
 
 LEAVE_SESSION = frozenset({*SHARED, *BLOCKING, *NEUTRAL, *MODULES})
 """Names of commands that change nothing about the connection."""
+
+_NAMES = LEAVE_SESSION - BLOCKING.keys()
 
 
 def leaves_session_alone(name: str) -> bool:

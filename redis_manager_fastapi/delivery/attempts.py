@@ -8,14 +8,21 @@ from weakref import ref
 import redis.exceptions as redis_errors
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import DataError, RedisError, WatchError
 
+from redis_manager_fastapi.commands.sharing import (
+    LEAVE_SESSION,
+    UNANSWERED,
+    command_of_its_connection,
+)
 from redis_manager_fastapi.delivery.contract import (
     Execution,
+    Happened,
     Kind,
     kind_of,
     kind_of_pipeline,
     kind_of_watched,
+    ran_in_part,
 )
 from redis_manager_fastapi.delivery.leased import late, reply_deadline, too_late
 from redis_manager_fastapi.delivery.session import Session
@@ -29,6 +36,7 @@ from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import Suspicion
+from redis_manager_fastapi.topology.failures import own_words
 
 # What redis-py is told of, which drops the connection then.
 _REPORTED = (redis_errors.ConnectionError, redis_errors.TimeoutError)
@@ -81,20 +89,44 @@ class ContractRetry(Retry):
                         raise
                 raise
 
-        sent: list[tuple[Any, ...]] = []
-        connection.sent = sent
+        sent = _Sent()
+        outcomes: list[Any] = []
+        connection.sent, connection.outcomes = sent, outcomes
         try:
             return await once()
         except FAILURES as failure:
             error = failure
         finally:
-            connection.sent = None
+            connection.sent = connection.outcomes = None
         if not sent or connection.listens:
             raise error  # a listener's, who connects again by itself
         again = _Again(self._session, connection, once, sent, deadline)
         execution = Execution(_kind(sent, watched=watched))
+        if not isinstance(error, RedisManagerError) and _ran_in_part(sent, outcomes):
+            execution.after(Happened.PARTLY)
+            seen = execution.error(own_words(error), pool.instance)
+            raise seen from seen.__cause__
         grace = self._session.options.grace
         return await carry_on(pool, execution, again.attempt, deadline, error, grace, leased=True)
+
+
+class _Sent(list[tuple[Any, ...]]):
+    """The commands that a client sends; what no client can execute is kept back.
+
+    redis-py's pub/sub subscribes by the same way.
+    """
+
+    def append(self, command: tuple[Any, ...]) -> None:
+        """Note a command.
+
+        Raises:
+            redis.DataError: No reply to it would come.
+        """
+        if command[0] not in LEAVE_SESSION:
+            name = command_of_its_connection(command)
+            if name in UNANSWERED and not name.endswith("SUBSCRIBE"):
+                raise DataError(f"{name} {UNANSWERED[name]}")
+        super().append(command)
 
 
 class _Again:
@@ -156,12 +188,21 @@ def _has_ended(error: RedisError, sent: list[tuple[Any, ...]]) -> bool:
     return isinstance(error, RedisManagerError) and error.maybe_executed and ("EXEC",) in sent
 
 
+def _ran_in_part(sent: list[tuple[Any, ...]], outcomes: list[Any]) -> bool:
+    """Whether it was a transaction of which a part may have run although it ended with an error."""
+    if ("MULTI",) not in sent or ("EXEC",) not in sent:
+        return False
+    begun = sent.index(("MULTI",))
+    commands: list[Any] = [(args, {}) for args in sent[begun + 1 : -1]]
+    return ran_in_part(commands, outcomes[begun:])
+
+
 def _kind(sent: list[tuple[Any, ...]], *, watched: bool) -> Kind:
     """Return what was sent: one command, or a pipeline with or without MULTI."""
-    if watched:
-        return kind_of_watched(sent[0])
     if len(sent) == 1:
-        return kind_of(sent[0])
+        return kind_of_watched(sent[0]) if watched else kind_of(sent[0])
+    if watched:
+        return Kind.WATCHED
     transaction = sent[0][0] == "MULTI"
     commands = sent[1:-1] if transaction else sent
     return kind_of_pipeline(((args, {}) for args in commands), transaction=transaction)

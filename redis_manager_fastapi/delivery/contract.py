@@ -14,13 +14,14 @@ from typing import Any
 
 from redis.exceptions import (
     AskError,
+    ExecAbortError,
     MovedError,
     SlotNotCoveredError,
     TryAgainError,
 )
 
 from redis_manager_fastapi.commands.blocking import blocking_timeout, new_only, upper_word
-from redis_manager_fastapi.commands.sharing import SCRIPTS, SHARED
+from redis_manager_fastapi.commands.sharing import SCRIPTS, SHARED, in_words
 from redis_manager_fastapi.errors import (
     CommandTimeoutError,
     PoolClosedError,
@@ -247,8 +248,9 @@ class Execution:
 
 
 def kind_of(args: tuple[Any, ...]) -> Kind:
-    """Return what a single command is."""
-    name = args[0] if isinstance(args[0], str) else ""
+    """Return what a single command is, however its name is spelled."""
+    args = in_words(args)
+    name = upper_word(args[0])
     command = SHARED.get(name)
     if command is not None and command.read_only:
         return Kind.READ
@@ -302,9 +304,13 @@ def _ours(error: RedisManagerError) -> Happened:
         return Happened.FAILED
     if type(error) is not RedisUnavailableError:
         return Happened.BARRED
+    return Happened.UNSERVED if is_unserved(error) else Happened.UNAVAILABLE
+
+
+def is_unserved(error: RedisManagerError) -> bool:
+    """Whether a Cluster said that it does not serve the slot."""
     cause = error.__cause__
-    served = cause is None or meaning_of(cause) is not Meaning.UNSERVED
-    return Happened.UNAVAILABLE if served else Happened.UNSERVED
+    return cause is not None and meaning_of(cause) is Meaning.UNSERVED
 
 
 def may_have_run(outcome: object, kind: Kind) -> bool:
@@ -336,3 +342,11 @@ def ran_in_part(commands: Collection[tuple[Any, Any]], outcomes: list[Any]) -> b
     if not all(isinstance(each, Exception) for each in outcomes):
         return True
     return any(kind_of(args) is Kind.SCRIPT for args, _ in commands)
+
+
+def short_of_replicas(replies: list[Any]) -> Exception | None:
+    """Return the error by which a transaction was refused as a whole for want of replicas."""
+    if isinstance(replies[0], Exception) or not isinstance(replies[-1], ExecAbortError):
+        return None
+    error = next(each for each in replies if isinstance(each, Exception))
+    return error if what_happened(error) is Happened.SHORT else None

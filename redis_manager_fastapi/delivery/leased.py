@@ -1,13 +1,25 @@
 """Carrying a command over a dedicated connection, by the contract."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 from typing import Any, NoReturn
 
 from redis.client import NEVER_DECODE
 from redis.exceptions import DataError, ResponseError
 
-from redis_manager_fastapi.commands.blocking import blocking_timeout, upper_word, with_time_left
+from redis_manager_fastapi.commands.blocking import (
+    BLOCKING,
+    blocking_timeout,
+    upper_word,
+    with_time_left,
+)
+from redis_manager_fastapi.commands.sharing import (
+    LEAVE_SESSION,
+    SHARED,
+    UNANSWERED,
+    command_of_its_connection,
+)
 from redis_manager_fastapi.delivery.contract import Execution, kind_of, kind_of_watched
 from redis_manager_fastapi.delivery.replies import empty_response, parsed
 from redis_manager_fastapi.delivery.session import Session
@@ -21,6 +33,11 @@ from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import timed_out
 
 XREAD = frozenset({"XREAD", "xread", b"XREAD", b"xread"})
+
+_WAITS = frozenset({"WAIT", "WAITAOF"})
+
+# How many commands are looked at in one turn of the event loop.
+_LOOKED_AT = 5_000
 
 # Seconds: longer than any heal that is waited for.
 _LONG = 1e6
@@ -98,10 +115,60 @@ async def refuse(name: str) -> NoReturn:
         redis.DataError: When the event loop had its turn.
     """
     await turnstile().refused()
+    if name in UNANSWERED:
+        raise DataError(f"{name} {UNANSWERED[name]}")
     raise DataError(
         f"{name} is about the connection that it is sent on, and this client has none to itself:"
         " use a client that is pinned to one (`async with r.client() as c`, RedisConnectionDep,"
         " or `r.on(node).client()` on a Cluster)"
+    )
+
+
+async def refuse_unanswered(args: tuple[Any, ...]) -> None:
+    """Refuse what no client can execute, on a connection of its own or not.
+
+    Raises:
+        redis.DataError: The command is such a one.
+    """
+    if args[0] not in LEAVE_SESSION and (name := command_of_its_connection(args)) in UNANSWERED:
+        await refuse(name)
+
+
+async def look_through(
+    stack: Iterable[tuple[Any, Any]], deadline: float | None, *, transaction: bool
+) -> float | None:
+    """Refuse what a pipeline cannot execute; return when its replies must be there.
+
+    Those that block one after the other have their time beside *deadline*, as single ones do.
+
+    Raises:
+        redis.DataError: No client can execute one of *stack*, or it is a WAIT for nothing.
+    """
+    written = False
+    for number, (args, _) in enumerate(stack, 1):
+        if number % _LOOKED_AT == 0:
+            await asyncio.sleep(0)
+        command = SHARED.get(args[0])
+        if command is not None:
+            written = written or not command.read_only
+            continue
+        await refuse_unanswered(args)
+        word = upper_word(args[0]).partition(" ")[0]
+        if word in _WAITS and (transaction or not written):
+            await _refuse_to_wait(word, transaction=transaction)
+        written = written or word not in BLOCKING
+        if deadline is not None and not transaction:
+            deadline = reply_deadline(args, deadline)
+    return deadline
+
+
+async def _refuse_to_wait(name: str, *, transaction: bool) -> NoReturn:
+    await turnstile().refused()
+    if transaction:
+        raise DataError(f"{name} does not wait in a transaction: call it after that")
+    raise DataError(
+        f"{name} in a pipeline counts what the pipeline has written before it, which is nothing:"
+        f" call `r.{name.lower()}()`"
     )
 
 

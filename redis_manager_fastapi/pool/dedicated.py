@@ -49,7 +49,6 @@ class DedicatedConnection(AuthenticatedConnection):
 
     Attributes:
         counters: Those of its server.
-        sent: Takes every command that is packed, while somebody wants to know.
         outcomes: Takes every reply, or the error that it was, while somebody wants to know.
         decode: Whether replies are decoded for the present holder.
         generation: The pool's generation when it was made.
@@ -63,7 +62,6 @@ class DedicatedConnection(AuthenticatedConnection):
         tainted: A command changed the session (SELECT, an unknown one): never leased again.
     """
 
-    sent: list[tuple[Any, ...]] | None = None
     outcomes: list[Any] | None = None
     decode: bool = True
     generation: int = 0
@@ -233,14 +231,14 @@ class DedicatedConnection(AuthenticatedConnection):
         for start in range(0, len(commands), SLICE):
             slices.append(super().pack_commands(commands[start : start + SLICE]))
             await asyncio.sleep(0)
-        for packed in slices:
-            await self._send_packed(packed, check_health)
+        for number, packed in enumerate(slices):
+            await self._send_packed(packed, check_health, begun=number > 0)
             await asyncio.sleep(0)
 
-    async def _send_packed(self, command: Any, check_health: bool) -> None:
+    async def _send_packed(self, command: Any, check_health: bool, *, begun: bool = False) -> None:
         if self._serving and not self.alive:
             if not self._subscribed or self._resubscribing:
-                raise self._lost("was lost before the command was sent", maybe_executed=False)
+                raise self._lost("was lost before the command was sent", maybe_executed=begun)
             await self.connect()
         # redis-py limits a write with `asyncio.wait_for`, which on Python 3.11 may swallow a
         # cancellation (python/cpython#86296); `asyncio.timeout` does not.

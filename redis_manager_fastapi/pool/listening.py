@@ -11,6 +11,8 @@ from typing import Any
 
 import redis.exceptions as redis_errors
 
+from redis_manager_fastapi.commands.blocking import upper_word
+from redis_manager_fastapi.commands.sharing import UNANSWERED
 from redis_manager_fastapi.errors import Cause, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.watched import WatchedConnection, answers_question
 from redis_manager_fastapi.topology.failures import refusal_code
@@ -28,11 +30,13 @@ class ListeningConnection(WatchedConnection):
 
     Attributes:
         reconnect: Connects it again; None as long as it has no pool.
+        sent: Takes every command that is packed, while somebody wants to know.
         when_resubscribed: Called when a pub/sub's channels are back after the connection was
             lost: with how many there are, and for how many seconds nothing was heard.
     """
 
     reconnect: Callable[[Any], Awaitable[None]] | None = None
+    sent: list[tuple[Any, ...]] | None = None
     when_resubscribed: Callable[[int, float], None] | None = None
 
     _farewell: Callable[[], RedisManagerError] | None = None
@@ -111,7 +115,13 @@ class ListeningConnection(WatchedConnection):
             self._missing_since = now if self._pieces is None else self._pieces.heard_at
 
     async def _hear(self, disable_decoding: bool, timeout: float | None, **kwargs: Any) -> Any:
-        """Read what a listener gets, and nothing of what is there because we asked."""
+        """Read what a listener gets, and nothing of what is there because we asked.
+
+        Raises:
+            redis.DataError: A client sent SUBSCRIBE as a command, and waits for its one reply.
+        """
+        if self.sent:
+            raise self._unanswered(self.sent[-1][0])
         clock = asyncio.get_running_loop().time
         ends = clock() + (inf if timeout is None else timeout)
         while True:
@@ -133,6 +143,12 @@ class ListeningConnection(WatchedConnection):
                     return reply
             if timeout is not None:
                 timeout = max(0.0, ends - clock())
+
+    def _unanswered(self, command: Any) -> redis_errors.DataError:
+        """Close the connection; return the error for a command that never gets one reply."""
+        self.abort()
+        name = upper_word(command)
+        return redis_errors.DataError(f"{name} {UNANSWERED.get(name, UNANSWERED['SUBSCRIBE'])}")
 
     @property
     def _subscribed(self) -> bool:

@@ -1,13 +1,17 @@
 """Pipelines of very many commands: packed, sent and read in slices."""
 
+import asyncio
 from typing import Any
 
 import pytest
+import redis.asyncio
 from redis.exceptions import DataError, ResponseError, WatchError
 
-from redis_manager_fastapi import RedisManager
+from redis_manager_fastapi import RedisManager, ReplyLostError
+from redis_manager_fastapi.commands.packing import SLICE
+from redis_manager_fastapi.testing import RedisServer
 from tests.kit.lag import Turns
-from tests.kit.managers import opened
+from tests.kit.managers import opened, pool_of
 
 MANY = 100_000
 
@@ -119,3 +123,30 @@ async def test_a_refused_one_of_very_many_discards_the_transaction(redis_url: st
             await pipe.execute()
 
         assert await manager.redis.get("key 0") is None
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+async def test_a_loss_between_two_slices_may_have_run(
+    redis_server: RedisServer, redis_url: str, foreign: bool
+) -> None:
+    """What was sent before is executed: nothing of it goes out again."""
+    async with opened(redis_url, timeout={"command": 10}) as manager:
+        client: Any = manager.redis
+        if foreign:
+            client = redis.asyncio.Redis(connection_pool=client.connection_pool)
+        pipe: Any = client.pipeline(transaction=False)
+        for _ in range(10 * SLICE):
+            pipe.incr("n")
+        pool = pool_of(manager)
+        before = pool.counters.bytes_sent
+        executing = asyncio.ensure_future(pipe.execute())
+        while pool.counters.bytes_sent == before:  # noqa: ASYNC110  # until the first slice left
+            await asyncio.sleep(0)
+        for held in list(pool.leases.capacity.leased.values()):
+            assert held.connection is not None
+            held.connection.drop()
+
+        with pytest.raises(ReplyLostError) as raised:
+            await executing
+        assert raised.value.maybe_executed
+        assert int(await redis_server.command("GET", "n") or 0) <= 10 * SLICE

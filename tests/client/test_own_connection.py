@@ -9,7 +9,7 @@ from redis.exceptions import DataError, ResponseError
 
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.client.redis import Redis
-from redis_manager_fastapi.commands.sharing import OF_THEIR_CONNECTION
+from redis_manager_fastapi.commands.sharing import OF_THEIR_CONNECTION, UNANSWERED
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.servers import needs
 
@@ -19,6 +19,9 @@ COMMANDS: dict[str, Callable[[Redis], Awaitable[Any]]] = {
         name: lambda r, name=name: r.execute_command(name, "x")  # type: ignore[misc]
         for name in sorted(OF_THEIR_CONNECTION)
     },
+    "one string": lambda r: r.execute_command("SELECT 5"),
+    "one string, lower case": lambda r: r.execute_command("client reply off"),
+    "one string of bytes": lambda r: r.execute_command(b" watch\tkey"),
     "lower case": lambda r: r.execute_command("select", "5"),
     "bytes": lambda r: r.execute_command(b"SELECT", "5"),
     "split": lambda r: r.execute_command("CLIENT", "SETNAME", "me"),
@@ -32,6 +35,9 @@ COMMANDS: dict[str, Callable[[Redis], Awaitable[Any]]] = {
     "reset()": lambda r: r.reset(),
     "readonly()": lambda r: r.readonly(),
 }
+
+NO_REPLY = r"listener's|replica's|without the replies"
+OTHERWISE = dict.fromkeys((*UNANSWERED, "client_reply()", "one string, lower case"), NO_REPLY)
 
 CLIENTS: dict[str, Callable[[Redis], Redis[Any]]] = {
     "shared": lambda r: r,
@@ -47,8 +53,74 @@ async def test_a_command_of_its_connection_is_refused(
 ) -> None:
     connects = redis_manager.stats().connects
 
-    with pytest.raises(DataError, match="pinned to one"):
+    with pytest.raises(DataError, match=OTHERWISE.get(command, "pinned to one")):
         await COMMANDS[command](CLIENTS[client](redis_manager.redis))
+
+    assert redis_manager.stats().connects == connects
+
+
+HELD: dict[str, Callable[[Redis, tuple[Any, ...]], Awaitable[Any]]] = {}
+
+
+def held(way: Callable[[Redis, tuple[Any, ...]], Awaitable[Any]]) -> Any:
+    HELD[way.__name__] = way
+    return way
+
+
+@held
+async def pinned(redis: Redis, command: tuple[Any, ...]) -> None:
+    async with redis.client() as client:
+        try:
+            await client.execute_command(*command)
+        finally:
+            assert await client.echo("next") == "next"
+
+
+@held
+async def piped(redis: Redis, command: tuple[Any, ...]) -> None:
+    pipe = redis.pipeline(transaction=False)
+    pipe.incr("count")
+    pipe.execute_command(*command)
+    await pipe.execute()
+
+
+@held
+async def in_a_transaction(redis: Redis, command: tuple[Any, ...]) -> None:
+    pipe = redis.pipeline().incr("count")
+    pipe.execute_command(*command)
+    await pipe.execute()
+
+
+@held
+async def under_watch(redis: Redis, command: tuple[Any, ...]) -> None:
+    async with redis.pipeline() as pipe:
+        await pipe.watch("key")
+        await pipe.execute_command(*command)
+
+
+@pytest.mark.parametrize("way", HELD)
+@pytest.mark.parametrize(
+    "command", [*((name, "x") for name in UNANSWERED), ("monitor",), ("CLIENT", b"Reply", "skip")]
+)
+async def test_what_has_no_reply_is_refused_everywhere(
+    redis_manager: RedisManager, command: tuple[Any, ...], way: str
+) -> None:
+    """A connection that is its caller's own has no reply to it either; nothing else is sent."""
+    with pytest.raises(DataError, match=NO_REPLY):
+        await HELD[way](redis_manager.redis, command)
+
+    assert await redis_manager.redis.get("count") is None
+    assert redis_manager.stats().leased == 0
+
+
+async def test_words_of_a_name_are_arguments(redis_manager: RedisManager) -> None:
+    """A command in one string is what it would be in several: it blocks, and is leased again."""
+    redis = redis_manager.redis.with_options(timeout=0.3)
+    await redis.get("key")
+    assert await redis.execute_command("BLPOP queue 1") is None
+    connects = redis_manager.stats().connects
+    assert await redis.execute_command("SET key value") == "OK"
+    assert await redis.execute_command(b"get key") == "value"
 
     assert redis_manager.stats().connects == connects
 

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import DataError, ResponseError
 
 from redis_manager_fastapi import RedisManager, ReplyLostError
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import RedisServer
+from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.server import Directive
 from tests.kit.fake_server import FakeServer
 from tests.kit.managers import assert_at_rest, opened, pool_of
@@ -108,6 +109,54 @@ async def test_wait_counts_the_replicas_that_have_what_was_written(
 
         replica.resume()
         assert set(await asyncio.gather(*(each.wait(1, 5000) for each in clients))) == {1}
+
+
+@pytest.mark.parametrize("name", ["Wait 1 300", b"WAIT"], ids=str)
+async def test_wait_by_any_name(redis_url: str, replica: RedisServer, name: str | bytes) -> None:
+    async with opened(redis_url) as manager:
+        replica.pause()
+        await manager.redis.set("k", "v")
+        args = () if isinstance(name, str) else (1, 300)
+        assert await manager.redis.execute_command(name, *args) == 0
+
+
+async def test_wait_in_a_pipeline_has_its_own_time(redis_url: str, replica: RedisServer) -> None:
+    """As a single one has, which blocks for longer than other commands may take."""
+    async with opened(redis_url) as manager:
+        replica.pause()
+        pipe = manager.redis.with_options(timeout=0.2).pipeline(transaction=False)
+        begun = time.monotonic()
+        assert await pipe.set("k", "v").wait(1, 500).execute() == [True, 0]
+        assert time.monotonic() - begun >= 0.49
+
+
+async def test_wait_is_refused_where_it_counts_nothing(redis_url: str) -> None:
+    async with opened(redis_url) as manager:
+        with pytest.raises(DataError, match="in a transaction: call it after"):
+            await manager.redis.pipeline().set("k", "v").wait(1, 100).execute()
+        with pytest.raises(DataError, match=r"which is nothing: call `r.wait\(\)`"):
+            await manager.redis.pipeline(transaction=False).get("k").wait(1, 100).execute()
+        assert await manager.redis.get("k") is None
+
+
+async def test_on_a_cluster_every_primary_waits_for_its_replicas() -> None:
+    deployment = ClusterDeployment(shards=3, replicas=1)
+    async with deployment, opened(deployment.url) as manager:
+        client = manager.cluster
+        await client.set("k", "v")
+
+        async def acknowledged() -> bool:
+            return bool(await client.wait(1, 300) == 1)
+
+        await eventually(acknowledged)
+        slot = client.keyslot("k")
+        shard = next(number for number in range(3) if slot in deployment.slots_of(number))
+        deployment.replica_of(shard).pause()
+        await client.set("k", "w")
+        begun = time.monotonic()
+        assert await client.wait(1, 300) == 0
+        assert time.monotonic() - begun >= LIMIT - 0.01
+        deployment.replica_of(shard).resume()
 
 
 async def test_wait_counts_what_a_lost_connection_has_written(

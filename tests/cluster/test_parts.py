@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from redis.exceptions import DataError, RedisClusterException
 
 from redis_manager_fastapi import RedisUnavailableError
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
@@ -95,3 +96,18 @@ async def test_a_node_at_maxclients_says_so(steady: ClusterDeployment) -> None:
 
         await eventually(told)
         await admin.config_set("maxclients", 1000)
+
+
+async def test_what_no_pipeline_can_execute_is_refused_before_any_part(
+    shared: ClusterDeployment,
+) -> None:
+    keys = [key for group in shard_keys(shared, 1) for key in group]
+    async with opened(shared.url) as manager:
+        for refused in (("WATCH", keys[0]), ("SUBSCRIBE", "news")):
+            pipe = manager.cluster.pipeline()
+            for key in keys:
+                pipe.incr(key)
+            pipe.execute_command(*refused)
+            with pytest.raises((RedisClusterException, DataError)):
+                await pipe.execute()
+        assert await manager.cluster.exists(*keys) == 0

@@ -125,6 +125,19 @@ async def test_a_redirect_of_another_slot_is_not_followed_in_a_pipeline(
         assert await client.get(key) == "1"
 
 
+async def test_a_script_that_the_cluster_did_not_serve_goes_out_once_more(
+    shared: ClusterDeployment,
+) -> None:
+    """Also by its node's own client, which does not know whether the words are the script's."""
+    async with opened(shared.url, outage={"grace": 10}) as manager:
+        with pytest.raises(RedisManagerError) as raised:
+            await manager.cluster.eval(
+                COUNT_AND_FAIL, 1, "counter:down", "CLUSTERDOWN The cluster is down"
+            )
+        assert raised.value.maybe_executed
+        assert await manager.cluster.get("counter:down") == "2"
+
+
 @pytest.mark.parametrize("error", ["MOVED {slot} {address}", "TRYAGAIN during rehashing"])
 async def test_a_script_in_a_transaction_does_not_have_it_run_again(
     shared: ClusterDeployment, error: str

@@ -15,6 +15,7 @@ from redis_manager_fastapi.delivery.contract import (
     decide,
     kind_of,
     kind_of_pipeline,
+    kind_of_watched,
     may_have_run,
     ran_in_part,
     what_happened,
@@ -301,11 +302,22 @@ def test_cluster_that_is_down_below_another_error_is_unserved() -> None:
         (("XREAD", "BLOCK", 0, "STREAMS", "s", "5-0"), Kind.READ),
         (("XREAD", "STREAMS", "s", "0"), Kind.READ),
         (("XREADGROUP", "GROUP", "g", "c", "BLOCK", 0, "STREAMS", "s", ">"), Kind.BLOCKING),
-        ((b"GET", "key"), Kind.WRITE),
+        ((b"GET", "key"), Kind.READ),
+        (("get key",), Kind.READ),
+        (("blpop key 1",), Kind.BLOCKING),
+        ((b"EvalSha", "f0", 0), Kind.SCRIPT),
+        ((" FCALL f", 0), Kind.SCRIPT),
+        (("SCRIPT LOAD", "return 1"), Kind.WRITE),
+        (("",), Kind.WRITE),
     ],
 )
 def test_kinds_of_commands(args: tuple[Any, ...], kind: Kind) -> None:
     assert kind_of(args) is kind
+
+
+def test_a_script_is_one_where_it_is_held() -> None:
+    assert kind_of_watched(("eval", "return 1", 0)) is Kind.WATCHED_SCRIPT
+    assert kind_of_watched(("SET", "key", "value")) is Kind.WATCHED
 
 
 @pytest.mark.parametrize(
@@ -349,7 +361,9 @@ def test_a_script_follows_one_redirect(answer: Happened, again: Happened) -> Non
 
     assert execution.after(again) is RAISE
     assert execution.maybe_executed
-    assert Execution(Kind.SCRIPT, routed=True, answered=True).after(again) is RAISE
+    sent_on = Execution(Kind.SCRIPT, routed=True, answered=True)
+    assert sent_on.maybe_executed
+    assert sent_on.after(again) is RAISE
 
 
 def test_a_slot_without_a_node_says_nothing_about_a_script() -> None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 import redis.asyncio
+from redis.exceptions import DataError
 
 from redis_manager_fastapi import (
     RedisManager,
     RedisManagerError,
+    RedisOutOfMemoryError,
+    RedisPermissionError,
     RedisUnavailableError,
     ReplyLostError,
 )
@@ -19,6 +22,7 @@ from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from tests.kit.fake_server import FakeServer
 from tests.kit.load import Outcomes, assert_counted_at_most_once, count, counter, read, steady_load
 from tests.kit.managers import opened
+from tests.kit.servers import needs
 from tests.kit.waiting import eventually
 
 DOWN = 1.0
@@ -197,3 +201,91 @@ async def test_known_down_is_told_as_ours(redis_server: RedisServer) -> None:
         with pytest.raises(RedisUnavailableError) as caught:
             await client.get("k")
         assert not caught.value.maybe_executed
+
+
+async def in_a_transaction(client: Any) -> None:
+    await client.pipeline().incr("n").incr("n").execute()
+
+
+async def under_watch(client: Any) -> None:
+    async with client.pipeline() as pipe:
+        await pipe.watch("key")
+        pipe.multi()
+        await pipe.incr("n").incr("n").execute()
+
+
+async def very_many(client: Any) -> None:
+    pipe = client.pipeline()
+    for _ in range(1000):
+        pipe.incr("n")
+    await pipe.execute()
+
+
+@needs("ACL", redis="6.2")
+@pytest.mark.parametrize("transact", [in_a_transaction, under_watch, very_many])
+async def test_a_transaction_that_is_refused_in_part_may_have_run(
+    redis_server: RedisServer, transact: Callable[[Any], Awaitable[None]]
+) -> None:
+    await redis_server.command(
+        "ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-multi", "-exec"
+    )
+    async with opened(redis_server.url.replace("redis://", "redis://app:secret@")) as manager:
+        with pytest.raises(RedisPermissionError) as raised:
+            await transact(foreign(manager))
+
+        assert raised.value.maybe_executed
+        assert int(await manager.redis.get("n") or 0) >= 2
+
+
+async def alone(client: Any, *script: Any) -> None:
+    await client.execute_command("eval", *script)
+
+
+async def among_others(client: Any, *script: Any) -> None:
+    await client.pipeline().incr("n").eval(*script).execute()
+
+
+async def while_watching(client: Any, *script: Any) -> None:
+    async with client.pipeline() as pipe:
+        await pipe.watch("key")
+        await pipe.eval(*script)
+
+
+@pytest.mark.parametrize("way", [alone, among_others, while_watching])
+async def test_a_script_s_error_does_not_deny_what_ran(
+    redis_server: RedisServer, way: Callable[..., Awaitable[None]]
+) -> None:
+    words = "OOM command not allowed when used memory > 'maxmemory'."
+    script: Any = ("redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1])", 1, "n", words)
+    async with opened(redis_server.url) as manager:
+        with pytest.raises(RedisOutOfMemoryError) as raised:
+            await way(foreign(manager), *script)
+
+        assert raised.value.maybe_executed
+        assert int(await manager.redis.get("n") or 0) >= 1
+
+
+@pytest.mark.parametrize("protocol", [2, pytest.param(3, marks=needs("RESP3", redis="6.0"))])
+@pytest.mark.parametrize(
+    "command", ["SUBSCRIBE news", "subscribe news", "MONITOR", "client reply off", "PSYNC ? -1"]
+)
+async def test_what_has_no_reply_is_refused(
+    redis_server: RedisServer, command: str, protocol: int
+) -> None:
+    url = f"{redis_server.url}?protocol={protocol}"
+    async with opened(url) as manager, asyncio.timeout(5):
+        client = foreign(manager)
+        with pytest.raises(DataError, match=r"listener's|replica's|without the replies"):
+            await client.execute_command(*command.split())
+        assert await client.echo("next") == "next"
+
+
+async def test_its_listeners_listen(redis_server: RedisServer) -> None:
+    async with opened(redis_server.url) as manager:
+        client = foreign(manager)
+        async with client.pubsub() as pubsub, client.monitor() as monitor:
+            await pubsub.subscribe("news")
+            assert (await pubsub.get_message(timeout=1))["type"] == "subscribe"
+            await manager.redis.publish("news", "it rains")
+            assert await monitor.next_command()
+            assert (await pubsub.get_message(timeout=1))["data"] == "it rains"

@@ -21,6 +21,7 @@ from redis_manager_fastapi.client.observed import span_of_batch
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.typed import ClusterPipelineCommands
 from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.commands.blocking import upper_word
 from redis_manager_fastapi.commands.keys import ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.delivery.contract import (
@@ -32,6 +33,7 @@ from redis_manager_fastapi.delivery.contract import (
     kind_of_pipeline,
     what_happened,
 )
+from redis_manager_fastapi.delivery.leased import refuse_unanswered
 from redis_manager_fastapi.errors import RedisManagerError, RedisUnavailableError
 from redis_manager_fastapi.pool.pacing import paced
 
@@ -98,6 +100,7 @@ class SplitPipeline(PipelineStrategy):
         parts: dict[str, _Part] = {}
         async for start in slices(stack, _BROUGHT):
             for command in stack[start : start + _BROUGHT]:
+                await refuse_unanswered(command.args)
                 await self._bring(client, command, parts)
         # Of many commands each node's part begins in a turn of its own.
         many = len(stack) > _BROUGHT
@@ -134,6 +137,8 @@ class SplitPipeline(PipelineStrategy):
     async def _target(self, client: ClusterClient, command: PipelineCommand) -> Node:
         """Return the one node that *command* goes to."""
         args, targets = command.args, command.kwargs.get("target_nodes")
+        if upper_word(args[0]) == "WATCH":
+            await self.watch()  # has redis-py's error for it
         listed = SHARED.get(args[0])
         if not targets and args[0] in ONE_KEY and len(args) > 1:
             read_only = listed is not None and listed.replicable

@@ -1,5 +1,6 @@
 """The cluster client: redis-py's `RedisCluster`, with one shared connection per node."""
 
+import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import replace
 from math import inf
@@ -66,6 +67,7 @@ from redis_manager_fastapi.redis_py import measures
 
 theirs = redis.asyncio.RedisCluster
 
+_WAIT = frozenset({"WAIT", "wait"})
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 
 # Some of the client's attributes are slots, which `__dict__` does not show.
@@ -319,9 +321,20 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         while True:
             try:
                 with whole(args, deadline):
+                    if args[0] in _WAIT and not options.get("target_nodes"):
+                        return await self._wait_everywhere(args, options)
                     return await OWN_EXECUTE_COMMAND(self, *args, **options)
             except SlotNotCoveredError as error:
                 await cluster.mended(getattr(error, "slot", None), str(error), deadline, grace)
+
+    async def _wait_everywhere(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Have every primary wait for its replicas; return the least of their counts."""
+        cluster = self.session.opened
+        owners = [AutoTarget(node.name, False, True) for node in cluster.map.owners]
+        if not owners:
+            raise cluster.unavailable()
+        waiting = (self._execute_command(owner, *args, **options) for owner in owners)
+        return min(await asyncio.gather(*waiting))
 
     @part
     async def _execute_command(  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -25,6 +25,7 @@ from redis_manager_fastapi.delivery.contract import (
     Happened,
     Kind,
     Step,
+    is_unserved,
     what_happened,
 )
 from redis_manager_fastapi.delivery.session import Session
@@ -211,6 +212,8 @@ class Route:
         keyed = self._execution.kind is Kind.SCRIPT and not self.keyless
         if keyed and type(error) is RedisUnavailableError:
             # Its node's client says that it may have run; the slot's next node may serve it.
+            if is_unserved(error):
+                return Happened.UNSERVED
             away = error.__cause__ is not None and reconnecting_helps(error.__cause__)
             return Happened.UNAVAILABLE if away else happened
         if isinstance(error, AskError) and self.slot != error.slot_id:
