@@ -7,7 +7,12 @@ from typing import Any, NoReturn
 from redis.client import NEVER_DECODE
 from redis.exceptions import DataError, ResponseError
 
-from redis_manager_fastapi.commands.blocking import blocking_timeout, upper_word, with_time_left
+from redis_manager_fastapi.commands.blocking import (
+    CONFIRMING,
+    blocking_timeout,
+    upper_word,
+    with_time_left,
+)
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
 from redis_manager_fastapi.delivery.replies import empty_response, parsed
 from redis_manager_fastapi.delivery.session import Session
@@ -23,7 +28,7 @@ from redis_manager_fastapi.pool.request import timed_out
 XREAD = frozenset({"XREAD", "xread", b"XREAD", b"xread"})
 
 # Seconds: longer than any heal that is waited for.
-_LONG = 1e6
+LONG = 1e6
 
 Exchange = Callable[[DedicatedConnection, tuple[Any, ...], dict[str, Any]], Awaitable[Any]]
 """Sends a command on a connection and returns the parsed reply."""
@@ -56,7 +61,7 @@ async def execute(
             grace=grace,
             decode=session.options.decode,
             unlimited=True,  # one deadline over sending and reply instead
-            lasting=blocking is not None,
+            lasting=blocking is not None and not (blocking and args[0] in CONFIRMING),
             registry=session.connection_kwargs["himport_registry"],
         ) as lease:
             if again:
@@ -77,7 +82,7 @@ async def execute(
         return await attempt()
     except FAILURES as failure:
         error, execution = failure, Execution(kind_of(args))
-    until = clock() + _LONG if limit is None else limit
+    until = clock() + LONG if limit is None else limit
     return await carry_on(pool, execution, attempt, until, error, grace, leased=True)
 
 
@@ -139,7 +144,10 @@ async def execute_pinned(
     except FAILURES as failure:
         error = failure
     grace = session.options.grace
-    return await carry_on(pool, Execution(Kind.WATCHED), attempt, deadline, error, grace)
+    try:
+        return await carry_on(pool, Execution(Kind.WATCHED), attempt, deadline, error, grace)
+    finally:
+        del error  # its traceback has this frame, and that has the client
 
 
 async def exchange_listed(
