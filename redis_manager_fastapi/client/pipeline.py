@@ -138,7 +138,10 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             execution.after(what_happened(error))
             seen = execution.error(error, self._session.instance)
             self._session.failed(seen)
-            raise seen from seen.__cause__
+            try:
+                raise seen from seen.__cause__
+            finally:
+                del seen  # its traceback has this frame
         for start in range(0, len(replies), _LOOKED_AT):
             if start:
                 await asyncio.sleep(0)
@@ -188,7 +191,10 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except RedisError as error:
             translated = self.connection_pool.translated(error)
             self._session.failed(translated)
-            raise translated from translated.__cause__
+            try:
+                raise translated from translated.__cause__
+            finally:
+                del translated  # its traceback has this frame
 
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         _, deadline = await self._session.admit()
@@ -301,7 +307,10 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             first = outcomes[0]
             reason = first if isinstance(first, RedisError) else error
             seen = execution.error(own_words(reason), self._session.instance)
-            raise seen from seen.__cause__
+            try:
+                raise seen from seen.__cause__
+            finally:
+                del first, reason, seen  # their tracebacks have this frame
         finally:
             connection.outcomes = None
         return replies
@@ -375,7 +384,10 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             await _free(queued[0])
             return cast("list[Any]", replies)
         execution, grace = Execution(kind), self._session.options.grace
-        replies = await carry_on(pool, execution, attempt, deadline, error, grace, leased=True)
+        try:
+            replies = await carry_on(pool, execution, attempt, deadline, error, grace, leased=True)
+        finally:
+            del error  # its traceback has this frame
         return cast("list[Any]", replies)
 
     async def _exchange(self, raise_on_error: bool) -> list[Any]:
@@ -462,8 +474,11 @@ def _raise_lost(error: WatchError) -> None:
     """Raise the loss of a connection after which a command may have run."""
     # redis-py 8.1 calls a connection lost under WATCH a changed key, also after EXEC.
     lost = error.__context__
-    if isinstance(lost, RedisManagerError) and lost.maybe_executed:
-        raise lost from None
+    try:
+        if isinstance(lost, RedisManagerError) and lost.maybe_executed:
+            raise lost from None
+    finally:
+        del error, lost  # their tracebacks have this frame
 
 
 def _short(replies: list[Any]) -> Exception | None:
