@@ -1,7 +1,8 @@
 """What all tests share: `redis_server` is the package's own, but on a server that wants help."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -47,6 +48,15 @@ async def complaints() -> AsyncIterator[list[dict[str, Any]]]:
     running.set_exception_handler(lambda _, context: told.append(context))
     yield told
     running.set_exception_handler(None)
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """The cycle collector is off: what is dropped is missed only if it is in no cycle."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 if PROMPT:

@@ -148,7 +148,10 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             raise
         except RedisError as error:
             seen = self._told(error, kind)
-            raise seen from seen.__cause__
+            try:
+                raise seen from seen.__cause__
+            finally:
+                del seen  # its traceback has this frame
         for start in range(0, len(replies), LOOKED_AT):
             if start:
                 await asyncio.sleep(0)
@@ -197,7 +200,10 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             raise
         except RedisError as error:
             seen = self._told(error, kind_of_watched(args))
-            raise seen from seen.__cause__
+            try:
+                raise seen from seen.__cause__
+            finally:
+                del seen  # its traceback has this frame
 
     def _told(self, error: RedisError, kind: Kind) -> Exception:
         """Report and count a server's error; return what the caller sees of it."""
@@ -328,7 +334,10 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             first = outcomes[0]
             reason = first if isinstance(first, RedisError) else error
             seen = execution.error(own_words(reason), self._session.instance)
-            raise seen from seen.__cause__
+            try:
+                raise seen from seen.__cause__
+            finally:
+                del first, reason, seen  # their tracebacks have this frame
         finally:
             connection.outcomes = None
         return replies
@@ -411,7 +420,10 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
                 await free(queued[0])
             return cast("list[Any]", replies)
         execution, grace = Execution(kind), self._session.options.grace
-        replies = await carry_on(pool, execution, attempt, deadline, error, grace, leased=True)
+        try:
+            replies = await carry_on(pool, execution, attempt, deadline, error, grace, leased=True)
+        finally:
+            del error  # its traceback has this frame
         return cast("list[Any]", replies)
 
     async def _limit(self, deadline: float) -> float | None:
@@ -500,5 +512,8 @@ def _raise_lost(error: WatchError) -> None:
     """Raise the loss of a connection after which a command may have run."""
     # redis-py 8.1 calls a connection lost under WATCH a changed key, also after EXEC.
     lost = error.__context__
-    if isinstance(lost, RedisManagerError) and lost.maybe_executed:
-        raise lost from None
+    try:
+        if isinstance(lost, RedisManagerError) and lost.maybe_executed:
+            raise lost from None
+    finally:
+        del error, lost  # their tracebacks have this frame

@@ -3,10 +3,11 @@
 Only a Cluster imports it.  Private modules are imported here and nowhere else.
 """
 
-from types import MethodType
+from collections.abc import Generator
 from typing import Any
 
 import redis
+import redis.asyncio.client
 import redis.asyncio.cluster as theirs
 from redis._parsers import AsyncCommandsParser as AsyncCommandsParser
 from redis._parsers.commands import CommandPolicies as CommandPolicies
@@ -128,10 +129,16 @@ PRIVATE_NAMES = (
         "overridden: a node's shard channels use a leased connection",
     ),
     PrivateName(
-        theirs.ClusterPubSub,
+        redis.asyncio.client.PubSub,
         "_resubscribe_shard_channels",
         _READ_IN,
         "sends one SSUBSCRIBE per slot, because a node has many",
+    ),
+    PrivateName(
+        theirs.ClusterPubSub,
+        "_pubsubs_generator",
+        _READ_IN,
+        "overridden: it would keep a pub/sub alive that has been dropped",
     ),
     PrivateName(
         theirs.ClusterPubSub,
@@ -152,7 +159,23 @@ OWN_EXECUTE_COMMAND = own_method(theirs.RedisCluster, "execute_command")
 """What redis-py's cluster client has as long as nothing instruments it."""
 
 
-def resubscribe_by_slot(pubsub: Any) -> None:
-    """Have the pub/sub of one node send one SSUBSCRIBE per slot, because a node has many."""
-    by_slot = theirs.ClusterPubSub._resubscribe_shard_channels  # noqa: SLF001
-    pubsub._resubscribe_shard_channels = MethodType(by_slot, pubsub)  # noqa: SLF001
+class ShardPubSub(redis.asyncio.client.PubSub):
+    """Has the pub/sub of one node send one SSUBSCRIBE per slot, because a node has many.
+
+    redis-py gives such an object a method bound to it, which would keep it alive when it
+    has been dropped.
+    """
+
+    _resubscribe_shard_channels = theirs.ClusterPubSub._resubscribe_shard_channels  # noqa: SLF001
+
+
+class OneAfterTheOther(theirs.ClusterPubSub):
+    """Reads its nodes by turns, without the reference to itself that redis-py's generator has."""
+
+    def _pubsubs_generator(self) -> Generator[Any, None, None]:
+        return _one_after_the_other(self.node_pubsub_mapping)
+
+
+def _one_after_the_other(pubsubs: dict[str, Any]) -> Generator[Any, None, None]:
+    while pubsubs:
+        yield from list(pubsubs.values())

@@ -69,6 +69,9 @@ def blocking_timeout(args: tuple[Any, ...]) -> float | None:
         return None
 
 
+CONFIRMING = frozenset({"WAIT", "WAITAOF"})
+"""What blocks for the sake of what was written, and not until others do something."""
+
 _IN_MILLISECONDS = frozenset({"XREAD", "XREADGROUP", "WAIT", "WAITAOF"})
 _FIRST = frozenset({"BLMPOP", "BZMPOP"})
 

@@ -10,6 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import DataError, RedisError, WatchError
 
+from redis_manager_fastapi.commands.blocking import blocking_timeout
 from redis_manager_fastapi.commands.sharing import (
     LEAVE_SESSION,
     UNANSWERED,
@@ -24,13 +25,14 @@ from redis_manager_fastapi.delivery.contract import (
     kind_of_watched,
     ran_in_part,
 )
-from redis_manager_fastapi.delivery.leased import late, reply_deadline, too_late
+from redis_manager_fastapi.delivery.leased import LONG, late, reply_deadline, too_late
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on
 from redis_manager_fastapi.errors import (
     CommandTimeoutError,
     RedisManagerError,
     RedisUnavailableError,
+    ReplyLostError,
 )
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -76,6 +78,7 @@ class ContractRetry(Retry):
             return await do()
         watched = connection.has_session
         pool, deadline = await self._session.admit()
+        begun = pool.loop.time()
 
         async def once() -> Any:
             try:
@@ -95,19 +98,26 @@ class ContractRetry(Retry):
         try:
             return await once()
         except FAILURES as failure:
+            if not sent or connection.listens:
+                raise  # a listener's, who connects again by itself
             error = failure
         finally:
             connection.sent = connection.outcomes = None
-        if not sent or connection.listens:
-            raise error  # a listener's, who connects again by itself
-        again = _Again(self._session, connection, once, sent, deadline)
         execution = Execution(_kind(sent, watched=watched))
         if not isinstance(error, RedisManagerError) and _ran_in_part(sent, outcomes):
             execution.after(Happened.PARTLY)
             seen = execution.error(own_words(error), pool.instance)
-            raise seen from seen.__cause__
+            try:
+                raise seen from seen.__cause__
+            finally:
+                del error, seen  # their tracebacks have this frame
+        again = _Again(self._session, connection, once, sent, execution, deadline, begun)
+        until = pool.loop.time() + LONG if again.limit is None else again.limit
         grace = self._session.options.grace
-        return await carry_on(pool, execution, again.attempt, deadline, error, grace, leased=True)
+        try:
+            return await carry_on(pool, execution, again.attempt, until, error, grace, leased=True)
+        finally:
+            del error  # its traceback has this frame
 
 
 class _Sent(list[tuple[Any, ...]]):
@@ -130,7 +140,11 @@ class _Sent(list[tuple[Any, ...]]):
 
 
 class _Again:
-    """A further attempt, over the same connection, within the time of the command."""
+    """A further attempt, over the same connection, within the time of the command.
+
+    Attributes:
+        limit: When the reply must be there; None for a command that blocks for ever.
+    """
 
     def __init__(
         self,
@@ -138,24 +152,41 @@ class _Again:
         connection: DedicatedConnection,
         once: Do,
         commands: list[tuple[Any, ...]],
+        execution: Execution,
         deadline: float,
+        begun: float,
     ) -> None:
         self._session, self._connection, self._once = session, connection, once
-        self._commands, self._deadline = commands, deadline
+        self._commands, self._execution, self._deadline = commands, execution, deadline
         single = len(commands) == 1
-        self._limit = reply_deadline(commands[0], deadline) if single else deadline
+        self._blocking = blocking_timeout(commands[0]) if single else None
+        self._blocks_until = begun + self._blocking if self._blocking else None
+        self.limit = reply_deadline(commands[0], deadline) if single else deadline
 
     async def attempt(self) -> Any:
-        sent = False
+        sent, connection = False, self._connection
+        if self._blocking is not None:
+            again = self._session.opened.loop.time() + self._session.options.timeout
+            self._deadline = again if self.limit is None else min(again, self.limit)
+        connection.blocks_until = self._blocks_until
         try:
-            async with Deadline(self._limit):
+            async with Deadline(self.limit):
                 await self._connect()
                 sent = True
                 return await self._once()
         except TimeoutError:
             late_by_now = self._late(sent)
-            self._connection.abort()
-            raise late_by_now from None
+            connection.abort()
+            try:
+                raise late_by_now from None
+            finally:
+                del late_by_now  # its traceback has this frame
+        except ReplyLostError:
+            if connection.parts:
+                self._execution.was_answered()
+            raise
+        finally:
+            connection.blocks_until = None
 
     async def _connect(self) -> None:
         """Connect again, for as long as grace lasts where a server that served does not."""
@@ -176,7 +207,7 @@ class _Again:
                 await asyncio.sleep(_PAUSE)
 
     def _late(self, sent: bool) -> CommandTimeoutError:
-        first, limit = self._commands[0], self._limit or 0.0
+        first, limit = self._commands[0], self.limit or 0.0
         if len(self._commands) == 1:
             return too_late(first, self._session, limit, self._connection, sent=sent)
         what = "a transaction" if first[0] == "MULTI" else "a pipeline"

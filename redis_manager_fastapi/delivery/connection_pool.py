@@ -1,9 +1,9 @@
 """The pool as redis-py knows pools: whatever takes a `connection_pool` takes this."""
 
-from collections.abc import Iterator
+from collections.abc import Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from redis.asyncio.connection import AbstractConnection, ConnectionPoolInterface
 from redis.asyncio.retry import Retry
@@ -20,6 +20,44 @@ from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import FINAL, Suspicion
 from redis_manager_fastapi.topology.failures import from_reply, reconnecting_helps
+
+_FOR_ASYNCIO = (
+    "a manager's pool is for asyncio: take `redis.asyncio.Redis(connection_pool=...)`, or"
+    " `manager.redis`, and await its commands; in a thread,"
+    " `anyio.from_thread.run(...)` reaches them"
+)
+
+
+class Getting(Coroutine[Any, Any, DedicatedConnection]):
+    """A connection to come; it tells a client that does not await what to take instead."""
+
+    __slots__ = ("_getting",)
+
+    def __init__(self, getting: Coroutine[Any, Any, DedicatedConnection]) -> None:
+        self._getting = getting
+
+    def __await__(self) -> Generator[Any, Any, DedicatedConnection]:
+        return self._getting.__await__()
+
+    def send(self, value: Any) -> Any:
+        """Do as the coroutine does."""
+        return self._getting.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Do as the coroutine does."""
+        return self._getting.throw(*error)
+
+    def close(self) -> None:
+        """Do as the coroutine does."""
+        self._getting.close()
+
+    if not TYPE_CHECKING:  # checkers name an unknown attribute themselves
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            self._getting.close()
+            raise TypeError(_FOR_ASYNCIO)
 
 
 class LeasedConnections(ConnectionPoolInterface):
@@ -69,11 +107,15 @@ class LeasedConnections(ConnectionPoolInterface):
             return self
         return LeasedConnections(session, self._purpose, lasting=self._lasting)
 
-    @paced
-    async def get_connection(
+    # In redis-py an `async def`.
+    def get_connection(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, command_name: str | None = None, *keys: Any, **options: Any
-    ) -> DedicatedConnection:
+    ) -> "Getting":
         """Lease a connection within the client's timeout; the arguments are redis-py's, unused."""
+        return Getting(self._get())
+
+    @paced
+    async def _get(self) -> DedicatedConnection:
         _, deadline = self.session.begin()
         try:
             lease = await self.lease(deadline)
@@ -113,8 +155,16 @@ class LeasedConnections(ConnectionPoolInterface):
         """Return the lease on a connection that redis-py's code holds."""
         return self.session.opened.leases.of(connection)
 
-    async def release(self, connection: AbstractConnection) -> None:
+    # In redis-py an `async def`.
+    def release(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, connection: AbstractConnection
+    ) -> Coroutine[Any, Any, None]:
         """Give a connection back."""
+        if isinstance(connection, Getting):
+            raise TypeError(_FOR_ASYNCIO)
+        return self._release(connection)
+
+    async def _release(self, connection: AbstractConnection) -> None:
         if not isinstance(connection, DedicatedConnection):
             raise TypeError(f"{connection!r} does not belong to this pool")
         if self.session.scope is not None:
@@ -137,7 +187,10 @@ class LeasedConnections(ConnectionPoolInterface):
             raise
         except RedisError as error:
             translated = self.translated(error)
-            raise translated from translated.__cause__
+            try:
+                raise translated from translated.__cause__
+            finally:
+                del translated  # its traceback has this frame
 
     def translated(self, error: RedisError) -> Exception:
         """Report *error*; return what the caller sees of it."""

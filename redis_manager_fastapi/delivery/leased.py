@@ -10,6 +10,7 @@ from redis.exceptions import DataError, ResponseError
 
 from redis_manager_fastapi.commands.blocking import (
     BLOCKING,
+    CONFIRMING,
     blocking_timeout,
     upper_word,
     with_time_left,
@@ -40,7 +41,7 @@ _WAITS = frozenset({"WAIT", "WAITAOF"})
 _LOOKED_AT = 5_000
 
 # Seconds: longer than any heal that is waited for.
-_LONG = 1e6
+LONG = 1e6
 
 Exchange = Callable[[DedicatedConnection, tuple[Any, ...], dict[str, Any]], Awaitable[Any]]
 """Sends a command on a connection and returns the parsed reply."""
@@ -73,7 +74,7 @@ async def execute(
             grace=grace,
             decode=session.options.decode,
             unlimited=True,  # one deadline over sending and reply instead
-            lasting=blocking is not None,
+            lasting=blocking is not None and not (blocking and args[0] in CONFIRMING),
             registry=session.connection_kwargs["himport_registry"],
         ) as lease:
             if again:
@@ -94,7 +95,7 @@ async def execute(
         return await attempt()
     except FAILURES as failure:
         error, execution = failure, Execution(kind_of(args))
-    until = clock() + _LONG if limit is None else limit
+    until = clock() + LONG if limit is None else limit
     return await carry_on(pool, execution, attempt, until, error, grace, leased=True)
 
 
@@ -206,7 +207,11 @@ async def execute_pinned(
     except FAILURES as failure:
         error = failure
     grace = session.options.grace
-    return await carry_on(pool, Execution(kind_of_watched(args)), attempt, deadline, error, grace)
+    try:
+        execution = Execution(kind_of_watched(args))
+        return await carry_on(pool, execution, attempt, deadline, error, grace)
+    finally:
+        del error  # its traceback has this frame, and that has the client
 
 
 async def exchange_listed(

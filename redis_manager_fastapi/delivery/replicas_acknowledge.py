@@ -59,6 +59,7 @@ async def wait(
         left = begun + limit - loop.time() if limit else _LONGEST_WAIT
         if left <= 0:
             break
+        connection.refuse_to_outlast(args)
         milliseconds = max(1, round(min(left, pause) * 1000))
         await _ask(connection, "WAIT", _EVERY_REPLICA, milliseconds)
         report = await _report(connection)

@@ -166,4 +166,7 @@ async def leave_refusing(
     translated = from_reply(error, pool.instance)
     pool.suspect(generation, Suspicion.REFUSING, str(translated))
     if await pool.wait_resolved(generation, deadline, grace):
-        raise translated
+        try:
+            raise translated
+        finally:
+            del translated  # its traceback has this frame

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import nullcontext
 from math import inf, isinf
+from traceback import clear_frames
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,12 +24,14 @@ from redis_manager_fastapi.commands.blocking import (
     begin,
     blocking_timeout,
     upper_word,
+    with_time_left,
 )
 from redis_manager_fastapi.commands.packing import SLICE, Unpacked
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, leaves_session_alone
-from redis_manager_fastapi.errors import Cause, RedisManagerError, ReplyLostError
+from redis_manager_fastapi.errors import Cause, RedisManagerError
 from redis_manager_fastapi.pool.authenticated import AuthenticatedConnection
 from redis_manager_fastapi.pool.counters import BOUNDS, Counters
+from redis_manager_fastapi.pool.listening import BEFORE, UNREADABLE
 from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import ENDED
 from redis_manager_fastapi.redis_py import ONCE
@@ -37,11 +40,6 @@ from redis_manager_fastapi.topology.credentials import HiddenBytes
 _LISTENING = frozenset({"MONITOR", "PSUBSCRIBE", "SSUBSCRIBE", "SUBSCRIBE"})
 _OPENERS = frozenset({"MULTI", "WATCH"})
 _CLOSERS = frozenset({"EXEC", "DISCARD"})
-
-# What hiredis raises of bytes that are no reply; it reads nothing after that.
-_UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError, ValueError)
-
-_BEFORE = "was lost before the reply came"
 
 
 class DedicatedConnection(AuthenticatedConnection):
@@ -59,6 +57,7 @@ class DedicatedConnection(AuthenticatedConnection):
         stream: What the socket belongs to.
         when_dropped: Called when the holder has dropped the connection without giving it
             back, from any thread; whoever sets it closes the stream.
+        blocks_until: When the time of a blocking command ends that is sent again; else None.
         tainted: A command changed the session (SELECT, an unknown one): never leased again.
     """
 
@@ -70,6 +69,7 @@ class DedicatedConnection(AuthenticatedConnection):
     peer: object = None
     stream: asyncio.StreamWriter | None = None
     when_dropped: "Callable[[], None] | None" = None
+    blocks_until: float | None = None
     tainted: bool = False
 
     def __init__(
@@ -80,7 +80,7 @@ class DedicatedConnection(AuthenticatedConnection):
         self.counters = counters or Counters()
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
-        self._blocking, self._answered, self._blocks_until = 0.0, False, 0.0
+        self._blocking, self._answered, self._to_come, self._until = 0.0, False, 0, 0.0
         self._read_at_once, self._sent_at = 0, 0.0
         self._wait: Wait | None = None
 
@@ -96,10 +96,9 @@ class DedicatedConnection(AuthenticatedConnection):
         """Whether a command could be written; redis-py's `is_connected` misses a reset."""
         return self._writer is not None and not self._writer.transport.is_closing()
 
-    @property
-    def blocks_until(self) -> float:
-        """When the command will be over that blocks it now, on the loop's clock; else 0."""
-        return 0.0 if self._answered else self._blocks_until
+    def blocks_beyond(self, when: float) -> bool:
+        """Whether it is blocked, and will be at *when*, on the loop's clock."""
+        return self._to_come > 0 and self._until > when
 
     @property
     def broken(self) -> bool:
@@ -166,7 +165,7 @@ class DedicatedConnection(AuthenticatedConnection):
         """The handshake is over: from here on state and lost replies are noted."""
         self._unfinished.clear()
         self._serving, self._was_lost, self.was_silent = True, False, False
-        self._blocking, self._blocks_until, self._wait = 0.0, 0.0, None
+        self._blocking, self._wait = 0.0, None
         self.tainted, self._packed, self._cause = False, 0, Cause.CONNECTION_LOST
         if self.listens:
             self._listen_anew()
@@ -178,15 +177,11 @@ class DedicatedConnection(AuthenticatedConnection):
     def pack_command(self, *args: Any) -> list[bytes]:
         """Pack one command and, once the session has started, note what it does to it."""
         if self._serving:
-            if self._answered or not self._packed:
-                self._blocking, self._answered, self._blocks_until = 0.0, False, 0.0
-                if self._pieces is not None:
-                    self._pieces.received = 0
-                if self._wait is None or not self._packed:  # else it is a further part of it
-                    self._first, self._packed, self._begun_at = args[0], 0, self._clock()
-            self._packed += 1
-            if self.sent is not None:
-                self.sent.append(args)
+            if self._farewell is not None and "MULTI" not in self._unfinished:
+                self.refuse_to_outlast(args)
+            further = self._begin(args[0])
+            if self.sent is not None and not further:
+                self.sent.append(args if self._wait is None else self._wait.args)
             self._note(args[0], args, alone=len(args) == 1)
             return super().pack_command(*map(_as_bytes, args))
         return [HiddenBytes(packed) for packed in super().pack_command(*args)]
@@ -202,6 +197,8 @@ class DedicatedConnection(AuthenticatedConnection):
         if word == "XREAD":
             args = await self.resolve(args)
         now, whole = asyncio.get_running_loop().time(), self._takes_whole_seconds
+        if self.blocks_until is not None:
+            args = with_time_left(args, self.blocks_until - now)
         begun = begin(word, args, now, watch.interval, whole=whole)
         if begun is None:
             await super().send_command(*args, **kwargs)
@@ -210,7 +207,7 @@ class DedicatedConnection(AuthenticatedConnection):
             await self._send_part(self._wait, args)
 
     async def _send_part(self, wait: Wait, args: tuple[Any, ...]) -> None:
-        if self._farewell is not None:
+        if self._farewell is not None and wait.ends > self._parts_at:
             raise self._parting(self._farewell)
         packed, self._owed = self.pack_command(*args), wait.part_ends
         await self.send_packed_command(packed)
@@ -293,7 +290,7 @@ class DedicatedConnection(AuthenticatedConnection):
                 if not part_is_over or not wait.goes_on(reply, now):
                     self._wait = None
                     return reply
-            self._answered, self.parts = True, self.parts + 1
+            self.parts += 1
             self.counters.commands -= 1  # a part's end is no answer
             await self._send_part(wait, wait.next(asyncio.get_running_loop().time()))
         return await self._read(disable_decoding, timeout, **kwargs)
@@ -324,17 +321,23 @@ class DedicatedConnection(AuthenticatedConnection):
         except (RedisManagerError, UnicodeDecodeError) as error:  # the latter's reply was read
             self._explain(error)
             raise
-        except (redis_errors.RedisError, *_UNREADABLE) as error:
+        except (redis_errors.RedisError, *UNREADABLE) as error:
             replaced = self._writer is not None and self._writer is not stream
-            seen = self._error(_BEFORE) if replaced else self._seen(error)
-            if seen is error:
-                raise
-            raise seen from error
+            # A holder that meets an error and drops the connection is missed at once, without
+            # a cycle: redis-py's frames have the reply that they raise, and the connection.
+            clear_frames(error.__traceback__)
+            seen = self._error(BEFORE) if replaced else self._seen(error)
+            try:
+                if seen is error:
+                    raise
+                raise seen from error
+            finally:
+                del seen  # its traceback has this frame
         finally:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            self._answered = True
+            self._end_one()
             if not self.listens:
                 self._owed = None
             if self._blocking:
@@ -350,29 +353,6 @@ class DedicatedConnection(AuthenticatedConnection):
         elif self._owed and self.watch:
             due = self._owed + self.watch.timeout
             self._timer = asyncio.get_running_loop().call_at(due, self._look, due)
-
-    def _seen(self, error: Exception) -> Exception:
-        """Return what the holder sees of an error that came in a reply's place."""
-        if isinstance(error, redis_errors.TimeoutError):
-            return self._late()
-        if isinstance(error, redis_errors.ConnectionError):
-            if self._serving and error.status_code is None:
-                return self._gone(_BEFORE, blocking=self._blocking > 0)
-            if error.status_code is not None:
-                self._note_outcome(error)
-            return error
-        if isinstance(error, redis_errors.ResponseError):
-            self._count_answer()
-            self._note_outcome(error)
-            if self._farewell is not None and str(error).startswith("UNBLOCKED"):
-                return self._parting(self._farewell)
-            return error
-        if isinstance(error, _UNREADABLE):
-            if not self._serving:
-                return redis_errors.InvalidResponse(str(error))
-            self._cause = Cause.BAD_REPLY
-            return self._lost("sent a reply that could not be parsed")
-        return error
 
     def _note_transaction(self, reply: Any) -> None:
         if self._unfinished or self.outcomes is not None:
@@ -409,26 +389,41 @@ class DedicatedConnection(AuthenticatedConnection):
             if word == "EXEC":  # until it is answered as it is when the transaction ends
                 self._unfinished.add(word)
         elif word in BLOCKING:
-            self._note_time(args)
+            if "MULTI" not in self._unfinished:
+                self._note_time(args)
         elif word in _LISTENING:
             self.tainted = True
             self._note_listening(len(args) - 1)
         elif word not in LEAVE_SESSION and not leaves_session_alone(word):
             self.tainted = True
 
+    def _begin(self, name: Any) -> bool:
+        """Note that a command is on its way; return whether it is a further part of one."""
+        if self._answered or not self._packed:
+            self._blocking, self._answered, self._to_come, self._until = 0.0, False, 0, 0.0
+            if self._pieces is not None:
+                self._pieces.received = 0
+            if self._wait is not None and self.parts:
+                self._to_come = 1
+                return True
+            self._first, self._packed, self._begun_at = name, 0, self._clock()
+        self._packed += 1
+        self._to_come += 1
+        return False
+
+    def _end_one(self) -> None:
+        """Note that a reply has come, or that none will."""
+        self._answered = True
+        self._to_come -= 1
+
     def _note_time(self, args: tuple[Any, ...]) -> None:
         """Note how long the commands that were packed since the last reply may block."""
-        now, wait = asyncio.get_running_loop().time(), self._wait
+        now, wait = self._clock(), self._wait
         if wait is not None:
-            self._blocking, self._blocks_until = wait.part_ends - now, wait.ends
+            self._blocking, self._until = wait.part_ends - now, wait.ends
         elif (seconds := blocking_timeout(args)) is not None:
             self._blocking += seconds or inf
-            self._blocks_until = now + self._blocking
-
-    def _lost(self, what: str, *, maybe_executed: bool = True) -> ReplyLostError:
-        self._was_lost = True
-        self.abort()
-        return self._error(what, maybe_executed=maybe_executed)
+            self._until = now + self._blocking
 
 
 def _as_bytes(value: Any) -> Any:

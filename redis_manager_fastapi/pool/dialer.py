@@ -134,15 +134,19 @@ class Dialer:
         except BaseException as error:
             reason = error if connection is None else connection.give_up(error)
             if _cancelled(error) or not isinstance(error, Exception | asyncio.CancelledError):
+                del reason
                 raise
             if target is not None and (credentials := credentials_of(target.options)):
                 credentials.clean(error)
                 credentials.clean(reason)
             tls = isinstance(connection, DedicatedTLSConnection)
             translated = from_connect(reason, self._instance, self._settings, tls=tls)
-            if translated is error:
-                raise  # not from itself: who follows causes would never end
-            raise translated from reason
+            try:
+                if translated is error:
+                    raise  # not from itself: who follows causes would never end
+                raise translated from reason
+            finally:
+                del reason, translated  # their tracebacks have this frame
         return connection
 
     def _note_writes(self) -> None:

@@ -31,11 +31,13 @@ class ExchangeConnection(AbortableConnection):
         instance: The name of the manager, for errors.
         listens: Whether a subscription or MONITOR has begun on it, so that no reply is owed.
         why_late: Says why a reply did not come; set by whoever leases it.
+        parts: How many parts of the present blocking command were answered.
     """
 
     instance = "default"
     listens: bool = False
     why_late: WhyLate | None = None
+    parts: int = 0
 
     _pieces: Pieces | None = None
     _first: Any = ""
@@ -43,6 +45,8 @@ class ExchangeConnection(AbortableConnection):
     _begun_at = 0.0
     _clock: Callable[[], float] = time.monotonic
     _cause = Cause.CONNECTION_LOST
+    _serving = _was_lost = False
+    _blocking = 0.0
 
     def drop(self) -> None:
         """Drop the connection under its holder, who learns why."""
@@ -87,6 +91,11 @@ class ExchangeConnection(AbortableConnection):
         return ReplyLostError(
             message, instance=self.instance, maybe_executed=maybe_executed, cause=cause
         )
+
+    def _lost(self, what: str, *, maybe_executed: bool = True) -> ReplyLostError:
+        self._was_lost = True
+        self.abort()
+        return self._error(what, maybe_executed=maybe_executed)
 
     def _late(self) -> CommandTimeoutError:
         """Return the error for a reply that did not come within redis-py's limit for a read."""

@@ -307,10 +307,10 @@ class Leases:
         self, farewell: Callable[[], RedisManagerError], ends: float
     ) -> list[DedicatedConnection]:
         """Have listeners get the error of *farewell*; return those that block beyond *ends*."""
-        listening = [each for each in self._held() if each.listens or each.blocks_until > ends]
-        for connection in listening:
-            connection.say_goodbye(farewell)
-        return [each for each in listening if each.alive and not each.listens]
+        held = self._held()
+        for connection in held:
+            connection.say_goodbye(farewell, ends)
+        return [each for each in held if each.alive and each.blocks_beyond(ends)]
 
     @property
     def at_work(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import redis.exceptions as redis_errors
 
-from redis_manager_fastapi.commands.blocking import upper_word
+from redis_manager_fastapi.commands.blocking import blocking_timeout, upper_word
 from redis_manager_fastapi.commands.sharing import UNANSWERED
 from redis_manager_fastapi.errors import Cause, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.pool.watched import WatchedConnection, answers_question
@@ -23,6 +23,11 @@ _CONFIRMED = frozenset(
 
 # How many parts a message has; all others have three.
 _PARTS = {"pmessage": 4, b"pmessage": 4, "pong": 2, b"pong": 2}
+
+# What hiredis raises of bytes that are no reply; it reads nothing after that.
+UNREADABLE = (redis_errors.InvalidResponse, LookupError, MemoryError, TypeError, ValueError)
+
+BEFORE = "was lost before the reply came"
 
 
 class ListeningConnection(WatchedConnection):
@@ -40,9 +45,18 @@ class ListeningConnection(WatchedConnection):
     when_resubscribed: Callable[[int, float], None] | None = None
 
     _farewell: Callable[[], RedisManagerError] | None = None
+    _parts_at = 0.0
     _resubscribing = False
     _channels = _unconfirmed = 0
     _missing_since: float | None = None
+
+    def _count_answer(self) -> None:
+        """Count an answer."""
+        raise NotImplementedError
+
+    def _note_outcome(self, outcome: Any) -> None:
+        """Note what a reply, or an error, says of the session and of its transaction."""
+        raise NotImplementedError
 
     @property
     def confirmed(self) -> bool:
@@ -59,20 +73,28 @@ class ListeningConnection(WatchedConnection):
         self._channels += channels
         self._unconfirmed += channels
 
-    def say_goodbye(self, farewell: Callable[[], RedisManagerError]) -> None:
+    def say_goodbye(self, farewell: Callable[[], RedisManagerError], ends: float) -> None:
         """Have the holder, who listens, get the error that *farewell* makes.
 
         A pub/sub's gets it when the server has closed the connection, which it does because
         nothing more will be sent; what it sent before still arrives.  One that blocks gets
-        it when the server is asked to unblock it.
+        it when the server is asked to unblock it, or would begin to block beyond *ends*, on the
+        loop's clock.  All others go on.
         """
-        self._farewell = farewell
+        self._farewell, self._parts_at = farewell, ends
         if not self.listens or self._writer is None or self.transport.is_closing():
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:  # TLS
             self.abort()
+
+    def refuse_to_outlast(self, args: tuple[Any, ...]) -> None:
+        """Raise the farewell, if it was said, in the place of a command that would block beyond."""
+        if self._farewell is None or (seconds := blocking_timeout(args)) is None:
+            return
+        if seconds == 0 or self._clock() + seconds > self._parts_at:
+            raise self._parting(self._farewell)
 
     @staticmethod
     def _parting(
@@ -87,10 +109,32 @@ class ListeningConnection(WatchedConnection):
         if self._farewell is None and self.was_silent and self.watch is not None:
             seconds, self._cause = self.watch.interval + self.watch.timeout, Cause.NETWORK_SILENT
             return self._lost(f"was silent for {seconds:g} s, and is dropped")
-        if self._farewell is None:
+        if self._farewell is None or not (self.listens or blocking):
             return self._lost(how)
         self.abort()
         return self._parting(self._farewell, maybe_executed=blocking)
+
+    def _seen(self, error: Exception) -> Exception:
+        """Return what the holder sees of an error that came in a reply's place."""
+        if isinstance(error, redis_errors.TimeoutError):
+            return self._late()
+        if isinstance(error, redis_errors.ConnectionError):
+            if self._serving and error.status_code is None:
+                return self._gone(BEFORE, blocking=self._blocking > 0)
+            if error.status_code is not None:
+                self._note_outcome(error)
+            return error
+        if isinstance(error, redis_errors.ResponseError):
+            self._count_answer()
+            self._note_outcome(error)
+            if self._farewell is not None and str(error).startswith("UNBLOCKED"):
+                return self._parting(self._farewell, maybe_executed=self._packed > 1)
+            return error
+        if isinstance(error, UNREADABLE):
+            if not self._serving:
+                return redis_errors.InvalidResponse(str(error))
+            return self.misread()
+        return error
 
     async def resubscribe(self) -> None:
         """Have a pub/sub that holds the connection take up its channels again."""
@@ -126,9 +170,7 @@ class ListeningConnection(WatchedConnection):
         ends = clock() + (inf if timeout is None else timeout)
         while True:
             try:
-                reply = await self._read(disable_decoding, timeout, **kwargs)
-                if self._subscribed and not _is_whole(reply):
-                    raise self.misread()
+                reply = await self._read_message(disable_decoding, timeout, **kwargs)
             except ReplyLostError:
                 if not self._subscribed:
                     raise
@@ -138,11 +180,18 @@ class ListeningConnection(WatchedConnection):
                     self._unconfirmed = 0
                     raise
             else:
+                self._found_nothing = reply is None
                 if not answers_question(reply):
                     self._note_confirmed(reply)
                     return reply
             if timeout is not None:
                 timeout = max(0.0, ends - clock())
+
+    async def _read_message(self, *args: Any, **kwargs: Any) -> Any:
+        reply = await self._read(*args, **kwargs)
+        if self._subscribed and not _is_whole(reply):
+            raise self.misread()
+        return reply
 
     def _unanswered(self, command: Any) -> redis_errors.DataError:
         """Close the connection; return the error for a command that never gets one reply."""

@@ -402,20 +402,21 @@ class Pool:
         draining = self.link_set.take_all()
         self._move(PoolState.DRAINING, "closing")
         self.leases.capacity.fail_waiting(lambda: errors.closed(self.instance, self.state))
-        if serving:
-            ends = self.loop.time() + timeout
-            closed = partial(errors.closed, self.instance, self.state)
-            blocking = self.leases.say_goodbye(closed, ends)
-            if blocking:
-                await unblock(draining[0], blocking, ends)
+        try:
+            if serving:
+                ends = self.loop.time() + timeout
+                closed = partial(errors.closed, self.instance, self.state)
+                if blocking := self.leases.say_goodbye(closed, ends):
+                    await unblock(draining[0], blocking, ends)
+                for link in draining:
+                    link.retire()
+                self.leases.when_returned = self._condition.notify_all
+                await self._condition.wait_for(
+                    lambda: all(link.lost for link in draining) and not self.leases.at_work, ends
+                )
+        finally:
             for link in draining:
-                link.retire()
-            self.leases.when_returned = self._condition.notify_all
-            await self._condition.wait_for(
-                lambda: all(link.lost for link in draining) and not self.leases.at_work, ends
-            )
-        for link in draining:
-            link.abort("closed", Cause.CLOSED)
+                link.abort("closed", Cause.CLOSED)
 
     def close(self) -> None:
         """Drop every connection; final."""

@@ -52,26 +52,22 @@ class WatchedConnection(ExchangeConnection):
     Attributes:
         watch: How soon; None is never.
         was_silent: Whether it was dropped for that.
-        parts: How many parts of the present blocking command were answered.
     """
 
     watch: Watch | None = None
     was_silent = False
-    parts: int = 0
 
     _takes_whole_seconds = False
     _owed: float | None = None
     _asks = _excused = False
+    _late_since: float | None = None
+    _found_nothing = False
     _timer: asyncio.TimerHandle | None = None
 
     async def _read(
         self, disable_decoding: bool = False, timeout: float | None = None, **kwargs: Any
     ) -> Any:
         """Read one reply, with this library's errors."""
-        raise NotImplementedError
-
-    def _lost(self, what: str, *, maybe_executed: bool = True) -> ReplyLostError:
-        """Drop the connection; return the error that says so."""
         raise NotImplementedError
 
     def misread(self) -> ReplyLostError:
@@ -102,9 +98,28 @@ class WatchedConnection(ExchangeConnection):
         """Watch a subscription while a message is being read, which need not come by itself."""
         if self.watch is not None and self._pieces is not None:
             self._asks = True
-            # What came while nobody was reading is not late: the loop gets a turn to take it in.
-            now = asyncio.get_running_loop().time()
-            self._arm(max(self._due(self.watch, self._pieces), now + (STALL if self._owed else 0)))
+            now, due = asyncio.get_running_loop().time(), self._due(self.watch, self._pieces)
+            if due <= now:
+                due = self._look_late(self.watch, now)
+            else:
+                self._late_since = None
+            self._arm(due)
+
+    def _look_late(self, watch: Watch, now: float) -> float:
+        """Look where nobody was reading when it was time to; return when to look again.
+
+        Somebody who polls is never there in time.  What came meanwhile is not late, whether it
+        is still to be taken in, for which the loop gets a turn, or waits behind other messages.
+        """
+        if self._owed is None:
+            self._owed, self._late_since = now, None
+            self._ask()
+            return now + watch.timeout
+        if self._late_since is None:
+            self._late_since = now
+        elif self._found_nothing and now - self._late_since >= STALL and self._is_late(watch):
+            self._drop_silent()
+        return now + STALL
 
     def _due(self, watch: Watch, pieces: Pieces) -> float:
         """Return when to look again; what the server owed before it was heard is settled."""
@@ -133,10 +148,13 @@ class WatchedConnection(ExchangeConnection):
             self._ask()
             self._arm(now + watch.timeout)
         elif self._is_late(watch):
-            self.was_silent = True
-            self.transport.abort()
+            self._drop_silent()
         else:
             self._arm(now + STALL)
+
+    def _drop_silent(self) -> None:
+        self.was_silent, self._late_since = True, None
+        self.transport.abort()
 
     def _is_late(self, watch: Watch) -> bool:
         """Whether the server answers others; if it has just begun to, it gets a moment more."""

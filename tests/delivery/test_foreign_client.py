@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import redis
 import redis.asyncio
 from redis.exceptions import DataError
 
@@ -23,7 +24,7 @@ from tests.kit.fake_server import FakeServer
 from tests.kit.load import Outcomes, assert_counted_at_most_once, count, counter, read, steady_load
 from tests.kit.managers import opened
 from tests.kit.servers import needs
-from tests.kit.waiting import eventually
+from tests.kit.waiting import eventually, until
 
 DOWN = 1.0
 KEYS = [f"key:{number}" for number in range(20)]
@@ -176,6 +177,43 @@ async def test_a_blocking_command_has_its_own_time(redis_server: RedisServer) ->
         assert 1.9 < loop.time() - begun < 4
 
 
+@pytest.mark.parametrize("block", [2000, 0])
+@pytest.mark.parametrize("lost_after", [0.2, 0.8])
+async def test_a_stream_is_read_on_over_another_connection(
+    redis_server: RedisServer, fault_proxy: FaultProxy, block: int, lost_after: float
+) -> None:
+    """From an id, and for no longer than was asked for."""
+    async with opened(fault_proxy.url, timeout={"command": 0.5}) as manager:
+        client, clock = foreign(manager), asyncio.get_running_loop().time
+        begun = clock()
+        reading = asyncio.ensure_future(client.xread({"stream": "0-0"}, block=block))
+        await asyncio.sleep(lost_after)
+        await fault_proxy.reset()
+        if block:
+            assert not await reading
+            assert 1.9 < clock() - begun < 2.4
+        else:
+            await until(lambda: manager.stats().retried == 1)
+            await asyncio.sleep(0.8)
+            entry = await redis_server.command("XADD", "stream", "*", "f", "new")
+            assert await asyncio.wait_for(reading, 2) == [["stream", [(entry, {"f": "new"})]]]
+
+
+@pytest.mark.parametrize("lost_after", [0.2, 0.8])
+async def test_what_is_new_in_a_stream_is_not_skipped(
+    redis_server: RedisServer, fault_proxy: FaultProxy, lost_after: float
+) -> None:
+    """Sent again by redis-py's code, `$` would be another id."""
+    await redis_server.command("XADD", "stream", "*", "f", "old")
+    async with opened(fault_proxy.url) as manager:
+        reading = asyncio.ensure_future(foreign(manager).xread({"stream": "$"}, block=0))
+        await asyncio.sleep(lost_after)
+        await fault_proxy.reset()
+
+        with pytest.raises(ReplyLostError, match="XREAD on"):
+            await asyncio.wait_for(reading, 2)
+
+
 REFUSALS = [
     "LOADING Redis is loading the dataset in memory",
     "READONLY You can't write against a read only replica.",
@@ -190,6 +228,33 @@ async def test_a_server_that_does_not_serve_is_waited_for(words: str) -> None:
 
         assert await client.execute_command("ECHO", "hello") == "hello"
         assert not server.replies
+
+
+def get_at_once(client: Any) -> None:
+    client.get("k")
+
+
+def get_in_a_pipeline_at_once(client: Any) -> None:
+    with client.pipeline() as pipe:
+        pipe.get("k").execute()
+
+
+def subscribe_at_once(client: Any) -> None:
+    client.pubsub().subscribe("news")
+
+
+@pytest.mark.parametrize("act", [get_at_once, get_in_a_pipeline_at_once, subscribe_at_once])
+async def test_a_client_that_does_not_await_is_told_what_to_take(
+    redis_server: RedisServer, act: Callable[[Any], None]
+) -> None:
+    async with opened(redis_server.url) as manager:
+        pool: Any = manager.connection_pool
+
+        with pytest.raises(TypeError, match=r"take `redis.asyncio.Redis\(connection_pool"):
+            act(redis.Redis(connection_pool=pool))
+
+        task = asyncio.create_task(pool.get_connection())
+        await pool.release(await task)
 
 
 async def test_known_down_is_told_as_ours(redis_server: RedisServer) -> None:

@@ -122,15 +122,16 @@ async def test_cancelled_while_opening_and_closing(
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("seconds", [0.05, 60])
 async def test_cancelled_while_draining(
-    redis_server: RedisServer, mode: dict[str, Any], moment: Moment
+    redis_server: RedisServer, mode: dict[str, Any], moment: Moment, seconds: float
 ) -> None:
     """Row 27: closing that is cancelled while it drains still closes."""
     tasks, descriptors = asyncio.all_tasks(), open_descriptors()
     for n in range(1, 8):
         manager = RedisManager(url=redis_server.url, **QUICK, **mode)
         await manager.open()
-        working = asyncio.ensure_future(block(manager.redis, 0.05))
+        working = asyncio.ensure_future(block(manager.redis, seconds))
         await until(lambda manager=manager: manager.stats().leased == 1)
         closing = asyncio.ensure_future(Stepper(manager.aclose(), n, moment).run())
         await asyncio.wait({closing})

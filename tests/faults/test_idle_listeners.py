@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import redis.asyncio
+from redis.exceptions import WatchError
 
-from redis_manager_fastapi import PoolClosedError, RedisManager
+from redis_manager_fastapi import PoolClosedError, RedisManager, ReplyLostError
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
-from tests.kit.waiters import PROTOCOLS
+from tests.kit.waiters import CLIENTS, PROTOCOLS
 from tests.kit.waiting import until
 
 PROMPTLY = 2.0  # the drain's limit is 5 s
@@ -100,6 +101,77 @@ async def assert_closes_promptly(url: str, wait: Callable[[Redis], Awaitable[Non
     assert time.monotonic() - begun < PROMPTLY
     outcomes = await asyncio.gather(*listeners, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {PoolClosedError}
+
+
+async def pop_watching(redis: Any) -> None:
+    async with redis.pipeline() as pipe:
+        await pipe.watch("k")
+        await pipe.blpop(["jobs"], timeout=0)
+
+
+async def pop_in_a_pipeline(redis: Any) -> None:
+    await redis.pipeline(transaction=False).get("k").blpop(["jobs"], timeout=0).execute()
+
+
+async def wait_for_ever(redis: Any) -> None:
+    await redis.execute_command("WAIT", 3, 0)
+
+
+@CLIENTS
+@pytest.mark.parametrize("wait", [pop, read, pop_watching, pop_in_a_pipeline, wait_for_ever])
+async def test_in_whatever_turn_the_closing_begins(
+    redis_url: str, wait: Callable[[Any], Awaitable[None]], client: Any
+) -> None:
+    """Also while it is about to block, or blocks behind commands that were answered."""
+    for turns in range(0, 40, 2):
+        async with RedisManager(url=redis_url) as manager:
+            waiting = asyncio.ensure_future(wait(client(manager)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            begun = time.monotonic()
+
+        assert time.monotonic() - begun < PROMPTLY, turns
+        (outcome,) = await asyncio.gather(waiting, return_exceptions=True)
+        assert isinstance(outcome, PoolClosedError | WatchError), turns
+
+
+async def test_what_is_pipelined_behind_a_pop_may_have_run(redis_url: str) -> None:
+    patient: Any = {"timeout": {"command": 10.0}}
+    async with RedisManager(url=redis_url, **patient) as manager:
+        pipe: Any = manager.redis.pipeline(transaction=False)
+        waiting = asyncio.ensure_future(pipe.blpop(["jobs"], timeout=0).incr("n").execute())
+        await until(lambda: manager.stats().leased == 1)
+        await asyncio.sleep(0.1)
+
+    with pytest.raises(PoolClosedError) as closed:
+        await waiting
+    assert closed.value.maybe_executed
+
+
+@CLIENTS
+async def test_a_confirmation_that_was_asked_for_has_its_time(redis_url: str, client: Any) -> None:
+    """WAIT is about what was written, and ends by itself."""
+    async with RedisManager(url=redis_url) as manager:
+        waiting = asyncio.ensure_future(client(manager).wait(1, 700))
+        await until(lambda: manager.stats().leased == 1)
+
+    assert await waiting == 0
+
+
+async def test_a_command_that_closing_cuts_off_may_have_run(redis_server: RedisServer) -> None:
+    """The farewell is for those who listen."""
+    short: Any = {"shutdown": {"drain": 0.2}}
+    async with RedisManager(url=redis_server.url, **short) as manager, manager.redis.client() as r:
+        await r.ping()
+        redis_server.pause()
+        counting = asyncio.ensure_future(r.incr("n"))
+        await asyncio.sleep(0.05)
+        await manager.aclose()
+        redis_server.resume()
+
+        with pytest.raises(ReplyLostError) as lost:
+            await counting
+        assert lost.value.maybe_executed
 
 
 async def test_a_subscription_that_nobody_reads_does_not_hold_up_the_closing(

@@ -5,15 +5,20 @@ import gc
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from redis.exceptions import RedisError
 
 from redis_manager_fastapi import RedisManager
+from redis_manager_fastapi.testing import RedisServer
 from tests.kit.managers import assert_at_rest, opened
+from tests.kit.waiters import foreign, own
 from tests.kit.waiting import until
 
 Hold = Callable[[RedisManager], Awaitable[Any]]
+Act = Callable[[], Awaitable[Any]]
 
 
 async def subscribed(manager: RedisManager) -> Any:
@@ -129,3 +134,73 @@ async def test_a_subscription_whose_listener_was_cancelled_gives_its_connection_
         del pubsub, listening
         gc.collect()
         await until(lambda: manager.stats().leased == 0)
+
+
+async def listening_at(client: Any) -> tuple[Any, Act]:
+    pubsub = client.pubsub(ignore_subscribe_messages=True)
+    await pubsub.subscribe("news")
+    return pubsub, lambda: pubsub.get_message(timeout=None)
+
+
+async def watching_at(client: Any) -> tuple[Any, Act]:
+    pipeline = client.pipeline()
+    await pipeline.watch("text")
+    return pipeline, lambda: pipeline.lpush("text", "v")
+
+
+async def monitoring_at(client: Any) -> tuple[Any, Act]:
+    monitor = client.monitor()
+    await monitor.__aenter__()
+    return monitor, monitor.next_command
+
+
+async def pinned_at(client: Any) -> tuple[Any, Act]:
+    one = client.client()
+    await one.__aenter__()
+    return one, lambda: one.lpush("text", "v")
+
+
+async def kill(server: RedisServer) -> None:
+    await server.stop()
+
+
+async def leave_alone(server: RedisServer) -> None:
+    """The command has the server's own error."""
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize(
+    ("client", "hold", "disturb"),
+    [
+        (own, listening_at, kill),
+        (foreign, listening_at, kill),
+        (own, monitoring_at, kill),
+        (foreign, monitoring_at, kill),
+        (own, pinned_at, kill),
+        (own, pinned_at, leave_alone),
+        (own, watching_at, leave_alone),
+    ],
+)
+async def test_who_gives_up_after_an_error_keeps_no_connection(
+    redis_server: RedisServer,
+    client: Any,
+    hold: Callable[[Any], Awaitable[tuple[Any, Act]]],
+    disturb: Callable[[RedisServer], Awaitable[None]],
+) -> None:
+    """The error's own frames are in no reference cycle, though its handler has ended."""
+    settings: Any = {"pool": {"max_connections": 2}, "outage": {"grace": 0.1}}
+    async with opened(redis_server.url, **settings) as manager:
+        await manager.redis.set("text", "v")
+        for _ in range(3):
+            holder, act = await hold(client(manager))
+            await disturb(redis_server)
+            for _ in range(2):
+                with suppress(RedisError):
+                    await act()
+            if disturb is kill:
+                await redis_server.start()
+                await manager.wait_ready(10)
+
+            del holder, act
+
+            await until(lambda: manager.stats().leased == 0)

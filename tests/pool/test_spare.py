@@ -63,12 +63,16 @@ async def release_lock(redis: Redis) -> None:
     await lock.release()
 
 
+async def wait_for_replicas(redis: Redis) -> None:
+    assert await redis.wait(1, 20) == 0
+
+
 async def many_at_once(redis: Redis) -> None:
     await asyncio.gather(*(large_set(redis) for _ in range(50)))
 
 
 @pytest.mark.parametrize("listen", [subscribers, poppers, pinned])
-@pytest.mark.parametrize("act", [large_set, watch, release_lock, many_at_once])
+@pytest.mark.parametrize("act", [large_set, watch, release_lock, wait_for_replicas, many_at_once])
 async def test_listeners_on_every_place_starve_nobody(
     redis_url: str,
     listen: Callable[[Redis], Any],

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import redis.asyncio.client
-import redis.asyncio.cluster
 from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import MovedError
 
@@ -13,7 +12,7 @@ from redis_manager_fastapi.client.cluster.router import (
     uncovered_is_unavailable,
 )
 from redis_manager_fastapi.client.pubsub import PubSub
-from redis_manager_fastapi.cluster.redis_py import resubscribe_by_slot
+from redis_manager_fastapi.cluster.redis_py import OneAfterTheOther, ShardPubSub
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.errors import (
     ClientEndedError,
@@ -24,11 +23,15 @@ from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import FINAL
 
 _SHARDED = ("SSUBSCRIBE", "SUNSUBSCRIBE", "SPUBLISH")
+_ONLY_SHARDS = (
+    "this pub/sub has no channel but those of shards, whose messages come by"
+    " `get_sharded_message()`; subscribe() or psubscribe() first to read others"
+)
 _ENDED = (PoolClosedError, ClientEndedError)
 
 
 # redis-py's own `sunsubscribe` of a Cluster takes no `target_node`, which its base has.
-class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ignore[reportIncompatibleMethodOverride]
+class ClusterPubSub(OneAfterTheOther, PubSub):  # pyright: ignore[reportIncompatibleMethodOverride]
     """A `redis.asyncio.cluster.ClusterPubSub` whose connections are leased from the nodes' pools.
 
     Sharded subscriptions follow their slots.  An ordinary one stays with its
@@ -67,6 +70,8 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
         while True:
             await self._keep_up()
             connection = self.connection
+            if self.connection_pool is None:
+                raise RuntimeError(_ONLY_SHARDS)
             try:
                 return await super().parse_response(block, timeout)
             except _ENDED:
@@ -158,7 +163,6 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
                 push_handler_func=self.push_handler_func,
                 event_dispatcher=self._event_dispatcher,
             )
-            resubscribe_by_slot(pubsub)
             self.node_pubsub_mapping[node.name] = pubsub
         return self.node_pubsub_mapping[node.name]
 
@@ -166,7 +170,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
         return LeasedConnections(self.cluster.on(node).session, "a pub/sub")
 
 
-class _NodePubSub(PubSub):
+class _NodePubSub(ShardPubSub, PubSub):
     """The shard channels of one node; redis-py moves them when their slots move."""
 
     def __init__(self, cluster: ClusterClient, **options: Any) -> None:

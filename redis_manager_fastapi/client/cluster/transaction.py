@@ -1,6 +1,7 @@
 """MULTI and WATCH on one slot of a Cluster."""
 
 from typing import Any, cast
+from weakref import ref
 
 from redis.asyncio.cluster import AbstractStrategy, PipelineCommand
 from redis.exceptions import (
@@ -48,6 +49,15 @@ class OneSlotTransaction(AbstractStrategy):
         self._watched: _NodePipeline | None = None
         self._slot: int | None = None
         self._explicit = False
+
+    # In redis-py an attribute, which would keep a pipeline alive that is dropped under WATCH.
+    @property
+    def _pipe(self) -> Any:
+        return self._seen()
+
+    @_pipe.setter
+    def _pipe(self, pipe: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._seen = ref(pipe)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Queue a command; after WATCH and before MULTI, return a coroutine that executes it."""
@@ -122,7 +132,7 @@ class OneSlotTransaction(AbstractStrategy):
         return await route.follow(attempt, find)
 
     def _pipeline(self, node: Node, *, timeout: float | None = None) -> "_NodePipeline":
-        return _NodePipeline(self._client.on(node, timeout=timeout).session, self)
+        return _NodePipeline(self._client.on(node, timeout=timeout).session)
 
     @staticmethod
     async def _immediately(pipe: Pipeline, *args: Any, **options: Any) -> Any:
@@ -215,12 +225,12 @@ class _NodePipeline(Pipeline):
         where: The node.
     """
 
-    def __init__(self, session: Session[Pool], strategy: OneSlotTransaction) -> None:
+    def __init__(self, session: Session[Pool]) -> None:
         super().__init__(session)
         self.where = session.deployment.where()
-        self._strategy = strategy
 
     def annotate_exception(self, exception: Any, number: int, command: Any) -> None:
         """Name the command in its error, whose text then no longer starts with its code."""
         keep_code(exception)
-        self._strategy._annotate_exception(exception, number, command)  # noqa: SLF001
+        annotate: Any = AbstractStrategy._annotate_exception  # noqa: SLF001
+        annotate(self, exception, number, command)  # it looks at nothing of a strategy
