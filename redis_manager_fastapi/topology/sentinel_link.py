@@ -5,8 +5,9 @@ and have credentials of their own.
 """
 
 import asyncio
-import random
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from redis.asyncio.connection import AbstractConnection, SSLConnection
@@ -28,7 +29,9 @@ from redis_manager_fastapi.topology.options import tls_options
 from redis_manager_fastapi.topology.racing import RacingConnection
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
-EVENT = "+switch-master"
+# What a Sentinel tells when another server is the primary: by a fail-over, or because an
+# operator says so (SENTINEL REMOVE and MONITOR).
+EVENTS = ("+switch-master", "+monitor")
 
 # How long (seconds) the answers of a minority wait for the others, and how long one
 # Sentinel has where any of them would do.
@@ -38,30 +41,34 @@ _DOWN = frozenset({"s_down", "o_down"})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Where a Sentinel says that the primary is.
-
-    Attributes:
-        epoch: The configuration epoch; each fail-over has a higher one.
-        address: The primary's address.
-    """
-
-    epoch: int
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
 class Replica:
-    """A replica that a Sentinel does not call down.
+    """A replica as a Sentinel sees it.
 
     Attributes:
         address: Where it is.
+        down: Whether the Sentinel cannot reach it.
         vouched_for: Whether the Sentinel is connected to it, and it was to its
             primary when the Sentinel asked last; that may be 10 s ago.
     """
 
     address: Address
+    down: bool
     vouched_for: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a Sentinel says of the service.
+
+    Attributes:
+        epoch: The configuration epoch; each fail-over has a higher one.
+        address: The primary's address.
+        replicas: Its replicas; none from a Sentinel that may not be asked for them.
+    """
+
+    epoch: int
+    address: Address
+    replicas: tuple[Replica, ...] = ()
 
 
 class _Plain(HidingHandshake, RacingConnection):
@@ -98,13 +105,18 @@ class SentinelLink:
         self._connection.abort()
 
     async def ask(self) -> Answer:
-        """Ask who the primary is.
+        """Ask who the primary is, and its replicas.
 
         Raises:
             redis.RedisError: The Sentinel does not know, or refuses to say.
         """
-        await self._send(*self._question())
-        return await self._answer()
+        await self._send(*self._question(), ("SENTINEL", "REPLICAS", self._service))
+        answer = await self._answer()
+        try:
+            listed = await self._reply()
+        except ResponseError:
+            return answer
+        return replace(answer, replicas=tuple(map(_replica, listed)))
 
     async def service(self) -> dict[str, str]:
         """Ask for all that the Sentinel knows of the service.
@@ -116,23 +128,12 @@ class SentinelLink:
         fields = await self._reply()
         return dict(zip(fields[::2], fields[1::2], strict=True))
 
-    async def replicas(self) -> list[Replica]:
-        """Ask which replicas are not down.
-
-        Raises:
-            redis.RedisError: The Sentinel does not know, or refuses to say.
-        """
-        await self._send(("SENTINEL", "REPLICAS", self._service))
-        listed = [
-            dict(zip(fields[::2], fields[1::2], strict=True)) for fields in await self._reply()
-        ]
-        return [replica for each in listed if (replica := _replica(each)) is not None]
-
     async def subscribe(self) -> Answer:
         """Ask who the primary is and, in the same write, to be told when that changes."""
-        await self._send(*self._question(), ("SUBSCRIBE", EVENT))
+        await self._send(*self._question(), ("SUBSCRIBE", *EVENTS))
         answer = await self._answer()
-        await self._connection.read_response()
+        for _ in EVENTS:
+            await self._connection.read_response()
         return answer
 
     async def heard(self, interval: float) -> Address | None:
@@ -176,9 +177,13 @@ class SentinelLink:
         return Answer(int(known["config-epoch"]), Address(address[0], int(address[1])))
 
     def _event(self, message: Any) -> Address | None:
-        if message[0] != "message" or message[1] != EVENT:
+        if message[0] != "message" or message[1] not in EVENTS:
             return None
-        service, _, _, host, port = message[2].split(" ")
+        words = message[2].split(" ")
+        if message[1] == "+monitor":
+            _, service, host, port, *_ = words
+        else:
+            service, _, _, host, port = words
         return Address(host, int(port)) if service == self._service else None
 
 
@@ -286,32 +291,19 @@ async def history_of(connection: AbstractConnection) -> tuple[str, ...]:
     return tuple(each for each in found if each.strip("0"))
 
 
-async def ask_for_replicas(
-    nodes: tuple[Address, ...], settings: RedisSettings, tls: SharedTLSContext
-) -> tuple[list[Replica], list[Exception]]:
-    """Ask one Sentinel after the other, in random order, until one names replicas.
-
-    Return them, and the reasons of the Sentinels that gave no answer.
-    """
-    failures: list[Exception] = []
-    for node in random.sample(nodes, len(nodes)):
-        try:
-            async with asyncio.timeout(_HUNG), connect_to(node, settings, tls) as link:
-                replicas = await link.replicas()
-        except Exception as error:  # one that answers nonsense has no say
-            failures.append(error)
-            continue
-        if replicas:
-            return replicas, failures
-    return [], failures
+def known_to_most(answers: Sequence[Answer]) -> frozenset[Address]:
+    """Return the servers that most of the Sentinels that gave these answers watch."""
+    watched = ({each.address, *(one.address for one in each.replicas)} for each in answers)
+    counted = Counter(server for servers in watched for server in servers)
+    return frozenset(server for server, count in counted.items() if 2 * count > len(answers))
 
 
-def _replica(listed: dict[str, str]) -> Replica | None:
+def _replica(fields: list[str]) -> Replica:
+    listed = dict(zip(fields[::2], fields[1::2], strict=True))
     flags = set(listed["flags"].split(","))
-    if flags & _DOWN:
-        return None
     vouched_for = "disconnected" not in flags and listed["master-link-status"] == "ok"
-    return Replica(Address(listed["ip"], int(listed["port"])), vouched_for)
+    address = Address(listed["ip"], int(listed["port"]))
+    return Replica(address, bool(flags & _DOWN), vouched_for)
 
 
 async def _ask(node: Address, settings: RedisSettings, tls: SharedTLSContext) -> Answer | Exception:
