@@ -350,3 +350,28 @@ async def test_a_sentinel_that_cannot_be_heard_any_more_is_listened_to_afresh(
                 await until(lambda: manager.stats().generation == 2)
 
                 assert pool_of(manager).address[1] == replica.port
+
+
+async def test_a_primary_that_answers_again_is_left_all_the_same_once_another_is_found(
+    deployment: SentinelDeployment,
+) -> None:
+    """The new one was asked about before it was told of, so that no news comes any more."""
+    old, new = deployment.servers[:2]
+    lone = LoneSentinel(old)
+    async with FaultProxy(new.host, new.port) as slow, serving(lone) as url:
+        await slow.delay(to_client=0.1)
+        far: Any = {"timeout": {"connect": 5.0, "command": 10.0}, "outage": {"grace": 10.0}}
+        async with opened(url, **far) as manager, manager.subscribe("news"):
+            await until(lambda: bool(topology_of(manager).heard))
+            await new.command("REPLICAOF", "NO", "ONE")
+            old.pause()
+            try:
+                lone.names, lone.epoch = slow, 101
+                await until(lambda: topology_of(manager)._followed.port == slow.port, 10)
+            finally:
+                old.resume()
+            lone.tell(SERVICE)
+
+            await until(lambda: pool_of(manager).address[1] == slow.port)
+            await manager.redis.set("where", "new")
+            assert await new.command("GET", "where") == "new"
