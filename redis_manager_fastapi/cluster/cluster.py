@@ -228,10 +228,14 @@ class Cluster:
         """
         grace = self.loop.time() + self.settings.outage.grace
         for _ in range(2):  # the first one may have begun before
-            if address in self._members or self.map.find(address) is not None:
+            if self.is_known(address):
                 return True
             await self.refreshed(sender, deadline, grace)
-        return address in self._members
+        return self.is_known(address)
+
+    def is_known(self, address: Address) -> bool:
+        """Whether the last refresh, or the map, has a node at *address*."""
+        return address in self._members or self.map.find(address) is not None
 
     async def refreshed(self, sender: Node | None, deadline: float, grace: float) -> None:
         """Wait until the map has been asked for, of *sender* among others."""
@@ -245,9 +249,9 @@ class Cluster:
         self._refresh.wake()
         return node
 
-    def doubt(self) -> None:
-        """Have the map looked at: something went wrong that it may explain."""
-        self._refresh.wake()
+    def doubt(self, sender: Node | None = None) -> None:
+        """Have the map looked at: something went wrong that it may explain; ask *sender* too."""
+        self._refresh.wake(sender)
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Take back what a holder forgot; return what it was taken for."""

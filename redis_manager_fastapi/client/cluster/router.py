@@ -17,7 +17,8 @@ from redis.exceptions import AskError, MovedError, SlotNotCoveredError
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
-from redis_manager_fastapi.cluster.slot_map import SlotMap, UncoveredSlotError
+from redis_manager_fastapi.cluster.slot_map import SLOTS, SlotMap, UncoveredSlotError
+from redis_manager_fastapi.cluster.view import UNKNOWN_HOST
 from redis_manager_fastapi.commands.blocking import with_time_left
 from redis_manager_fastapi.commands.packing import ASKING
 from redis_manager_fastapi.delivery.contract import (
@@ -199,6 +200,8 @@ class Route:
     def _happened(self, error: Exception) -> Happened:
         """Return what an attempt met; a redirect of another slot is a script's own words."""
         happened = what_happened(error)
+        if isinstance(error, AskError) and not 0 <= error.slot_id < SLOTS:
+            return Happened.FAILED
         if isinstance(error, AskError) and self.slot != error.slot_id:
             known = self.slot is not None or self._execution.kind is Kind.SCRIPT
             return Happened.FAILED if known else happened
@@ -230,7 +233,9 @@ class Route:
             raise self._seen(error)
 
     async def _redirect(self, error: Exception, sender: Node | None) -> None:
-        if isinstance(error, AskError):  # a MovedError is one
+        if isinstance(error, MovedError) and error.host == UNKNOWN_HOST:
+            await self._cluster.refreshed(sender, self._deadline, self._deadline)
+        elif isinstance(error, AskError):  # a MovedError is one
             address = self._cluster.settings.reach(_address(error, sender))
             if not await self._cluster.knows(address, sender, self._deadline):
                 raise unknown_node(self._cluster.instance) from error
@@ -413,7 +418,8 @@ def _address(error: AskError, sender: Node | None) -> Address:
     The rule is of https://redis.io/docs/latest/commands/cluster-slots/ for nodes whose
     preferred endpoint is unknown.
     """
-    host = error.host or (sender.address.host if sender is not None else "")
+    host = "" if error.host == UNKNOWN_HOST else error.host
+    host = host or (sender.address.host if sender is not None else "")
     return Address(host, error.port)
 
 
