@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from math import inf
 
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.counters import Counters
@@ -18,9 +24,9 @@ from redis_manager_fastapi.pool.noting import note_connection
 from redis_manager_fastapi.pool.written import Writes
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.credentials import Credentials, credentials_of
-from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
+from redis_manager_fastapi.topology.failures import from_connect, from_reply, refusal_code, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
-from redis_manager_fastapi.topology.racing import RacingConnection, Reach
+from redis_manager_fastapi.topology.racing import RacingConnection, Reach, Share
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -40,6 +46,10 @@ class DedicatedTLSConnection(DedicatedConnection, RacingConnection, SSLConnectio
 class DedicatedUnixConnection(DedicatedConnection, UnixDomainSocketConnection):
     """A dedicated connection over a unix socket."""
 
+
+# What a server at another address of the same name may not do, and what it would do as well.
+_FAILED = (RedisError, OSError, TimeoutError)
+_REFUSED = (AuthenticationError, AuthorizationError, ResponseError, RedisAuthError)
 
 _CLASSES: dict[str, type[DedicatedConnection]] = {
     "tcp": DedicatedTCPConnection,
@@ -108,7 +118,7 @@ class Dialer:
     async def _attempt(
         self, connection: DedicatedConnection | None, target: Target | None
     ) -> DedicatedConnection:
-        revived = connection is not None
+        revived, known = connection is not None, target is not None
         try:
             async with asyncio.timeout(self._settings.timeout.connect):
                 target = target or await self._topology.locate()
@@ -127,7 +137,11 @@ class Dialer:
                 connection.token = tokens.version if tokens is not None else 0
                 if isinstance(connection, DedicatedTLSConnection):
                     self._tls.give_to(connection)
-                await self._shake_hands(connection)
+                if isinstance(connection, DedicatedTCPConnection | DedicatedTLSConnection):
+                    connection.reach, connection.stays = self.reach, known
+                    await self._shake_hands_by_any(connection)
+                else:  # a unix socket
+                    await self._shake_hands(connection)
                 if revived:
                     await connection.resubscribe()
                 self._target = target
@@ -168,12 +182,38 @@ class Dialer:
             )
         return serves(answer)
 
+    async def _shake_hands_by_any(
+        self, connection: DedicatedTCPConnection | DedicatedTLSConnection
+    ) -> None:
+        """Shake hands by one of the name's addresses; by the next one if a server fails there."""
+        limit = self._settings.timeout.connect
+        ends, met = self._clock() + limit, None
+        while True:
+            connection.place = None
+            try:
+                # What was met before is told, rather than that the rest was too late.
+                async with asyncio.timeout_at(ends - limit / 50 if met else None) as timeout:
+                    connection.share = Share(timeout, ends)
+                    await self._shake_hands(connection)
+            except _FAILED as error:
+                others_would = isinstance(error, _REFUSED) and refusal_code(error) is None
+                if connection.place is not None and not others_would:
+                    self.reach.failed[connection.place] = self._clock()
+                    if connection.share.others:
+                        met = met or error
+                        continue
+                if met is not None and isinstance(error, TimeoutError | RedisTimeoutError):
+                    raise met from None
+                raise
+            else:
+                if connection.place is not None:
+                    self.reach.has_served(connection.place)
+                return
+
     async def _shake_hands(self, connection: DedicatedConnection) -> None:
         self.counters.connects += 1
         self.reach.hanging_since = min(self.reach.hanging_since, self._clock())
-        if isinstance(connection, RacingConnection):
-            connection.reach = self.reach
-        else:  # a unix socket
+        if not isinstance(connection, RacingConnection):
             self.reach.hanging_since = inf
         await connection.establish()
         await connection.send_command("PING")

@@ -2,7 +2,8 @@
 
 The addresses are tried in turn, by both families, a little apart and side by side
 (RFC 8305): a dead one costs a moment, not the whole limit.  uvloop has no option
-for it.
+for it.  One that accepts and then does not serve has its share of the limit, and is
+the last to be tried for a while.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import math
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import chain, zip_longest
 from typing import Any
@@ -21,6 +22,9 @@ from redis_manager_fastapi.tasks import end
 
 # The longest time, in seconds, that an address has for itself before the next one is tried.
 _HEAD_START = 0.25
+
+# For how long (seconds) an address is tried after the others that did not serve.
+_MEMORY = 30.0
 
 Place = tuple[int, Any]
 """A family and what its sockets connect to."""
@@ -34,10 +38,47 @@ class Reach:
         answered_at: When one was last answered.
         hanging_since: Since when none is accepted, although it is tried; infinite while the
             last one was.
+        failed: Addresses that accepted and did not serve, and when.
+        served: The address that served last.
     """
 
     answered_at: float = -math.inf
     hanging_since: float = math.inf
+    failed: dict[Place, float] = field(default_factory=dict)
+    served: Place | None = None
+
+    def in_order(self, places: list[Place], now: float, *, stays: bool) -> list[Place]:
+        """Return *places* as they are to be tried; *stays* is for the one that serves."""
+        self.failed = {place: at for place, at in self.failed.items() if now - at < _MEMORY}
+        staying = self.served if stays else None
+        return sorted(places, key=lambda each: (self.failed.get(each, 0.0), each != staying))
+
+    def has_served(self, place: Place) -> None:
+        """Note that a server serves there."""
+        self.served = place
+        self.failed.pop(place, None)
+
+
+@dataclass(slots=True)
+class Share:
+    """How long the handshake with one address may take, as long as there are others.
+
+    Attributes:
+        timeout: Ends it.
+        ends: When the whole limit is over, on the loop's clock.
+        others: How many addresses are left to be tried.
+    """
+
+    timeout: asyncio.Timeout
+    ends: float
+    others: int = 0
+
+    def accepted(self, others: int) -> None:
+        """An address has accepted; so many *others* need their time."""
+        self.others = others
+        if others:
+            now = asyncio.get_running_loop().time()
+            self.timeout.reschedule(now + (self.ends - now) / (others + 1))
 
 
 class RacingConnection(Connection):
@@ -45,9 +86,15 @@ class RacingConnection(Connection):
 
     Attributes:
         reach: Is told when a host has answered: by accepting, or by refusing.
+        stays: Whether the address that serves goes first.
+        place: The address that accepted.
+        share: Is told so.
     """
 
     reach: Reach | None = None
+    stays = False
+    place: Place | None = None
+    share: Share | None = None
 
     _socket: socket.socket | None = None
 
@@ -59,15 +106,21 @@ class RacingConnection(Connection):
                 await super()._connect()
                 return
             reach = self.reach or Reach()
+            now = asyncio.get_running_loop().time()
+            places = reach.in_order(places, now, stays=self.stays)
             try:
                 if len(places) == 1:
-                    self._socket = await _connected(*places[0])
+                    self._socket, self.place = await _connected(*places[0]), places[0]
                 else:
-                    self._socket = await _race(places, (limit or 1.0) / (2 * len(places)))
+                    head_start = (limit or 1.0) / (2 * len(places))
+                    self._socket, self.place, places = await _race(places, head_start)
             except ConnectionRefusedError:
                 reach.hanging_since = math.inf
                 raise
             reach.hanging_since = math.inf
+            if self.share is not None and self.place is not None:
+                others = (each for each in places if each not in (*reach.failed, self.place))
+                self.share.accepted(len(list(others)))
             try:
                 await super()._connect()
             except BaseException:
@@ -100,20 +153,24 @@ async def _places(host: str, port: int) -> list[Place]:
     return [place for place in mixed if place is not None]
 
 
-async def _race(places: list[Place], head_start: float) -> socket.socket:
-    """Return the first socket that is connected.
+async def _race(places: list[Place], head_start: float) -> tuple[socket.socket, Place, list[Place]]:
+    """Return the first socket that is connected, where to, and what was not tried for it.
 
     Raises:
         OSError: What the last address to fail met.
     """
     loop = asyncio.get_running_loop()
     ahead, tasks = list(places), set[asyncio.Task[socket.socket]]()
+    tried: dict[asyncio.Task[socket.socket], Place] = {}
     won: asyncio.Task[socket.socket] | None = None
     failure: BaseException = OSError("no address")
     try:
         while won is None and (ahead or tasks):
             if ahead:
-                tasks.add(loop.create_task(_connected(*ahead.pop(0))))
+                place = ahead.pop(0)
+                task = loop.create_task(_connected(*place))
+                tasks.add(task)
+                tried[task] = place
             limit = min(_HEAD_START, head_start) if ahead else None
             done, tasks = await asyncio.wait(
                 tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED
@@ -137,7 +194,7 @@ async def _race(places: list[Place], head_start: float) -> socket.socket:
             raise
     if won is None:
         raise failure
-    return won.result()
+    return won.result(), tried[won], ahead
 
 
 async def _connected(family: int, address: Any) -> socket.socket:
