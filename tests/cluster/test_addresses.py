@@ -13,7 +13,7 @@ from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.client.cluster.router import Route
 from redis_manager_fastapi.delivery.contract import Execution, Happened, Kind
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
-from tests.kit.clusters import keys_in
+from tests.kit.clusters import PATIENT, keys_in, node_at
 from tests.kit.managers import opened
 from tests.kit.servers import needs
 from tests.kit.waiting import until
@@ -79,6 +79,27 @@ async def test_after_a_manual_failover_commands_without_a_key_go_to_the_new_prim
         assert await r.flushall()
         assert time.monotonic() - started < 2.0
         assert await r.wait(0, 10) is not None
+
+
+async def test_a_command_for_every_primary_goes_to_the_heir_of_one_that_was_killed(
+    deployment: ClusterDeployment,
+) -> None:
+    """It waits for the election, as a command with a key does."""
+    async with opened(deployment.url, **PATIENT) as manager:
+        r: Any = manager.cluster
+        keys = [keys_in(deployment.slots_of(index), 1)[0] for index in range(3)]
+        for key in keys:
+            await r.set(key, key)
+            assert await r.wait(1, 1000, target_nodes=r.get_node_from_key(key)) == 1
+        killed, heir = deployment.primaries[0], deployment.replica_of(0)
+        node = node_at(manager, killed)
+        await killed.kill()
+        await until(lambda: not node.serving)
+        assert await r.flushall()
+        for server in (heir, *deployment.primaries[1:]):
+            assert await server.command("DBSIZE") == 0
+        assert await r.publish("channel", "message") == 0
+        assert await r.dbsize() == 0
 
 
 async def test_an_idle_cluster_notices_a_manual_failover(deployment: ClusterDeployment) -> None:

@@ -105,11 +105,13 @@ class AutoTarget(NamedTuple):
         name: Its name in the map.
         replaceable: Whether any other node would do.
         is_primary: Whether it was picked as a primary.
+        beside: The names of all nodes that the command goes to.
     """
 
     name: str
     replaceable: bool
     is_primary: bool
+    beside: frozenset[str] = frozenset()
 
 
 class Route:
@@ -398,12 +400,17 @@ def node_left(instance: str) -> RedisUnavailableError:
 
 
 def standing(cluster: Cluster, target: Any) -> Node | None:
-    """Return the node that a command is for as the map is now; its heir if it was demoted."""
+    """Return the node that a command is for as the map is now.
+
+    That is its heir if it was demoted; if it has left, too, unless the heir has the command.
+    """
     node = cluster.map.current(target)
-    demoted = node is not None and not node.is_primary
-    if demoted and isinstance(target, AutoTarget) and target.is_primary:
-        return cluster.map.heir(target) or node
-    return node
+    if not isinstance(target, AutoTarget) or not target.is_primary:
+        return node
+    if node is not None:
+        return node if node.is_primary else cluster.map.heir(target) or node
+    heir = cluster.map.heir(target)
+    return heir if heir is not None and heir.name not in target.beside else None
 
 
 def unknown_node(instance: str) -> RedisUnavailableError:
