@@ -6,16 +6,11 @@ An attempt keeps its limit, and leaves nothing behind when it fails.
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    RedisError,
-    ResponseError,
-)
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import AuthenticationError, AuthorizationError, ResponseError
 
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.counters import Counters
@@ -26,7 +21,7 @@ from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.credentials import Credentials, credentials_of
 from redis_manager_fastapi.topology.failures import from_connect, from_reply, refusal_code, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
-from redis_manager_fastapi.topology.racing import RacingConnection, Reach, Share
+from redis_manager_fastapi.topology.racing import RacingConnection, Reach, by_any_address
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -46,10 +41,6 @@ class DedicatedTLSConnection(DedicatedConnection, RacingConnection, SSLConnectio
 class DedicatedUnixConnection(DedicatedConnection, UnixDomainSocketConnection):
     """A dedicated connection over a unix socket."""
 
-
-# What a server at another address of the same name may not do, and what it would do as well.
-_FAILED = (RedisError, OSError, TimeoutError)
-_REFUSED = (AuthenticationError, AuthorizationError, ResponseError, RedisAuthError)
 
 _CLASSES: dict[str, type[DedicatedConnection]] = {
     "tcp": DedicatedTCPConnection,
@@ -139,7 +130,9 @@ class Dialer:
                     self._tls.give_to(connection)
                 if isinstance(connection, DedicatedTCPConnection | DedicatedTLSConnection):
                     connection.reach, connection.stays = self.reach, known
-                    await self._shake_hands_by_any(connection)
+                    shake_hands = partial(self._shake_hands, connection)
+                    limit = self._settings.timeout.connect
+                    await by_any_address(connection, limit, shake_hands, refused=_all_refuse)
                 else:  # a unix socket
                     await self._shake_hands(connection)
                 if revived:
@@ -182,34 +175,6 @@ class Dialer:
             )
         return serves(answer)
 
-    async def _shake_hands_by_any(
-        self, connection: DedicatedTCPConnection | DedicatedTLSConnection
-    ) -> None:
-        """Shake hands by one of the name's addresses; by the next one if a server fails there."""
-        limit = self._settings.timeout.connect
-        ends, met = self._clock() + limit, None
-        while True:
-            connection.place = None
-            try:
-                # What was met before is told, rather than that the rest was too late.
-                async with asyncio.timeout_at(ends - limit / 50 if met else None) as timeout:
-                    connection.share = Share(timeout, ends)
-                    await self._shake_hands(connection)
-            except _FAILED as error:
-                others_would = isinstance(error, _REFUSED) and refusal_code(error) is None
-                if connection.place is not None and not others_would:
-                    self.reach.failed[connection.place] = self._clock()
-                    if connection.share.others:
-                        met = met or error
-                        continue
-                if met is not None and isinstance(error, TimeoutError | RedisTimeoutError):
-                    raise met from None
-                raise
-            else:
-                if connection.place is not None:
-                    self.reach.has_served(connection.place)
-                return
-
     async def _shake_hands(self, connection: DedicatedConnection) -> None:
         self.counters.connects += 1
         self.reach.hanging_since = min(self.reach.hanging_since, self._clock())
@@ -230,6 +195,12 @@ class Dialer:
             raise RedisUnavailableError(message, instance=self._instance)
         await self._topology.confirm(connection)
         connection.session_starts()
+
+
+def _all_refuse(error: Exception) -> bool:
+    """Whether a server at another address of the same name would refuse us as well."""
+    refused = (AuthenticationError, AuthorizationError, ResponseError, RedisAuthError)
+    return isinstance(error, refused) and refusal_code(error) is None
 
 
 def _cancelled(error: BaseException) -> bool:

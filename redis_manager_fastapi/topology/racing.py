@@ -9,14 +9,16 @@ the last to be tried for a while.
 import asyncio
 import math
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.asyncio.connection import Connection
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redis_manager_fastapi.tasks import end
 
@@ -25,6 +27,8 @@ _HEAD_START = 0.25
 
 # For how long (seconds) an address is tried after the others that did not serve.
 _MEMORY = 30.0
+
+T = TypeVar("T")
 
 Place = tuple[int, Any]
 """A family and what its sockets connect to."""
@@ -137,6 +141,45 @@ class RacingConnection(Connection):
             if "ssl" in arguments:
                 arguments["server_hostname"] = self.host
         return arguments
+
+
+async def by_any_address(
+    connection: RacingConnection,
+    limit: float,
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    refused: Callable[[Exception], bool],
+) -> T:
+    """Return what *attempt* does over *connection*; by the next address if a server fails at one.
+
+    Args:
+        connection: Connects whenever *attempt* does.
+        limit: How long it may take in all, in seconds.
+        attempt: Connects, and returns once a server serves.
+        refused: Whether an error would be the same at another address.
+    """
+    clock = asyncio.get_running_loop().time
+    ends, met = clock() + limit, None
+    reach = connection.reach = connection.reach or Reach()
+    while True:
+        connection.place = None
+        try:
+            # What was met before is told, rather than that the rest was too late.
+            async with asyncio.timeout_at(ends - limit / 50 if met else None) as timeout:
+                connection.share = Share(timeout, ends)
+                result = await attempt()
+        except (RedisError, OSError, TimeoutError) as error:
+            if connection.place is not None and not refused(error):
+                reach.failed[connection.place] = clock()
+                if connection.share.others:
+                    met = met or error
+                    continue
+            if met is not None and isinstance(error, TimeoutError | RedisTimeoutError):
+                raise met from None
+            raise
+        if connection.place is not None:
+            reach.has_served(connection.place)
+        return result
 
 
 async def _places(host: str, port: int) -> list[Place]:

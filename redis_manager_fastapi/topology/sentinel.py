@@ -11,6 +11,7 @@ itself, knew before is asked for that: no other one is connected to.
 import asyncio
 import logging
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
@@ -25,6 +26,7 @@ from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.failures import from_connect, most_telling
 from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import target_at
+from redis_manager_fastapi.topology.racing import Reach
 from redis_manager_fastapi.topology.sentinel_link import (
     Answer,
     SentinelLink,
@@ -80,6 +82,7 @@ class Sentinel:
         self.heard: set[Address] = set()
         self._known: Answer | None = None
         self._servers: frozenset[Address] = frozenset()
+        self._reaches = defaultdict[Address, Reach](Reach)
         self._claim: Answer | None = None
         self._claimed = asyncio.Event()
         self._followed: Address | None = None
@@ -118,7 +121,7 @@ class Sentinel:
             return self._target(self._known.address)
         patience = _PATIENCE if self._known else None
         nodes = self._settings.sentinel.nodes
-        answers, failures = await ask_all(nodes, self._settings, self._tls, patience)
+        answers, failures = await ask_all(nodes, self._settings, self._tls, patience, self._reaches)
         now = asyncio.get_running_loop().time()
         if answers and self._doubted_at is not None and now - self._doubted_at > _TRUST:
             self._known = None
@@ -206,16 +209,20 @@ class Sentinel:
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 (spreads load)
 
     async def _listen(self, node: Address) -> None:
-        async with connect_to(node, self._settings, self._tls) as link:
-            answer = await link.subscribe()
+        link = connect_to(node, self._settings, self._tls)
+        try:
+            answer = await link.subscribe_by_any_address(self._reaches[node])
             self.heard.add(node)
-            try:
-                known = self._known
-                if known is not None and answer.epoch > known.epoch:
-                    self._doubt_known(answer)
-                await self._hear_events(link)
-            finally:
-                self.heard.discard(node)
+            known = self._known
+            if known is not None and answer.epoch > known.epoch:
+                self._doubt_known(answer)
+            await self._hear_events(link)
+        except Exception:
+            link.leave_address()
+            raise
+        finally:
+            self.heard.discard(node)
+            link.connection.abort()
 
     async def _hear_events(self, link: SentinelLink) -> None:
         while True:
@@ -252,7 +259,7 @@ class Sentinel:
         if claim is None:
             return True
         nodes = self._settings.sentinel.nodes
-        answers, _ = await ask_all(nodes, self._settings, self._tls, _PATIENCE)
+        answers, _ = await ask_all(nodes, self._settings, self._tls, _PATIENCE, self._reaches)
         if (answers or fresh) and all(each.address != claim.address for each in answers):
             answers.append(claim)
         credible, known = await self._credible(answers), self._known

@@ -6,17 +6,16 @@ and have credentials of their own.
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.credentials import (
@@ -26,7 +25,7 @@ from redis_manager_fastapi.topology.credentials import (
 )
 from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import tls_options
-from redis_manager_fastapi.topology.racing import RacingConnection
+from redis_manager_fastapi.topology.racing import RacingConnection, Reach, by_any_address
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 # What a Sentinel tells when another server is the primary: by a fail-over, or because an
@@ -36,6 +35,9 @@ EVENTS = ("+switch-master", "+monitor")
 # How long (seconds) the answers of a minority wait for the others, and how long one
 # Sentinel has where any of them would do.
 _HUNG = 0.3
+
+Reaches = MutableMapping[Address, Reach]
+"""What is known of the addresses of each Sentinel's name; one that is missing is made."""
 
 _DOWN = frozenset({"s_down", "o_down"})
 
@@ -85,10 +87,13 @@ class SentinelLink:
     Args:
         connection: Not yet connected.
         service: The name under which the Sentinels know the primary.
+
+    Attributes:
+        connection: What it talks over.
     """
 
-    def __init__(self, connection: AbortableConnection, service: str) -> None:
-        self._connection = connection
+    def __init__(self, connection: "_Plain | _Encrypted", service: str) -> None:
+        self.connection = self._connection = connection
         self._service = service
 
     async def __aenter__(self) -> Self:
@@ -127,6 +132,43 @@ class SentinelLink:
         await self._send(("SENTINEL", "MASTER", self._service))
         fields = await self._reply()
         return dict(zip(fields[::2], fields[1::2], strict=True))
+
+    async def ask_by_any_address(self, reach: Reach) -> Answer:
+        """Open it, ask who the primary is and drop it; where the Sentinel's name is known to be."""
+
+        async def ask() -> Answer:
+            async with self:
+                return await self.ask()
+
+        self.connection.reach = reach
+        return await self._by_any_address(ask)
+
+    async def subscribe_by_any_address(self, reach: Reach) -> Answer:
+        """Open it and subscribe, likewise."""
+
+        async def subscribe() -> Answer:
+            try:
+                return await (await self.__aenter__()).subscribe()
+            except BaseException:
+                self.connection.abort()
+                raise
+
+        self.connection.reach = reach
+        return await self._by_any_address(subscribe)
+
+    async def _by_any_address(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+        limit = self.connection.socket_connect_timeout or 1.0
+        try:
+            return await by_any_address(self.connection, limit, attempt, refused=_all_refuse)
+        except asyncio.CancelledError:  # it was too late
+            self.leave_address()
+            raise
+
+    def leave_address(self) -> None:
+        """Try the other addresses of its name first the next time."""
+        reach, place = self.connection.reach, self.connection.place
+        if reach is not None and place is not None:
+            reach.failed[place] = asyncio.get_running_loop().time()
 
     async def subscribe(self) -> Answer:
         """Ask who the primary is and, in the same write, to be told when that changes."""
@@ -210,6 +252,11 @@ def connect_to(node: Address, settings: RedisSettings, tls: SharedTLSContext) ->
     return SentinelLink(connection, sentinel.service or "")
 
 
+def _all_refuse(error: Exception) -> bool:
+    """Whether a Sentinel at another address of the same name would refuse us as well."""
+    return isinstance(error, AuthenticationError | ResponseError)
+
+
 def knows_no_service(error: Exception) -> bool:
     """Whether it is a Sentinel's answer that it watches no such service."""
     said = str(error)
@@ -228,17 +275,19 @@ async def ask_all(
     settings: RedisSettings,
     tls: SharedTLSContext,
     patience: float | None,
+    reaches: Reaches,
 ) -> tuple[list[Answer], list[Exception]]:
     """Ask all Sentinels at once; return the answers and the reasons of those who gave none.
 
     The answers of a majority end the asking, those of a minority after 0.3 s,
     so that a hung Sentinel costs no more.  *patience* is how long to wait for
-    the first answer; None is as long as the caller lets it.
+    the first answer; None is as long as the caller lets it.  *reaches* is kept from one
+    asking to the next.
     """
     answers: list[Answer] = []
     failures: list[Exception] = []
     loop = asyncio.get_running_loop()
-    tasks = {loop.create_task(_ask(node, settings, tls)) for node in nodes}
+    tasks = {loop.create_task(_ask(node, settings, tls, reaches)) for node in nodes}
     waiting, hurry = set(tasks), loop.time() + _HUNG
     give_up = None if patience is None else loop.time() + patience
     try:
@@ -306,9 +355,10 @@ def _replica(fields: list[str]) -> Replica:
     return Replica(address, bool(flags & _DOWN), vouched_for)
 
 
-async def _ask(node: Address, settings: RedisSettings, tls: SharedTLSContext) -> Answer | Exception:
+async def _ask(
+    node: Address, settings: RedisSettings, tls: SharedTLSContext, reaches: Reaches
+) -> Answer | Exception:
     try:
-        async with connect_to(node, settings, tls) as link:
-            return await link.ask()
+        return await connect_to(node, settings, tls).ask_by_any_address(reaches[node])
     except Exception as error:  # one that answers nonsense has no say
         return error

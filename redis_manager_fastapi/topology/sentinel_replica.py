@@ -8,6 +8,7 @@ may know 10 s late.
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import target_at
+from redis_manager_fastapi.topology.racing import Reach
 from redis_manager_fastapi.topology.sentinel_link import ask_all, known_to_most
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
@@ -42,6 +44,7 @@ class SentinelReplica:
         self._settings = settings
         self._credentials = credentials
         self._tls = tls or SharedTLSContext()
+        self._reaches = defaultdict[Address, Reach](Reach)
         self._left: Address | None = None
         self._vouched_for = False
         self._choosing = asyncio.Lock()
@@ -82,7 +85,7 @@ class SentinelReplica:
 
     async def _choose(self) -> Address:
         nodes = self._settings.sentinel.nodes
-        answers, failures = await ask_all(nodes, self._settings, self._tls, None)
+        answers, failures = await ask_all(nodes, self._settings, self._tls, None, self._reaches)
         listed = [each for answer in answers for each in answer.replicas if not each.down]
         vouched_for = {each.address for each in listed if each.vouched_for}
         up = list({each.address for each in listed} & known_to_most(answers))

@@ -18,7 +18,7 @@ from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from redis_manager_fastapi.topology.standalone import Standalone
 from tests.kit.cancelling import MOMENTS
-from tests.kit.managers import open_descriptors
+from tests.kit.managers import open_descriptors, pool_of
 from tests.kit.servers import CERTIFICATES
 from tests.kit.stepping import Moment, Stepper
 from tests.kit.waiting import until
@@ -192,6 +192,26 @@ async def test_an_address_that_does_not_serve_costs_little_elsewhere_too(
             assert time.monotonic() - started < 2 * CONNECT
             client: Any = opened.cluster if "cluster" in settings else opened.redis
             assert await client.set("k", 1)
+        assert bad.accepted
+
+
+@pytest.mark.parametrize("does", ["hangs", "resets", "answers garbage"])
+async def test_a_name_of_several_sentinels_is_asked_at_one_that_answers(
+    known: Known, does: str
+) -> None:
+    """At the start, and to be told of a fail-over."""
+    async with accepting(does) as (bad, address), SentinelDeployment() as deployment:
+        known(address, *(("127.0.0.1", each.port) for each in deployment.sentinels))
+        sentinel: Any = {"nodes": [(NAME, 26379)], "service": deployment.service}
+        limits: Any = {"timeout": {"connect": CONNECT}, "startup": {"policy": "fail"}}
+        started = time.monotonic()
+        async with RedisManager(sentinel=sentinel, **limits) as opened:
+            assert time.monotonic() - started < 2 * CONNECT
+            old = deployment.servers[0]
+            await deployment.failover()
+            new = await deployment.elected(old)
+            pool: Any = pool_of(opened)
+            await until(lambda: pool.address[1] == new.port)
         assert bad.accepted
 
 
