@@ -120,12 +120,8 @@ class Cluster:
     @property
     def is_connected(self) -> bool:
         """Whether each node that has slots can be asked; it may refuse what it does not serve."""
-        owners = self.map.owners
-        return (
-            self._phase is PoolState.STARTING
-            and bool(owners)
-            and all(node.serving for node in owners)
-        )
+        owners, opening = self.map.owners, self._phase is PoolState.STARTING
+        return opening and bool(owners) and all(node.serving for node in owners)
 
     # What callers do.
 
@@ -226,11 +222,10 @@ class Cluster:
         Raises:
             RedisUnavailableError: No node answers, or *deadline*, on the loop's clock, came first.
         """
-        grace = self.loop.time() + self.settings.outage.grace
-        for _ in range(2):  # the first one may have begun before
-            if self.is_known(address):
-                return True
+        grace, asked = self.loop.time() + self.settings.outage.grace, 0
+        while not self.is_known(address) and asked < 2:  # the first one may have begun before
             await self.refreshed(sender, deadline, grace)
+            asked += 1
         return self.is_known(address)
 
     def is_known(self, address: Address) -> bool:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from math import inf
 
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
@@ -128,13 +129,7 @@ class Dialer:
                 connection.token = tokens.version if tokens is not None else 0
                 if isinstance(connection, DedicatedTLSConnection):
                     self._tls.give_to(connection)
-                if isinstance(connection, DedicatedTCPConnection | DedicatedTLSConnection):
-                    connection.reach, connection.stays = self.reach, known
-                    shake_hands = partial(self._shake_hands, connection)
-                    limit = self._settings.timeout.connect
-                    await by_any_address(connection, limit, shake_hands, refused=_all_refuse)
-                else:  # a unix socket
-                    await self._shake_hands(connection)
+                await self._make_serve(connection, stays=known)
                 if revived:
                     await connection.resubscribe()
                 self._target = target
@@ -175,6 +170,17 @@ class Dialer:
             )
         return serves(answer)
 
+    async def _make_serve(self, connection: DedicatedConnection, *, stays: bool) -> None:
+        """Shake hands; if its host is a name, by whichever address has a server that serves."""
+        if isinstance(connection, RacingConnection):
+            connection.reach, connection.stays = self.reach, stays
+            if _is_name(connection.host):
+                shake_hands = partial(self._shake_hands, connection)
+                limit = self._settings.timeout.connect
+                await by_any_address(connection, limit, shake_hands, refused=_all_refuse)
+                return
+        await self._shake_hands(connection)
+
     async def _shake_hands(self, connection: DedicatedConnection) -> None:
         self.counters.connects += 1
         self.reach.hanging_since = min(self.reach.hanging_since, self._clock())
@@ -195,6 +201,15 @@ class Dialer:
             raise RedisUnavailableError(message, instance=self._instance)
         await self._topology.confirm(connection)
         connection.session_starts()
+
+
+def _is_name(host: str) -> bool:
+    """Whether *host* may have several addresses."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False
 
 
 def _all_refuse(error: Exception) -> bool:
