@@ -127,17 +127,17 @@ class RacingConnection(Connection):
                 self.share.accepted(len(list(others)))
             try:
                 await super()._connect()
-            except BaseException:
-                self._socket.close()
-                raise
             finally:
-                self._socket = None
+                unused, self._socket = self._socket, None
+                if unused is not None:
+                    unused.close()
 
     def _connection_arguments(self) -> Mapping[str, Any]:
         arguments = dict(super()._connection_arguments())
         if self._socket is not None:
             del arguments["host"], arguments["port"]
-            arguments["sock"] = self._socket
+            # A transport's from here on, which closes it: until it has, the descriptor is taken.
+            arguments["sock"], self._socket = self._socket, None
             if "ssl" in arguments:
                 arguments["server_hostname"] = self.host
         return arguments
@@ -163,15 +163,16 @@ async def by_any_address(
     reach = connection.reach = connection.reach or Reach()
     while True:
         connection.place = None
+        # What was met before is told, rather than that the rest was too late.
+        share = Share(asyncio.timeout_at(ends - limit / 50 if met else None), ends)
+        connection.share = share
         try:
-            # What was met before is told, rather than that the rest was too late.
-            async with asyncio.timeout_at(ends - limit / 50 if met else None) as timeout:
-                connection.share = Share(timeout, ends)
+            async with share.timeout:
                 result = await attempt()
         except (RedisError, OSError, TimeoutError) as error:
             if connection.place is not None and not refused(error):
                 reach.failed[connection.place] = clock()
-                if connection.share.others:
+                if share.others:
                     met = met or error
                     continue
             if met is not None and isinstance(error, TimeoutError | RedisTimeoutError):
