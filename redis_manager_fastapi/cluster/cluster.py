@@ -120,12 +120,8 @@ class Cluster:
     @property
     def is_connected(self) -> bool:
         """Whether each node that has slots can be asked; it may refuse what it does not serve."""
-        owners = self.map.owners
-        return (
-            self._phase is PoolState.STARTING
-            and bool(owners)
-            and all(node.serving for node in owners)
-        )
+        owners, opening = self.map.owners, self._phase is PoolState.STARTING
+        return opening and bool(owners) and all(node.serving for node in owners)
 
     # What callers do.
 
@@ -226,12 +222,15 @@ class Cluster:
         Raises:
             RedisUnavailableError: No node answers, or *deadline*, on the loop's clock, came first.
         """
-        grace = self.loop.time() + self.settings.outage.grace
-        for _ in range(2):  # the first one may have begun before
-            if address in self._members or self.map.find(address) is not None:
-                return True
+        grace, asked = self.loop.time() + self.settings.outage.grace, 0
+        while not self.is_known(address) and asked < 2:  # the first one may have begun before
             await self.refreshed(sender, deadline, grace)
-        return address in self._members
+            asked += 1
+        return self.is_known(address)
+
+    def is_known(self, address: Address) -> bool:
+        """Whether the last refresh, or the map, has a node at *address*."""
+        return address in self._members or self.map.find(address) is not None
 
     async def refreshed(self, sender: Node | None, deadline: float, grace: float) -> None:
         """Wait until the map has been asked for, of *sender* among others."""
@@ -245,9 +244,9 @@ class Cluster:
         self._refresh.wake()
         return node
 
-    def doubt(self) -> None:
-        """Have the map looked at: something went wrong that it may explain."""
-        self._refresh.wake()
+    def doubt(self, sender: Node | None = None) -> None:
+        """Have the map looked at: something went wrong that it may explain; ask *sender* too."""
+        self._refresh.wake(sender)
 
     def revoke(self, connections: Iterable[DedicatedConnection]) -> list[str]:
         """Take back what a holder forgot; return what it was taken for."""

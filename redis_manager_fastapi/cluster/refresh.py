@@ -77,7 +77,7 @@ class TopologyRefresh:
         self._fail = fail
         self._needed = needed
         self._epoch = epoch
-        self._first: Node | None = None
+        self._first: set[Node] = set()
         self._heard = 0
         self._owners: list[tuple[int, int, Address]] = []
         self._wanted = asyncio.Event()
@@ -99,7 +99,8 @@ class TopologyRefresh:
 
     def wake(self, sender: Node | None = None) -> None:
         """Refresh as soon as the last refresh is half a second old; ask *sender* among others."""
-        self._first = sender or self._first
+        if sender is not None:
+            self._first.add(sender)
         self._wanted.set()
 
     async def _run(self) -> None:
@@ -181,9 +182,9 @@ class TopologyRefresh:
         """Ask a few nodes to which there is a connection."""
         links = {node: link for node in self._map.nodes if (link := node.link)}
         sample = random.sample(list(links), min(_SAMPLE, len(links)))
-        first, self._first = self._first, None
+        first, self._first = self._first, set()
         # One that thinks the Cluster down is asked until it has heard better.
-        others = (node for node in links if not node.is_up or node is first)
+        others = (node for node in links if not node.is_up or node in first)
         asked = dict.fromkeys([*sample, *others])
         view, _ = await best_of((self._ask(node, links[node]) for node in asked), _PATIENCE)
         return view

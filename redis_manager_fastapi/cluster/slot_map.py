@@ -132,7 +132,7 @@ class SlotMap(NodesManager):
         if view.ranges == self._last_ranges and not self._importing_nodes:
             return
         old = self.nodes_cache
-        nodes = self._staying_importers()
+        nodes = self._staying_importers(view)
         self._note_heirs(view)
         self._last_ranges, self._shards, self._slot_counts = view.ranges, {}, Counter()
         self.slots = [None] * SLOTS
@@ -196,11 +196,20 @@ class SlotMap(NodesManager):
         """Have redis-py's sharded pub/sub follow the slots."""
         await self._event_dispatcher.dispatch_async(AsyncAfterSlotsCacheRefreshEvent())
 
-    def _staying_importers(self) -> dict[str, Node]:
-        """The nodes that took part in a migration lately; they need not have a slot yet."""
+    def _staying_importers(self, view: View) -> dict[str, Node]:
+        """The nodes that took part in a migration lately; they need not have a slot yet.
+
+        One that has left the Cluster since does not stay, as far as the view knows that.
+        """
         since, known, names = time.monotonic() - _STAY, self.nodes_cache, self._importing_nodes
-        self._importing_nodes = {name: at for name, at in names.items() if at > since}
-        return {name: known[name] for name in self._importing_nodes if name in known}
+        nodes = {name: known[name] for name, at in names.items() if at > since and name in known}
+        stay = {
+            name: node
+            for name, node in nodes.items()
+            if not view.members or node.address in view.members
+        }
+        self._importing_nodes = {name: names[name] for name in stay}
+        return stay
 
     def _note_heirs(self, view: View) -> None:
         for each in view.ranges:

@@ -22,6 +22,11 @@ _WORDS: Any = (("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
 _QUESTION = b"".join(hiredis.pack_command(words) for words in _WORDS)
 _EPOCH = hiredis.pack_command(_WORDS[1])
 _UNREACHABLE = frozenset({"noaddr", "handshake"})
+_SLOTS = 16_384
+
+# What stands in the place of a host name that a node ought to have by
+# `cluster-preferred-endpoint-type hostname`, and has not.
+UNKNOWN_HOST = "?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,7 @@ def parse(replies: list[Any], asked: Address) -> View:
 
     Raises:
         redis.ResponseError: The node refused to say.
+        ValueError: What it says makes no sense.
     """
     slots, info, *nodes = replies
     if isinstance(slots, Exception):
@@ -203,5 +209,17 @@ def _members(nodes: Any, asked: Address) -> Iterator[Address]:
 
 
 def _range(entry: list[Any], asked: Address) -> SlotRange:
-    nodes = tuple(Address(node[0] or asked.host, int(node[1])) for node in entry[2:])
-    return SlotRange(int(entry[0]), int(entry[1]), nodes)
+    start, end, *listed = entry
+    nodes = tuple(Address(_host(node) or asked.host, int(node[1])) for node in listed)
+    if not (nodes and 0 <= int(start) <= int(end) < _SLOTS):
+        raise ValueError("slots without a node, or that there are not")
+    return SlotRange(int(start), int(end), nodes)
+
+
+def _host(node: list[Any]) -> str:
+    """Return a node's host in a reply to CLUSTER SLOTS; its IP if it lacks a name, or nothing."""
+    host = str(node[0] or "")
+    if host != UNKNOWN_HOST:
+        return host
+    more = node[3] if len(node) > 3 else []
+    return str(dict(zip(more[::2], more[1::2], strict=True)).get("ip", ""))

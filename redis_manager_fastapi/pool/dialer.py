@@ -6,10 +6,12 @@ An attempt keeps its limit, and leaves nothing behind when it fails.
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
 from math import inf
 
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import ResponseError
+from redis.exceptions import AuthenticationError, AuthorizationError, ResponseError
 
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.counters import Counters
@@ -18,9 +20,9 @@ from redis_manager_fastapi.pool.noting import note_connection
 from redis_manager_fastapi.pool.written import Writes
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.credentials import Credentials, credentials_of
-from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
+from redis_manager_fastapi.topology.failures import from_connect, from_reply, refusal_code, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
-from redis_manager_fastapi.topology.racing import RacingConnection, Reach
+from redis_manager_fastapi.topology.racing import RacingConnection, Reach, by_any_address
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -108,7 +110,7 @@ class Dialer:
     async def _attempt(
         self, connection: DedicatedConnection | None, target: Target | None
     ) -> DedicatedConnection:
-        revived = connection is not None
+        revived, known = connection is not None, target is not None
         try:
             async with asyncio.timeout(self._settings.timeout.connect):
                 target = target or await self._topology.locate()
@@ -127,7 +129,7 @@ class Dialer:
                 connection.token = tokens.version if tokens is not None else 0
                 if isinstance(connection, DedicatedTLSConnection):
                     self._tls.give_to(connection)
-                await self._shake_hands(connection)
+                await self._make_serve(connection, stays=known)
                 if revived:
                     await connection.resubscribe()
                 self._target = target
@@ -172,12 +174,21 @@ class Dialer:
             )
         return serves(answer)
 
+    async def _make_serve(self, connection: DedicatedConnection, *, stays: bool) -> None:
+        """Shake hands; if its host is a name, by whichever address has a server that serves."""
+        if isinstance(connection, RacingConnection):
+            connection.reach, connection.stays = self.reach, stays
+            if _is_name(connection.host):
+                shake_hands = partial(self._shake_hands, connection)
+                limit = self._settings.timeout.connect
+                await by_any_address(connection, limit, shake_hands, refused=_all_refuse)
+                return
+        await self._shake_hands(connection)
+
     async def _shake_hands(self, connection: DedicatedConnection) -> None:
         self.counters.connects += 1
         self.reach.hanging_since = min(self.reach.hanging_since, self._clock())
-        if isinstance(connection, RacingConnection):
-            connection.reach = self.reach
-        else:  # a unix socket
+        if not isinstance(connection, RacingConnection):
             self.reach.hanging_since = inf
         await connection.establish()
         await connection.send_command("PING")
@@ -194,6 +205,21 @@ class Dialer:
             raise RedisUnavailableError(message, instance=self._instance)
         await self._topology.confirm(connection)
         connection.session_starts()
+
+
+def _is_name(host: str) -> bool:
+    """Whether *host* may have several addresses."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False
+
+
+def _all_refuse(error: Exception) -> bool:
+    """Whether a server at another address of the same name would refuse us as well."""
+    refused = (AuthenticationError, AuthorizationError, ResponseError, RedisAuthError)
+    return isinstance(error, refused) and refusal_code(error) is None
 
 
 def _cancelled(error: BaseException) -> bool:

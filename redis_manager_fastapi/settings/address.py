@@ -8,6 +8,7 @@ the caller knows whether it may be shown.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from inspect import iscoroutine, iscoroutinefunction
 from ipaddress import IPv6Address
 from typing import Any, NamedTuple
 
@@ -134,8 +135,27 @@ def parse_address_map(value: Any) -> Any:
             raise ValueError("has an entry without `=`, or with nothing after it")
         value = {announced: reached for announced, _, reached in entries}
     if not isinstance(value, Mapping):
+        if iscoroutinefunction(value) or iscoroutinefunction(getattr(value, "__call__", None)):  # noqa: B004 (its class may define an async one)
+            raise ValueError("is an `async def`, and is not awaited")
         return value
     return AddressTable({str(announced): str(reached) for announced, reached in value.items()})
+
+
+def reached_at(found: Any) -> Address:
+    """Return what a callable returned for an address, checked.
+
+    Raises:
+        TypeError: It is no pair.
+        ValueError: It is no pair of a host and a port.
+    """
+    if isinstance(found, str | bytes) or not isinstance(found, Iterable):
+        if iscoroutine(found):
+            found.close()
+        raise TypeError(type(found).__name__)
+    host, port = found
+    if not isinstance(host, str) or isinstance(port, bool) or not isinstance(port, str | int):
+        raise TypeError(type(host).__name__)
+    return Address(host_name(host), port_number(str(port)))
 
 
 def _has_port(text: str) -> bool:

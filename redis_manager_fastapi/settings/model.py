@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.sources import DotenvType
 
 from redis_manager_fastapi.errors import RedisConfigError, RedisUnavailableError
-from redis_manager_fastapi.settings.address import Address
+from redis_manager_fastapi.settings.address import Address, reached_at
 from redis_manager_fastapi.settings.arguments import SettingsArguments
 from redis_manager_fastapi.settings.environment import (
     read_variables,
@@ -233,7 +233,7 @@ class RedisSettings(Frozen, BaseSettings):
         try:
             reached = self.address_map(announced)
             what = "returned no pair of host and port:"
-            return Address(*reached)
+            return reached_at(reached)
         except Exception as error:
             name = qualified_name(self.address_map)
             message = f"address_map: {name} {what} {type(error).__name__}"

@@ -194,6 +194,9 @@ class Supervisor:
             return
         if pool.followers or pool.leases.revival.missing:
             await self._let_listen(connections)
+        if pool.state is PoolState.READY and connections[0].address != pool.address:
+            # The old server answers again, but is not the one to go to any more.
+            pool.suspect(pool.generation, Suspicion.MOVED, "another server is the primary")
         if moves != pool.moves or pool.state in (PoolState.READY, *FINAL):
             for connection in connections:
                 connection.abort()

@@ -2,25 +2,33 @@
 
 The addresses are tried in turn, by both families, a little apart and side by side
 (RFC 8305): a dead one costs a moment, not the whole limit.  uvloop has no option
-for it.
+for it.  One that accepts and then does not serve has its share of the limit, and is
+the last to be tried for a while.
 """
 
 import asyncio
 import math
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.asyncio.connection import Connection
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redis_manager_fastapi.tasks import end
 
 # The longest time, in seconds, that an address has for itself before the next one is tried.
 _HEAD_START = 0.25
+
+# For how long (seconds) an address is tried after the others that did not serve.
+_MEMORY = 30.0
+
+T = TypeVar("T")
 
 Place = tuple[int, Any]
 """A family and what its sockets connect to."""
@@ -34,10 +42,47 @@ class Reach:
         answered_at: When one was last answered.
         hanging_since: Since when none is accepted, although it is tried; infinite while the
             last one was.
+        failed: Addresses that accepted and did not serve, and when.
+        served: The address that served last.
     """
 
     answered_at: float = -math.inf
     hanging_since: float = math.inf
+    failed: dict[Place, float] = field(default_factory=dict)
+    served: Place | None = None
+
+    def in_order(self, places: list[Place], now: float, *, stays: bool) -> list[Place]:
+        """Return *places* as they are to be tried; *stays* is for the one that serves."""
+        self.failed = {place: at for place, at in self.failed.items() if now - at < _MEMORY}
+        staying = self.served if stays else None
+        return sorted(places, key=lambda each: (self.failed.get(each, 0.0), each != staying))
+
+    def has_served(self, place: Place) -> None:
+        """Note that a server serves there."""
+        self.served = place
+        self.failed.pop(place, None)
+
+
+@dataclass(slots=True)
+class Share:
+    """How long the handshake with one address may take, as long as there are others.
+
+    Attributes:
+        timeout: Ends it.
+        ends: When the whole limit is over, on the loop's clock.
+        others: How many addresses are left to be tried.
+    """
+
+    timeout: asyncio.Timeout
+    ends: float
+    others: int = 0
+
+    def accepted(self, others: int) -> None:
+        """An address has accepted; so many *others* need their time."""
+        self.others = others
+        if others:
+            now = asyncio.get_running_loop().time()
+            self.timeout.reschedule(now + (self.ends - now) / (others + 1))
 
 
 class RacingConnection(Connection):
@@ -45,9 +90,15 @@ class RacingConnection(Connection):
 
     Attributes:
         reach: Is told when a host has answered: by accepting, or by refusing.
+        stays: Whether the address that serves goes first.
+        place: The address that accepted.
+        share: Is told so.
     """
 
     reach: Reach | None = None
+    stays = False
+    place: Place | None = None
+    share: Share | None = None
 
     _socket: socket.socket | None = None
     _has_transport: bool = False
@@ -60,15 +111,21 @@ class RacingConnection(Connection):
                 await super()._connect()
                 return
             reach = self.reach or Reach()
+            now = asyncio.get_running_loop().time()
+            places = reach.in_order(places, now, stays=self.stays)
             try:
                 if len(places) == 1:
-                    self._socket = await _connected(*places[0])
+                    self._socket, self.place = await _connected(*places[0]), places[0]
                 else:
-                    self._socket = await _race(places, (limit or 1.0) / (2 * len(places)))
+                    head_start = (limit or 1.0) / (2 * len(places))
+                    self._socket, self.place, places = await _race(places, head_start)
             except ConnectionRefusedError:
                 reach.hanging_since = math.inf
                 raise
             reach.hanging_since = math.inf
+            if self.share is not None and self.place is not None:
+                others = (each for each in places if each not in (*reach.failed, self.place))
+                self.share.accepted(len(list(others)))
             try:
                 await super()._connect()
             except BaseException:
@@ -99,6 +156,46 @@ class RacingConnection(Connection):
         return arguments
 
 
+async def by_any_address(
+    connection: RacingConnection,
+    limit: float,
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    refused: Callable[[Exception], bool],
+) -> T:
+    """Return what *attempt* does over *connection*; by the next address if a server fails at one.
+
+    Args:
+        connection: Connects whenever *attempt* does.
+        limit: How long it may take in all, in seconds.
+        attempt: Connects, and returns once a server serves.
+        refused: Whether an error would be the same at another address.
+    """
+    clock = asyncio.get_running_loop().time
+    ends, met = clock() + limit, None
+    reach = connection.reach = connection.reach or Reach()
+    while True:
+        connection.place = None
+        # What was met before is told, rather than that the rest was too late.
+        share = Share(asyncio.timeout_at(ends - limit / 50 if met else None), ends)
+        connection.share = share
+        try:
+            async with share.timeout:
+                result = await attempt()
+        except (RedisError, OSError, TimeoutError) as error:
+            if connection.place is not None and not refused(error):
+                reach.failed[connection.place] = clock()
+                if share.others:
+                    met = met or error
+                    continue
+            if met is not None and isinstance(error, TimeoutError | RedisTimeoutError):
+                raise met from None
+            raise
+        if connection.place is not None:
+            reach.has_served(connection.place)
+        return result
+
+
 async def _places(host: str, port: int) -> list[Place]:
     """Return the addresses of *host*, by families in turn; none for one with a scope."""
     with suppress(ValueError):
@@ -113,20 +210,24 @@ async def _places(host: str, port: int) -> list[Place]:
     return [place for place in mixed if place is not None]
 
 
-async def _race(places: list[Place], head_start: float) -> socket.socket:
-    """Return the first socket that is connected.
+async def _race(places: list[Place], head_start: float) -> tuple[socket.socket, Place, list[Place]]:
+    """Return the first socket that is connected, where to, and what was not tried for it.
 
     Raises:
         OSError: What the last address to fail met.
     """
     loop = asyncio.get_running_loop()
     ahead, tasks = list(places), set[asyncio.Task[socket.socket]]()
+    tried: dict[asyncio.Task[socket.socket], Place] = {}
     won: asyncio.Task[socket.socket] | None = None
     failure: BaseException = OSError("no address")
     try:
         while won is None and (ahead or tasks):
             if ahead:
-                tasks.add(loop.create_task(_connected(*ahead.pop(0))))
+                place = ahead.pop(0)
+                task = loop.create_task(_connected(*place))
+                tasks.add(task)
+                tried[task] = place
             limit = min(_HEAD_START, head_start) if ahead else None
             done, tasks = await asyncio.wait(
                 tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED
@@ -150,7 +251,7 @@ async def _race(places: list[Place], head_start: float) -> socket.socket:
             raise
     if won is None:
         raise failure
-    return won.result()
+    return won.result(), tried[won], ahead
 
 
 async def _connected(family: int, address: Any) -> socket.socket:

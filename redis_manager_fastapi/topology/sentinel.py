@@ -4,13 +4,16 @@ The newest configuration epoch wins: a Sentinel that was cut off from the others
 goes on naming the old primary, which may go on calling itself a primary, and a
 check of its role alone would not tell.  Against the others, though, one Sentinel
 is believed only when the server that it names goes on with the history that is
-known: a promoted replica does.
+known: a promoted replica does.  Only a server that most Sentinels, or the primary
+itself, knew before is asked for that: no other one is connected to.
 """
 
 import asyncio
 import logging
 import random
+from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from redis.asyncio.connection import AbstractConnection
@@ -23,6 +26,7 @@ from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.failures import from_connect, most_telling
 from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import target_at
+from redis_manager_fastapi.topology.racing import Reach
 from redis_manager_fastapi.topology.sentinel_link import (
     Answer,
     SentinelLink,
@@ -31,6 +35,7 @@ from redis_manager_fastapi.topology.sentinel_link import (
     connect_to,
     encrypted,
     history_of,
+    known_to_most,
     knows_no_service,
 )
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
@@ -46,6 +51,12 @@ _PATIENCE = 0.3
 _SILENCE = 1.0
 _PAUSE = 0.5
 _TRUST = 5.0
+
+# When one Sentinel's word is not believed, all are asked again after a pause that doubles,
+# so many times in all (from 0.2 s on, for a quarter of a minute).  More such words have them
+# asked sooner, but not without a shorter pause, so that no Sentinel can make a herd.
+_AGAIN, _APART, _MOST_APART = 0.1, 0.05, 1.0
+_ROUNDS = 7
 
 # The longest pause, in seconds, before a Sentinel is listened to again that answered and refused.
 _REFUSED_PAUSE = 10.0
@@ -70,6 +81,10 @@ class Sentinel:
         self._tls = tls or SharedTLSContext()
         self.heard: set[Address] = set()
         self._known: Answer | None = None
+        self._servers: frozenset[Address] = frozenset()
+        self._reaches = defaultdict[Address, Reach](Reach)
+        self._claim: Answer | None = None
+        self._claimed = asyncio.Event()
         self._followed: Address | None = None
         self._history: str | None = None
         self._news = False
@@ -85,6 +100,7 @@ class Sentinel:
             loop.create_task(self._follow(node), name=f"redis-sentinel-{node}")
             for node in self._settings.sentinel.nodes
         ]
+        self._listeners.append(loop.create_task(self._judge(), name="redis-sentinel-claims"))
 
     async def aclose(self) -> None:
         """Stop listening."""
@@ -105,13 +121,13 @@ class Sentinel:
             return self._target(self._known.address)
         patience = _PATIENCE if self._known else None
         nodes = self._settings.sentinel.nodes
-        answers, failures = await ask_all(nodes, self._settings, self._tls, patience)
+        answers, failures = await ask_all(nodes, self._settings, self._tls, patience, self._reaches)
         now = asyncio.get_running_loop().time()
         if answers and self._doubted_at is not None and now - self._doubted_at > _TRUST:
             self._known = None
         newest = await self._credible(answers)
         if newest is not None and (self._known is None or newest.epoch >= self._known.epoch):
-            self._known = newest
+            self._believe(newest, answers)
         if self._known is None:
             raise _nobody_knows(failures, self._settings)
         if self._doubted_at is None:
@@ -134,13 +150,19 @@ class Sentinel:
             raise RedisUnavailableError("the server named by the Sentinels is not a primary yet")
         self._doubted_at, self._history = None, history[0] if history else None
         self._followed = known.address
+        if isinstance(role[-1], list):  # the replicas that are connected to it
+            self._servers |= {Address(str(host), int(port)) for host, port, _ in role[-1]}
+
+    def _believe(self, answer: Answer, answers: list[Answer]) -> None:
+        self._known, self._servers = answer, known_to_most(answers) | {answer.address}
 
     async def _credible(self, answers: list[Answer]) -> Answer | None:
         """Return the newest answer that is to be believed.
 
-        That is one of most of those that answer, or of one alone whose server goes on with
-        the history that is known.
+        That is one of most of those that answer, or of one alone whose server was known
+        before and goes on with the history that is known.
         """
+        known_before = self._servers | known_to_most(answers)
         newest_first = sorted(answers, key=lambda answer: answer.epoch, reverse=True)
         for answer in newest_first:
             same = [each for each in newest_first if each.address == answer.address]
@@ -148,9 +170,11 @@ class Sentinel:
                 return same[len(answers) // 2]  # the epoch, too, is one that most have reached
             if self._known is not None and answer.address == self._known.address:
                 return self._known
-            if await self._goes_on(answer.address):
+            if answer.address in known_before and await self._goes_on(answer.address):
                 return answer
-        return newest_first[0] if newest_first and self._known is None else None
+        if not answers or self._known is not None:
+            return None
+        return max(newest_first, key=lambda answer: answer.address in known_before)
 
     async def _goes_on(self, address: Address) -> bool:
         """Ask the server at *address* whether it has the data of the primary that is known."""
@@ -159,7 +183,7 @@ class Sentinel:
         try:
             async with asyncio.timeout(self._settings.timeout.connect):
                 return self._history in await ask_history(self._target(address))
-        except (RedisError, OSError):
+        except Exception:  # whatever answers there, it may say anything
             return False
 
     def _target(self, address: Address) -> Target:
@@ -185,49 +209,67 @@ class Sentinel:
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 (spreads load)
 
     async def _listen(self, node: Address) -> None:
-        async with connect_to(node, self._settings, self._tls) as link:
-            answer = await link.subscribe()
+        link = connect_to(node, self._settings, self._tls)
+        try:
+            answer = await link.subscribe_by_any_address(self._reaches[node])
             self.heard.add(node)
-            try:
-                await self._weigh(answer)
-                await self._hear_events(link)
-            finally:
-                self.heard.discard(node)
+            known = self._known
+            if known is not None and answer.epoch > known.epoch:
+                self._doubt_known(answer)
+            await self._hear_events(link)
+        except Exception:
+            link.leave_address()
+            raise
+        finally:
+            self.heard.discard(node)
+            link.connection.abort()
 
     async def _hear_events(self, link: SentinelLink) -> None:
         while True:
             address = await link.heard(_SILENCE)
             known = self._known
-            if address is not None and (known is None or known.address != address):
+            if address is None or known is None:
+                continue
+            if known.address != address:
                 # The event has no epoch; a fail-over raises it by one at least.
-                await self._weigh(Answer(known.epoch + 1 if known else 0, address))
-            elif address is not None and address != self._followed:
+                self._doubt_known(Answer(known.epoch + 1, address))
+            elif address != self._followed:
                 self._send(address)  # who asked before the event may not have gone there
 
-    async def _weigh(self, answer: Answer) -> None:
-        """Take the word of one Sentinel that another server is the primary, if it is credible."""
-        known = self._known
-        if known is not None and known.address != answer.address:
-            if answer.epoch <= known.epoch:
-                return
-            answers, _ = await ask_all(
-                self._settings.sentinel.nodes, self._settings, self._tls, _PATIENCE
-            )
-            if all(each.address != answer.address for each in answers):
-                answers.append(answer)
-            credible = await self._credible(answers)
-            if credible is None or credible.address != answer.address:
-                return
-        self._hear(answer)
+    def _doubt_known(self, claim: Answer) -> None:
+        """Have the word of one Sentinel looked into that there is something newer."""
+        self._claim = claim
+        self._claimed.set()
 
-    def _hear(self, answer: Answer) -> None:
-        """Take a newer answer; that another server is the primary is news."""
-        known = self._known
-        if known is not None and answer.epoch <= known.epoch:
-            return
-        self._known = answer
-        if known is not None and known.address != answer.address:
-            self._send(answer.address)
+    async def _judge(self) -> None:
+        """Ask all Sentinels when one says something new, until it is decided, or for a while."""
+        rounds = 0
+        while True:
+            pause = _AGAIN * 2**rounds if 0 < rounds < _ROUNDS else None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._claimed.wait()
+            rounds = 0 if await self._agreed() else min(rounds + 1, _ROUNDS)
+            await asyncio.sleep(min(_APART * 2**rounds, _MOST_APART))
+
+    async def _agreed(self) -> bool:
+        """Ask who the primary is, and go there if it is another one; return whether it is now."""
+        claim, fresh = self._claim, self._claimed.is_set()
+        self._claimed.clear()
+        if claim is None:
+            return True
+        nodes = self._settings.sentinel.nodes
+        answers, _ = await ask_all(nodes, self._settings, self._tls, _PATIENCE, self._reaches)
+        if (answers or fresh) and all(each.address != claim.address for each in answers):
+            answers.append(claim)
+        credible, known = await self._credible(answers), self._known
+        if credible is not None and known is not None:
+            moved = credible.address != known.address
+            if credible.epoch > known.epoch or (moved and credible.address == claim.address):
+                self._believe(credible, answers)
+                if moved:
+                    self._send(credible.address)
+        return self._known is not None and self._known.address == claim.address
 
     def _send(self, address: Address) -> None:
         """Have everybody go to another primary."""

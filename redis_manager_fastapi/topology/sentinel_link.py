@@ -5,17 +5,17 @@ and have credentials of their own.
 """
 
 import asyncio
-import random
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.credentials import (
@@ -25,43 +25,52 @@ from redis_manager_fastapi.topology.credentials import (
 )
 from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import tls_options
-from redis_manager_fastapi.topology.racing import RacingConnection
+from redis_manager_fastapi.topology.racing import RacingConnection, Reach, by_any_address
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
-EVENT = "+switch-master"
+# What a Sentinel tells when another server is the primary: by a fail-over, or because an
+# operator says so (SENTINEL REMOVE and MONITOR).
+EVENTS = ("+switch-master", "+monitor")
 
 # How long (seconds) the answers of a minority wait for the others, and how long one
 # Sentinel has where any of them would do.
 _HUNG = 0.3
 
+Reaches = MutableMapping[Address, Reach]
+"""What is known of the addresses of each Sentinel's name; one that is missing is made."""
+
 _DOWN = frozenset({"s_down", "o_down"})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Where a Sentinel says that the primary is.
-
-    Attributes:
-        epoch: The configuration epoch; each fail-over has a higher one.
-        address: The primary's address.
-    """
-
-    epoch: int
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
 class Replica:
-    """A replica that a Sentinel does not call down.
+    """A replica as a Sentinel sees it.
 
     Attributes:
         address: Where it is.
+        down: Whether the Sentinel cannot reach it.
         vouched_for: Whether the Sentinel is connected to it, and it was to its
             primary when the Sentinel asked last; that may be 10 s ago.
     """
 
     address: Address
+    down: bool
     vouched_for: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a Sentinel says of the service.
+
+    Attributes:
+        epoch: The configuration epoch; each fail-over has a higher one.
+        address: The primary's address.
+        replicas: Its replicas; none from a Sentinel that may not be asked for them.
+    """
+
+    epoch: int
+    address: Address
+    replicas: tuple[Replica, ...] = ()
 
 
 class _Plain(HidingHandshake, RacingConnection):
@@ -78,10 +87,13 @@ class SentinelLink:
     Args:
         connection: Not yet connected.
         service: The name under which the Sentinels know the primary.
+
+    Attributes:
+        connection: What it talks over.
     """
 
-    def __init__(self, connection: AbortableConnection, service: str) -> None:
-        self._connection = connection
+    def __init__(self, connection: "_Plain | _Encrypted", service: str) -> None:
+        self.connection = self._connection = connection
         self._service = service
 
     async def __aenter__(self) -> Self:
@@ -98,13 +110,18 @@ class SentinelLink:
         self._connection.abort()
 
     async def ask(self) -> Answer:
-        """Ask who the primary is.
+        """Ask who the primary is, and its replicas.
 
         Raises:
             redis.RedisError: The Sentinel does not know, or refuses to say.
         """
-        await self._send(*self._question())
-        return await self._answer()
+        await self._send(*self._question(), ("SENTINEL", "REPLICAS", self._service))
+        answer = await self._answer()
+        try:
+            listed = await self._reply()
+        except ResponseError:
+            return answer
+        return replace(answer, replicas=tuple(map(_replica, listed)))
 
     async def service(self) -> dict[str, str]:
         """Ask for all that the Sentinel knows of the service.
@@ -116,23 +133,49 @@ class SentinelLink:
         fields = await self._reply()
         return dict(zip(fields[::2], fields[1::2], strict=True))
 
-    async def replicas(self) -> list[Replica]:
-        """Ask which replicas are not down.
+    async def ask_by_any_address(self, reach: Reach) -> Answer:
+        """Open it, ask who the primary is and drop it; where the Sentinel's name is known to be."""
 
-        Raises:
-            redis.RedisError: The Sentinel does not know, or refuses to say.
-        """
-        await self._send(("SENTINEL", "REPLICAS", self._service))
-        listed = [
-            dict(zip(fields[::2], fields[1::2], strict=True)) for fields in await self._reply()
-        ]
-        return [replica for each in listed if (replica := _replica(each)) is not None]
+        async def ask() -> Answer:
+            async with self:
+                return await self.ask()
+
+        self.connection.reach = reach
+        return await self._by_any_address(ask)
+
+    async def subscribe_by_any_address(self, reach: Reach) -> Answer:
+        """Open it and subscribe, likewise."""
+
+        async def subscribe() -> Answer:
+            try:
+                return await (await self.__aenter__()).subscribe()
+            except BaseException:
+                self.connection.abort()
+                raise
+
+        self.connection.reach = reach
+        return await self._by_any_address(subscribe)
+
+    async def _by_any_address(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+        limit = self.connection.socket_connect_timeout or 1.0
+        try:
+            return await by_any_address(self.connection, limit, attempt, refused=_all_refuse)
+        except asyncio.CancelledError:  # it was too late
+            self.leave_address()
+            raise
+
+    def leave_address(self) -> None:
+        """Try the other addresses of its name first the next time."""
+        reach, place = self.connection.reach, self.connection.place
+        if reach is not None and place is not None:
+            reach.failed[place] = asyncio.get_running_loop().time()
 
     async def subscribe(self) -> Answer:
         """Ask who the primary is and, in the same write, to be told when that changes."""
-        await self._send(*self._question(), ("SUBSCRIBE", EVENT))
+        await self._send(*self._question(), ("SUBSCRIBE", *EVENTS))
         answer = await self._answer()
-        await self._connection.read_response()
+        for _ in EVENTS:
+            await self._connection.read_response()
         return answer
 
     async def heard(self, interval: float) -> Address | None:
@@ -176,9 +219,13 @@ class SentinelLink:
         return Answer(int(known["config-epoch"]), Address(address[0], int(address[1])))
 
     def _event(self, message: Any) -> Address | None:
-        if message[0] != "message" or message[1] != EVENT:
+        if message[0] != "message" or message[1] not in EVENTS:
             return None
-        service, _, _, host, port = message[2].split(" ")
+        words = message[2].split(" ")
+        if message[1] == "+monitor":
+            _, service, host, port, *_ = words
+        else:
+            service, _, _, host, port = words
         return Address(host, int(port)) if service == self._service else None
 
 
@@ -205,6 +252,11 @@ def connect_to(node: Address, settings: RedisSettings, tls: SharedTLSContext) ->
     return SentinelLink(connection, sentinel.service or "")
 
 
+def _all_refuse(error: Exception) -> bool:
+    """Whether a Sentinel at another address of the same name would refuse us as well."""
+    return isinstance(error, AuthenticationError | ResponseError)
+
+
 def knows_no_service(error: Exception) -> bool:
     """Whether it is a Sentinel's answer that it watches no such service."""
     said = str(error)
@@ -223,17 +275,19 @@ async def ask_all(
     settings: RedisSettings,
     tls: SharedTLSContext,
     patience: float | None,
+    reaches: Reaches,
 ) -> tuple[list[Answer], list[Exception]]:
     """Ask all Sentinels at once; return the answers and the reasons of those who gave none.
 
     The answers of a majority end the asking, those of a minority after 0.3 s,
     so that a hung Sentinel costs no more.  *patience* is how long to wait for
-    the first answer; None is as long as the caller lets it.
+    the first answer; None is as long as the caller lets it.  *reaches* is kept from one
+    asking to the next.
     """
     answers: list[Answer] = []
     failures: list[Exception] = []
     loop = asyncio.get_running_loop()
-    tasks = {loop.create_task(_ask(node, settings, tls)) for node in nodes}
+    tasks = {loop.create_task(_ask(node, settings, tls, reaches)) for node in nodes}
     waiting, hurry = set(tasks), loop.time() + _HUNG
     give_up = None if patience is None else loop.time() + patience
     try:
@@ -286,37 +340,25 @@ async def history_of(connection: AbstractConnection) -> tuple[str, ...]:
     return tuple(each for each in found if each.strip("0"))
 
 
-async def ask_for_replicas(
-    nodes: tuple[Address, ...], settings: RedisSettings, tls: SharedTLSContext
-) -> tuple[list[Replica], list[Exception]]:
-    """Ask one Sentinel after the other, in random order, until one names replicas.
-
-    Return them, and the reasons of the Sentinels that gave no answer.
-    """
-    failures: list[Exception] = []
-    for node in random.sample(nodes, len(nodes)):
-        try:
-            async with asyncio.timeout(_HUNG), connect_to(node, settings, tls) as link:
-                replicas = await link.replicas()
-        except Exception as error:  # one that answers nonsense has no say
-            failures.append(error)
-            continue
-        if replicas:
-            return replicas, failures
-    return [], failures
+def known_to_most(answers: Sequence[Answer]) -> frozenset[Address]:
+    """Return the servers that most of the Sentinels that gave these answers watch."""
+    watched = ({each.address, *(one.address for one in each.replicas)} for each in answers)
+    counted = Counter(server for servers in watched for server in servers)
+    return frozenset(server for server, count in counted.items() if 2 * count > len(answers))
 
 
-def _replica(listed: dict[str, str]) -> Replica | None:
+def _replica(fields: list[str]) -> Replica:
+    listed = dict(zip(fields[::2], fields[1::2], strict=True))
     flags = set(listed["flags"].split(","))
-    if flags & _DOWN:
-        return None
     vouched_for = "disconnected" not in flags and listed["master-link-status"] == "ok"
-    return Replica(Address(listed["ip"], int(listed["port"])), vouched_for)
+    address = Address(listed["ip"], int(listed["port"]))
+    return Replica(address, bool(flags & _DOWN), vouched_for)
 
 
-async def _ask(node: Address, settings: RedisSettings, tls: SharedTLSContext) -> Answer | Exception:
+async def _ask(
+    node: Address, settings: RedisSettings, tls: SharedTLSContext, reaches: Reaches
+) -> Answer | Exception:
     try:
-        async with connect_to(node, settings, tls) as link:
-            return await link.ask()
+        return await connect_to(node, settings, tls).ask_by_any_address(reaches[node])
     except Exception as error:  # one that answers nonsense has no say
         return error

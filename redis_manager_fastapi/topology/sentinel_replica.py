@@ -1,12 +1,14 @@
 """A replica that the Sentinels know, for reads.
 
 Each process takes one at random, so that many processes spread over all of
-them.  Any Sentinel's word is enough to try one: the replica itself says whether
-it is a replica and has its primary, which a Sentinel may know 10 s late.
+them.  Most Sentinels have to know it, and one's word is enough that it is up: the
+replica itself says whether it is a replica and has its primary, which a Sentinel
+may know 10 s late.
 """
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -18,7 +20,8 @@ from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.topology.interface import Target
 from redis_manager_fastapi.topology.options import target_at
-from redis_manager_fastapi.topology.sentinel_link import ask_for_replicas
+from redis_manager_fastapi.topology.racing import Reach
+from redis_manager_fastapi.topology.sentinel_link import ask_all, known_to_most
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 _DISCONNECTED = "the replica is not connected to its primary"
@@ -41,6 +44,7 @@ class SentinelReplica:
         self._settings = settings
         self._credentials = credentials
         self._tls = tls or SharedTLSContext()
+        self._reaches = defaultdict[Address, Reach](Reach)
         self._left: Address | None = None
         self._vouched_for = False
         self._choosing = asyncio.Lock()
@@ -80,18 +84,20 @@ class SentinelReplica:
             raise RedisUnavailableError(reason)
 
     async def _choose(self) -> Address:
-        replicas, failures = await ask_for_replicas(
-            self._settings.sentinel.nodes, self._settings, self._tls
-        )
-        others = [each for each in replicas if each.address != self._left] or replicas
+        nodes = self._settings.sentinel.nodes
+        answers, failures = await ask_all(nodes, self._settings, self._tls, None, self._reaches)
+        listed = [each for answer in answers for each in answer.replicas if not each.down]
+        vouched_for = {each.address for each in listed if each.vouched_for}
+        up = list({each.address for each in listed} & known_to_most(answers))
+        others = [each for each in up if each != self._left] or up
         if not others:
             error = RedisUnavailableError("no Sentinel knows a replica that is up")
             error.__cause__ = failures[0] if failures else None
             raise error
-        known_good = [each for each in others if each.vouched_for]
+        known_good = [each for each in others if each in vouched_for]
         chosen = random.choice(known_good or others)  # noqa: S311 (spreads load)
-        self._vouched_for = chosen.vouched_for
-        return chosen.address
+        self._vouched_for = chosen in vouched_for
+        return chosen
 
 
 def not_a_replica(role: list[Any]) -> str:

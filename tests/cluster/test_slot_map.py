@@ -176,6 +176,18 @@ def test_a_node_without_slots_stays_while_it_takes_part_in_a_migration() -> None
     assert slots.retired == []
 
 
+def test_a_node_that_has_left_the_cluster_does_not_stay_for_its_migration() -> None:
+    """Commands for every primary would go there for a while."""
+    slots = Map()
+    importing = slots.map.add_importing(NEW)
+
+    slots.map.apply(View(True, 1, WHOLE, frozenset({FIRST, NEW})))
+    assert slots.node(NEW) is importing
+
+    slots.map.apply(View(True, 1, WHOLE, frozenset({FIRST})))
+    assert slots.retired == [importing]
+
+
 def test_a_slot_that_moves_to_an_unknown_node_brings_it_in() -> None:
     slots = Map()
 

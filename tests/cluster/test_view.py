@@ -47,6 +47,26 @@ def test_a_node_that_does_not_know_its_address_is_the_one_that_was_asked(host: A
     assert found.ranges[0].nodes == (Address(ASKED.host, 6390),)
 
 
+@pytest.mark.parametrize(
+    ("more", "host"), [([["ip", "10.0.0.3"]], "10.0.0.3"), ([[]], ASKED.host), ([], ASKED.host)]
+)
+def test_a_node_without_the_name_that_it_ought_to_have_is_found_by_its_ip(
+    more: list[Any], host: str
+) -> None:
+    found = parse([[[0, 16383, ["?", 6390, "id1", *more]]], INFO], ASKED)
+
+    assert found.ranges[0].nodes == (Address(host, 6390),)
+
+
+@pytest.mark.parametrize(
+    "entry", [[0, 16383], [0, 16384, *SLOTS[0][2:]], [9, 8, *SLOTS[0][2:]], [-1, 5, *SLOTS[0][2:]]]
+)
+def test_a_view_that_makes_no_sense_is_none(entry: list[Any]) -> None:
+    """Another node's may make sense."""
+    with pytest.raises(ValueError, match="slots"):
+        parse([[entry], INFO], ASKED)
+
+
 def test_a_user_who_may_not_ask_for_the_state_gets_by_with_the_slots() -> None:
     found = parse([SLOTS, NoPermissionError("no permissions")], ASKED)
 

@@ -1,5 +1,6 @@
 """Where servers are reached that are announced at other addresses."""
 
+import functools
 import pickle
 from typing import Any
 
@@ -61,11 +62,41 @@ def lookup(address: Address) -> Address:
     raise KeyError(address.host)
 
 
+async def looking_up(address: Address) -> Address:
+    return address
+
+
+class LookingUp:
+    async def __call__(self, address: Address) -> Address:
+        return address
+
+
+@pytest.mark.parametrize("wrong", [looking_up, LookingUp(), functools.partial(looking_up)])
+def test_what_has_to_be_awaited_is_refused(wrong: Any) -> None:
+    with pytest.raises(RedisConfigError, match=r"REDIS_ADDRESS_MAP.*is an `async def`"):
+        RedisSettings(address_map=wrong)
+
+
+@pytest.mark.parametrize(
+    "returned", ["ab", b"ab", ("h",), ("h", 0), ("h", 70_000), ("h", None), ("", 1), ("h:1", 1)]
+)
+def test_what_is_no_pair_of_host_and_port_is_not_connected_to(returned: Any) -> None:
+    settings = RedisSettings(address_map=lambda _: returned)
+    with pytest.raises(RedisUnavailableError, match="returned no pair of host and port: "):
+        settings.reach(Address("10.0.0.5", 6379))
+
+
+def test_a_port_may_be_text_and_an_ipv6_address_in_brackets() -> None:
+    settings = RedisSettings(address_map=lambda _: ["[::1]", "7000"])  # type: ignore[arg-type,return-value]
+    assert settings.reach(Address("10.0.0.5", 6379)) == Address("::1", 7000)
+
+
 @pytest.mark.parametrize(
     ("address_map", "told"),
     [
         (lookup, "test_address_map.lookup raised KeyError"),
         (Asking(), "Asking returned no pair of host and port: TypeError"),
+        (lambda _: looking_up(_), "returned no pair of host and port: TypeError"),
     ],
 )
 def test_a_callable_that_fails_is_named(address_map: Any, told: str) -> None:

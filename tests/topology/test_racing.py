@@ -2,18 +2,29 @@
 
 import asyncio
 import socket
+import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from redis.asyncio.connection import SSLConnection
 
 from redis_manager_fastapi import RedisManager, RedisTLSError, RedisUnavailableError
+from redis_manager_fastapi.pool.dialer import Dialer
+from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
+from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from redis_manager_fastapi.topology.racing import RacingConnection
+from redis_manager_fastapi.topology.standalone import Standalone
+from tests.kit.cancelling import MOMENTS
+from tests.kit.managers import open_descriptors, pool_of
 from tests.kit.servers import CERTIFICATES
+from tests.kit.stepping import Moment, Stepper
 from tests.kit.tls_relay import tls_relay
+from tests.kit.waiting import until
 
 NAME = "redis.example"
 CONNECT = 1.0
@@ -97,6 +108,159 @@ async def test_an_address_that_refuses_costs_nothing(
         assert await opened.redis.ping()
 
 
+class Accepting:
+    """An address that accepts connections, and does no more with them than a test says."""
+
+    def __init__(self, does: str) -> None:
+        self.does = does
+        self.accepted = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        if self.does == "resets":
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+        elif self.does == "answers garbage":
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        elif self.does == "is loading":
+            while await reader.read(4096):
+                writer.write(b"-LOADING Redis is loading the dataset in memory\r\n")
+        with suppress(ConnectionError):
+            while await reader.read(4096):
+                pass
+        writer.close()
+
+
+@asynccontextmanager
+async def accepting(does: str) -> AsyncIterator[tuple[Accepting, tuple[str, int]]]:
+    """Such an address."""
+    it = Accepting(does)
+    server = await asyncio.start_server(it.serve, "127.0.0.4", 0)
+    try:
+        yield it, server.sockets[0].getsockname()
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("does", ["hangs", "resets", "answers garbage", "is loading"])
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_an_address_that_accepts_and_does_not_serve_costs_less_than_the_limit(
+    redis_server: RedisServer, known: Known, does: str, encrypted: bool
+) -> None:
+    """Row 64; it is not tried again by those who lease a connection afterwards."""
+    certificate = CERTIFICATES / "valid.pem"
+    tls: Any = {"enabled": True, "verify": "ca", "ca_file": CERTIFICATES / "ca.pem"}
+    settings = {"tls": tls} if encrypted else {}
+    async with (
+        FaultProxy(
+            redis_server.host, redis_server.port, cert_file=certificate if encrypted else None
+        ) as proxy,
+        accepting(does) as (bad, address),
+    ):
+        known(address, ("127.0.0.1", proxy.port))
+        before = open_descriptors()
+        started = time.monotonic()
+        async with manager(**settings) as opened:
+            assert time.monotonic() - started < CONNECT
+            assert bad.accepted == 1
+            for _ in range(2):
+                async with opened.connection() as held, opened.connection() as another:
+                    assert await held.ping()
+                    assert await another.ping()
+            assert await opened.redis.get("none") is None
+            assert bad.accepted == 1
+        await until(lambda: open_descriptors() <= before)
+
+
+@pytest.mark.parametrize("place", ["the sentinels' primary", "a cluster's seed"])
+async def test_an_address_that_does_not_serve_costs_little_elsewhere_too(
+    known: Known, place: str
+) -> None:
+    async with accepting("hangs") as (bad, address), AsyncExitStack() as stack:
+        settings: Any
+        if place == "a cluster's seed":
+            cluster = await stack.enter_async_context(ClusterDeployment(shards=1, replicas=0))
+            settings = {"cluster": {"nodes": [(NAME, 6379)]}}
+            port = cluster.primaries[0].port
+        else:
+            deployment = SentinelDeployment(replicas=0, sentinels=1)
+            await stack.enter_async_context(deployment)
+            settings = {"url": deployment.url, "address_map": lambda _: (NAME, 6379)}
+            port = deployment.servers[0].port
+        known(address, ("127.0.0.1", port))
+        limits: Any = {"timeout": {"connect": CONNECT}, "startup": {"policy": "fail"}}
+        started = time.monotonic()
+        async with RedisManager(**settings, **limits) as opened:
+            assert time.monotonic() - started < 2 * CONNECT
+            client: Any = opened.cluster if "cluster" in settings else opened.redis
+            assert await client.set("k", 1)
+        assert bad.accepted
+
+
+@pytest.mark.parametrize("does", ["hangs", "resets", "answers garbage"])
+async def test_a_name_of_several_sentinels_is_asked_at_one_that_answers(
+    known: Known, does: str
+) -> None:
+    """At the start, and to be told of a fail-over."""
+    async with accepting(does) as (bad, address), SentinelDeployment() as deployment:
+        known(address, *(("127.0.0.1", each.port) for each in deployment.sentinels))
+        sentinel: Any = {"nodes": [(NAME, 26379)], "service": deployment.service}
+        limits: Any = {"timeout": {"connect": CONNECT}, "startup": {"policy": "fail"}}
+        started = time.monotonic()
+        async with RedisManager(sentinel=sentinel, **limits) as opened:
+            assert time.monotonic() - started < 2 * CONNECT
+            old = deployment.servers[0]
+            await deployment.failover()
+            new = await deployment.elected(old)
+            pool: Any = pool_of(opened)
+            await until(lambda: pool.address[1] == new.port)
+        assert bad.accepted
+
+
+async def test_slow_servers_at_all_addresses_are_reached(
+    redis_server: RedisServer, known: Known
+) -> None:
+    """Each has less than the limit for itself at first, and the whole of it the next time."""
+    async with (
+        FaultProxy(redis_server.host, redis_server.port) as first,
+        FaultProxy(redis_server.host, redis_server.port) as second,
+    ):
+        for proxy in (first, second):
+            await proxy.delay(to_client=0.35)
+        known(("127.0.0.1", first.port), ("127.0.0.1", second.port))
+        waiting: Any = {"startup": {"policy": "wait", "timeout": 10.0}}
+        async with RedisManager(host=NAME, timeout={"connect": CONNECT}, **waiting) as opened:
+            assert await opened.redis.ping()
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_a_connect_by_several_addresses_that_is_cancelled_leaves_no_socket(
+    redis_server: RedisServer, dead: tuple[str, int], known: Known, moment: Moment
+) -> None:
+    """Row 27, at each of its awaits."""
+    async with accepting("resets") as (_, address):
+        known(address, dead, ("127.0.0.1", redis_server.port))
+        settings = RedisSettings(host=NAME, timeout={"connect": CONNECT})
+        dialer = Dialer(Standalone(settings), settings, instance="x")
+        before, step, tasks = open_descriptors(), 0, asyncio.all_tasks()
+        while True:
+            step += 1
+            dialer.reach.failed.clear()
+            stepper = Stepper(dialer.dial(), step, moment)
+            try:
+                connection = await asyncio.ensure_future(stepper.run())
+            except asyncio.CancelledError:
+                assert stepper.cancelled
+            else:
+                connection.abort()
+                if not stepper.cancelled:
+                    break
+            await until(lambda: open_descriptors() <= before)
+            assert asyncio.all_tasks() <= tasks
+        assert step > 5
+
+
 async def test_tls_checks_the_name_whichever_address_answers(
     redis_server: RedisServer, dead: tuple[str, int], known: Known
 ) -> None:
@@ -104,9 +268,10 @@ async def test_tls_checks_the_name_whichever_address_answers(
     async with FaultProxy(
         redis_server.host, redis_server.port, cert_file=CERTIFICATES / "valid.pem"
     ) as proxy:
-        known(dead, ("127.0.0.1", proxy.port))
-        with pytest.raises(RedisTLSError, match="Hostname mismatch"):
-            await manager(tls={"enabled": True, **tls}).open()
+        for addresses in ((dead, ("127.0.0.1", proxy.port)), (("127.0.0.1", proxy.port), dead)):
+            known(*addresses)
+            with pytest.raises(RedisTLSError, match="Hostname mismatch"):
+                await manager(tls={"enabled": True, **tls}).open()
         async with manager(tls={"enabled": True, **tls, "verify": "ca"}) as opened:
             assert await opened.redis.ping()
 

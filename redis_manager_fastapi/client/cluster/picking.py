@@ -121,7 +121,8 @@ class PickingNodes(redis.asyncio.RedisCluster):
             return nodes
         flag: Any = self.command_flags.get(command)
         replaceable = self._command_flags_mapping.get(flag, request_policy) in _ANY_NODE
-        return [AutoTarget(node.name, replaceable, node.is_primary) for node in nodes]
+        names = frozenset(node.name for node in nodes)
+        return [AutoTarget(node.name, replaceable, node.is_primary, names) for node in nodes]
 
     def _stand_in(self, target: Any) -> Node:
         """Return another node for a command whose node has left, if any other would do."""

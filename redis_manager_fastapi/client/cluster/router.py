@@ -17,7 +17,8 @@ from redis.exceptions import AskError, MovedError, SlotNotCoveredError
 from redis_manager_fastapi.client.redis import Redis
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
-from redis_manager_fastapi.cluster.slot_map import SlotMap, UncoveredSlotError
+from redis_manager_fastapi.cluster.slot_map import SLOTS, SlotMap, UncoveredSlotError
+from redis_manager_fastapi.cluster.view import UNKNOWN_HOST
 from redis_manager_fastapi.commands.blocking import with_time_left
 from redis_manager_fastapi.commands.packing import ASKING
 from redis_manager_fastapi.delivery.contract import (
@@ -110,11 +111,13 @@ class AutoTarget(NamedTuple):
         name: Its name in the map.
         replaceable: Whether any other node would do.
         is_primary: Whether it was picked as a primary.
+        beside: The names of all nodes that the command goes to.
     """
 
     name: str
     replaceable: bool
     is_primary: bool
+    beside: frozenset[str] = frozenset()
 
 
 class Route:
@@ -209,6 +212,8 @@ class Route:
     def _happened(self, error: Exception) -> Happened:
         """Return what an attempt met; a redirect of another slot is a script's own words."""
         happened = what_happened(error)
+        if isinstance(error, AskError) and not 0 <= error.slot_id < SLOTS:
+            return Happened.FAILED
         keyed = self._execution.kind is Kind.SCRIPT and not self.keyless
         if keyed and type(error) is RedisUnavailableError:
             # Its node's client says that it may have run; the slot's next node may serve it.
@@ -247,7 +252,9 @@ class Route:
             raise self._seen(error)
 
     async def _redirect(self, error: Exception, sender: Node | None) -> None:
-        if isinstance(error, AskError):  # a MovedError is one
+        if isinstance(error, MovedError) and error.host == UNKNOWN_HOST:
+            await self._cluster.refreshed(sender, self._deadline, self._deadline)
+        elif isinstance(error, AskError):  # a MovedError is one
             address = self._cluster.settings.reach(_address(error, sender))
             if not await self._cluster.knows(address, sender, self._deadline):
                 raise unknown_node(self._cluster.instance) from error
@@ -410,12 +417,17 @@ def node_left(instance: str) -> RedisUnavailableError:
 
 
 def standing(cluster: Cluster, target: Any) -> Node | None:
-    """Return the node that a command is for as the map is now; its heir if it was demoted."""
+    """Return the node that a command is for as the map is now.
+
+    That is its heir if it was demoted; if it has left, too, unless the heir has the command.
+    """
     node = cluster.map.current(target)
-    demoted = node is not None and not node.is_primary
-    if demoted and isinstance(target, AutoTarget) and target.is_primary:
-        return cluster.map.heir(target) or node
-    return node
+    if not isinstance(target, AutoTarget) or not target.is_primary:
+        return node
+    if node is not None:
+        return node if node.is_primary else cluster.map.heir(target) or node
+    heir = cluster.map.heir(target)
+    return heir if heir is not None and heir.name not in target.beside else None
 
 
 def unknown_node(instance: str) -> RedisUnavailableError:
@@ -430,7 +442,8 @@ def _address(error: AskError, sender: Node | None) -> Address:
     The rule is of https://redis.io/docs/latest/commands/cluster-slots/ for nodes whose
     preferred endpoint is unknown.
     """
-    host = error.host or (sender.address.host if sender is not None else "")
+    host = "" if error.host == UNKNOWN_HOST else error.host
+    host = host or (sender.address.host if sender is not None else "")
     return Address(host, error.port)
 
 

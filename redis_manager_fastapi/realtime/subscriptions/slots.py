@@ -13,6 +13,7 @@ from redis.exceptions import ClusterDownError, MovedError
 from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import FINAL
 from redis_manager_fastapi.realtime.items import bytes_of
@@ -55,15 +56,22 @@ class BySlot:
         return str(node.address) if node is not None else ""
 
     def redirect(self, channel: Channel, error: Exception, sender: Pool) -> bool:
-        """Enter that a slot has moved; a refresh of the map finds what else has."""
+        """Enter that a slot has moved to a node that is known; a refresh finds what else has."""
         if isinstance(error, ClusterDownError):
             self._cluster.doubt()
         if not isinstance(error, MovedError):
             return False
         node = self._node_of(sender)
         host = error.host or (node.address.host if node is not None else "")
-        address = self._cluster.settings.reach(Address(host, error.port))
-        self._cluster.moved(error.slot_id, address)
+        try:
+            address = self._cluster.settings.reach(Address(host, error.port))
+        except RedisUnavailableError:  # the user's `address_map` failed; the refresh says so
+            address = None
+        ours = channel.key[0] is Kind.SHARDED and error.slot_id == _slot(channel.key[1])
+        if ours and address is not None and self._cluster.is_known(address):
+            self._cluster.moved(error.slot_id, address)
+        else:
+            self._cluster.doubt(node)
         return True
 
     def follow(self, misplaced: Callable[[], bool], settle: Callable[[], None]) -> None:
