@@ -68,9 +68,9 @@ class Fetch(Pending):
         self.future = _CLOSED
         first, kind = self.first, type(outcome)
         del self.first
-        if kind is bytes and first.decode and outcome.isascii():
+        if kind is bytes and first.decodes and outcome.isascii():
             outcome = outcome.decode()  # as nearly all, in less time
-        elif kind not in PLAIN or (kind is bytes and first.decode):
+        elif kind not in PLAIN or (kind is bytes and first.decodes):
             outcome = self._value(first, outcome)
             if isinstance(outcome, Exception):
                 self._fail(first, outcome)
@@ -111,7 +111,7 @@ class Fetch(Pending):
             return reply
         value = unpaired(first.args[0], reply) if self.cache.plain else reply
         try:
-            return decoded(value) if first.decode else value
+            return decoded(value) if first.decodes else value
         except UnicodeDecodeError as error:
             return self.no_text(error)
 
@@ -140,7 +140,7 @@ class KeyTimes(SingleRequest):
             read.deadline,
             OPEN,
         )
-        self.decode, self.read_only = False, True
+        self.decodes, self.read_only = False, True
         self.read, self.link = read, link
 
     def finish(self, outcome: Any) -> None:

@@ -153,7 +153,7 @@ class Pending(Request):
         *("keys", "last", "life", "spot", "strict", "until"),
     )
 
-    decode, read_only = False, True
+    decodes, read_only = False, True
 
     spot: Spot
     keys: Keys

@@ -14,7 +14,8 @@ from redis.client import NEVER_DECODE
 from redis_manager_fastapi.caching.asking import AskedRequest, Asking, place_of
 from redis_manager_fastapi.caching.reads import CachedReads, checked
 from redis_manager_fastapi.caching.values import own
-from redis_manager_fastapi.client.call import NOTHING, Call, Command, CommandFuture
+from redis_manager_fastapi.client.call import Call, Command, CommandFuture
+from redis_manager_fastapi.client.call_coroutine import NOTHING
 from redis_manager_fastapi.commands.cached import CACHED
 from redis_manager_fastapi.delivery.replies import awaited, callback_of, parse, parsed
 from redis_manager_fastapi.delivery.session import Session
@@ -145,7 +146,7 @@ class CachedCall(CachedCommand, Call):
         reads: Any = session.cached
         deployment: Any = session.deployment
         pool: Pool | None = getattr(self, "pool", None)
-        if self.args[0] not in CACHED or pool is None or self.decode != reads.decode:
+        if self.args[0] not in CACHED or pool is None or self.decodes != reads.decode:
             return None
         lane = deployment.lane
         if lane is None or lane.asking is None:
@@ -181,7 +182,7 @@ class CachedCall(CachedCommand, Call):
         """Return a request of the same for the cache."""
         request = AskedRequest()
         request.packed, request.future, request.deadline = self.packed, future, self.deadline
-        request.began, request.decode, request.read_only = self.began, self.decode, self.read_only
+        request.began, request.decodes, request.read_only = self.began, self.decodes, self.read_only
         request.args, request.places, request.session = self.args, self.places, self.session
         return request
 

@@ -9,19 +9,21 @@ looking at it does not send it.
 import asyncio
 import inspect
 import sys
-import warnings
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
-from types import CodeType, CoroutineType, FrameType
+from types import CoroutineType
 from typing import Any, ClassVar, NoReturn, TypeVar, cast
 
+from redis_manager_fastapi.client.call_coroutine import NOTHING, CallCoroutine, described
 from redis_manager_fastapi.client.call_future import (
     ISFUTURE,
+    PRIVATE,
+    Absent,
     CallFuture,
     change_type,
     initialize,
 )
-from redis_manager_fastapi.client.not_awaited import NotAwaited, calling_frame
+from redis_manager_fastapi.client.not_awaited import calling_frame
 from redis_manager_fastapi.commands.sharing import SharedCommand
 from redis_manager_fastapi.delivery.contract import kind_of
 from redis_manager_fastapi.delivery.leased import exchange_listed, execute
@@ -60,16 +62,6 @@ def coroutine_function(function: F) -> F:
     return function
 
 
-class _Nothing:
-    """In the place of a future for which nobody waits."""
-
-    def done(self) -> bool:
-        return True
-
-
-NOTHING: Any = _Nothing()
-
-
 class Command(asyncio.Future[Any], Request):
     """A command, and its request.
 
@@ -88,7 +80,7 @@ class Command(asyncio.Future[Any], Request):
 
     __slots__ = (
         *("args", "command", "label", "options", "pool", "replica", "session", "steps", "task"),
-        *("began", "deadline", "decode", "future", "packed", "read_only"),
+        *("began", "deadline", "decodes", "future", "packed", "read_only"),
     )
 
     args: tuple[Any, ...]
@@ -107,13 +99,7 @@ class Command(asyncio.Future[Any], Request):
         return name
 
     def __repr__(self) -> str:
-        state = "not awaited" if self.future is None else "in flight" if self._waits() else "done"
-        return f"<{type(self).__name__} {self.__name__} {state}>"
-
-    def _waits(self) -> bool:
-        """Return whether the value of a started command has still to come."""
-        steps = getattr(self, "steps", None)
-        return not self.future.done() or getattr(steps, "cr_frame", None) is not None
+        return described(self)
 
     def finish(self, outcome: Any) -> None:
         """Hand the value over, or carry on after an error; too late for a caller that left."""
@@ -147,7 +133,7 @@ class Command(asyncio.Future[Any], Request):
         """Return a request that can be sent again."""
         request = ScriptRequest() if self.command.script else SingleRequest()
         request.packed, request.future, request.began = self.packed, future, self.began
-        request.deadline, request.decode = self.deadline, self.decode
+        request.deadline, request.decodes = self.deadline, self.decodes
         request.read_only = self.read_only
         return request
 
@@ -238,7 +224,7 @@ class CommandFuture(CallFuture, Command):
         return cancelled
 
 
-class Call(NotAwaited, Command, Coroutine[Any, Any, Any]):
+class Call(CallCoroutine, Command):
     """A command that was called; it is sent when it is awaited, as redis-py's coroutine would be.
 
     Where a coroutine is expected, as by `asyncio.create_task`, it is one, and shows
@@ -271,16 +257,11 @@ class Call(NotAwaited, Command, Coroutine[Any, Any, Any]):
             self.future = self
             link.submit(self)
         except Exception:  # whoever awaits the call meets it again
-            self.future = None  # type: ignore[assignment]
+            self.future = None
             return CoroutineType
         future_type = self.future_type
         change_type(self, future_type)  # for `asyncio.wait`, what is a coroutine is no future
         return future_type
-
-    def __del__(self) -> None:
-        if self.future is None:
-            message = f"{self.__name__} was never awaited, so it was not sent"
-            warnings.warn(message, RuntimeWarning, stacklevel=2, source=self)
 
     def __await__(self) -> Generator[Any, Any, Any]:
         if self.future is not None:
@@ -299,61 +280,6 @@ class Call(NotAwaited, Command, Coroutine[Any, Any, Any]):
         self.future = future = link.loop.create_future()
         link.submit(self)
         return future.__await__()
-
-    def send(self, value: Any) -> Any:
-        """Go on to where the call waits next."""
-        return self._started().send(value)
-
-    def throw(self, *error: Any) -> Any:
-        """Raise an exception where the call waits; before its start, it is never sent."""
-        self._forgo()
-        return self._started().throw(*error)
-
-    def close(self) -> None:
-        """End the call; before its start, it is never sent."""
-        self._forgo()
-        if getattr(self, "steps", None) is not None:
-            self.steps.close()
-
-    # The attributes of a coroutine.  A command that leaves at once runs no Python code while it
-    # waits, so its frame is the first one of a command that has to wait.
-
-    cr_origin = None
-
-    @property
-    def cr_await(self) -> Any:
-        """What it waits for; None before its start and after its end."""
-        return self._show("cr_await", self.future if self._is_suspended() else None)
-
-    @property
-    def cr_code(self) -> CodeType:
-        """The code of a command that has to wait."""
-        return Call._later.__code__
-
-    @property
-    def cr_frame(self) -> FrameType | None:
-        """Where it stands; None after its end."""
-        if self.future is not None and not self._waits():
-            return None
-        frame: FrameType | None = self._show("cr_frame", None)
-        return frame or _first_frame(self._later())
-
-    @property
-    def cr_running(self) -> bool:
-        """Whether its Python code is running now."""
-        return bool(self._show("cr_running", False))
-
-    @property
-    def cr_suspended(self) -> bool:
-        """Whether it has started and waits for its reply."""
-        return bool(self._show("cr_suspended", self._is_suspended()))
-
-    def _show(self, name: str, otherwise: Any) -> Any:
-        """Return the attribute of the coroutine that waits in its place, if there is one."""
-        return getattr(getattr(self, "steps", None), name, otherwise)
-
-    def _is_suspended(self) -> bool:
-        return self.future is not None and self._waits()
 
     # For code that recognizes a future by its type (`isinstance`) and not by `isfuture`.
 
@@ -433,17 +359,9 @@ class Call(NotAwaited, Command, Coroutine[Any, Any, Any]):
             raise
         return await self._value(request, outcome)
 
-    def _started(self) -> Any:
-        if getattr(self, "steps", None) is None:
-            steps = self.__await__()
-            if getattr(self, "steps", None) is None:  # else it has to wait
-                self.steps = steps
-        return self.steps
 
-    def _forgo(self) -> None:
-        """Have nothing sent any more, if nothing was."""
-        if self.future is None:
-            self.future, self.steps = NOTHING, _nothing()
+for _private in PRIVATE:
+    setattr(Call, _private, Absent(_private))
 
 
 def new_call(
@@ -455,7 +373,7 @@ def new_call(
     """Return a call of a listed command."""
     call: Call = allocate(session.call_type)
     call.args, call.session, call.command = args, session, command
-    call.future, call.options = None, options  # type: ignore[assignment]
+    call.future, call.options = None, options
     return call
 
 
@@ -463,15 +381,3 @@ async def _refuse(error: Exception) -> NoReturn:
     """Raise what the caller is refused with, once the loop has turned."""
     await turnstile().refused()
     raise error
-
-
-def _nothing() -> Generator[None, None, None]:
-    """Stand in for a call that is ended before its start."""
-    yield
-
-
-def _first_frame(coroutine: Coroutine[Any, Any, Any]) -> FrameType:
-    """Return the frame of a coroutine that never runs."""
-    frame: FrameType = coroutine.cr_frame  # type: ignore[attr-defined]
-    coroutine.close()
-    return frame

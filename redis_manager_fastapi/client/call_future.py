@@ -13,7 +13,7 @@ Read in CPython 3.11.7, 3.12.1 and 3.13.0, and pinned by `test_call_future.py`:
 3. The descriptor `object.__class__` changes an object's type to another one of the same
    layout.  So a call has the layout of a future from the beginning.
 4. A C future whose `__init__` has not run is neither done nor cancelled, and raises an
-   error for everything else.
+   error for everything else, its private attributes included.
 5. Since 3.12 a task's `repr` asks whether its coroutine is true, in asyncio's own code.
 
 If the first changes, a call is no longer a future to anyone, and asyncio wraps it in a
@@ -24,13 +24,30 @@ import asyncio
 import contextvars
 import sys
 from types import FrameType
-from typing import Any, Final, TextIO
+from typing import Any, Final, NoReturn, TextIO
 
 ISFUTURE: Final = asyncio.isfuture.__code__
 """The code of the function that asks whether an object is a future."""
 
 initialize: Any = asyncio.Future.__init__
 change_type: Any = vars(object)["__class__"].__set__
+
+
+class Absent:
+    """A private name of a future that a call has not, as long as it is none.
+
+    The future's own would raise RuntimeError then, also for `hasattr`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, call: object, owner: type) -> NoReturn:
+        message = f"{owner.__name__!r} object has no attribute {self._name!r}"
+        raise AttributeError(message, name=self._name, obj=call)
+
+
+PRIVATE: Final = [name for name in vars(asyncio.Future) if name[0] == "_" != name[1]]
 
 
 def asked_by_asyncio(frame: FrameType) -> bool:

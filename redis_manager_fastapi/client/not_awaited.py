@@ -1,6 +1,6 @@
 """What a call says to code that takes it for its reply: the `await` is missing."""
 
-import asyncio
+import inspect
 import sys
 from types import NotImplementedType
 from typing import Any, NoReturn
@@ -25,8 +25,8 @@ class _Method:
         if call is None:
             raise AttributeError(self._name)
         kind = f"{type(call).__name__!r} object has no attribute {self._name!r}"
-        if call.future is None:
-            kind = f"{call.args[0]} was not awaited, so it has no reply yet: {kind}"
+        if call._is_new():  # noqa: SLF001 (its own)
+            kind = f"{call._name()} was not awaited, so it has no reply yet: {kind}"  # noqa: SLF001
         raise AttributeError(kind, name=self._name, obj=call)
 
 
@@ -35,33 +35,46 @@ class NotAwaited:
 
     Attributes:
         args: The call's: the command and its arguments.
-        future: Where the value arrives; None until the command is sent.
     """
 
     __slots__ = ()
 
     args: tuple[Any, ...]
-    future: asyncio.Future[Any]
+
+    def _is_new(self) -> bool:
+        """Return whether nobody has awaited it yet."""
+        raise NotImplementedError
+
+    def _name(self) -> str:
+        """Return the command's name."""
+        return str(self.args[0])
 
     def _without_value(self, *_: Any) -> NoReturn:
         """Say that the `await` is missing, where code uses the call as if it were the reply."""
-        if self.future is None:
-            raise TypeError(f"{self.args[0]} was not awaited, so it has no reply yet")
-        raise TypeError(f"the reply to {self.args[0]} is what `await` returned, not {self!r}")
+        if self._is_new():
+            raise TypeError(f"{self._name()} was not awaited, so it has no reply yet")
+        raise TypeError(f"the reply to {self._name()} is what `await` returned, not {self!r}")
 
-    __contains__ = __getitem__ = __iter__ = __reversed__ = __len__ = _without_value
+    def __iter__(self) -> Any:
+        # As a coroutine does, it lets a generator go on that `types.coroutine` has marked.
+        if calling_frame(1).f_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
+            call: Any = self
+            return call.__await__()
+        return self._without_value()
+
+    __contains__ = __getitem__ = __reversed__ = __len__ = _without_value
     __int__ = __float__ = __complex__ = __index__ = __bytes__ = __round__ = _without_value
     __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __pos__ = __abs__ = __invert__ = _without_value
     __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = _without_value
     __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = _without_value
     __and__ = __or__ = __xor__ = __rand__ = __ror__ = __rxor__ = _without_value
 
-    encode, split, strip, replace = (_Method() for _ in range(4))
+    decode, encode, split, strip, replace = (_Method() for _ in range(5))
     lower, upper, startswith, endswith, isdigit = (_Method() for _ in range(5))
     get, items, keys, values = (_Method() for _ in range(4))
 
     def __eq__(self, other: object) -> "bool | NotImplementedType":
-        if self.future is None and isinstance(other, _VALUES):
+        if isinstance(other, _VALUES) and self._is_new():
             self._without_value()
         return NotImplemented
 
@@ -69,7 +82,7 @@ class NotAwaited:
 
     def __bool__(self) -> bool:
         # Tools that show tasks ask this of a started call, and asyncio also before its start.
-        if self.future is None and not asked_by_asyncio(calling_frame(1)):
+        if self._is_new() and not asked_by_asyncio(calling_frame(1)):
             self._without_value()
         return True
 

@@ -1,7 +1,7 @@
 """The client: redis-py's `Redis`, with commands that travel together and outlive an outage."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, Unpack, cast, overload
@@ -11,6 +11,7 @@ import redis.observability.providers as observability
 
 from redis_manager_fastapi.client.cached_call import caching
 from redis_manager_fastapi.client.call import Call, allocate, coroutine_function, new_call
+from redis_manager_fastapi.client.call_coroutine import NOTHING, CallCoroutine, described
 from redis_manager_fastapi.client.callbacks import OwnCallbacks
 from redis_manager_fastapi.client.observed import (
     Observers,
@@ -54,6 +55,67 @@ _MADE_BY_A_MANAGER = (
 )
 
 _WAITING = frozenset({"WAIT", "WAITAOF"})
+
+
+Carry = Callable[[tuple[Any, ...], dict[str, Any]], Coroutine[Any, Any, Any]]
+
+
+class CarriedCall(CallCoroutine):
+    """A command that cannot share a connection, or is observed: a coroutine carries it out.
+
+    It makes the coroutine when it is awaited, and can say until then that it was not.
+
+    Attributes:
+        args: The command and its arguments.
+        carry: Makes the coroutine.
+        options: What redis-py adds to the command.
+    """
+
+    __slots__ = ("__weakref__", "args", "carry", "future", "options", "steps")
+
+    carry: Carry
+    options: dict[str, Any]
+
+    @property
+    def __name__(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The command's name: what a task's `repr` shows."""
+        return self._name()
+
+    def __repr__(self) -> str:
+        return described(self)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be copied or stored, as a coroutine does."""
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+    def __del__(self) -> None:
+        if self.future is None:
+            super().__del__()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if self.future is not None:
+            raise RuntimeError(f"cannot reuse already awaited {self!r}")
+        self.future = NOTHING
+        self.steps = steps = self._later()
+        return steps.__await__()
+
+    def _name(self) -> str:
+        """Return the command's first word: whoever writes it as one text may have values behind."""
+        name = self.args[0] if self.args else ""
+        words = (name.decode(errors="replace") if isinstance(name, bytes) else str(name)).split()
+        return words[0].upper() if words else "a command"
+
+    def _later(self) -> Coroutine[Any, Any, Any]:
+        """Return a coroutine that executes the command."""
+        return self.carry(self.args, self.options)
+
+
+def carried(carry: Carry, args: tuple[Any, ...], options: dict[str, Any]) -> CarriedCall:
+    """Return a call of the command that the coroutine of *carry* executes."""
+    call = CarriedCall()
+    call.args, call.carry, call.options = args, carry, options
+    call.future = None
+    return call
 
 
 class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis):  # type: ignore[misc]  # replies are exact
@@ -230,16 +292,16 @@ class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis
             or session.deployment.observed
             or (metrics is not None and metrics._provider_manager is not None)  # noqa: SLF001
         ):
-            return self._execute_observed(args, options)
+            return carried(self._execute_observed, args, options)
         command = find_shared(args[0]) if args and session.options.shared else None
         if command is None:
-            return self._execute_leased(args, options)
+            return carried(self._execute_leased, args, options)
         if options:
             options.pop("keys", None)  # for redis-py's cache on the client's side
         call: Call = allocate(session.call_type)
         call.args = args
         call.command = command
-        call.future = None  # type: ignore[assignment]
+        call.future = None
         call.options = options or _NO_OPTIONS
         call.session = session
         return call

@@ -58,6 +58,12 @@ PRIVATE_NAMES = (
         "overridden: `mget_nonatomic` and the like go out on shared connections",
     ),
     PrivateName(
+        AsyncClusterMultiKeyCommands,
+        "_split_command_across_slots",
+        _READ_IN,
+        "overridden: a DEL or EXISTS of several keys that is not awaited says so",
+    ),
+    PrivateName(
         theirs.RedisCluster,
         "_command_flags_mapping",
         _READ_IN,

@@ -226,7 +226,7 @@ class Session(Generic[P]):
         request.packed = packed
         request.began = now = affinity.clock()
         request.deadline = now + call.timeout
-        request.decode = call.decode and NEVER_DECODE not in options
+        request.decodes = call.decode and NEVER_DECODE not in options
         request.read_only = command.read_only
         return opened
 

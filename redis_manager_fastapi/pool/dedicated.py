@@ -35,7 +35,7 @@ from redis_manager_fastapi.pool.listening import BEFORE, UNREADABLE
 from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import ENDED
 from redis_manager_fastapi.redis_py import ONCE
-from redis_manager_fastapi.topology.credentials import HiddenBytes
+from redis_manager_fastapi.topology.credentials import HiddenBytes, hide
 
 _LISTENING = frozenset({"MONITOR", "PSUBSCRIBE", "SSUBSCRIBE", "SUBSCRIBE"})
 _OPENERS = frozenset({"MULTI", "WATCH"})
@@ -345,7 +345,8 @@ class DedicatedConnection(AuthenticatedConnection):
         if self._serving:
             self._count_answer()
             self._note_transaction(reply)
-        return reply
+            return reply
+        return reply if self.credential_provider is None else hide(reply)  # AUTH may be repeated
 
     def _watch_reply(self) -> None:
         if self.listens:

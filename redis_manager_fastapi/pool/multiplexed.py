@@ -339,7 +339,7 @@ class MultiplexedConnection(asyncio.Protocol):
         while in_flight:
             head = in_flight[0]
             try:
-                reply = gets(head.decode)
+                reply = gets(head.decodes)
             except UnicodeDecodeError as error:
                 reply = head.no_text(error)
             if reply is _INCOMPLETE:

@@ -82,7 +82,7 @@ class Proof(SingleRequest):
     __slots__ = ("_beat", "_link")
 
     def __init__(self, link: Proven, request: Request) -> None:
-        self.packed, self.decode, self.read_only = _PING, False, True
+        self.packed, self.decodes, self.read_only = _PING, False, True
         self.began, self.deadline, self.future = request.began, request.deadline, request.future
         self._beat = link.last_beat or link.ask(request.deadline - request.began)
         self._link = link

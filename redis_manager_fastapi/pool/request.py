@@ -76,7 +76,7 @@ class Request:
         began: When it was made, on the loop's clock.
         future: Done as soon as nobody waits for the reply any more.
         deadline: When its time is up, on the loop's clock.
-        decode: Whether strings in the reply become `str`.
+        decodes: Whether strings in the reply become `str`.
         read_only: Whether it may be sent again after it was written.
         script: Whether a script is in it, whose reply has to be proven to be one.
     """
@@ -87,7 +87,7 @@ class Request:
     began: float
     future: Reply
     deadline: float
-    decode: bool
+    decodes: bool
     read_only: bool
     script: bool = False
 
@@ -127,7 +127,7 @@ class SingleRequest(Request):
     assignments take.  `new_request` is for where a command's time does not matter.
     """
 
-    __slots__ = ("began", "deadline", "decode", "future", "packed", "read_only")
+    __slots__ = ("began", "deadline", "decodes", "future", "packed", "read_only")
 
     def renew(self) -> None:
         """Make ready to be sent again."""
@@ -154,7 +154,7 @@ def new_request(
     request = SingleRequest()
     request.began = asyncio.get_running_loop().time()
     request.packed, request.future, request.deadline = packed, future, deadline
-    request.decode, request.read_only = decode, read_only
+    request.decodes, request.read_only = decode, read_only
     return request
 
 
@@ -186,7 +186,7 @@ class Batch(SingleRequest):
     ) -> None:
         self.began = began
         self.packed, self.future, self.deadline = packed, future, deadline
-        self.decode, self.read_only, self.script = decode, read_only, script
+        self.decodes, self.read_only, self.script = decode, read_only, script
         self.expected, self.multi, self.own = expected, multi, own
         self.replies: list[Any] = []
 
@@ -249,7 +249,7 @@ class Heartbeat(SingleRequest):
         packed: Any = hiredis.pack_command(("PING", number))  # type: ignore[arg-type]
         self.packed = packed
         self.future, self.deadline = future, deadline
-        self.began, self.decode, self.read_only = began, False, True
+        self.began, self.decodes, self.read_only = began, False, True
         self.number, self.answer, self.refusal = number, number + b"\r\n", None
 
     def found_in(self, last: bytes, data: bytes) -> tuple[int, bytes]:

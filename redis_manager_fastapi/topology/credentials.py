@@ -4,9 +4,13 @@ Error reporters show the `repr` of every variable in a traceback, redis-py's inc
 and a server may repeat in its own words what it was sent.
 """
 
+import base64
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any, SupportsIndex
+from urllib.parse import quote, quote_plus
 
 from redis.credentials import CredentialProvider
 
@@ -14,6 +18,12 @@ from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.settings import RedisSettings
 
 _HIDDEN = "**********"
+
+# So many letters of a secret in a row tell something of it; fewer may be in any text.
+_TELLING = 6
+
+# No more of a server's text is kept: to look through it takes time.
+_LONGEST = 2000
 
 
 class HiddenText(str):
@@ -48,6 +58,10 @@ class HidingHandshake(AbortableConnection):
         """Pack one command."""
         return [HiddenBytes(packed) for packed in super().pack_command(*args)]
 
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Read one reply: what answers may repeat what it was sent."""
+        return hide(await super().read_response(*args, **kwargs))
+
 
 class Credentials(CredentialProvider):
     """Gives the credentials of another provider, hidden, and remembers them to clean errors.
@@ -71,21 +85,29 @@ class Credentials(CredentialProvider):
         return self._hide(await self._provider.get_credentials_async())
 
     def clean(self, error: BaseException) -> None:
-        """Cut user and password out of the texts of *error* and of its causes."""
+        """Cut user and password out of the texts of *error* and of its causes.
+
+        A server may repeat a password in part or escaped, as proxies and frameworks do.
+        """
         if self._given:
+            written = _written(self._given[-1], ":".join(self._given))
             for link in chain(error):
                 link.args = tuple(
-                    self._cut(each) if isinstance(each, str) else each for each in link.args
+                    self._cut(each, written) if isinstance(each, str) else each
+                    for each in link.args
                 )
+                for name, value in vars(link).items():
+                    if isinstance(value, str):
+                        setattr(link, name, self._cut(value, written))
 
     def _hide(self, given: Any) -> Any:
-        hidden = tuple(map(_hide, given))
+        hidden = tuple(map(hide, given))
         self._given = tuple(each for each in hidden if isinstance(each, str) and each)
         return hidden
 
-    def _cut(self, text: str) -> str:
+    def _cut(self, text: str, written: Sequence[str]) -> str:
         *users, password = self._given
-        text = text.replace(password, _HIDDEN)
+        text = _without_parts(text[:_LONGEST].replace(password, _HIDDEN), written)
         for user in users:
             # A user is often a word; inside another one it is no secret.
             text = re.sub(rf"(?<!\w){re.escape(user)}(?!\w)", _HIDDEN, text)
@@ -149,7 +171,51 @@ def chain(error: BaseException) -> Iterator[BaseException]:
             ahead += [link.__context__, link.__cause__]
 
 
-def _hide(value: Any) -> Any:
+def hide(value: Any) -> Any:
+    """Return a value, or a reply, whose texts do not show themselves."""
     if isinstance(value, str):
         return HiddenText(value)
-    return HiddenBytes(value) if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return HiddenBytes(value)
+    if isinstance(value, list):
+        return [hide(each) for each in value]
+    if isinstance(value, dict):
+        return {hide(key): hide(each) for key, each in value.items()}
+    return value
+
+
+def _written(password: str, pair: str) -> list[str]:
+    """Return the ways in which a text may have a password: as it is, escaped, or encoded.
+
+    Args:
+        password: It alone.
+        pair: User and password, as HTTP's basic authentication encodes them.
+    """
+    raw = password.encode(errors="surrogatepass")
+    ways = [password, quote(raw, safe=""), quote(raw), quote_plus(raw), raw.hex()]
+    ways += [repr(password)[1:-1], ascii(password)[1:-1], repr(raw)[2:-1]]
+    escaped = password.replace("\\", "\\\\")
+    ways += [json.dumps(password)[1:-1], escaped, escaped.replace('"', '\\"')]
+    for each in (raw, pair.encode(errors="surrogatepass")):
+        for ahead in range(3):  # base64 depends on how many bytes are ahead
+            encoded = base64.b64encode(b"\0" * ahead + each).decode().rstrip("=")
+            encoded = encoded[-(-ahead * 4 // 3) : -1]  # what comes next decides the last letter
+            ways += [encoded, encoded.replace("+", "-").replace("/", "_")]
+    return sorted(set(filter(None, ways)), key=len, reverse=True)
+
+
+def _without_parts(text: str, ways: Sequence[str]) -> str:
+    """Return *text* without these, and without such parts of them as are no mere words."""
+    for way in ways:
+        if len(way) >= _TELLING:
+            text = text.replace(way, _HIDDEN)
+    told = [False] * len(text)
+    for way in ways:
+        size = min(max(_TELLING, len(way) // 3), 4 * _TELLING)
+        parts = {way[at : at + size] for at in range(len(way) - size + 1)}
+        parts = {part for part in parts if not part.isalpha()}
+        for at in range(len(text) - size + 1 if parts else 0):
+            if text[at : at + size] in parts:
+                told[at : at + size] = [True] * size
+    groups = groupby(zip(told, text, strict=True), key=lambda each: each[0])
+    return "".join(_HIDDEN if cut else "".join(part for _, part in each) for cut, each in groups)

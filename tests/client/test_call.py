@@ -243,7 +243,7 @@ async def test_a_command_that_is_never_awaited_is_not_sent_and_says_so(
     assert await manager.redis.get("key") is None
 
 
-async def test_a_command_that_is_not_listed_is_redis_pys_own_coroutine(
+async def test_redis_py_takes_a_command_that_is_not_listed_for_a_coroutine(
     manager: RedisManager,
 ) -> None:
     """redis-py 8.1's XREAD and XREADGROUP ask `inspect.iscoroutine`, and measure nothing else."""

@@ -18,6 +18,7 @@ from collections.abc import (
     Awaitable,
     Callable,
     Coroutine,
+    Generator,
     Iterator,
     Mapping,
     Sequence,
@@ -49,6 +50,26 @@ async def manager(redis_url: str) -> AsyncIterator[RedisManager]:
 
 async def plain() -> None:
     """A coroutine to compare with."""
+    await asyncio.sleep(0)
+
+
+def made_plain(_: RedisManager) -> Any:
+    return plain()
+
+
+def made_call(manager: RedisManager) -> Any:
+    return manager.redis.lpush("list", "a")
+
+
+def made_of_a_coroutine(manager: RedisManager) -> Any:
+    return manager.redis.with_options(dedicated=True).lpush("list", "a")
+
+
+@contextlib.contextmanager
+def collected() -> Iterator[None]:
+    """What the block leaves in cycles, an error's traceback above all, is gone at its end."""
+    yield
+    gc.collect()
 
 
 # Looked at, it is not sent.
@@ -56,8 +77,7 @@ async def plain() -> None:
 
 def every_name(call: Any) -> None:
     for name in {*dir(call), *(name for base in type(call).__mro__ for name in vars(base))}:
-        with contextlib.suppress(RuntimeError):  # of a future that has not begun
-            getattr(call, name, None)
+        hasattr(call, name)
 
 
 def asked_as_asyncio_asks(call: Any) -> None:
@@ -207,6 +227,76 @@ async def test_the_state_of_one_that_is_closed(manager: RedisManager) -> None:
     assert inspect.getcoroutinestate(call) == inspect.CORO_CLOSED
 
 
+def closed_after_its_start(coroutine: Any) -> None:
+    coroutine.send(None)
+    coroutine.close()
+    coroutine.close()
+
+
+def left_with_an_error(coroutine: Any) -> None:
+    coroutine.send(None)
+    with pytest.raises(ZeroDivisionError):
+        coroutine.throw(ZeroDivisionError())
+
+
+def left_before_its_start(coroutine: Any) -> None:
+    with pytest.raises(ZeroDivisionError):
+        coroutine.throw(ZeroDivisionError())
+
+
+@pytest.mark.parametrize(
+    "leave", [closed_after_its_start, left_with_an_error, left_before_its_start]
+)
+@pytest.mark.parametrize("made", [made_plain, made_call, made_of_a_coroutine])
+async def test_what_is_left_by_hand_is_over(
+    manager: RedisManager, leave: Callable[[Any], None], made: Callable[[RedisManager], Any]
+) -> None:
+    await manager.redis.with_options(dedicated=True).ping()  # no connection is to be opened
+    coroutine = made(manager)
+    leave(coroutine)
+
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+    for go_on in (lambda: coroutine.send(None), lambda: coroutine.throw(KeyError())):
+        with pytest.raises(RuntimeError, match=r"^cannot reuse already awaited"):
+            go_on()
+    with pytest.raises(RuntimeError, match=r"^cannot reuse already awaited"):
+        await coroutine
+    if made is made_call:  # what was not written never is
+        assert await manager.redis.llen("list") == 0
+
+
+@pytest.mark.parametrize("made", [made_plain, made_call, made_of_a_coroutine])
+async def test_nothing_is_sent_into_its_start(
+    manager: RedisManager, made: Callable[[RedisManager], Any]
+) -> None:
+    coroutine = made(manager)
+
+    with pytest.raises(TypeError, match="can't send non-None value to a just-started coroutine"):
+        coroutine.send(1)
+    await coroutine
+
+
+@pytest.mark.parametrize("made", [made_plain, made_call, made_of_a_coroutine])
+async def test_a_marked_generator_goes_on_with_it(
+    manager: RedisManager, made: Callable[[RedisManager], Any]
+) -> None:
+    def generator() -> Any:
+        def delegating() -> Generator[Any, Any, Any]:
+            value: Any = yield from made(manager)
+            return value
+
+        return delegating
+
+    marked, unmarked = types.coroutine(generator()), generator()
+    assert await marked() in (1, None)
+    with (
+        pytest.warns(RuntimeWarning, match="never awaited"),
+        collected(),
+        pytest.raises(TypeError),
+    ):
+        list(unmarked())
+
+
 async def test_a_task_shows_the_command(manager: RedisManager) -> None:
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
@@ -270,7 +360,9 @@ async def test_a_forgotten_await_is_named(manager: RedisManager, use: Callable[[
     assert await call == set()
 
 
-@pytest.mark.parametrize("use", [lambda call: call.split(), lambda call: call.items()])
+@pytest.mark.parametrize(
+    "use", [lambda call: call.split(), lambda call: call.items(), lambda call: call.decode()]
+)
 async def test_a_method_of_a_reply_names_the_forgotten_await(
     manager: RedisManager, use: Callable[[Any], Any]
 ) -> None:
@@ -334,13 +426,6 @@ def exists_among_others() -> dict[str, Any]:
 
 
 _manager = RedisManager(pipelining={"enabled": True})  # made before a fixture could say so
-
-
-@contextlib.contextmanager
-def collected() -> Iterator[None]:
-    """What the block leaves in cycles, an error's traceback above all, is gone at its end."""
-    yield
-    gc.collect()
 
 
 @pytest.mark.parametrize("route", [exists, exists_untyped, exists_among_others])

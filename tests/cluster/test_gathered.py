@@ -130,6 +130,48 @@ async def test_a_callback_of_the_user_s_runs_in_the_caller_s_context(
         assert None not in tasks
 
 
+async def test_a_forgotten_await_is_named_for_several_keys_and_for_none(
+    shared: ClusterDeployment,
+) -> None:
+    async with opened(shared.url) as manager:
+        r: Any = manager.redis
+        calls: dict[str, Callable[[], Any]] = {
+            "EXISTS": lambda: r.exists(*KEYS),
+            "DEL": lambda: r.delete("a", "b"),
+            "MGET": lambda: r.mget("{a}1", "{a}2"),
+            "DBSIZE": r.dbsize,
+            "BLPOP": lambda: r.blpop(["a"], timeout=0.01),
+            "GET": lambda: r.with_options(dedicated=True).get("a"),
+        }
+        for name, make in calls.items():
+            call = make()
+            with pytest.raises(TypeError, match=f"^{name} was not awaited"):
+                bool(call)
+            inspect.getmembers(call)
+            assert repr(call) == f"<CarriedCall {name} not awaited>"
+            await call
+            with pytest.warns(RuntimeWarning, match=f"^{name} was never awaited"):
+                make()
+
+
+async def test_a_command_of_several_keys_that_is_left_early_warns_of_nothing(
+    shared: ClusterDeployment,
+) -> None:
+    async with opened(shared.url) as manager:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for turns in range(4):
+                task = asyncio.ensure_future(coroutine(manager.redis.delete(*KEYS)))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                gc.collect()
+
+    assert [str(each.message) for each in caught] == []
+
+
 async def test_a_call_is_a_coroutine_to_everyone_else(shared: ClusterDeployment) -> None:
     async with opened(shared.url) as manager:
         r = manager.redis

@@ -1,17 +1,21 @@
 """What an error shows: no frame of it holds a password, no answer the server's own text."""
 
 import asyncio
+import base64
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from redis.credentials import CredentialProvider
+from redis.exceptions import ResponseError
 
 from redis_manager_fastapi import (
     RedisConfigError,
@@ -22,7 +26,7 @@ from redis_manager_fastapi import (
 )
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.ports import ReservedPort
-from redis_manager_fastapi.topology.credentials import HiddenBytes, HiddenText
+from redis_manager_fastapi.topology.credentials import Credentials, HiddenBytes, HiddenText
 from tests.kit.waiting import until
 
 USER, PASSWORD, UPSTREAM = "app-user", "hunter2-is-no-secret", "10.9.8.7:6390"
@@ -112,6 +116,11 @@ def repeating(data: bytes) -> bytes:
     return b"-ERR upstream %b refused: %b\r\n" % (UPSTREAM.encode(), words)
 
 
+def echoing(data: bytes) -> bytes:
+    """Answer as an echo service."""
+    return data
+
+
 def hanging_up(_: bytes) -> None:
     """Close."""
 
@@ -171,7 +180,7 @@ async def failures(manager: RedisManager) -> list[BaseException]:
 
 @pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize("given", [fields, file, provider])
-@pytest.mark.parametrize("reply", [None, repeating, hanging_up, silent])
+@pytest.mark.parametrize("reply", [None, repeating, echoing, hanging_up, silent])
 async def test_no_frame_of_an_outage_s_errors_shows_a_password(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -333,6 +342,63 @@ async def test_no_error_is_its_own_cause() -> None:
 
     for each in every_error(caught.value):
         assert each.__cause__ is not each
+
+
+ODD = "hunt'er2/p@ss w\u00f6rd\\x%"
+
+
+def basic(text: str) -> str:
+    return base64.b64encode(f"{USER}:{text}".encode()).decode()
+
+
+@pytest.mark.parametrize("written", [
+    str, repr, ascii, json.dumps, quote, quote_plus, basic,
+    lambda text: quote(text, safe=""),
+    lambda text: repr(text.encode()),
+    lambda text: text.encode().hex(),
+    lambda text: base64.b64encode(text.encode()).decode(),
+    lambda text: base64.urlsafe_b64encode(f"AUTH {text}".encode()).decode(),
+    lambda text: json.dumps([text, {"a": text}], ensure_ascii=False),
+    lambda text: f"{text[:8]}...",
+    lambda text: f"...{text[-8:]}",
+    lambda text: f"{text[:9]} {text[9:]}",
+])  # fmt: skip
+async def test_no_way_to_write_a_password_is_left_in_an_error(
+    written: Callable[[str], str],
+) -> None:
+    credentials = Credentials(Odd())
+    await credentials.get_credentials_async()
+    error = ResponseError(f"upstream {UPSTREAM} said {written(ODD)}")
+    error.status_code = written(ODD)
+    error.__cause__ = OSError(written(ODD))
+
+    credentials.clean(error)
+
+    for told in (str(error), str(error.status_code), str(error.__cause__)):
+        for size in range(6, len(ODD)):
+            telling = (ODD[at : at + size] for at in range(len(ODD) - size + 1))
+            assert not any(written(part).strip("'\"b.") in told for part in telling)
+        assert not re.search(r"hunt|p@ss|p%40ss|68756e|rd.x", told)
+    assert str(error).startswith(f"upstream {UPSTREAM} said ")
+
+
+async def test_the_server_s_own_words_stay() -> None:
+    """Also such as are a part of the password."""
+    credentials = Credentials(Given())
+    credentials._hide((USER, "my-password-of-the-cluster"))
+    said = "AUTH without any password configured for a user of the cluster"
+    error = ResponseError(said)
+
+    credentials.clean(error)
+
+    assert str(error) == said
+
+
+class Odd(Given):
+    """A provider whose password is written in as many ways as there are."""
+
+    def get_credentials(self) -> tuple[str, str]:
+        return USER, ODD
 
 
 def test_a_part_of_what_is_hidden_is_hidden() -> None:

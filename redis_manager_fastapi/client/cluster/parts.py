@@ -86,11 +86,16 @@ def part(
     return noted
 
 
-async def together(calls: list[Awaitable[Any]], name: str) -> list[Any]:
+async def together(calls: list[Coroutine[Any, Any, Any]], name: str) -> list[Any]:
     """Await the parts of a command side by side; raise the first error once all have ended."""
     parts, kind = Parts(), kind_of((name,))
     noted = [parts.note(call, kind) for call in calls]
-    outcomes = await asyncio.gather(*noted, return_exceptions=True)
+    try:
+        outcomes = await asyncio.gather(*noted, return_exceptions=True)
+    except asyncio.CancelledError:
+        for call in calls:
+            call.close()  # those whose task had not begun would say that nobody awaited them
+        raise
     for outcome in outcomes:
         if isinstance(outcome, RedisManagerError):
             raise parts.told(outcome, kind) from outcome.__cause__

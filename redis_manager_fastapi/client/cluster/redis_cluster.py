@@ -50,7 +50,7 @@ from redis_manager_fastapi.client.cluster.router import (
 from redis_manager_fastapi.client.observed import Observers, leave_observers, meant, span_of_command
 from redis_manager_fastapi.client.options import OptionArguments
 from redis_manager_fastapi.client.parameters import NoParameter
-from redis_manager_fastapi.client.redis import Redis
+from redis_manager_fastapi.client.redis import Redis, carried
 from redis_manager_fastapi.client.typed import ClusterCommands, TextT
 from redis_manager_fastapi.cluster.cluster import Cluster
 from redis_manager_fastapi.cluster.node import Node
@@ -256,7 +256,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
             or session.deployment.observed
             or (metrics is not None and metrics._provider_manager is not None)  # noqa: SLF001
         ):
-            return self._execute_observed(args, options)
+            return carried(self._execute_observed, args, options)
         command = find_one_key(args[0]) if len(args) > 1 else None
         if (
             command is None
@@ -264,19 +264,25 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
             or not session.options.shared
             or "target_nodes" in options
         ):
-            return self.deliver(args, options)
+            found = self._routed(args, options)
+            return carried(self.execute_anywhere, args, options) if found is None else found
         # As `routed` does, whose call would cost as much as all this.
         call: RoutedCall = allocate(RoutedCall)
         call.args = args
         call.client = self
         call.command = command
-        call.future = None  # type: ignore[assignment]
+        call.future = None
         call.options = options
         call.session = session  # type: ignore[assignment]  # a Cluster in the place of a pool
         return call
 
     def deliver(self, args: tuple[Any, ...], options: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """Execute a command that nobody observes, or that is observed already."""
+        call = self._routed(args, options)
+        return self.execute_anywhere(args, options) if call is None else call
+
+    def _routed(self, args: tuple[Any, ...], options: dict[str, Any]) -> RoutedCall | None:
+        """Return a call that goes to the node with its key's slot; None if it needs redis-py's."""
         session = self.session
         if session.options.shared:
             if session.cached is not None and is_cached(args, options):
@@ -284,7 +290,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
             command = ONE_KEY.get(args[0]) if len(args) > 1 else None
             if command is not None and "target_nodes" not in options:
                 return routed(RoutedCall, self, command, args, options)
-        return self.execute_anywhere(args, options)
+        return None
 
     async def _execute_observed(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Execute a command for whoever observes it; see `client/observed.py`."""
@@ -436,6 +442,15 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
             raise
         except (RedisClusterException, RedisError, LookupError, TypeError, ValueError):
             return None
+
+    def _split_command_across_slots(  # type: ignore[override]
+        self, command: str, *keys: Any
+    ) -> Coroutine[Any, Any, int]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Execute DEL, EXISTS, TOUCH or UNLINK on several slots; return the sum of the replies."""
+        return carried(self._execute_split, (command, *keys), {})
+
+    async def _execute_split(self, args: tuple[Any, ...], _: dict[str, Any]) -> int:
+        return await super()._split_command_across_slots(*args)
 
     async def _execute_pipeline_by_slot(  # type: ignore[override]
         self, command: str, slots_to_args: Mapping[int, Iterable[Any]]

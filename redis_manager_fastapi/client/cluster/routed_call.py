@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Protocol, cast
 
 from redis.exceptions import ResponseError
 
-from redis_manager_fastapi.client.call import NOTHING, Call, Command, CommandFuture, allocate
+from redis_manager_fastapi.client.call import Call, Command, CommandFuture, allocate
+from redis_manager_fastapi.client.call_coroutine import NOTHING
 from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.client.cluster.router import recover
 from redis_manager_fastapi.cluster.cluster import Cluster
@@ -143,6 +144,6 @@ def routed(
     """Return a call of a listed command whose keys are all in the slot of its first argument."""
     call: RoutedCall = allocate(call_type)
     call.args, call.client, call.command = args, client, command
-    call.future, call.options = None, options  # type: ignore[assignment]
+    call.future, call.options = None, options
     call.session = client.session  # type: ignore[assignment]  # a Cluster in the place of a pool
     return call

@@ -460,7 +460,7 @@ def after_asking(request: Request) -> Batch:
         packed,
         reply,
         request.deadline,
-        request.decode,
+        request.decodes,
         request.read_only,
         began=request.began,
         expected=2,
