@@ -37,6 +37,16 @@ ALONE: list[tuple[Any, ...]] = [
     ("TS.MRANGE", "-", "+", "FILTER", "a=b"),
     ("VSIM", "k", "ELE", "a"),
     ("CLIENT ID",),
+    ("CLIENT LIST",),
+    ("CLIENT", "INFO"),
+    ("CLUSTER INFO",),
+    ("CLUSTER", "NODES"),
+    ("MODULE LIST",),
+    ("COMMANDLOG", "LEN", "slow"),
+    ("INCREX", "k"),
+    ("DIGEST", "k"),
+    ("ARGET", "k", 0),
+    ("TS.READ", "k", 0),
 ]
 
 
@@ -57,7 +67,7 @@ async def test_command_shares_the_connection(redis_url: str, args: tuple[Any, ..
         assert manager.stats().idle == 0
 
 
-@pytest.mark.parametrize("args", ALONE, ids=lambda args: args[0])
+@pytest.mark.parametrize("args", ALONE, ids=lambda args: " ".join(map(str, args)))
 async def test_command_s_connection_is_leased_again(
     redis_manager: RedisManager, args: tuple[Any, ...]
 ) -> None:
