@@ -335,6 +335,23 @@ async def test_every_command_is_known_for_what_it_does_to_its_connection(
     assert unknown == CLOSED_AFTER.keys() & flags.keys()
 
 
+@pytest.mark.parametrize("name", ["8.2", "7.4-modules"])
+async def test_every_command_of_a_server_with_modules_is_known(
+    derive: ModuleType, name: str
+) -> None:
+    """What the modules of a Cluster say to one another is left out."""
+    program = ROOT / ".venvs" / "servers" / name / "redis-server"
+    if not program.exists():
+        pytest.skip(f"needs {name}, which scripts/module-servers fetches")
+    async with RedisServer(binary=program) as server:
+        commands, _ = await derive.ask(server.url)
+    of_modules = {each[0].upper() for each in commands if "module" in each[2]}
+
+    unknown = {each for each in of_modules if not leaves_session_alone(each)}
+    assert {each for each in unknown if not each.startswith("TIMESERIES.")} == set()
+    assert of_modules >= {"VADD", "VSIM"} if name == "8.2" else {"JSON.GET", "FT.SEARCH"}
+
+
 def test_commands_of_newer_servers_are_spelled_as_redis_py_sends_them() -> None:
     sources = [Path(str(module.__file__)).read_text() for module in (core, vectors, series)]
     names = NEWER - {"COMMANDLOG"} | {"VRANGE", "TS.READ"}  # redis-py has no method for that one
