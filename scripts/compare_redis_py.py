@@ -123,8 +123,9 @@ def reason(test: str) -> str | None:
 
 async def compare(home: Path, each: Round, arguments: list[str]) -> bool:
     """Print how our client differs from redis-py's; return whether all of it is known."""
-    plain = await run(home, each, "plain", arguments)
-    ours = await run(home, each, "ours", arguments)
+    plain, ours = await asyncio.gather(
+        *(run(home, each, client, arguments) for client in ("plain", "ours"))
+    )
     passed = {test for test, outcome in plain.items() if outcome == "passed"}
     print(f"== {each.name}: {len(passed)} pass with redis-py's client", flush=True)  # noqa: T201
     unknown = False
