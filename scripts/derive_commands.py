@@ -62,6 +62,7 @@ INCLUDED_ALONE = {
     "TS.NRANGE",
     "TS.NREVRANGE",
     "TS.QUERYLABELS",
+    "TS.READ",
     "VRANGE",
 }
 

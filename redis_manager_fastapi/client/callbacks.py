@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from redis.asyncio.client import ResponseCallbackT
     from redis.commands.json import JSON
 
+# As redis-py has them: one of each for all who give none.
+_ENCODER, _DECODER = JSONEncoder(), JSONDecoder()
+
 
 class OwnCallbacks:
     """The part of a client that sets callbacks.
@@ -46,7 +49,7 @@ class OwnCallbacks:
         A decoder that is given runs as a callback of the user's does.
         """
         super_json: Callable[..., JSON] = super().json  # type: ignore[misc]  # redis-py's, further up
-        commands = super_json(encoder or JSONEncoder(), decoder or JSONDecoder())
+        commands = super_json(encoder or _ENCODER, decoder or _DECODER)
         if decoder is not None:
             names = (name for name in self.session.callbacks if name.startswith("JSON."))
             self.session.own_callbacks.update(names)

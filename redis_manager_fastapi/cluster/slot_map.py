@@ -45,6 +45,7 @@ class SlotMap(NodesManager):
     """
 
     nodes_cache: dict[str, Node]  # type: ignore[assignment]
+    startup_nodes: dict[str, Node]  # type: ignore[assignment]
     default_node: Node | None  # type: ignore[assignment]
 
     def __init__(
@@ -144,6 +145,8 @@ class SlotMap(NodesManager):
             self._give(range(each.start, each.end + 1), listed)
         # A `Node` is redis-py's node, and a map may have no primary yet.
         self.nodes_cache = nodes  # pyright: ignore[reportIncompatibleVariableOverride]
+        # As in redis-py, where every known node is one to start from.
+        self.startup_nodes = nodes  # pyright: ignore[reportIncompatibleVariableOverride]
         primaries = self.primaries
         self.default_node = primaries[0] if primaries else None  # pyright: ignore[reportIncompatibleVariableOverride]
         for node in old.values():

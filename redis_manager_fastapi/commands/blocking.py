@@ -26,6 +26,10 @@ def _first_argument(args: tuple[Any, ...]) -> float:
     return float(args[1])
 
 
+def _fifth_argument(args: tuple[Any, ...]) -> float:
+    return float(args[5])
+
+
 def _last_argument_in_milliseconds(args: tuple[Any, ...]) -> float:
     return float(args[-1]) / 1000
 
@@ -47,6 +51,7 @@ BLOCKING: dict[str, Callable[[tuple[Any, ...]], float | None]] = {
     "BRPOP": _last_argument,
     "BRPOPLPUSH": _last_argument,
     "BLMOVE": _last_argument,
+    "BLMOVEM": _fifth_argument,
     "BZPOPMIN": _last_argument,
     "BZPOPMAX": _last_argument,
     "BLMPOP": _first_argument,
@@ -73,7 +78,7 @@ CONFIRMING = frozenset({"WAIT", "WAITAOF"})
 """What blocks for the sake of what was written, and not until others do something."""
 
 _IN_MILLISECONDS = frozenset({"XREAD", "XREADGROUP", "WAIT", "WAITAOF"})
-_FIRST = frozenset({"BLMPOP", "BZMPOP"})
+_INDEX = {"BLMPOP": 1, "BZMPOP": 1, "BLMOVEM": 5}
 
 # A reply that comes earlier (seconds) than its part ends was not brought by the part's end.
 EARLY = 0.01
@@ -164,10 +169,7 @@ def begin(
 def with_time(args: tuple[Any, ...], word: Any) -> tuple[Any, ...]:
     """Return a blocking command with *word* as its time."""
     name = upper_word(args[0])
-    if name.startswith("XREAD"):
-        index = _block_index(args)
-    else:
-        index = 1 if name in _FIRST else len(args) - 1
+    index = _block_index(args) if name.startswith("XREAD") else _INDEX.get(name, len(args) - 1)
     return (*args[:index], word, *args[index + 1 :])
 
 

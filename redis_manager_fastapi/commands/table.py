@@ -371,6 +371,7 @@ MODULES: frozenset[str] = frozenset(
         "TS.NREVRANGE",
         "TS.QUERYINDEX",
         "TS.QUERYLABELS",
+        "TS.READ",
         "VRANGE",
         "VSIM",
     }

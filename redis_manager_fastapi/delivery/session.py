@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from redis.client import NEVER_DECODE, CaseInsensitiveDict
 
@@ -271,11 +271,12 @@ class Session(Generic[P]):
 
     def add_callback(self, command: str, callback: Any) -> None:
         """Have *callback* parse the replies to *command*, in a table of its own."""
-        self.callbacks[command] = callback
+        name, table = command.upper(), cast("dict[str, Any]", self.callbacks)
+        dict.__setitem__(table, name, callback)  # its own would convert the name again
         if is_redis_py_s(callback):
-            self.own_callbacks.discard(command.upper())
+            self.own_callbacks.discard(name)
         else:
-            self.own_callbacks.add(command.upper())
+            self.own_callbacks.add(name)
 
 
 def is_redis_py_s(callback: Any) -> bool:
@@ -284,4 +285,4 @@ def is_redis_py_s(callback: Any) -> bool:
     The clients of modules, as `r.json()`, set redis-py's when they are made.
     """
     module = getattr(callback, "__module__", None) or ""
-    return module == "builtins" or module.partition(".")[0] == "redis"
+    return module == "builtins" or module == "redis" or module.startswith("redis.")

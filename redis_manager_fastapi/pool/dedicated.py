@@ -395,7 +395,7 @@ class DedicatedConnection(AuthenticatedConnection):
         elif word in _LISTENING:
             self.tainted = True
             self._note_listening(len(args) - 1)
-        elif word not in LEAVE_SESSION and not leaves_session_alone(word):
+        elif word not in LEAVE_SESSION and not leaves_session_alone(word, args):
             self.tainted = True
 
     def _begin(self, name: Any) -> bool:

@@ -201,3 +201,15 @@ def test_redis_py_sees_the_same_slots() -> None:
     assert slots.map.slots_cache.keys() == set(range(100))
     assert slots.map.get_node_from_slot(0) is slots.node(FIRST)
     assert slots.map.default_node is slots.node(FIRST)
+
+
+def test_redis_py_finds_every_node_where_it_starts_from() -> None:
+    """Whoever looks for another primary by redis-py's `startup_nodes` finds one."""
+    slots = Map()
+    assert [node.port for node in slots.map.startup_nodes.values()] == [7001, 7004, 7002]
+
+    slots.map.move(0, NEW)
+    assert slots.map.startup_nodes == slots.map.nodes_cache
+
+    slots.apply(SlotRange(0, SLOTS - 1, (SECOND,)))
+    assert slots.map.startup_nodes == slots.map.nodes_cache

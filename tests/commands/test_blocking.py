@@ -34,6 +34,10 @@ def parts_of(args: Args, *, whole: bool = False) -> list[Args]:
             [("BLMOVE", "a", "b", "LEFT", "LEFT", "0.500")] * 2,
         ),
         (
+            ("BLMOVEM", "a", "b", "LEFT", "LEFT", 1, "COUNT", 2, "BULK"),
+            [("BLMOVEM", "a", "b", "LEFT", "LEFT", "0.500", "COUNT", 2, "BULK")] * 2,
+        ),
+        (
             ("XREAD", b"BLOCK", 700, "STREAMS", "s", "0"),
             [("XREAD", b"BLOCK", ms, "STREAMS", "s", "0") for ms in (500, 200)],
         ),

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from redis.commands.search.field import TextField
 from redis.exceptions import ResponseError
 
 from redis_manager_fastapi import RedisManager
@@ -15,7 +16,13 @@ from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.commands.keys import KEYS_OF, ONE_KEY
 from redis_manager_fastapi.commands.sharing import SHARED, leaves_session_alone
 from redis_manager_fastapi.commands.table import MODULES
+from redis_manager_fastapi.testing import RedisServer
 from tests.kit.managers import opened
+from tests.kit.servers import MODULES as MODULE_SERVER
+
+MODULES_NEEDED = pytest.mark.skipif(
+    not MODULE_SERVER.exists(), reason="no server with modules: run scripts/module-servers"
+)
 
 SHARING: list[tuple[Any, ...]] = [
     ("JSON.GET", "k"),
@@ -37,6 +44,16 @@ ALONE: list[tuple[Any, ...]] = [
     ("TS.MRANGE", "-", "+", "FILTER", "a=b"),
     ("VSIM", "k", "ELE", "a"),
     ("CLIENT ID",),
+    ("CLIENT LIST",),
+    ("CLIENT", "INFO"),
+    ("CLUSTER INFO",),
+    ("CLUSTER", "NODES"),
+    ("MODULE LIST",),
+    ("COMMANDLOG", "LEN", "slow"),
+    ("INCREX", "k"),
+    ("DIGEST", "k"),
+    ("ARGET", "k", 0),
+    ("TS.READ", "k", 0),
 ]
 
 
@@ -57,7 +74,7 @@ async def test_command_shares_the_connection(redis_url: str, args: tuple[Any, ..
         assert manager.stats().idle == 0
 
 
-@pytest.mark.parametrize("args", ALONE, ids=lambda args: args[0])
+@pytest.mark.parametrize("args", ALONE, ids=lambda args: " ".join(map(str, args)))
 async def test_command_s_connection_is_leased_again(
     redis_manager: RedisManager, args: tuple[Any, ...]
 ) -> None:
@@ -102,3 +119,32 @@ def test_every_one_is_in_one_table() -> None:
     assert all(leaves_session_alone(name) for name in MODULES)
     assert not MODULES & SHARED.keys()
     assert {"JSON.GET", "BF.ADD", "TS.ADD", "VADD"} <= ONE_KEY.keys()
+
+
+@MODULES_NEEDED
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_on_a_server_with_modules_no_call_connects(protocol: Any) -> None:
+    async with (
+        RedisServer(binary=MODULE_SERVER) as server,
+        opened(server.url, protocol=protocol, pipelining={"enabled": True}) as manager,
+    ):
+        r: Any = manager.redis
+        await r.ft("i").create_index([TextField("name")])
+        await r.topk().reserve("topk", 3, 8, 7, 0.9)
+        await r.cms().initbydim("cms", 100, 5)
+        await r.tdigest().create("digest")
+        before = (await r.info("stats"))["total_connections_received"]
+        for number in range(10):
+            await r.json().set("doc", "$", {"n": number})
+            await r.json().get("doc")
+            await r.bf().add("bf", number)
+            await r.cf().add("cf", number)
+            await r.cms().incrby("cms", ["a"], [1])
+            await r.topk().add("topk", "a")
+            await r.tdigest().add("digest", [number])
+            await r.ts().add("series", number + 1, 1.0, labels={"kind": "test"})
+            await r.ts().mget(["kind=test"])
+            await r.ft("i").search("a")
+            await r.client_id()
+
+        assert (await r.info("stats"))["total_connections_received"] == before

@@ -7,10 +7,19 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.commands import core
+from redis.commands.timeseries import commands as series
+from redis.commands.vectorset import commands as vectors
 
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.commands.blocking import BLOCKING, blocking_timeout
-from redis_manager_fastapi.commands.sharing import NEUTRAL, SHARED, leaves_session_alone
+from redis_manager_fastapi.commands.sharing import (
+    NEUTRAL,
+    NEWER,
+    OF_THEIR_CONNECTION,
+    SHARED,
+    leaves_session_alone,
+)
 from redis_manager_fastapi.commands.table import MODULES, READS, WRITES
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.kit.servers import needs
@@ -74,6 +83,24 @@ WITH_SUBCOMMANDS = [
     "SCRIPT DEBUG",
     "HIMPORT PREPARE",
 ]
+
+# What leaves a session alone, and ends its connection after it all the same; what may; and what
+# is not for callers.
+CLOSED_AFTER = {
+    "CLIENT KILL": "may end its own connection",
+    "FAILOVER": "the server becomes a replica",
+    "MODULE LOAD": "a module may do anything",
+    "MODULE LOADEX": "a module may do anything",
+    "MODULE UNLOAD": "a module may do anything",
+    "PFDEBUG": "for who works on the server",
+    "PFSELFTEST": "for who works on the server",
+    "QUIT": "ends its connection",
+    "REPLICAOF": "the server becomes a replica",
+    "RESTORE-ASKING": "what servers say to each other",
+    "SCRIPT SHOW": "no client has a method for it",
+    "SHUTDOWN": "ends the server",
+    "SLAVEOF": "the server becomes a replica",
+}
 
 SUBCOMMANDS = needs("COMMAND listing subcommands", redis="7.0")
 
@@ -193,7 +220,7 @@ def test_names_are_spelled_as_redis_py_sends_them() -> None:
 async def test_commands_that_block_are_known_as_such(flags: dict[str, set[str]]) -> None:
     blocking = {name for name, known in flags.items() if "blocking" in known}
 
-    assert blocking == BLOCKING.keys()
+    assert blocking == BLOCKING.keys() - {"BLMOVEM"}  # of Redis 8.8
     assert not blocking & SHARED.keys()
 
 
@@ -268,6 +295,7 @@ async def test_redis_py_sends_the_blocking_time_where_the_table_looks_for_it(
     await client.brpop("a", timeout=7)
     await client.brpoplpush("a", "b", timeout=7)
     await client.blmove("a", "b", 7)
+    await client.blmovem("a", "b", 7, count=2, ordering="BULK")
     await client.blmpop(7, 1, "a", direction="LEFT")
     await client.bzpopmin("a", timeout=7)
     await client.bzpopmax("a", timeout=7)
@@ -290,6 +318,46 @@ async def test_neutral_commands_exist_and_are_neither_shared_nor_blocking(
     assert known >= NEUTRAL
     assert not (NEUTRAL - {"OBJECT"}) & SHARED.keys()
     assert not NEUTRAL & BLOCKING.keys()
+
+
+@SUBCOMMANDS
+async def test_every_command_is_known_for_what_it_does_to_its_connection(
+    flags: dict[str, set[str]],
+) -> None:
+    """One that is not takes a connection that nobody takes after it: one connect for each call."""
+    unknown = {
+        name
+        for name in flags.keys() - OF_THEIR_CONNECTION
+        if not leaves_session_alone(name)
+        if not name.endswith(" HELP")
+    }
+
+    assert unknown == CLOSED_AFTER.keys() & flags.keys()
+
+
+@pytest.mark.parametrize("name", ["8.2", "7.4-modules"])
+async def test_every_command_of_a_server_with_modules_is_known(
+    derive: ModuleType, name: str
+) -> None:
+    """What the modules of a Cluster say to one another is left out."""
+    program = ROOT / ".venvs" / "servers" / name / "redis-server"
+    if not program.exists():
+        pytest.skip(f"needs {name}, which scripts/module-servers fetches")
+    async with RedisServer(binary=program) as server:
+        commands, _ = await derive.ask(server.url)
+    of_modules = {each[0].upper() for each in commands if "module" in each[2]}
+
+    unknown = {each for each in of_modules if not leaves_session_alone(each)}
+    assert {each for each in unknown if not each.startswith("TIMESERIES.")} == set()
+    assert of_modules >= {"VADD", "VSIM"} if name == "8.2" else {"JSON.GET", "FT.SEARCH"}
+
+
+def test_commands_of_newer_servers_are_spelled_as_redis_py_sends_them() -> None:
+    sources = [Path(str(module.__file__)).read_text() for module in (core, vectors, series)]
+    names = NEWER - {"COMMANDLOG"} | {"VRANGE", "TS.READ"}  # redis-py has no method for that one
+
+    assert {name for name in names if not any(f'"{name}' in each for each in sources)} == set()
+    assert not NEWER & (SHARED.keys() | NEUTRAL | MODULES | BLOCKING.keys())
 
 
 @pytest.mark.parametrize("name", [*SESSION, *WITH_SUBCOMMANDS, "NOSUCHCOMMAND", "", "GET x"])
