@@ -43,7 +43,7 @@ from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, r
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.pool.pacing import turnstile
+from redis_manager_fastapi.pool.pacing import REFUSALS, turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import Batch
 from redis_manager_fastapi.redis_py import (
@@ -138,6 +138,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             execution.after(what_happened(error))
             seen = execution.error(error, self._session.instance)
             self._session.failed(seen)
+            await _let_turn_before(seen)
             raise seen from seen.__cause__
         for start in range(0, len(replies), _LOOKED_AT):
             if start:
@@ -188,6 +189,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except RedisError as error:
             translated = self.connection_pool.translated(error)
             self._session.failed(translated)
+            await _let_turn_before(translated)
             raise translated from translated.__cause__
 
     async def _execute_at_once(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -438,6 +440,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except BaseException:
             await self.reset()
             raise
+
+
+async def _let_turn_before(error: Exception) -> None:
+    """Let the event loop turn before a refusal is raised."""
+    if isinstance(error, REFUSALS):
+        await turnstile().refused()
 
 
 def keep_code(error: Any) -> None:

@@ -118,7 +118,7 @@ class SplitPipeline(PipelineStrategy):
         self, client: ClusterClient, node: Node, commands: list[PipelineCommand]
     ) -> None:
         """Send one node's part; its commands hold what became of them."""
-        pipe = client.on(node).pipeline(transaction=False)
+        pipe = client.client_of(node).pipeline(transaction=False)
         for command in commands:
             options = {k: v for k, v in command.kwargs.items() if k != "target_nodes"}
             pipe.execute_command(*command.args, **options)

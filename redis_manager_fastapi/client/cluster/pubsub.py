@@ -47,8 +47,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
         self._mover: asyncio.Task[Any] | None = None
         self._behind = False
         self._lost: Any = None  # the connection whose place the next one takes
-        if self.node is not None:
-            self.connection_pool = self._connections(self.node)
+        self.connection_pool = None  # redis-py's of a node that was given takes no lease
 
     @paced
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
@@ -57,7 +56,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
         sharded = bool(args) and str(args[0]).upper() in _SHARDED
         with uncovered_is_unavailable(self.cluster.session.opened):
             if self.connection is None and self.connection_pool is None and not sharded:
-                self.node = self._node_for(args)
+                self.node = self.node or self._node_for(args)
                 self.connection_pool = self._connections(self.node)
             await self._keep_up()
             return await super().execute_command(*args, **kwargs)
@@ -78,6 +77,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
                 if self.connection is connection:
                     raise
 
+    @paced
     async def ssubscribe(self, *args: Any, **kwargs: Any) -> None:
         """Subscribe to shard channels; arguments are redis-py's."""
         await self.cluster.initialize()
@@ -163,7 +163,7 @@ class ClusterPubSub(redis.asyncio.cluster.ClusterPubSub, PubSub):  # pyright: ig
         return self.node_pubsub_mapping[node.name]
 
     def _connections(self, node: ClusterNode) -> Any:
-        return LeasedConnections(self.cluster.on(node).session, "a pub/sub")
+        return LeasedConnections(self.cluster.client_of(node).session, "a pub/sub")
 
 
 class _NodePubSub(PubSub):

@@ -18,6 +18,7 @@ from redis_manager_fastapi.client.pipeline import Pipeline, keep_code
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.delivery.contract import Execution, Kind
 from redis_manager_fastapi.delivery.session import Session
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.pool import Pool
 
 # ASKING is for one command, and a watched key's connection has several; in words that
@@ -87,6 +88,7 @@ class OneSlotTransaction(AbstractStrategy):
         except (AskError, TryAgainError):
             raise WatchError(_MOVED) from None
 
+    @paced
     async def _execute_at_once(self, *args: Any, **options: Any) -> Any:
         if args[0] == "UNWATCH":
             await self._unwatch()
@@ -117,7 +119,7 @@ class OneSlotTransaction(AbstractStrategy):
         return await route.follow(attempt, find)
 
     def _pipeline(self, node: Node, *, timeout: float | None = None) -> "_NodePipeline":
-        return _NodePipeline(self._client.on(node, timeout=timeout).session, self)
+        return _NodePipeline(self._client.client_of(node, timeout=timeout).session, self)
 
     @staticmethod
     async def _immediately(pipe: Pipeline, *args: Any, **options: Any) -> Any:
