@@ -133,6 +133,31 @@ async def test_while_redis_is_known_to_be_down(redis_server: RedisServer) -> Non
         assert turns.longest < LONGEST
 
 
+async def test_tails_of_many_streams_while_redis_is_known_to_be_down(
+    redis_server: RedisServer,
+) -> None:
+    settings = PATIENT | {"outage": {"grace": 0}}
+    told: Counter[type] = Counter()
+    async with RedisManager(url=redis_server.url, **settings) as manager:
+
+        async def follow(number: int) -> None:
+            try:
+                async with manager.tail(f"stream {number % 100}"):
+                    pass
+            except RedisUnavailableError as error:
+                told[type(error)] += 1
+
+        await redis_server.kill()
+        await until_state(manager, PoolState.DOWN)
+        tasks = [asyncio.create_task(follow(number)) for number in range(MANY)]
+        await asyncio.sleep(0)
+        async with Turns() as turns:
+            await asyncio.wait(tasks)
+
+        assert told == {RedisUnavailableError: MANY}
+        assert turns.longest < LONGEST
+
+
 @pytest.mark.parametrize("write", [False, True])
 async def test_a_deadline_of_many(redis_server: RedisServer, write: bool) -> None:
     settings = PATIENT | {"timeout": {"command": 3}}
