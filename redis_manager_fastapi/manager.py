@@ -174,6 +174,7 @@ class RedisManager(NoParameter, RealTimeManager, Openable):
 
     # Opening and closing.
 
+    @paced
     async def open(self, *, workers: bool = True) -> None:
         """Open the pool as the start-up policy says, and keep it healthy until `aclose()`.
 

@@ -57,7 +57,7 @@ from redis_manager_fastapi.errors import (
 )
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.pool.pacing import turnstile
+from redis_manager_fastapi.pool.pacing import REFUSALS, turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import ENDED, Batch
 from redis_manager_fastapi.redis_py import (
@@ -149,6 +149,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except RedisError as error:
             seen = self._told(error, kind)
             try:
+                await _let_turn_before(seen)
                 raise seen from seen.__cause__
             finally:
                 del seen  # its traceback has this frame
@@ -201,6 +202,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except RedisError as error:
             seen = self._told(error, kind_of_watched(args))
             try:
+                await _let_turn_before(seen)
                 raise seen from seen.__cause__
             finally:
                 del seen  # its traceback has this frame
@@ -501,6 +503,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except BaseException:
             await self.reset()
             raise
+
+
+async def _let_turn_before(error: Exception) -> None:
+    """Let the event loop turn before a refusal is raised."""
+    if isinstance(error, REFUSALS):
+        await turnstile().refused()
 
 
 def keep_code(error: Any) -> None:

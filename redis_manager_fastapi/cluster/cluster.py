@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from redis.credentials import CredentialProvider
+from redis.event import EventDispatcher
 
 from redis_manager_fastapi.cluster.node import Node, NodeBus
 from redis_manager_fastapi.cluster.refresh import TopologyRefresh
@@ -87,12 +88,11 @@ class Cluster:
         self._known = self._healthy = False
         self._epoch = self._older = 0
         self._members: frozenset[Address] = frozenset()
-        self._refreshes = 0
+        self._refreshes = self._waiting = 0
         self._failure = ""
         self._kind: type[RedisUnavailableError] = RedisUnavailableError
         self._opened = self.loop.time()
         self._refused: dict[int | None, float] = {}
-        self._waiting = 0
         self._condition = StateCondition(self.loop)
         self._closing: dict[asyncio.Task[None], Node] = {}
 
@@ -389,8 +389,7 @@ class Cluster:
         return self.settings.outage.grace if own is None else own
 
     async def _wait(self, predicate: Callable[[], bool], deadline: float, grace: float) -> None:
-        limit = min(deadline, grace)
-        in_time = False
+        limit, in_time = min(deadline, grace), False
         if limit > self.loop.time():
             if self._waiting >= self.settings.pool.max_waiting:
                 raise errors.too_many_waiters(self.instance, self._waiting)
@@ -403,10 +402,9 @@ class Cluster:
             finally:
                 self._waiting -= 1
         self.check_usable()
-        if in_time:
-            return
-        self.counters.refused += 1
-        raise self.unavailable()
+        if not in_time:
+            self.counters.refused += 1
+            raise self.unavailable()
 
     @property
     def _has_failed(self) -> bool:
@@ -438,6 +436,9 @@ class Clustered(Deployment[Cluster]):
         credentials: The manager's provider, if it has one.
         bus: Is told what happens.
         instance: The manager's name.
+
+    Attributes:
+        listeners: Tells redis-py's pub/sub, which may be older than the map, that slots have moved.
     """
 
     def __init__(
@@ -449,7 +450,7 @@ class Clustered(Deployment[Cluster]):
         instance: str,
     ) -> None:
         super().__init__(settings, bus, instance=instance)
-        self._credentials = credentials
+        self._credentials, self.listeners = credentials, EventDispatcher()
 
     def where(self, slot: int | None = None) -> Where:
         """Return the primary of *slot*; of no slot in particular, nothing."""
@@ -459,14 +460,13 @@ class Clustered(Deployment[Cluster]):
     def start(self) -> Cluster:
         """Begin to open, on the running event loop; return the Cluster."""
         cluster = Cluster(
-            self.settings,
-            self._credentials,
-            self._bus,
+            *(self.settings, self._credentials, self._bus),
             instance=self.instance,
             counters=self.counters,
             departed=Counters() if self.opened is None else self.opened.counted(),
             writes=self.writes,
         )
+        cluster.map.tell(self.listeners)
         self.opened = cluster
         cluster.start()
         return cluster

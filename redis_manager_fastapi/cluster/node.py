@@ -7,12 +7,14 @@ from typing import Any
 import redis.asyncio.cluster
 from redis.cluster import PRIMARY, get_node_name
 
+from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.observe.bus import Bus
 from redis_manager_fastapi.observe.events import Event
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.settings import Address
-from redis_manager_fastapi.supervision.deployment import Single
+from redis_manager_fastapi.supervision.deployment import Deployment, Single
+from redis_manager_fastapi.topology.interface import Topology
 
 
 class Node(redis.asyncio.cluster.ClusterNode):
@@ -98,3 +100,14 @@ class NodeBus(Bus):
         """Pass the event on, with the node in it."""
         self._bus.emit(replace(event, node=self._node))
         self._changed()
+
+
+def refusing(cluster: Deployment[Any], refusal: RedisManagerError) -> Single:
+    """Return what stands for the deployment of a node that takes no commands, and never opens."""
+
+    def make_topology() -> Topology:
+        raise refusal
+
+    single = Single(make_topology, cluster.settings, Bus(()), instance=cluster.instance)
+    single.refusal, single.counters = refusal, cluster.counters
+    return single

@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, NodesManager
 from redis.cluster import PRIMARY, REPLICA, get_node_name
-from redis.event import AsyncAfterSlotsCacheRefreshEvent
+from redis.event import AsyncAfterSlotsCacheRefreshEvent, EventDispatcher
 from redis.exceptions import SlotNotCoveredError
 
 from redis_manager_fastapi.cluster.node import Node
@@ -195,6 +195,10 @@ class SlotMap(NodesManager):
                 return self.nodes_cache[name]
         return None
 
+    def tell(self, listeners: EventDispatcher) -> None:
+        """Have these told when slots have moved."""
+        self._event_dispatcher = listeners
+
     async def tell_listeners(self) -> None:
         """Have redis-py's sharded pub/sub follow the slots."""
         await self._event_dispatcher.dispatch_async(AsyncAfterSlotsCacheRefreshEvent())
@@ -257,11 +261,18 @@ class ClientsMap:
     Args:
         find: Returns the map; only asked for what is not known without one.
         connection_kwargs: What redis-py's parsers look up.
+        listeners: Where redis-py's pub/sub hears that slots have moved.
     """
 
-    def __init__(self, find: Callable[[], SlotMap], connection_kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        find: Callable[[], SlotMap],
+        connection_kwargs: dict[str, Any],
+        listeners: EventDispatcher,
+    ) -> None:
         self._find = find
         self.connection_kwargs = connection_kwargs
+        self._event_dispatcher = listeners
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._find(), name)

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from redis_manager_fastapi.delivery.contract import Execution, Happened, Kind, Step, what_happened
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.causes import Connection
-from redis_manager_fastapi.pool.pacing import turnstile
+from redis_manager_fastapi.pool.pacing import REFUSALS, turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.proof import Proof
 from redis_manager_fastapi.pool.request import Interrupted, Request, SingleRequest, timed_out
@@ -116,7 +116,7 @@ async def carry_on(
             seen = execution.error(error, pool.instance)
             pool.counters.gave_up(seen, lost=happened is Happened.LOST)
             # Who waited for a reply has let the loop turn already.
-            if isinstance(seen, RedisManagerError) and not isinstance(error, Interrupted):
+            if isinstance(seen, REFUSALS) and not isinstance(error, Interrupted):
                 await turnstile().refused()
             try:
                 raise seen from seen.__cause__

@@ -14,9 +14,14 @@ from functools import partial, wraps
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+from redis.exceptions import DataError, RedisClusterException
+
 from redis_manager_fastapi.errors import RedisManagerError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+REFUSALS = (RedisManagerError, DataError, RedisClusterException)
+"""What may be raised before anything was sent: redis-py's are about the caller's own arguments."""
 
 PER_TURN = 64
 """How many callers go on in one turn of the loop: each needs some 50 µs for its error."""
@@ -136,13 +141,13 @@ def _release(future: "asyncio.Future[None]") -> None:
 
 
 def paced(function: F) -> F:
-    """Have a coroutine function let the loop turn before it raises one of this library's errors."""
+    """Have a coroutine function let the loop turn before it raises one of `REFUSALS`."""
 
     @wraps(function)
     async def waiting(*args: Any, **kwargs: Any) -> Any:
         try:
             return await function(*args, **kwargs)
-        except RedisManagerError:
+        except REFUSALS:
             await turnstile().refused()
             raise
 

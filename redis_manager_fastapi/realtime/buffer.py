@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, Literal, TypeVar
 
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.realtime.items import Gap
 
 T = TypeVar("T")
@@ -93,14 +94,16 @@ class Buffer(Generic[T]):
         """
         items = self._items
         while True:
-            if self._ended_at is not None:
-                self._check_end(self._ended_at)
+            if self._ended_at is not None and self._has_ended(self._ended_at):
+                await turnstile().refused()
+                raise StopAsyncIteration
             if self._lost is not None:
                 lost, self._lost = self._lost, None
                 return lost
             if items:
                 return items.popleft()
             if self._error is not None:
+                await turnstile().refused()
                 raise self._error
             self._waiter = _running_loop().create_future()
             try:
@@ -108,12 +111,10 @@ class Buffer(Generic[T]):
             finally:
                 self._waiter = None
 
-    def _check_end(self, ended_at: float) -> None:
-        """Raise unless there is something left to take, and time."""
-        if _running_loop().time() >= ended_at:
-            raise StopAsyncIteration
-        if not self._items and self._lost is None and self._error is None:
-            raise StopAsyncIteration
+    def _has_ended(self, ended_at: float) -> bool:
+        """Whether there is nothing left to take, or no time."""
+        empty = not self._items and self._lost is None and self._error is None
+        return empty or _running_loop().time() >= ended_at
 
     def _drop(self, item: T | Gap) -> None:
         gap = item if isinstance(item, Gap) else Gap(TOO_SLOW, dropped=1)

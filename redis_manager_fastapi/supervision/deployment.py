@@ -94,6 +94,7 @@ class Deployment(Generic[P]):
         settings: The manager's.
         counters: What its pools count, one after the other; of a Cluster, what no node counts.
         opened: The pool, or the Cluster, that was opened last; None before.
+        refusal: What its commands are told, if it never opens.
         reads_replicas: Whether reads may go to a replica's pool.
         tracer: What makes a span of each command, if anything does.
         observed: Whether it has a tracer, or any of its clients was instrumented alone.
@@ -108,6 +109,7 @@ class Deployment(Generic[P]):
         self.settings = settings
         self.counters = Counters()
         self.opened: P | None = None
+        self.refusal: RedisManagerError | None = None
         self.tracer: Tracer | None = None
         self.observed = self._has_observers = False
         self.cache: ClientCache | None = None
@@ -121,7 +123,8 @@ class Deployment(Generic[P]):
             RedisNotStartedError: It has never been opened.
         """
         if self.opened is None:
-            raise not_started(self.instance)
+            refusal = self.refusal or not_started(self.instance)
+            raise refusal.with_traceback(None)
         return self.opened
 
     @property

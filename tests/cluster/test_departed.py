@@ -110,7 +110,7 @@ async def test_a_pipeline_fails_for_the_departed_node_alone(
         assert (stored, value) == (True, "value")
         assert isinstance(lost, RedisUnavailableError)
         with pytest.raises(RedisUnavailableError, match="has left the cluster"):
-            manager.cluster.on(old)
+            await manager.cluster.on(old).ping()
 
 
 @pytest.mark.parametrize("seen", [0, 30])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import PoolClosedError, Resubscribed
+from redis_manager_fastapi import PoolClosedError, RedisManager, Resubscribed
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
 from tests.kit.clusters import PATIENT, keys_in
 from tests.kit.managers import opened
@@ -163,3 +163,24 @@ async def test_a_subscription_that_is_forgotten_gives_its_connection_back(
         del pubsub, listening
         gc.collect()
         await until(lambda: manager.stats().leased == 0)
+
+
+@needs("SSUBSCRIBE", redis="7.0")
+async def test_a_subscription_that_is_older_than_the_map(steady: ClusterDeployment) -> None:
+    """It is made before the manager opens, and follows the slots of its channels after that."""
+    manager = RedisManager(url=steady.url)
+    heard = manager.cluster.pubsub()
+    async with manager, heard:
+        slot = manager.cluster.keyslot("news")
+        source = next(i for i in range(3) if slot in steady.slots_of(i))
+        await heard.ssubscribe("news")
+        await move_slot(slot, steady.primaries[source], steady.primaries[source - 1])
+
+        async with asyncio.timeout(10):
+            data = None
+            while data != "news":
+                await manager.cluster.spublish("news", "news")
+                message = await heard.get_sharded_message(
+                    ignore_subscribe_messages=True, timeout=0.05
+                )
+                data = message["data"] if message else None

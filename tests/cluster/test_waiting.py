@@ -37,5 +37,5 @@ async def test_a_closed_cluster_opens_no_node(deployment: ClusterDeployment) -> 
     tasks = asyncio.all_tasks()
 
     with pytest.raises(PoolClosedError):
-        manager.cluster.on(replica)
+        await manager.cluster.on(replica).ping()
     assert asyncio.all_tasks() == tasks

@@ -1,13 +1,12 @@
 """A caller that asks again at once, for ever, while it is refused (row 57): the loop turns."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from redis.exceptions import DataError, RedisError
+from redis.asyncio import Redis as PlainRedis
+from redis.exceptions import DataError
 
 from redis_manager_fastapi import (
     ClientEndedError,
@@ -16,24 +15,18 @@ from redis_manager_fastapi import (
     RedisManager,
     RedisManagerError,
     RedisNotStartedError,
+    RedisOutOfMemoryError,
     RedisUnavailableError,
     TooManyWaitersError,
 )
 from redis_manager_fastapi.pool import pacing
 from redis_manager_fastapi.testing import RedisServer
-from redis_manager_fastapi.testing.cluster import ClusterDeployment
+from tests.kit.asking import MOST, MOST_OF_NEW_TASKS, Call, asking
+from tests.kit.asking import assert_loop_turns as assert_turns
 from tests.kit.managers import until_state
 from tests.kit.waiting import until
 
-# What a refused loop may ask in half a second: one task 64 times without a pause, then with
-# pauses that double up to 10 ms; those of ever new tasks are 1 ms, and each asks twice.
-WATCHED = 0.5
-MOST = 160
-MOST_OF_NEW_TASKS = 1200
-
 pytestmark = pytest.mark.timeout(30)
-
-Call = Callable[[Any], Awaitable[Any]]
 
 
 async def get(r: Any) -> None:
@@ -88,47 +81,17 @@ async def lock(r: Any) -> None:
     await r.lock("lock").acquire(blocking=False)
 
 
+async def blpop_pushes(r: Any) -> None:
+    await r.blmove("jobs", "taken", 5)
+
+
 SHARED = [get, gathered, script, pipeline, transaction]
 LEASED = [blpop, watch, subscribe, monitor, pinned]
 CALLS = [*SHARED, *LEASED, lock]
 
 
-@asynccontextmanager
-async def asking(call: Call, client: Any) -> AsyncIterator[Counter[type]]:
-    """Ask again at once, for ever; count the errors by type."""
-    errors: Counter[type] = Counter()
-
-    async def ask() -> None:
-        while True:
-            try:
-                await call(client)
-            except (RedisError, RedisManagerError) as error:
-                errors[type(error)] += 1
-
-    task = asyncio.create_task(ask())
-    try:
-        yield errors
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 async def assert_loop_turns(call: Call, client: Any, error: type[Exception]) -> None:
-    """The caller is refused, others run meanwhile, and it costs them little."""
-    async with asking(call, client) as errors:
-        await until(lambda: errors.total() > 0)
-        asked = await asked_meanwhile(errors)
-
-    assert set(errors) == {error}
-    assert 0 < asked < (MOST_OF_NEW_TASKS if call is gathered else MOST)
-
-
-async def asked_meanwhile(errors: Counter[type]) -> float:
-    """How often the caller asks in WATCHED seconds, also if the loop is late and sleeps longer."""
-    loop = asyncio.get_running_loop()
-    began, before = loop.time(), errors.total()
-    await asyncio.sleep(WATCHED)
-    return (errors.total() - before) * WATCHED / (loop.time() - began)
+    await assert_turns(call, client, error, most=MOST_OF_NEW_TASKS if call is gathered else MOST)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -208,47 +171,79 @@ async def test_waiting_for_a_manager_that_nobody_opened() -> None:
     await assert_loop_turns(lambda _: manager.wait_ready(1), None, RedisNotStartedError)
 
 
+async def unpackable_blpop(r: Any) -> None:
+    await r.blpop(["key"], timeout=object())
+
+
+async def unpackable_pipeline(r: Any) -> None:
+    await r.pipeline(transaction=False).set("key", object()).execute()
+
+
+async def unpackable_transaction(r: Any) -> None:
+    await r.pipeline(transaction=True).set("key", object()).execute()
+
+
+async def unpackable_script(r: Any) -> None:
+    await r.eval("return 1", 1, object())
+
+
+async def unpackable_watch(r: Any) -> None:
+    async with r.pipeline(transaction=True) as pipe:
+        await pipe.watch(object())
+
+
+async def unpackable_channel(r: Any) -> None:
+    async with r.pubsub() as pubsub:
+        await pubsub.subscribe(object())
+
+
+async def unpackable_dedicated(r: Any) -> None:
+    await r.with_options(dedicated=True).set("key", object())
+
+
+async def unpackable_pinned(r: Any) -> None:
+    async with r.client() as client:
+        await client.set("key", object())
+
+
+async def unpackable_foreign(r: Any) -> None:
+    client: Any = PlainRedis(connection_pool=r.connection_pool)
+    await client.set("key", object())
+
+
+async def unpackable_foreign_pipeline(r: Any) -> None:
+    client: Any = PlainRedis(connection_pool=r.connection_pool)
+    await client.pipeline().set("key", object()).execute()
+
+
+MISTAKES = [
+    *(unpackable, unpackable_blpop, unpackable_pipeline, unpackable_transaction),
+    *(unpackable_script, unpackable_watch, unpackable_channel, unpackable_dedicated),
+    *(unpackable_pinned, unpackable_foreign, unpackable_foreign_pipeline),
+]
+
+
 @pytest.mark.usefixtures("pipelining")
-async def test_what_cannot_be_packed(redis_server: RedisServer) -> None:
+@pytest.mark.parametrize("call", MISTAKES)
+async def test_what_cannot_be_packed(redis_server: RedisServer, call: Call) -> None:
     """A mistake of the caller's, and no less a loop."""
     async with RedisManager(url=redis_server.url) as manager:
-        await assert_loop_turns(unpackable, manager.redis, DataError)
+        await assert_loop_turns(call, manager.redis, DataError)
 
 
-async def blpop_key(r: Any) -> None:
-    await r.blpop(["key"], timeout=5)
+@pytest.mark.usefixtures("pipelining")
+@pytest.mark.parametrize("call", [transaction, blpop_pushes])
+async def test_a_condition_of_the_server(redis_server: RedisServer, call: Call) -> None:
+    """It refuses every write, by its own word."""
+    async with RedisManager(url=redis_server.url) as manager:
+        await redis_server.config_set("maxmemory", 1)
+
+        await assert_loop_turns(call, manager.redis, RedisOutOfMemoryError)
 
 
-async def script_on_key(r: Any) -> None:
-    await r.eval("return 1", 1, "key")
-
-
-async def transaction_on_key(r: Any) -> None:
-    await r.pipeline(transaction=True).set("key", 1).execute()
-
-
-async def watch_key(r: Any) -> None:
-    async with r.pipeline(transaction=True) as pipe:
-        await pipe.watch("key")
-
-
-ON_KEY = [get, blpop_key, script_on_key, pipeline, transaction_on_key, watch_key]
-
-
-@pytest.mark.parametrize("call", ON_KEY)
-async def test_on_a_lost_shard(call: Call) -> None:
-    deployment = ClusterDeployment(shards=3, replicas=0, full_coverage=False)
-    manager = RedisManager(url=deployment.url, outage={"grace": 0})
-    async with deployment, manager:
-        slot = manager.cluster.keyslot("key")
-        owner = next(i for i in range(3) if slot in deployment.slots_of(i))
-        await deployment.primaries[owner].kill()
-        await until(lambda: not manager.is_ready)
-
-        async with asking(call, manager.cluster) as errors:
-            await until(lambda: errors[RedisUnavailableError] > 5)
-            asked = await asked_meanwhile(errors)
-        assert asked < MOST
+async def test_opening_what_is_open(redis_server: RedisServer) -> None:
+    async with RedisManager(url=redis_server.url) as manager:
+        await assert_loop_turns(lambda _: manager.open(), None, RedisManagerError)
 
 
 async def test_an_attempt_that_takes_a_while_is_no_fresh_start() -> None:

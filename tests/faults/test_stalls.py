@@ -5,6 +5,7 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from redis_manager_fastapi import (
     ReplyLostError,
     TooManyWaitersError,
 )
+from redis_manager_fastapi.client.cluster.keys import slot_of
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from tests.kit.lag import Turns
@@ -133,6 +135,31 @@ async def test_while_redis_is_known_to_be_down(redis_server: RedisServer) -> Non
         assert turns.longest < LONGEST
 
 
+async def test_tails_of_many_streams_while_redis_is_known_to_be_down(
+    redis_server: RedisServer,
+) -> None:
+    settings = PATIENT | {"outage": {"grace": 0}}
+    told: Counter[type] = Counter()
+    async with RedisManager(url=redis_server.url, **settings) as manager:
+
+        async def follow(number: int) -> None:
+            try:
+                async with manager.tail(f"stream {number % 100}"):
+                    pass
+            except RedisUnavailableError as error:
+                told[type(error)] += 1
+
+        await redis_server.kill()
+        await until_state(manager, PoolState.DOWN)
+        tasks = [asyncio.create_task(follow(number)) for number in range(MANY)]
+        await asyncio.sleep(0)
+        async with Turns() as turns:
+            await asyncio.wait(tasks)
+
+        assert told == {RedisUnavailableError: MANY}
+        assert turns.longest < LONGEST
+
+
 @pytest.mark.parametrize("write", [False, True])
 async def test_a_deadline_of_many(redis_server: RedisServer, write: bool) -> None:
     settings = PATIENT | {"timeout": {"command": 3}}
@@ -189,6 +216,33 @@ async def test_the_same_error_for_many_on_a_cluster() -> None:
 
         assert told == {ResponseError: MANY}
         assert turns.longest < SHORT
+
+
+async def test_a_kill_of_a_shard_with_commands_in_flight() -> None:
+    deployment = ClusterDeployment(shards=3, replicas=0, full_coverage=False)
+    settings = PATIENT | {"outage": {"grace": 0}}
+    async with deployment, RedisManager(url=deployment.url, **settings) as manager:
+        await manager.cluster.get("key")
+        deployment.primaries[0].pause()
+        own = deployment.slots_of(0)
+        keys = (f"key {number}" for number in range(100 * MANY))
+        mine = list(islice((key for key in keys if slot_of(key) in own), MANY))
+        told: Counter[type] = Counter()
+
+        async def ask(key: str) -> None:
+            try:
+                await manager.cluster.incr(key)
+            except ReplyLostError as error:
+                told[type(error)] += 1
+
+        tasks = [asyncio.create_task(ask(key)) for key in mine]
+        await until(lambda: manager.stats().in_flight >= MANY)
+        await deployment.primaries[0].kill()
+        async with Turns() as turns:
+            await asyncio.wait(tasks)
+
+        assert told == {ReplyLostError: MANY}
+        assert turns.longest < LONGEST
 
 
 async def test_a_restart_with_reads_in_flight(redis_server: RedisServer) -> None:

@@ -165,28 +165,3 @@ async def test_endless_command_ends_with_uvicorn_s_own_limit(
 async def somebody_waits(server: RedisServer) -> bool:
     info = await server.command("INFO", "clients")
     return int(info["blocked_clients"]) > 0
-
-
-@pytest.mark.measures
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-async def test_worker_that_asks_again_at_once_holds_up_nothing(
-    redis_url: str, redis_server: RedisServer, loop: str
-) -> None:
-    """Before Redis is there, while it is away, and at the end, when nobody cancels it (row 57)."""
-    async with service(redis_url, "--loop", loop, app="tests.kit.restless:app") as (server, http):
-        await redis_server.kill()
-        assert (await http.get("/livez")).status_code == 200
-        await eventually(lambda: answers(http, "/readyz", 503), PATIENCE)
-        await redis_server.start()
-        await eventually(lambda: answers(http, "/readyz", 200), PATIENCE)
-        began = time.monotonic()
-        server.signal(signal.SIGTERM)
-        code = await server.ended()
-        took = time.monotonic() - began
-
-    assert took < DRAIN + SLACK
-    assert code == -signal.SIGTERM
-
-
-async def answers(http: httpx.AsyncClient, path: str, status: int) -> bool:
-    return (await http.get(path)).status_code == status

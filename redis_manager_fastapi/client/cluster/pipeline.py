@@ -126,7 +126,7 @@ class SplitPipeline(PipelineStrategy):
             return
         part = parts.get(node.name)
         if part is None:
-            pipe: Any = client.on(node).pipeline(transaction=False)
+            pipe: Any = client.client_of(node).pipeline(transaction=False)
             parts[node.name] = part = _Part(node, pipe, [])
         options = command.kwargs
         if "target_nodes" in options:

@@ -50,8 +50,7 @@ class ClusterPubSub(OneAfterTheOther, PubSub):  # pyright: ignore[reportIncompat
         self._mover: asyncio.Task[Any] | None = None
         self._behind = False
         self._lost: Any = None  # the connection whose place the next one takes
-        if self.node is not None:
-            self.connection_pool = self._connections(self.node)
+        self.connection_pool = None  # redis-py's of a node that was given takes no lease
 
     @paced
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
@@ -60,7 +59,7 @@ class ClusterPubSub(OneAfterTheOther, PubSub):  # pyright: ignore[reportIncompat
         sharded = bool(args) and str(args[0]).upper() in _SHARDED
         with uncovered_is_unavailable(self.cluster.session.opened):
             if self.connection is None and self.connection_pool is None and not sharded:
-                self.node = self._node_for(args)
+                self.node = self.node or self._node_for(args)
                 self.connection_pool = self._connections(self.node)
             await self._keep_up()
             return await super().execute_command(*args, **kwargs)
@@ -83,6 +82,7 @@ class ClusterPubSub(OneAfterTheOther, PubSub):  # pyright: ignore[reportIncompat
                 if self.connection is connection:
                     raise
 
+    @paced
     async def ssubscribe(self, *args: Any, **kwargs: Any) -> None:
         """Subscribe to shard channels; arguments are redis-py's."""
         await self.cluster.initialize()
@@ -167,7 +167,7 @@ class ClusterPubSub(OneAfterTheOther, PubSub):  # pyright: ignore[reportIncompat
         return self.node_pubsub_mapping[node.name]
 
     def _connections(self, node: ClusterNode) -> Any:
-        return LeasedConnections(self.cluster.on(node).session, "a pub/sub")
+        return LeasedConnections(self.cluster.client_of(node).session, "a pub/sub")
 
 
 class _NodePubSub(ShardPubSub, PubSub):

@@ -52,8 +52,8 @@ from redis_manager_fastapi.client.options import OptionArguments
 from redis_manager_fastapi.client.parameters import NoParameter
 from redis_manager_fastapi.client.redis import Redis, carried
 from redis_manager_fastapi.client.typed import ClusterCommands, TextT
-from redis_manager_fastapi.cluster.cluster import Cluster
-from redis_manager_fastapi.cluster.node import Node
+from redis_manager_fastapi.cluster.cluster import Cluster, Clustered
+from redis_manager_fastapi.cluster.node import Node, refusing
 from redis_manager_fastapi.cluster.redis_py import OWN_EXECUTE_COMMAND, CommandPolicies
 from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap
 from redis_manager_fastapi.commands.blocking import blocking_timeout, new_only, upper_word
@@ -119,14 +119,16 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
     @property  # type: ignore[override]
     def nodes_manager(self) -> SlotMap:
         """The map of slots, with what redis-py's code looks up of this client."""
-        session = self.session
-        clients: Any = ClientsMap(lambda: session.opened.map, session.connection_kwargs)
+        session, deployment = self.session, cast(Clustered, self.session.deployment)
+        kwargs, listeners = session.connection_kwargs, deployment.listeners
+        clients: Any = ClientsMap(lambda: session.opened.map, kwargs, listeners)
         return cast(SlotMap, clients)
 
     @nodes_manager.setter
     def nodes_manager(self, unused: Any) -> None:
         """Leave the one that redis-py's constructor makes."""
 
+    @paced
     async def initialize(self, *args: Any, **kwargs: Any) -> Self:
         """Wait until the map of slots is known; arguments are redis-py's, unused."""
         cluster, deadline = await self.session.admit()
@@ -203,6 +205,21 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         Args:
             node: One of `get_nodes()`.
             timeout: Each command's deadline, in seconds; the client's if left out.
+
+        Its commands raise `RedisUnavailableError` once the node is not part of the cluster any
+        more, and `PoolClosedError` when the manager is draining or closed.
+        """
+        try:
+            return self.client_of(node, timeout=timeout)
+        except RedisManagerError as refusal:
+            session = self.session
+            options, kwargs = session.options, session.connection_kwargs
+            deployment = refusing(session.deployment, refusal)
+            node_session = Session(deployment, options, kwargs, session.callbacks)
+            return cast("Redis[TextT]", Redis(node_session).scoped(session.scope))
+
+    def client_of(self, node: ClusterNode, *, timeout: float | None = None) -> Redis[TextT]:
+        """Return the same at once, or not at all; for those who let the event loop turn.
 
         Raises:
             PoolClosedError: The manager is draining or closed.
@@ -378,7 +395,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         async def attempt(node: Node, asking: bool) -> Any:
             nonlocal again
             left, again = ends - clock() if again else None, True
-            client = self.on(node, timeout=min(timeout, deadline - clock()))
+            client = self.client_of(node, timeout=min(timeout, deadline - clock()))
             limit, keep = deadline if blocking else None, go_on_with if new_only(args) else None
             try:
                 return await send(

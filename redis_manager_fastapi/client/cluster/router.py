@@ -71,8 +71,8 @@ class ClusterClient(Protocol):
         """Wait until the map of slots is known."""
         ...
 
-    def on(self, node: ClusterNode, *, timeout: float | None = None) -> Redis[Any]:
-        """Return a client of one node alone."""
+    def client_of(self, node: ClusterNode, *, timeout: float | None = None) -> Redis[Any]:
+        """Return a client of one node alone, if it is of the cluster."""
         ...
 
     def with_options(self, *, timeout: float | None = None) -> Self:

@@ -20,6 +20,7 @@ from redis_manager_fastapi.client.pipeline import Pipeline, keep_code
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.delivery.contract import Execution, Kind
 from redis_manager_fastapi.delivery.session import Session
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.pool import Pool
 
 # How many commands are looked at in one turn of the event loop.
@@ -102,6 +103,7 @@ class OneSlotTransaction(AbstractStrategy):
         except (AskError, TryAgainError):
             raise WatchError(_MOVED) from None
 
+    @paced
     async def _execute_at_once(self, *args: Any, **options: Any) -> Any:
         if args[0] == "UNWATCH":
             await self._unwatch()
@@ -132,7 +134,7 @@ class OneSlotTransaction(AbstractStrategy):
         return await route.follow(attempt, find)
 
     def _pipeline(self, node: Node, *, timeout: float | None = None) -> "_NodePipeline":
-        return _NodePipeline(self._client.on(node, timeout=timeout).session)
+        return _NodePipeline(self._client.client_of(node, timeout=timeout).session)
 
     @staticmethod
     async def _immediately(pipe: Pipeline, *args: Any, **options: Any) -> Any:

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from redis_manager_fastapi.errors import PoolClosedError, RedisManagerError
 from redis_manager_fastapi.observe.bus import Bus
 from redis_manager_fastapi.observe.words import counted
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.realtime.consumers.group import Abilities, Group
 from redis_manager_fastapi.realtime.consumers.healing import Healing
 from redis_manager_fastapi.realtime.consumers.lane import Lane
@@ -118,12 +119,12 @@ class Consumer:
             redis.RedisError: The server will never have it: NOPERM, WRONGTYPE.
         """
         while True:
-            if self.stopping:
-                raise StopAsyncIteration
-            if self._queue:
+            if self._queue and not self.stopping:
                 return self._queue.popleft()
-            if self._error is not None:
-                raise self._error
+            ended = StopAsyncIteration() if self.stopping else self._error
+            if ended is not None:
+                await turnstile().refused()
+                raise ended
             self._news.clear()
             self._takers += 1
             for lane in self._lanes:

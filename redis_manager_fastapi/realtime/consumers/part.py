@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from redis_manager_fastapi.errors import PoolClosedError, RedisManagerError
 from redis_manager_fastapi.observe.bus import Bus
 from redis_manager_fastapi.observe.realtime import ConsumerStats
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import FINAL
 from redis_manager_fastapi.realtime.consumers.consumer import Consumer
 from redis_manager_fastapi.realtime.consumers.group import Abilities
@@ -156,6 +157,7 @@ class Entries:
         self._current: StreamEntry | None = None
         self._loops = False
 
+    @paced
     async def __aenter__(self) -> Self:
         """Begin to consume.
 

@@ -8,7 +8,9 @@ There is no I/O here.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.realtime.items import Gap, StreamEntry, bytes_of, text_of
 from redis_manager_fastapi.realtime.tails.cursor import (
     ID,
@@ -198,7 +200,8 @@ class Feed:
     def fail(self, error: Exception) -> None:
         """Have those who follow the stream get *error*."""
         self.error = error
-        self.wake()
+        waiting, self.waiting = self.waiting, set()
+        turnstile().spread(partial(_wake, future) for future in waiting)  # of many streams at once
 
     def wake(self) -> None:
         """Wake those who wait for news, some of them at once."""
@@ -312,8 +315,11 @@ class Feed:
 
 def _wake_some(waiting: deque[asyncio.Future[None]]) -> None:
     for _ in range(min(_PER_TURN, len(waiting))):
-        future = waiting.popleft()
-        if not future.done():
-            future.set_result(None)
+        _wake(waiting.popleft())
     if waiting:
         waiting[0].get_loop().call_soon(_wake_some, waiting)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -17,6 +17,7 @@ from redis_manager_fastapi.errors import (
     RedisPermissionError,
 )
 from redis_manager_fastapi.observe.words import counted
+from redis_manager_fastapi.pool.pacing import paced, turnstile
 from redis_manager_fastapi.realtime.buffer import Overflow
 from redis_manager_fastapi.realtime.items import Gap, StreamEntry
 from redis_manager_fastapi.realtime.tails.cursor import ID, ZERO, Cursor, parse_cursor
@@ -123,6 +124,7 @@ class Tail:
     def __repr__(self) -> str:
         return f"<Tail {self.stream!r}>"
 
+    @paced
     async def __aenter__(self) -> Self:
         if self._feed is not None:
             raise RuntimeError("a tail is entered once; call `manager.tail` for each block")
@@ -164,10 +166,15 @@ class Tail:
             raise RuntimeError("enter it first: `async with manager.tail(...) as entries:`")
         feed = self._feed
         while self._ended_at is None or self._loop.time() < self._ended_at:
-            item = self._take(feed)
+            try:
+                item = self._take(feed)
+            except ListenerTooSlowError:
+                await turnstile().refused()
+                raise
             if item is not None:
                 return item
             if feed.error is not None:
+                await turnstile().refused()
                 raise feed.error
             if self._ended_at is not None:
                 break
@@ -175,6 +182,7 @@ class Tail:
                 await self._catch_up(feed)
             else:
                 await self._wait(feed)
+        await turnstile().refused()
         raise StopAsyncIteration
 
     # Entering.
