@@ -13,6 +13,7 @@ from redis.exceptions import ExecAbortError, ResponseError, WatchError
 
 from redis_manager_fastapi.commands.packing import SLICE, Unpacked
 from redis_manager_fastapi.commands.sharing import SHARED
+from redis_manager_fastapi.delivery.contract import Kind, kind_of_pipeline
 from redis_manager_fastapi.delivery.replies import parsed
 
 LOOKED_AT = 5_000
@@ -22,6 +23,18 @@ LOOKED_AT = 5_000
 def are_ordinary(commands: Sequence[Any]) -> bool:
     """Whether redis-py does no more with *commands* than send them and read their replies."""
     return all(args[0] in SHARED and EMPTY_RESPONSE not in options for args, options in commands)
+
+
+async def look(commands: Sequence[Any], *, transaction: bool) -> tuple[Kind, bool]:
+    """Return what *commands* are together, and whether all of them are ordinary."""
+    kinds: set[Kind] = set()
+    ordinary = True
+    async for start in slices(commands):
+        part = commands[start : start + LOOKED_AT]
+        kinds.add(kind_of_pipeline(part, transaction=transaction))
+        ordinary = ordinary and are_ordinary(part)
+    others = kinds - {Kind.READ_PIPELINE}
+    return (others or kinds).pop(), ordinary
 
 
 async def slices(items: Sized, size: int = LOOKED_AT) -> AsyncIterator[int]:

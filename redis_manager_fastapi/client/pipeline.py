@@ -13,10 +13,10 @@ from redis.exceptions import RedisError, WatchError
 
 from redis_manager_fastapi.client.large_pipeline import (
     LOOKED_AT,
-    are_ordinary,
     execute_pipeline,
     execute_transaction,
     free,
+    look,
 )
 from redis_manager_fastapi.client.observed import (
     span_of_batch,
@@ -27,6 +27,7 @@ from redis_manager_fastapi.client.shared_exchange import SharedExchange, TooLarg
 from redis_manager_fastapi.client.typed import PipelineCommands
 from redis_manager_fastapi.commands.packing import LARGE_REQUEST, SLICE
 from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, SHARED
+from redis_manager_fastapi.delivery.attempts import raise_lost
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.delivery.contract import (
     Execution,
@@ -57,7 +58,7 @@ from redis_manager_fastapi.errors import (
 )
 from redis_manager_fastapi.pool.deadline import Deadline
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
-from redis_manager_fastapi.pool.pacing import REFUSALS, turnstile
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import ENDED, Batch
 from redis_manager_fastapi.redis_py import (
@@ -66,7 +67,7 @@ from redis_manager_fastapi.redis_py import (
     OWN_IMMEDIATE,
     measures,
 )
-from redis_manager_fastapi.topology.failures import own_words, refusal_code
+from redis_manager_fastapi.topology.failures import keep_code, own_words
 
 theirs = redis.asyncio.client.Pipeline
 
@@ -149,7 +150,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except RedisError as error:
             seen = self._told(error, kind)
             try:
-                await _let_turn_before(seen)
+                await turnstile().before(seen)
                 raise seen from seen.__cause__
             finally:
                 del seen  # its traceback has this frame
@@ -197,12 +198,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             raise
         except WatchError as error:
             if kind_of(args) is not Kind.READ:
-                _raise_lost(error)
+                raise_lost(error)
             raise
         except RedisError as error:
             seen = self._told(error, kind_of_watched(args))
             try:
-                await _let_turn_before(seen)
+                await turnstile().before(seen)
                 raise seen from seen.__cause__
             finally:
                 del seen  # its traceback has this frame
@@ -252,18 +253,12 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
     async def _look(self) -> Kind:
         """Return what the commands are together; of very many, note whether all are ordinary."""
         transaction, stack = self.is_transaction or self.explicit_transaction, self.command_stack
-        kinds: set[Kind] = set()
-        self._ordinary = len(stack) > _MOST_SHARED
-        for start in range(0, len(stack), LOOKED_AT):
-            if start:
-                await asyncio.sleep(0)
-            part = stack[start : start + LOOKED_AT]
-            kinds.add(kind_of_pipeline(part, transaction=transaction))
-            self._ordinary = self._ordinary and are_ordinary(part)
-        if self.watching:
-            return Kind.WATCHED
-        others = kinds - {Kind.READ_PIPELINE}
-        return others.pop() if others else kind_of_pipeline(stack[:1], transaction=transaction)
+        self._ordinary = False
+        if len(stack) > _MOST_SHARED:
+            kind, self._ordinary = await look(stack, transaction=transaction)
+        else:
+            kind = kind_of_pipeline(stack, transaction=transaction)
+        return Kind.WATCHED if self.watching else kind
 
     async def _execute_shared(self, kind: Kind, raise_on_error: bool) -> list[Any]:
         stack, transaction = self.command_stack, self.is_transaction or self.explicit_transaction
@@ -407,7 +402,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
                 ends = limit or deadline
                 raise self._late(ends, leased, ends - deadline) from None
             except WatchError as error:
-                _raise_lost(error)
+                raise_lost(error)
                 raise
             except RedisError as error:
                 self.connection_pool.report(error)
@@ -503,25 +498,3 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
         except BaseException:
             await self.reset()
             raise
-
-
-async def _let_turn_before(error: Exception) -> None:
-    """Let the event loop turn before a refusal is raised."""
-    if isinstance(error, REFUSALS):
-        await turnstile().refused()
-
-
-def keep_code(error: Any) -> None:
-    """Note the code of a server's error, which its text is about to lose."""
-    error.status_code = refusal_code(error) or error.status_code
-
-
-def _raise_lost(error: WatchError) -> None:
-    """Raise the loss of a connection after which a command may have run."""
-    # redis-py 8.1 calls a connection lost under WATCH a changed key, also after EXEC.
-    lost = error.__context__
-    try:
-        if isinstance(lost, RedisManagerError) and lost.maybe_executed:
-            raise lost from None
-    finally:
-        del error, lost  # their tracebacks have this frame

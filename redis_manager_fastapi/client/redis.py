@@ -28,10 +28,10 @@ from redis_manager_fastapi.client.typed import RedisCommands, TextT
 from redis_manager_fastapi.commands.sharing import (
     LEAVE_SESSION,
     OF_THEIR_CONNECTION,
-    UNANSWERED,
     command_of_its_connection,
     find_shared,
     in_words,
+    unanswered,
 )
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
@@ -331,7 +331,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis
         session, name = self.session, args[0]
         if name not in _FOR_ANY:
             args, about = in_words(args), command_of_its_connection(args)
-            if about and (about in UNANSWERED or not self.single_connection_client):
+            if about and (unanswered(args) or not self.single_connection_client):
                 await leased.refuse(about)
         send_and_read = partial(self._exchange, name)
         if not self.single_connection_client:

@@ -47,7 +47,7 @@ _AT_THE_PRIMARY = frozenset({
 SCRIPTS = frozenset({"EVAL", "EVALSHA", "FCALL"})
 """Commands that run what the user wrote, which may have written before it fails."""
 
-ANY_SCRIPTS = SCRIPTS | {f"{name}_RO" for name in SCRIPTS}
+ANY_SCRIPTS = SCRIPTS | {"EVALSHA_RO", "EVAL_RO", "FCALL_RO"}
 """The same, and those that only read."""
 
 SHARED: dict[str, SharedCommand] = {
@@ -142,6 +142,14 @@ def command_of_its_connection(args: tuple[Any, ...]) -> str | None:
     if name in _CONTAINERS and len(args) > 1:
         name = f"{name} {upper_word(args[1])}"
     return name if name in OF_THEIR_CONNECTION else None
+
+
+def unanswered(args: tuple[Any, ...]) -> str | None:
+    """Return the command's name if no reply comes to it, as no client can wait for one."""
+    name = command_of_its_connection(args)
+    if name == "CLIENT REPLY" and upper_word(args[-1]) == "ON":
+        return None
+    return name if name in UNANSWERED else None
 
 
 LEAVE_SESSION = frozenset({*SHARED, *BLOCKING, *NEUTRAL, *NEWER, *MODULES})

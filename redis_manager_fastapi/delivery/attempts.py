@@ -14,7 +14,7 @@ from redis_manager_fastapi.commands.blocking import blocking_timeout
 from redis_manager_fastapi.commands.sharing import (
     LEAVE_SESSION,
     UNANSWERED,
-    command_of_its_connection,
+    unanswered,
 )
 from redis_manager_fastapi.delivery.contract import (
     Execution,
@@ -104,20 +104,16 @@ class ContractRetry(Retry):
         finally:
             connection.sent = connection.outcomes = None
         execution = Execution(_kind(sent, watched=watched))
-        if not isinstance(error, RedisManagerError) and _ran_in_part(sent, outcomes):
-            execution.after(Happened.PARTLY)
-            seen = execution.error(own_words(error), pool.instance)
-            try:
-                raise seen from seen.__cause__
-            finally:
-                del error, seen  # their tracebacks have this frame
+        partly = _seen_of_part(execution, error, sent, outcomes, pool.instance)
         again = _Again(self._session, connection, once, sent, execution, deadline, begun)
         until = pool.loop.time() + LONG if again.limit is None else again.limit
         grace = self._session.options.grace
         try:
+            if partly is not None:
+                raise partly from partly.__cause__
             return await carry_on(pool, execution, again.attempt, until, error, grace, leased=True)
         finally:
-            del error  # its traceback has this frame
+            del error, partly  # their tracebacks have this frame
 
 
 class _Sent(list[tuple[Any, ...]]):
@@ -133,8 +129,8 @@ class _Sent(list[tuple[Any, ...]]):
             redis.DataError: No reply to it would come.
         """
         if command[0] not in LEAVE_SESSION:
-            name = command_of_its_connection(command)
-            if name in UNANSWERED and not name.endswith("SUBSCRIBE"):
+            name = unanswered(command)
+            if name is not None and not name.endswith("SUBSCRIBE"):
                 raise DataError(f"{name} {UNANSWERED[name]}")
         super().append(command)
 
@@ -219,6 +215,20 @@ def _has_ended(error: RedisError, sent: list[tuple[Any, ...]]) -> bool:
     return isinstance(error, RedisManagerError) and error.maybe_executed and ("EXEC",) in sent
 
 
+def _seen_of_part(
+    execution: Execution,
+    error: Exception,
+    sent: list[tuple[Any, ...]],
+    outcomes: list[Any],
+    instance: str,
+) -> Exception | None:
+    """Return what the caller sees of a server's error if a part of a transaction may have run."""
+    if isinstance(error, RedisManagerError) or not _ran_in_part(sent, outcomes):
+        return None
+    execution.after(Happened.PARTLY)
+    return execution.error(own_words(error), instance)
+
+
 def _ran_in_part(sent: list[tuple[Any, ...]], outcomes: list[Any]) -> bool:
     """Whether it was a transaction of which a part may have run although it ended with an error."""
     if ("MULTI",) not in sent or ("EXEC",) not in sent:
@@ -237,3 +247,14 @@ def _kind(sent: list[tuple[Any, ...]], *, watched: bool) -> Kind:
     transaction = sent[0][0] == "MULTI"
     commands = sent[1:-1] if transaction else sent
     return kind_of_pipeline(((args, {}) for args in commands), transaction=transaction)
+
+
+def raise_lost(error: WatchError) -> None:
+    """Raise the loss of a connection after which a command may have run."""
+    # redis-py 8.1 calls a connection lost under WATCH a changed key, also after EXEC.
+    lost = error.__context__
+    try:
+        if isinstance(lost, RedisManagerError) and lost.maybe_executed:
+            raise lost from None
+    finally:
+        del error, lost  # their tracebacks have this frame

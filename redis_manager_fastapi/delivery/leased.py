@@ -19,7 +19,7 @@ from redis_manager_fastapi.commands.sharing import (
     LEAVE_SESSION,
     SHARED,
     UNANSWERED,
-    command_of_its_connection,
+    unanswered,
 )
 from redis_manager_fastapi.delivery.contract import Execution, kind_of, kind_of_watched
 from redis_manager_fastapi.delivery.replies import empty_response, parsed
@@ -131,7 +131,7 @@ async def refuse_unanswered(args: tuple[Any, ...]) -> None:
     Raises:
         redis.DataError: The command is such a one.
     """
-    if args[0] not in LEAVE_SESSION and (name := command_of_its_connection(args)) in UNANSWERED:
+    if args[0] not in LEAVE_SESSION and (name := unanswered(args)):
         await refuse(name)
 
 

@@ -164,8 +164,9 @@ class ListeningConnection(WatchedConnection):
         Raises:
             redis.DataError: A client sent SUBSCRIBE as a command, and waits for its one reply.
         """
-        if self.sent:
-            raise self._unanswered(self.sent[-1][0])
+        if self.sent and (name := upper_word(self.sent[-1][0])) in UNANSWERED:
+            self.abort()
+            raise redis_errors.DataError(f"{name} {UNANSWERED[name]}")
         clock = asyncio.get_running_loop().time
         ends = clock() + (inf if timeout is None else timeout)
         while True:
@@ -192,12 +193,6 @@ class ListeningConnection(WatchedConnection):
         if self._subscribed and not _is_whole(reply):
             raise self.misread()
         return reply
-
-    def _unanswered(self, command: Any) -> redis_errors.DataError:
-        """Close the connection; return the error for a command that never gets one reply."""
-        self.abort()
-        name = upper_word(command)
-        return redis_errors.DataError(f"{name} {UNANSWERED.get(name, UNANSWERED['SUBSCRIBE'])}")
 
     @property
     def _subscribed(self) -> bool:

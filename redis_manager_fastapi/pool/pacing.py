@@ -96,6 +96,11 @@ class Turnstile:
             await asyncio.sleep(min(_LONGEST, _FIRST * 2 ** (count - _FREE)))
         self._refused[task] = count, self._loop.time()
 
+    async def before(self, error: Exception) -> None:
+        """Wait before *error* is raised, if it is a refusal."""
+        if isinstance(error, REFUSALS):
+            await self.refused()
+
     def _begin(self) -> None:
         if not self._turning:
             self._turning, self._at_once = True, PER_TURN

@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis.exceptions as redis_errors
 
@@ -216,6 +216,11 @@ def refusal_code(error: BaseException) -> str | None:
     if refusal is None or not re.search(refusal.sentence, said, re.IGNORECASE):
         return None
     return code
+
+
+def keep_code(error: Any) -> None:
+    """Note the code of a server's error, which its text is about to lose."""
+    error.status_code = refusal_code(error) or error.status_code
 
 
 def server_code(error: BaseException) -> str | None:

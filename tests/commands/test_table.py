@@ -94,7 +94,6 @@ CLOSED_AFTER = {
     "MODULE UNLOAD": "a module may do anything",
     "PFDEBUG": "for who works on the server",
     "PFSELFTEST": "for who works on the server",
-    "QUIT": "ends its connection",
     "REPLICAOF": "the server becomes a replica",
     "RESTORE-ASKING": "what servers say to each other",
     "SCRIPT SHOW": "no client has a method for it",

@@ -67,7 +67,6 @@ from redis_manager_fastapi.redis_py import measures
 
 theirs = redis.asyncio.RedisCluster
 
-_WAIT = frozenset({"WAIT", "wait"})
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 
 # Some of the client's attributes are slots, which `__dict__` does not show.
@@ -344,7 +343,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         while True:
             try:
                 with whole(args, deadline):
-                    if args[0] in _WAIT and not options.get("target_nodes"):
+                    if upper_word(args[0]) == "WAIT" and not options.get("target_nodes"):
                         return await self._wait_everywhere(args, options)
                     return await OWN_EXECUTE_COMMAND(self, *args, **options)
             except SlotNotCoveredError as error:
@@ -464,10 +463,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         self, command: str, *keys: Any
     ) -> Coroutine[Any, Any, int]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Execute DEL, EXISTS, TOUCH or UNLINK on several slots; return the sum of the replies."""
-        return carried(self._execute_split, (command, *keys), {})
-
-    async def _execute_split(self, args: tuple[Any, ...], _: dict[str, Any]) -> int:
-        return await super()._split_command_across_slots(*args)
+        split = super()._split_command_across_slots
+        return carried(lambda args, _: split(*args), (command, *keys), {})
 
     async def _execute_pipeline_by_slot(  # type: ignore[override]
         self, command: str, slots_to_args: Mapping[int, Iterable[Any]]

@@ -16,12 +16,13 @@ from redis.exceptions import (
 from redis_manager_fastapi.client.cluster.observed import counted
 from redis_manager_fastapi.client.cluster.router import ClusterClient, Route
 from redis_manager_fastapi.client.large_pipeline import slices
-from redis_manager_fastapi.client.pipeline import Pipeline, keep_code
+from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.delivery.contract import Execution, Kind
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.pool import Pool
+from redis_manager_fastapi.topology.failures import keep_code
 
 # How many commands are looked at in one turn of the event loop.
 _LOOKED_AT = 1_000
