@@ -107,7 +107,7 @@ class DedicatedConnection(AuthenticatedConnection):
 
     @property
     def clean(self) -> bool:
-        """Whether nothing of the last holder is left: no state, no transaction, no reply to come."""
+        """Whether nothing of the last holder is left: no state, and no reply to come."""
         return self.alive and not self.has_session and self._to_come <= 0
 
     async def reusable(self) -> bool:

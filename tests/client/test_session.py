@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import redis
+import redis.asyncio
 
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.client.redis import Redis
@@ -56,7 +57,8 @@ async def session(r: Redis) -> dict[str, str]:
 
 
 def foreign(manager: RedisManager) -> Any:
-    return redis.asyncio.Redis(connection_pool=manager.connection_pool, decode_responses=True)
+    pool: Any = manager.connection_pool
+    return redis.asyncio.Redis(connection_pool=pool, decode_responses=True)
 
 
 @pytest.mark.parametrize("act", ACTS)
