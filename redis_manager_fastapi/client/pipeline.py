@@ -47,7 +47,7 @@ from redis_manager_fastapi.delivery.leased import (
     reply_deadline,
 )
 from redis_manager_fastapi.delivery.replica_reads import READS, read
-from redis_manager_fastapi.delivery.replies import parsed
+from redis_manager_fastapi.delivery.replies import parsed, reading
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, recover
 from redis_manager_fastapi.errors import (
@@ -56,7 +56,7 @@ from redis_manager_fastapi.errors import (
     RedisManagerError,
     ReplyLostError,
 )
-from redis_manager_fastapi.pool.deadline import Deadline
+from redis_manager_fastapi.pool.deadline import Deadline, PassedError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
@@ -135,6 +135,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             metrics is not None and metrics._provider_manager is not None  # noqa: SLF001
         )
 
+    @reading
     async def deliver(self, raise_on_error: bool) -> list[Any]:
         """Execute a pipeline that nobody observes, or that is observed already."""
         await self._session.admit()
@@ -241,9 +242,8 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
 
     def _may_share(self) -> bool:
         bound = self.watching or self.connection is not None or self.scripts
-        if bound or not self._session.options.shared:
-            return False
-        if len(self.command_stack) > _MOST_SHARED:
+        many = len(self.command_stack) > _MOST_SHARED
+        if bound or many or not self._session.options.shared:
             return False
         return bool(self.command_stack) and all(
             args[0] in SHARED and NEVER_DECODE not in options
@@ -398,7 +398,7 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
                     if self.asking:
                         await self._ask()
                     return await self._exchange(raise_on_error)
-            except TimeoutError:
+            except PassedError:
                 ends = limit or deadline
                 raise self._late(ends, leased, ends - deadline) from None
             except WatchError as error:

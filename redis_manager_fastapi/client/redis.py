@@ -25,6 +25,7 @@ from redis_manager_fastapi.client.parameters import NoParameter
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.pubsub import Monitor, PubSub
 from redis_manager_fastapi.client.typed import RedisCommands, TextT
+from redis_manager_fastapi.commands.blocking import upper_word
 from redis_manager_fastapi.commands.sharing import (
     LEAVE_SESSION,
     OF_THEIR_CONNECTION,
@@ -36,6 +37,7 @@ from redis_manager_fastapi.commands.sharing import (
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.delivery.replicas_acknowledge import wait, wait_aof
+from redis_manager_fastapi.delivery.replies import STUMBLES, is_stumble, misread
 from redis_manager_fastapi.delivery.session import CallOptions, Scope, Session
 from redis_manager_fastapi.errors import ReplyLostError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -396,7 +398,12 @@ class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis
         # redis-py 8.1: `_send_command_parse_response` also prepares HIMPORT's fieldsets.
         exchange = self._send_command_parse_response
         if args[0] not in _WAITING or self.single_connection_client:
-            return await exchange(connection, name, *args, **options)
+            try:
+                return await exchange(connection, name, *args, **options)
+            except STUMBLES as error:
+                if not is_stumble(error, options):
+                    raise
+                raise misread(upper_word(name)) from error
         send = partial(exchange, connection, name, *args, **options)
         if args[0] == "WAIT":
             return await wait(connection, args, send)

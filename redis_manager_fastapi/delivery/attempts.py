@@ -34,7 +34,7 @@ from redis_manager_fastapi.errors import (
     RedisUnavailableError,
     ReplyLostError,
 )
-from redis_manager_fastapi.pool.deadline import Deadline
+from redis_manager_fastapi.pool.deadline import Deadline, PassedError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.state import Suspicion
@@ -170,7 +170,7 @@ class _Again:
                 await self._connect()
                 sent = True
                 return await self._once()
-        except TimeoutError:
+        except PassedError:
             late_by_now = self._late(sent)
             connection.abort()
             try:

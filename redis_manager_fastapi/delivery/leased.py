@@ -27,7 +27,7 @@ from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on
 from redis_manager_fastapi.errors import CommandTimeoutError, ReplyLostError
 from redis_manager_fastapi.pool.causes import Connection
-from redis_manager_fastapi.pool.deadline import Deadline
+from redis_manager_fastapi.pool.deadline import Deadline, PassedError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
@@ -84,7 +84,7 @@ async def execute(
                     if args[0] in XREAD:
                         args = await from_last_ids(session, lease.connection, args)
                     return await exchange(lease.connection, args, options)
-            except TimeoutError:
+            except PassedError:
                 raise abandoned(args, session, limit or 0.0, lease.connection) from None
             except ReplyLostError:
                 if execution is not None and lease.connection.parts:
@@ -196,7 +196,7 @@ async def execute_pinned(
         try:
             async with Deadline(limit):
                 return await exchange()
-        except TimeoutError:
+        except PassedError:
             connection = leased()
             if connection is None:
                 raise pool.leases.no_place(session.options.timeout) from None

@@ -12,6 +12,10 @@ from types import TracebackType
 STALL = 0.05
 
 
+class PassedError(TimeoutError):
+    """The time of a `Deadline` is up: not what its block raised, as a user's callback may."""
+
+
 class Deadline:
     """`asyncio.timeout_at` that waits a moment longer after a stall.
 
@@ -39,7 +43,10 @@ class Deadline:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await self._timeout.__aexit__(exc_type, exc, traceback)
+        try:
+            await self._timeout.__aexit__(exc_type, exc, traceback)
+        except TimeoutError as passed:
+            raise PassedError from passed.__cause__
 
     def _due(self, when: float) -> None:
         now = asyncio.get_running_loop().time()

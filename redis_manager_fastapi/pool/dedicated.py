@@ -107,8 +107,8 @@ class DedicatedConnection(AuthenticatedConnection):
 
     @property
     def clean(self) -> bool:
-        """Whether nothing of the last holder is left: no session state, no open transaction."""
-        return self.alive and not self.has_session
+        """Whether nothing of the last holder is left: no state, and no reply to come."""
+        return self.alive and not self.has_session and self._to_come <= 0
 
     async def reusable(self) -> bool:
         """Return whether another holder may have it: it is clean, and no reply is left unread."""
@@ -166,7 +166,8 @@ class DedicatedConnection(AuthenticatedConnection):
         self._unfinished.clear()
         self._serving, self._was_lost, self.was_silent = True, False, False
         self._blocking, self._wait = 0.0, None
-        self.tainted, self._packed, self._cause = False, 0, Cause.CONNECTION_LOST
+        self.tainted, self._packed, self._to_come = False, 0, 0
+        self._cause = Cause.CONNECTION_LOST
         if self.listens:
             self._listen_anew()
         self.stream = self._writer

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import redis
+import redis.asyncio
 
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.client.redis import Redis
@@ -55,6 +56,11 @@ async def session(r: Redis) -> dict[str, str]:
     return {name: value for name, value in known.items() if name not in changing}
 
 
+def foreign(manager: RedisManager) -> Any:
+    pool: Any = manager.connection_pool
+    return redis.asyncio.Redis(connection_pool=pool, decode_responses=True)
+
+
 @pytest.mark.parametrize("act", ACTS)
 async def test_next_lease_finds_a_fresh_session(manager: RedisManager, act: str) -> None:
     async with manager.connection() as first:
@@ -82,6 +88,25 @@ async def test_what_has_no_reply_is_refused_and_shifts_no_other(
 
     async with manager.connection() as following:
         assert await following.echo("mine") == "mine"
+
+
+@pytest.mark.parametrize("make", [lambda m: m.redis, foreign], ids=["own", "foreign"])
+async def test_a_callback_that_raises_leaves_no_reply_to_the_next_lease(
+    manager: RedisManager, make: Callable[[RedisManager], Any]
+) -> None:
+    """The replies behind its own are unread, and some of them not even there."""
+
+    def parse(_: object, **__: object) -> None:
+        raise LookupError("mine")
+
+    raising = make(manager)
+    raising.set_response_callback("GET", parse)
+    pipe = raising.pipeline(transaction=False).get("key").blpop(["none"], 0.1).get("key")
+    with pytest.raises(LookupError, match="mine"):
+        await pipe.execute()
+
+    async with manager.connection() as following:
+        assert [await following.echo(each) for each in "abc"] == ["a", "b", "c"]
 
 
 async def test_neutral_commands_keep_the_connection(manager: RedisManager) -> None:
