@@ -29,7 +29,7 @@ KINDS = {
     Kind.PIPELINE: "any other pipeline without MULTI",
     Kind.TRANSACTION: "transaction (MULTI) that writes",
     Kind.WATCHED: "under WATCH, or on a pinned connection",
-    Kind.WATCHED_SCRIPT: "script there",
+    Kind.WATCHED_SCRIPT: "script under WATCH, or on a pinned connection",
 }
 ONE_SERVER = {
     Happened.NOT_SENT: "the connection was lost before it was sent",
@@ -67,7 +67,7 @@ ANSWERED = {
     Kind.PIPELINE: "a pipeline",
     Kind.TRANSACTION: "a transaction",
     Kind.WATCHED: "under WATCH, or on a pinned connection",
-    Kind.WATCHED_SCRIPT: "a script there",
+    Kind.WATCHED_SCRIPT: "a script under WATCH, or on a pinned connection",
 }
 
 _INCR = (("INCR", "key"), {})
