@@ -47,7 +47,7 @@ from redis_manager_fastapi.delivery.leased import (
     reply_deadline,
 )
 from redis_manager_fastapi.delivery.replica_reads import READS, read
-from redis_manager_fastapi.delivery.replies import parsed, reading
+from redis_manager_fastapi.delivery.replies import STUMBLES, parsed, raise_if_misread
 from redis_manager_fastapi.delivery.session import Session
 from redis_manager_fastapi.delivery.shared import FAILURES, carry_on, deliver, recover
 from redis_manager_fastapi.errors import (
@@ -61,12 +61,7 @@ from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.pool.request import ENDED, Batch
-from redis_manager_fastapi.redis_py import (
-    OWN_EXECUTE,
-    OWN_EXECUTE_COMMAND,
-    OWN_IMMEDIATE,
-    measures,
-)
+from redis_manager_fastapi.redis_py import OWN_EXECUTE, OWN_EXECUTE_COMMAND, OWN_IMMEDIATE, measures
 from redis_manager_fastapi.topology.failures import keep_code, own_words
 
 theirs = redis.asyncio.client.Pipeline
@@ -135,7 +130,6 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
             metrics is not None and metrics._provider_manager is not None  # noqa: SLF001
         )
 
-    @reading
     async def deliver(self, raise_on_error: bool) -> list[Any]:
         """Execute a pipeline that nobody observes, or that is observed already."""
         await self._session.admit()
@@ -155,6 +149,9 @@ class Pipeline(PipelineCommands, redis.asyncio.client.Pipeline):  # type: ignore
                 raise seen from seen.__cause__
             finally:
                 del seen  # its traceback has this frame
+        except STUMBLES as error:
+            raise_if_misread(error, "a pipeline's command", {})
+            raise
         for start in range(0, len(replies), LOOKED_AT):
             if start:
                 await asyncio.sleep(0)

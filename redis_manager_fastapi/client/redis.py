@@ -37,7 +37,7 @@ from redis_manager_fastapi.commands.sharing import (
 from redis_manager_fastapi.delivery import leased
 from redis_manager_fastapi.delivery.connection_pool import LeasedConnections
 from redis_manager_fastapi.delivery.replicas_acknowledge import wait, wait_aof
-from redis_manager_fastapi.delivery.replies import STUMBLES, is_stumble, misread
+from redis_manager_fastapi.delivery.replies import STUMBLES, raise_if_misread
 from redis_manager_fastapi.delivery.session import CallOptions, Scope, Session
 from redis_manager_fastapi.errors import ReplyLostError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
@@ -401,9 +401,8 @@ class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis
             try:
                 return await exchange(connection, name, *args, **options)
             except STUMBLES as error:
-                if not is_stumble(error, options):
-                    raise
-                raise misread(upper_word(name)) from error
+                raise_if_misread(error, upper_word(name), options)
+                raise
         send = partial(exchange, connection, name, *args, **options)
         if args[0] == "WAIT":
             return await wait(connection, args, send)

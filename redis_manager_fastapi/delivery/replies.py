@@ -1,13 +1,11 @@
 """From a reply to the value that the caller sees, as redis-py makes it."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar, cast
+from traceback import walk_tb
+from typing import Any
 
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import InvalidResponse, ResponseError
 
-from redis_manager_fastapi.commands.blocking import upper_word
 from redis_manager_fastapi.delivery.contract import Kind
 from redis_manager_fastapi.delivery.session import Callbacks
 from redis_manager_fastapi.delivery.shared import recover
@@ -17,7 +15,8 @@ from redis_manager_fastapi.pool.request import SingleRequest
 # What redis-py puts among a command's options for itself: the rest is for the callback.
 _INTERNAL = (EMPTY_RESPONSE, NEVER_DECODE, "keys")
 
-F = TypeVar("F", bound=Callable[..., Any])
+# The functions that parse: redis-py's, and the one below.
+_PARSING = ("parse_response", "parse")
 
 STUMBLES = (AttributeError, LookupError, TypeError, ValueError)
 """What redis-py's parsers raise over a reply that has not the shape that they expect."""
@@ -40,46 +39,33 @@ def parse(callbacks: Callbacks, name: str, reply: Any, options: dict[str, Any]) 
     try:
         return callback(reply, **options)
     except STUMBLES as error:
-        if not is_stumble(error, options):
-            raise
-        raise misread(upper_word(name)) from error
+        raise_if_misread(error, name, options)
+        raise
 
 
-def is_stumble(error: Exception, options: dict[str, Any]) -> bool:
-    """Whether redis-py raised *error* over a reply that has not its command's shape.
+def raise_if_misread(error: Exception, what: str, options: dict[str, Any]) -> None:
+    """Raise another error in the place of *error* if that is what redis-py made of a reply.
 
     An error of the user's callback, or over options that the user gave, is the user's own.
+
+    Raises:
+        redis.InvalidResponse: The reply has not the shape that redis-py's parser expects.
     """
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    module = "" if traceback is None else traceback.tb_frame.f_globals.get("__name__", "")
-    within = module == __name__ or module.partition(".")[0] == "redis"
-    if isinstance(error, UnicodeDecodeError) or not within:
+    if _is_misread(error, options):
+        message = f"the reply to {what} has another shape than its replies"
+        raise InvalidResponse(message) from error
+
+
+def _is_misread(error: Exception, options: dict[str, Any]) -> bool:
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    last: str = frames[-1].f_globals.get("__name__", "")
+    within = last == __name__ or last.partition(".")[0] == "redis"
+    parsing = any(frame.f_code.co_name in _PARSING for frame in frames)
+    if isinstance(error, UnicodeDecodeError) or not within or not parsing:
         return False
     # Who calls a built-in callback, or one that does not take the options, is the last frame.
-    calls = module in (__name__, "redis.asyncio.client")
+    calls = last in (__name__, "redis.asyncio.client")
     return not (calls and isinstance(error, TypeError) and options)
-
-
-def misread(name: str) -> InvalidResponse:
-    """Return the error for a reply that redis-py could make nothing of."""
-    return InvalidResponse(f"the reply to {name} has another shape than its replies")
-
-
-def reading(function: F) -> F:
-    """Have a coroutine function raise `InvalidResponse` for what redis-py stumbles over in it."""
-
-    @wraps(function)
-    async def told(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return await function(*args, **kwargs)
-        except STUMBLES as error:
-            if not is_stumble(error, {}):
-                raise
-            raise misread("a pipeline's command") from error
-
-    return cast(F, told)
 
 
 async def parsed(callbacks: Callbacks, name: str, reply: Any, options: dict[str, Any]) -> Any:

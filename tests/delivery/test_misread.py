@@ -9,6 +9,8 @@ from redis.exceptions import InvalidResponse
 from tests.kit.fake_server import FakeServer
 from tests.kit.managers import opened
 
+TOLD = r"the reply to (TIME|SCAN|INFO|INCRBYFLOAT|a pipeline's command) has another shape"
+
 Ask = Callable[[Any], Awaitable[object]]
 
 CALLS: dict[str, tuple[Ask, bytes]] = {
@@ -49,7 +51,7 @@ async def test_what_redis_py_stumbles_over_is_an_invalid_response(
         r = manager.redis.with_options(dedicated=dedicated)
         assert await r.echo("a") == "a"
         server.replies[:] = [reply]
-        with pytest.raises(InvalidResponse, match=r"the reply to .* has another shape") as raised:
+        with pytest.raises(InvalidResponse, match=TOLD) as raised:
             await way(r, ask)
         assert raised.value.__cause__ is not None
         server.replies.clear()
