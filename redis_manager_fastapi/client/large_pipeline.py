@@ -5,8 +5,8 @@ the event loop, which takes 10 to 40 ms for 100,000 of them each time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence, Sized
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeVar
 
 from redis.client import EMPTY_RESPONSE
 from redis.exceptions import ExecAbortError, ResponseError, WatchError
@@ -15,6 +15,8 @@ from redis_manager_fastapi.commands.packing import SLICE, Unpacked
 from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.delivery.contract import Kind, kind_of_pipeline
 from redis_manager_fastapi.delivery.replies import parsed
+
+T = TypeVar("T")
 
 LOOKED_AT = 5_000
 """How many commands or replies are only looked at, or given up, in one turn of the loop."""
@@ -29,20 +31,19 @@ async def look(commands: Sequence[Any], *, transaction: bool) -> tuple[Kind, boo
     """Return what *commands* are together, and whether all of them are ordinary."""
     kinds: set[Kind] = set()
     ordinary = True
-    async for start in slices(commands):
-        part = commands[start : start + LOOKED_AT]
+    async for part in slices(commands):
         kinds.add(kind_of_pipeline(part, transaction=transaction))
         ordinary = ordinary and are_ordinary(part)
     others = kinds - {Kind.READ_PIPELINE}
     return (others or kinds).pop(), ordinary
 
 
-async def slices(items: Sized, size: int = LOOKED_AT) -> AsyncIterator[int]:
-    """Yield where each slice begins, and let the loop turn between them."""
+async def slices(items: Sequence[T], size: int = LOOKED_AT) -> AsyncIterator[Sequence[T]]:
+    """Yield *items* in slices, and let the loop turn between them."""
     for start in range(0, len(items), size):
         if start:
             await asyncio.sleep(0)
-        yield start
+        yield items[start : start + size]
 
 
 async def free(items: list[Any]) -> None:
@@ -122,15 +123,16 @@ async def _parse(pipe: Any, commands: list[Any], replies: list[Any]) -> None:
 
 async def _send(connection: Any, before: list[Any], commands: list[Any], after: list[Any]) -> None:
     listed = before
-    async for start in slices(commands):
-        listed.extend([args for args, _ in commands[start : start + LOOKED_AT]])
+    async for part in slices(commands):
+        listed.extend([args for args, _ in part])
     listed.extend(after)
     await connection.send_packed_command(Unpacked(listed))
 
 
 async def _raise_first_error(pipe: Any, commands: list[Any], replies: list[Any]) -> None:
-    async for start in slices(replies):
-        for number, reply in enumerate(replies[start : start + LOOKED_AT], start):
+    numbered = enumerate(commands, 1)
+    async for part in slices(replies):
+        for reply, (number, (args, _)) in zip(part, numbered, strict=False):
             if isinstance(reply, ResponseError):
-                pipe.annotate_exception(reply, number + 1, commands[number][0])
+                pipe.annotate_exception(reply, number, args)
                 raise reply

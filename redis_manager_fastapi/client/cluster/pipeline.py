@@ -16,7 +16,7 @@ from redis_manager_fastapi.client.cluster.router import (
     uncovered_is_unavailable,
 )
 from redis_manager_fastapi.client.cluster.transaction import OneSlotTransaction
-from redis_manager_fastapi.client.large_pipeline import LOOKED_AT, free, slices
+from redis_manager_fastapi.client.large_pipeline import free, slices
 from redis_manager_fastapi.client.observed import span_of_batch
 from redis_manager_fastapi.client.pipeline import Pipeline
 from redis_manager_fastapi.client.typed import ClusterPipelineCommands
@@ -98,8 +98,8 @@ class SplitPipeline(PipelineStrategy):
         await client.initialize()
         _, deadline = await client.session.admit()
         parts: dict[str, _Part] = {}
-        async for start in slices(stack, _BROUGHT):
-            for command in stack[start : start + _BROUGHT]:
+        async for some in slices(stack, _BROUGHT):
+            for command in some:
                 await refuse_unanswered(command.args)
                 await self._bring(client, command, parts)
         # Of many commands each node's part begins in a turn of its own.
@@ -160,17 +160,18 @@ class SplitPipeline(PipelineStrategy):
             results = await counted("PIPELINE", part.node.address, part.pipe.deliver(False))
         except RedisManagerError as error:
             results = [error] * len(commands)
-        async for start in slices(commands):
-            for number, result in enumerate(results[start : start + LOOKED_AT], start):
-                commands[number].result = result
+        left = iter(results)
+        async for some in slices(commands):
+            for command, result in zip(some, left, strict=False):
+                command.result = result
 
     async def _follow(
         self, client: ClusterClient, stack: list[PipelineCommand], deadline: float
     ) -> None:
         """Send what was redirected, or could not go out, where it belongs, in its order."""
         clock = client.session.opened.loop.time
-        async for start in slices(stack):
-            for command in stack[start : start + LOOKED_AT]:
+        async for some in slices(stack):
+            for command in some:
                 left = deadline - clock()
                 if left <= 0:
                     return
@@ -185,16 +186,15 @@ class SplitPipeline(PipelineStrategy):
 
     async def _raise_first(self, stack: list[PipelineCommand]) -> None:
         """Raise the first error; of the whole it says whether any part may have run."""
-        async for start in slices(stack):
-            for command in stack[start : start + LOOKED_AT]:
+        async for some in slices(stack):
+            for command in some:
                 if isinstance(command.result, Exception):
                     raise await self._error_of(stack, command)
 
     async def _error_of(self, stack: list[PipelineCommand], failed: PipelineCommand) -> Exception:
         """Return the error of the whole, of which *failed* is the first command to fail."""
         parts, kinds = Parts(), set()
-        async for start in slices(stack, _BROUGHT):
-            commands = stack[start : start + _BROUGHT]
+        async for commands in slices(stack, _BROUGHT):
             queued = ((each.args, None) for each in commands)
             kinds.add(kind_of_pipeline(queued, transaction=False))
             for command in commands:

@@ -96,8 +96,8 @@ class OneSlotTransaction(AbstractStrategy):
     async def _execute_watched(
         self, pipe: "_NodePipeline", stack: list[PipelineCommand], raise_on_error: bool
     ) -> list[Any]:
-        async for start in slices(stack, _LOOKED_AT):
-            for command in stack[start : start + _LOOKED_AT]:
+        async for part in slices(stack, _LOOKED_AT):
+            for command in part:
                 await self._check_slot(command.args)
         try:
             return await _execute(pipe, stack, raise_on_error)
@@ -154,8 +154,8 @@ class OneSlotTransaction(AbstractStrategy):
 
     async def _common_slot(self, stack: list[PipelineCommand]) -> int:
         slots = set()
-        async for start in slices(stack, _LOOKED_AT):
-            for command in stack[start : start + _LOOKED_AT]:
+        async for part in slices(stack, _LOOKED_AT):
+            for command in part:
                 slots.add(await self._client.slot_of_command(command.args))
         if len(slots) > 1:
             raise CrossSlotTransactionError(_CROSSING_QUEUED)
@@ -209,8 +209,8 @@ async def _execute(
     """Execute *stack* as a transaction on *pipe*; a redirect of one command is the whole's."""
     if pipe.watching:
         pipe.multi()
-    async for start in slices(stack, _LOOKED_AT):
-        for command in stack[start : start + _LOOKED_AT]:
+    async for part in slices(stack, _LOOKED_AT):
+        for command in part:
             pipe.execute_command(*command.args, **command.kwargs)
     try:
         replies: Any = await counted("TRANSACTION", pipe.where, pipe.deliver(raise_on_error))
