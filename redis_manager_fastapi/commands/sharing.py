@@ -107,16 +107,17 @@ _A_LISTENER_S = "turns its connection into a listener's: use"
 _A_REPLICA_S = "turns its connection into a replica's, and no client reads what follows"
 
 # Those that no client can execute, pinned or not: no reply comes, or what comes is no reply.
+# What whoever sends one is told.
 UNANSWERED: dict[str, str] = {
     **{
-        name: f"{_A_LISTENER_S} `r.pubsub()` or `manager.subscribe()`"
+        name: f"{name} {_A_LISTENER_S} `r.pubsub()` or `manager.subscribe()`"
         for name in OF_THEIR_CONNECTION
         if name.endswith("SUBSCRIBE")
     },
-    "CLIENT REPLY": "leaves commands without the replies that their callers wait for",
-    "MONITOR": f"{_A_LISTENER_S} `r.monitor()`",
-    "PSYNC": _A_REPLICA_S,
-    "SYNC": _A_REPLICA_S,
+    "CLIENT REPLY": "CLIENT REPLY leaves commands without the replies that their callers wait for",
+    "MONITOR": f"MONITOR {_A_LISTENER_S} `r.monitor()`",
+    "PSYNC": f"PSYNC {_A_REPLICA_S}",
+    "SYNC": f"SYNC {_A_REPLICA_S}",
 }
 
 

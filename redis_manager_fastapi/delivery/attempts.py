@@ -11,11 +11,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import DataError, RedisError, WatchError
 
 from redis_manager_fastapi.commands.blocking import blocking_timeout
-from redis_manager_fastapi.commands.sharing import (
-    LEAVE_SESSION,
-    UNANSWERED,
-    unanswered,
-)
+from redis_manager_fastapi.commands.sharing import LEAVE_SESSION, UNANSWERED, unanswered
 from redis_manager_fastapi.delivery.contract import (
     Execution,
     Happened,
@@ -131,7 +127,7 @@ class _Sent(list[tuple[Any, ...]]):
         if command[0] not in LEAVE_SESSION:
             name = unanswered(command)
             if name is not None and not name.endswith("SUBSCRIBE"):
-                raise DataError(f"{name} {UNANSWERED[name]}")
+                raise DataError(UNANSWERED[name])
         super().append(command)
 
 

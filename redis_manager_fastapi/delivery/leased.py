@@ -117,7 +117,7 @@ async def refuse(name: str) -> NoReturn:
     """
     await turnstile().refused()
     if name in UNANSWERED:
-        raise DataError(f"{name} {UNANSWERED[name]}")
+        raise DataError(UNANSWERED[name])
     raise DataError(
         f"{name} is about the connection that it is sent on, and this client has none to itself:"
         " use a client that is pinned to one (`async with r.client() as c`, RedisConnectionDep,"

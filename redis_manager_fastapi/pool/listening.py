@@ -166,7 +166,7 @@ class ListeningConnection(WatchedConnection):
         """
         if self.sent and (name := upper_word(self.sent[-1][0])) in UNANSWERED:
             self.abort()
-            raise redis_errors.DataError(f"{name} {UNANSWERED[name]}")
+            raise redis_errors.DataError(UNANSWERED[name])
         clock = asyncio.get_running_loop().time
         ends = clock() + (inf if timeout is None else timeout)
         while True:
