@@ -1,10 +1,8 @@
 """A call as whoever looks at it sees it: a coroutine, which is sent by being awaited alone."""
 
 import asyncio
-import contextlib
 import copy
 import functools
-import gc
 import inspect
 import logging
 import pickle
@@ -19,7 +17,6 @@ from collections.abc import (
     Callable,
     Coroutine,
     Generator,
-    Iterator,
     Mapping,
     Sequence,
 )
@@ -36,6 +33,7 @@ from redis.exceptions import DataError
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.client.call import Call
 from redis_manager_fastapi.testing.server import RedisServer
+from tests.kit.collecting import collected
 from tests.kit.managers import opened
 from tests.kit.waiting import until
 
@@ -63,13 +61,6 @@ def made_call(manager: RedisManager) -> Any:
 
 def made_of_a_coroutine(manager: RedisManager) -> Any:
     return manager.redis.with_options(dedicated=True).lpush("list", "a")
-
-
-@contextlib.contextmanager
-def collected() -> Iterator[None]:
-    """What the block leaves in cycles, an error's traceback above all, is gone at its end."""
-    yield
-    gc.collect()
 
 
 # Looked at, it is not sent.

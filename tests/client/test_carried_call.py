@@ -1,12 +1,11 @@
 """A command that a coroutine carries out: it is one, with the words for a forgotten `await`."""
 
-import contextlib
 import copy
 import gc
 import inspect
 import pickle
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import fastapi
@@ -15,6 +14,7 @@ import pytest
 
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.tracing import instrument
+from tests.kit.collecting import collected
 from tests.kit.spans import Recorder
 
 
@@ -120,13 +120,6 @@ async def test_a_command_in_one_text_shows_its_first_word_alone(manager: RedisMa
             bool(call)
         assert "hunter2" not in f"{caught.value} {call!r}"
         call.close()
-
-
-@contextlib.contextmanager
-def collected() -> Iterator[None]:
-    """What the block leaves in cycles, an error's traceback above all, is gone at its end."""
-    yield
-    gc.collect()
 
 
 _manager = RedisManager()
