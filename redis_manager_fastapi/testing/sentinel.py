@@ -90,6 +90,17 @@ class SentinelDeployment(Lifetime):
                     return await self.primary()
                 await asyncio.sleep(_TICK)
 
+    async def settled(self, timeout: float = _READY_TIMEOUT) -> RedisServer:
+        """Wait until every Sentinel that runs names the same primary and is at rest; return it.
+
+        Two of them may replace a lost primary one after the other: each with the vote of one
+        that had not heard of the first replacement yet.
+        """
+        async with asyncio.timeout(timeout):
+            while len(set(await self._named())) > 1 or await self._at_work():  # noqa: ASYNC110
+                await asyncio.sleep(_TICK)
+        return await self.primary()
+
     async def start(self) -> None:
         """Start everything, and return once the Sentinels could fail over to any replica.
 
@@ -158,8 +169,7 @@ class SentinelDeployment(Lifetime):
 
     async def _knows_all(self, sentinel: RedisServer) -> bool:
         """Whether the Sentinel knows the others and the replicas."""
-        reply = await self._ask(sentinel, "SENTINEL", "MASTER", self.service)
-        known = dict(zip(reply[::2], reply[1::2], strict=True))
+        known = await self._view(sentinel)
         others, replicas = int(known["num-other-sentinels"]), int(known["num-slaves"])
         return (others, replicas) == (len(self._names) - 1, len(self.servers) - 1)
 
@@ -168,6 +178,16 @@ class SentinelDeployment(Lifetime):
         reply = await self._ask(sentinel, "SENTINEL", "SLAVES", self.service)
         known = [dict(zip(each[::2], each[1::2], strict=True)) for each in reply]
         return all(each["master-link-status"] == "ok" for each in known)
+
+    async def _at_work(self) -> bool:
+        """Whether a Sentinel that runs is replacing the primary."""
+        views = [await self._view(each) for each in self.sentinels if each.running]
+        return any("failover" in view["flags"] for view in views)
+
+    async def _view(self, sentinel: RedisServer) -> dict[str, str]:
+        """What the Sentinel knows of the service."""
+        reply = await self._ask(sentinel, "SENTINEL", "MASTER", self.service)
+        return dict(zip(reply[::2], reply[1::2], strict=True))
 
     async def _named(self) -> list[int | None]:
         """The port of the primary by each Sentinel that answers."""

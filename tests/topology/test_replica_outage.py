@@ -15,7 +15,7 @@ from redis_manager_fastapi import (
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 from redis_manager_fastapi.testing.server import RedisServer
 from tests.kit.load import assert_counted_at_most_once, count, read, steady_load
-from tests.kit.managers import opened
+from tests.kit.managers import opened, pool_of
 from tests.kit.reading import (
     ANY,
     KEYS,
@@ -268,10 +268,12 @@ async def test_a_kill_of_the_primary_costs_no_read(deployment: SentinelDeploymen
         async with steady_load(manager.redis, KEYS, read, count) as outcomes:
             await asyncio.sleep(0.3)
             await old.kill()
-            new = await deployment.elected(old)
+            await deployment.elected(old)
             await until(lambda: manager.is_ready, 20)
             await until_read_from_a_replica(manager)
             await asyncio.sleep(0.5)
+        new = await deployment.settled()
+        await until(lambda: pool_of(manager).peer[1] == new.port)  # type: ignore[index]
         assert {type(error) for _, error in outcomes.failed} <= {ReplyLostError}
         assert sum(outcomes.maybe.values()) == len(outcomes.failed)
         await manager.redis.wait(1, 5000)
