@@ -32,6 +32,7 @@ from redis_manager_fastapi.errors import Cause, RedisManagerError
 from redis_manager_fastapi.pool.authenticated import AuthenticatedConnection
 from redis_manager_fastapi.pool.counters import BOUNDS, Counters
 from redis_manager_fastapi.pool.listening import BEFORE, UNREADABLE
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import ENDED
 from redis_manager_fastapi.redis_py import ONCE
@@ -190,6 +191,8 @@ class DedicatedConnection(AuthenticatedConnection):
     async def send_command(self, *args: Any, **kwargs: Any) -> None:
         """Send one command; one that blocks goes out in parts, which `read_response` sends on."""
         self._wait, self._owed, self.parts = None, None, 0
+        if self._farewell is not None:  # one that would block too long is refused
+            await turnstile().refused()
         name, watch = args[0], self.watch
         word = name.upper() if type(name) is str else upper_word(name)
         if word not in BLOCKING or watch is None or "MULTI" in self._unfinished:
@@ -236,6 +239,7 @@ class DedicatedConnection(AuthenticatedConnection):
     async def _send_packed(self, command: Any, check_health: bool, *, begun: bool = False) -> None:
         if self._serving and not self.alive:
             if not self._subscribed or self._resubscribing:
+                await turnstile().refused()
                 raise self._lost("was lost before the command was sent", maybe_executed=begun)
             await self.connect()
         # redis-py limits a write with `asyncio.wait_for`, which on Python 3.11 may swallow a
