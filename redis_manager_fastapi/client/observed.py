@@ -12,7 +12,7 @@ its `observers`: its commands run through them, and are delivered by the copy.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -135,7 +135,8 @@ class Observers:
         try:
             yield self
         finally:
-            _MEANT.reset(token)
+            with suppress(ValueError):  # a task that is collected ends in another context
+                _MEANT.reset(token)
 
 
 def leave_observers(copy: Any, origin: Any) -> None:

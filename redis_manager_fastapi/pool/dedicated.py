@@ -8,7 +8,7 @@ handed to the next caller.
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from math import inf, isinf
 from traceback import clear_frames
@@ -32,8 +32,10 @@ from redis_manager_fastapi.errors import Cause, RedisManagerError
 from redis_manager_fastapi.pool.authenticated import AuthenticatedConnection
 from redis_manager_fastapi.pool.counters import BOUNDS, Counters
 from redis_manager_fastapi.pool.listening import BEFORE, UNREADABLE
+from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.pool.reader import TolerantReader
 from redis_manager_fastapi.pool.request import ENDED
+from redis_manager_fastapi.pool.watched import Question
 from redis_manager_fastapi.redis_py import ONCE
 from redis_manager_fastapi.topology.credentials import HiddenBytes, hide
 
@@ -51,8 +53,6 @@ class DedicatedConnection(AuthenticatedConnection):
         decode: Whether replies are decoded for the present holder.
         generation: The pool's generation when it was made.
         opened_at: When it was made, on the monotonic clock.
-        reconnect: What `connect()` does once the connection has served: redis-py's
-            pub/sub connects again by itself, and must wait for the pool like any caller.
         peer: The socket's other end.
         stream: What the socket belongs to.
         when_dropped: Called when the holder has dropped the connection without giving it
@@ -65,7 +65,6 @@ class DedicatedConnection(AuthenticatedConnection):
     decode: bool = True
     generation: int = 0
     opened_at: float = 0.0
-    reconnect: Callable[[Any], Awaitable[None]] | None = None
     peer: object = None
     stream: asyncio.StreamWriter | None = None
     when_dropped: "Callable[[], None] | None" = None
@@ -190,6 +189,8 @@ class DedicatedConnection(AuthenticatedConnection):
     async def send_command(self, *args: Any, **kwargs: Any) -> None:
         """Send one command; one that blocks goes out in parts, which `read_response` sends on."""
         self._wait, self._owed, self.parts = None, None, 0
+        if self._farewell is not None:  # one that would block too long is refused
+            await turnstile().refused()
         name, watch = args[0], self.watch
         word = name.upper() if type(name) is str else upper_word(name)
         if word not in BLOCKING or watch is None or "MULTI" in self._unfinished:
@@ -241,6 +242,7 @@ class DedicatedConnection(AuthenticatedConnection):
                 return
         elif not self.alive:
             if not self._subscribed or self._resubscribing:
+                await turnstile().refused()
                 raise self._lost("was lost before the command was sent", maybe_executed=begun)
             await self.connect()
         # redis-py limits a write with `asyncio.wait_for`, which on Python 3.11 may swallow a
@@ -457,6 +459,7 @@ class PiecewiseProtocol(asyncio.BufferedProtocol):
         stream: The protocol that `asyncio.open_connection` made.
         heard_at: When bytes last came, on the loop's clock; before the first, when it began.
         received: How many have come since a command was last sent.
+        question: Whose answer is looked for in them.
     """
 
     def __init__(self, stream: asyncio.StreamReaderProtocol, counters: Counters) -> None:
@@ -466,8 +469,8 @@ class PiecewiseProtocol(asyncio.BufferedProtocol):
             _buffers[loop] = memoryview(bytearray(PIECE))
         self._buffer = _buffers[loop]
         self._clock = loop.time
-        self.heard_at = loop.time()
-        self.received = 0
+        self.heard_at, self.received = loop.time(), 0
+        self.question: Question | None = None
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to read to."""
@@ -478,6 +481,8 @@ class PiecewiseProtocol(asyncio.BufferedProtocol):
         self.heard_at = self._clock()
         self.counters.bytes_received += nbytes
         self.received += nbytes
+        if self.question is not None:
+            self.question.look_in(bytes(self._buffer[:nbytes]), self.heard_at)
         self.stream.data_received(bytes(self._buffer[:nbytes]))
 
     def eof_received(self) -> bool | None:

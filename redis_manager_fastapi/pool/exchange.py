@@ -18,10 +18,12 @@ class Pieces(Protocol):
     Attributes:
         heard_at: When bytes last came, on the loop's clock.
         received: How many have come since a command was last sent.
+        question: Whose answer is looked for in them, a `Question`; None for none.
     """
 
     heard_at: float
     received: int
+    question: Any
 
 
 class ExchangeConnection(AbortableConnection):

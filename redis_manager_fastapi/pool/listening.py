@@ -34,7 +34,8 @@ class ListeningConnection(WatchedConnection):
     """A redis-py connection that a pub/sub may keep for longer than its socket lives.
 
     Attributes:
-        reconnect: Connects it again; None as long as it has no pool.
+        reconnect: Connects it again once it has served, by way of the pool, for which redis-py's
+            pub/sub must wait like any caller; None as long as it has no pool.
         sent: Takes every command that is packed, while somebody wants to know.
         when_resubscribed: Called when a pub/sub's channels are back after the connection was
             lost: with how many there are, and for how many seconds nothing was heard.
@@ -69,7 +70,7 @@ class ListeningConnection(WatchedConnection):
         self._channels = self._unconfirmed = 0
 
     def _note_listening(self, channels: int) -> None:
-        self.listens = True
+        self.listens, self._whole_at = True, self._clock()
         self._channels += channels
         self._unconfirmed += channels
 
@@ -177,6 +178,7 @@ class ListeningConnection(WatchedConnection):
                     raise
                 await self.connect()
             except redis_errors.ResponseError as error:
+                self._forget_question()
                 if self._owed is None or self._unconfirmed or refusal_code(error) is None:
                     self._unconfirmed = 0
                     raise
@@ -185,11 +187,18 @@ class ListeningConnection(WatchedConnection):
                 if not answers_question(reply):
                     self._note_confirmed(reply)
                     return reply
+                self._forget_question()
             if timeout is not None:
                 timeout = max(0.0, ends - clock())
 
     async def _read_message(self, *args: Any, **kwargs: Any) -> Any:
+        swallowed = self._answer_came_at is not None
         reply = await self._read(*args, **kwargs)
+        if reply is None:
+            if swallowed:  # all that had come before is a part of what is not complete
+                raise self.misread()
+            return None
+        self._whole_at = self._clock()
         if self._subscribed and not _is_whole(reply):
             raise self.misread()
         return reply

@@ -20,8 +20,8 @@ from redis_manager_fastapi.errors import RedisManagerError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-REFUSALS = (RedisManagerError, DataError, RedisClusterException)
-"""What may be raised before anything was sent: redis-py's are about the caller's own arguments."""
+REFUSALS = (RedisManagerError, DataError, RedisClusterException, RuntimeError)
+"""What may be raised before anything was sent: all but ours are about what the caller asks for."""
 
 PER_TURN = 64
 """How many callers go on in one turn of the loop: each needs some 50 µs for its error."""

@@ -13,6 +13,7 @@ from redis_manager_fastapi.pool.capacity import Capacity
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import ConnectBackoff, Dialer, Refusal
 from redis_manager_fastapi.pool.lease_events import LeaseEvents
+from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.pool.state import Suspicion
 
 
@@ -83,6 +84,7 @@ class Revival:
             connection.generation = generation
         self.ahead.clear()
 
+    @paced
     async def connect(self, connection: DedicatedConnection) -> None:
         """Connect a leased connection again, for redis-py's code that holds it, within grace."""
         if not connection.listens:
@@ -149,6 +151,7 @@ class Revival:
             self._raise_ended()
         held.stream = connection.stream
 
+    @paced
     async def refuse(self, connection: DedicatedConnection) -> NoReturn:
         """Raise what a pub/sub sees that holds on to a connection whose lease has ended."""
         self._raise_ended()

@@ -4,12 +4,14 @@ A flow that a NAT or a balancer has forgotten looks like one on which nothing ha
 subscription is therefore asked by a PING within it, and a blocking command is sent in parts
 (`commands/blocking.py`), so that the server owes an answer all the time.  If one does not
 come, although the same server answers on a shared connection, the connection is dropped, and
-whoever reads from it learns that it was lost.
+whoever reads from it learns that it was lost.  So it is if the answer comes as a part of a
+message that is not complete: that will never end.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -20,14 +22,7 @@ from redis_manager_fastapi.pool.deadline import STALL
 from redis_manager_fastapi.pool.exchange import ExchangeConnection, Pieces
 
 QUESTION = "redis-manager-heartbeat"
-"""What a PING within a subscription carries, so that its answer is known from an app's own."""
-
-_ANSWERS: tuple[Any, ...] = (
-    QUESTION,
-    QUESTION.encode(),
-    ["pong", QUESTION],
-    [b"pong", QUESTION.encode()],
-)
+"""With what a PING within a subscription begins, so that its answer is known from an app's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +39,29 @@ class Watch:
     interval: float
     timeout: float
     server_heard: Callable[[], float]
+
+
+class Question:
+    """A PING within a subscription, until its answer is taken in.
+
+    Attributes:
+        text: What it carries, and what answers it.
+        found_at: When the answer came, whole or as a part of a message; None before.
+    """
+
+    def __init__(self) -> None:
+        self.text = f"{QUESTION}-{token_hex(8)}"
+        self.found_at: float | None = None
+        self._answer = self.text.encode()
+        self._last = b""
+
+    def look_in(self, data: bytes, now: float) -> None:
+        """Look for the answer in what has come, which follows what came before."""
+        if self.found_at is None:
+            recent = self._last + data
+            if self._answer in recent:
+                self.found_at = now
+            self._last = recent[1 - len(self._answer) :]
 
 
 class WatchedConnection(ExchangeConnection):
@@ -63,6 +81,7 @@ class WatchedConnection(ExchangeConnection):
     _late_since: float | None = None
     _found_nothing = False
     _timer: asyncio.TimerHandle | None = None
+    _whole_at = 0.0
 
     async def _read(
         self, disable_decoding: bool = False, timeout: float | None = None, **kwargs: Any
@@ -126,7 +145,11 @@ class WatchedConnection(ExchangeConnection):
         heard = pieces.heard_at
         if self._owed is not None and heard >= self._owed:
             self._owed = None if self._asks else heard + watch.interval
-        return heard + watch.interval if self._owed is None else self._owed + watch.timeout
+        if self._owed is not None:
+            return self._owed + watch.timeout
+        # While a message is long in coming, it is asked once whether that is one.
+        asked = not self._asks or pieces.question is not None
+        return (heard if asked else min(heard, self._whole_at)) + watch.interval
 
     def _arm(self, when: float) -> None:
         if self._timer is not None:
@@ -141,6 +164,12 @@ class WatchedConnection(ExchangeConnection):
         now, due = asyncio.get_running_loop().time(), self._due(watch, pieces)
         if now - when > STALL:  # the loop was stalled, and what came meanwhile is yet to be read
             self._arm(now + STALL)
+        elif self._asks and (found_at := self._answer_came_at) is not None:
+            due = found_at + watch.timeout
+            if due > now:
+                self._arm(due)
+            else:  # whoever reads would have it by now
+                self.misread()
         elif due > now:
             self._arm(due)
         elif self._owed is None:
@@ -165,9 +194,25 @@ class WatchedConnection(ExchangeConnection):
         return not excused
 
     def _ask(self) -> None:
-        """Send a PING, if anything may be sent."""
-        if self._may_ask():
-            self.transport.write(b"".join(self.pack_command("PING", QUESTION)))
+        """Send a PING, if anything may be sent, and none is to be answered still."""
+        pieces = self._pieces
+        if self._may_ask() and pieces is not None and pieces.question is None:
+            pieces.question = Question()
+            self.transport.write(b"".join(self.pack_command("PING", pieces.question.text)))
+
+    @property
+    def _answer_came_at(self) -> float | None:
+        """When the answer came to what was asked, if it is not taken in."""
+        pieces = self._pieces
+        if pieces is None or pieces.question is None:
+            return None
+        found_at: float | None = pieces.question.found_at
+        return found_at
+
+    def _forget_question(self) -> None:
+        """What was asked is answered."""
+        if self._pieces is not None:
+            self._pieces.question = None
 
     def _may_ask(self) -> bool:
         return not self.transport.is_closing()
@@ -175,7 +220,9 @@ class WatchedConnection(ExchangeConnection):
 
 def answers_question(reply: Any) -> bool:
     """Whether *reply* is there because we asked: the answer, or our question in MONITOR."""
-    if isinstance(reply, str | bytes):
-        line = reply if isinstance(reply, str) else reply.decode(errors="replace")
-        return line == QUESTION or line.endswith(f'"PING" "{QUESTION}"')
-    return isinstance(reply, list) and list(reply) in _ANSWERS
+    if isinstance(reply, list) and len(reply) == 2 and reply[0] in ("pong", b"pong"):
+        reply = reply[1]
+    if not isinstance(reply, str | bytes):
+        return False
+    line = reply if isinstance(reply, str) else reply.decode(errors="replace")
+    return line.startswith(QUESTION) or f'"PING" "{QUESTION}-' in line

@@ -1,6 +1,7 @@
 """The response header that tells of last known values: `Cache-Status`, RFC 9211."""
 
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -46,4 +47,5 @@ class CacheStatusMiddleware:
             await self.app(scope, receive, labelled)
         finally:
             report.close()
-            REPORT.reset(token)
+            with suppress(ValueError):  # a task that is collected ends in another context
+                REPORT.reset(token)

@@ -1,6 +1,7 @@
 """Commands of a Cluster that are gathered: they need no task each, and keep every promise."""
 
 import asyncio
+import contextvars
 import gc
 import inspect
 import warnings
@@ -170,6 +171,18 @@ async def test_a_command_of_several_keys_that_is_left_early_warns_of_nothing(
                 gc.collect()
 
     assert [str(each.message) for each in caught] == []
+
+
+async def test_what_is_collected_on_its_way_complains_of_nothing(
+    shared: ClusterDeployment,
+) -> None:
+    """It is ended wherever the collector runs, which is another context."""
+    async with opened(shared.url) as manager:
+        r: Any = manager.redis
+        await r.delete(*KEYS)
+        for call in (r.delete(*KEYS), r.set(KEYS[0], "x" * 100_000), r.dbsize()):
+            contextvars.copy_context().run(call.send, None)
+            call.close()
 
 
 async def test_a_call_is_a_coroutine_to_everyone_else(shared: ClusterDeployment) -> None:

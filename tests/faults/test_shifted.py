@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis as PlainRedis
 from redis.exceptions import RedisError, ResponseError
 
 from redis_manager_fastapi import (
@@ -23,7 +24,7 @@ from redis_manager_fastapi import (
     StateChanged,
 )
 from redis_manager_fastapi.client.redis import Redis
-from redis_manager_fastapi.testing import RedisServer
+from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.kit.fake_server import FakeServer
 from tests.kit.managers import opened, pool_of
 from tests.kit.servers import needs
@@ -191,6 +192,69 @@ async def test_a_pub_sub_subscribes_again_after_what_is_no_message(
         assert (await anext(messages))["type"] == "subscribe"
         fake.subscribers[-1].write(NEWS)
         assert (await anext(messages))["data"] == "m"
+
+
+@pytest.mark.parametrize("protocol", [2, 3], ids=["resp2", "resp3"])
+@pytest.mark.parametrize("own", [True, False], ids=["own", "redis-py's"])
+@pytest.mark.parametrize("spoilt", [b"*100000\r\n", b"$1000000\r\n"], ids=["array", "string"])
+@pytest.mark.parametrize("polls", [None, 0.05, 0], ids=["waits", "polls", "looks"])
+async def test_a_pub_sub_is_not_deaf_to_what_a_message_that_never_ends_swallows(
+    protocol: int, own: bool, spoilt: bytes, polls: float | None
+) -> None:
+    """Row 58: as soon as the answer to a question of ours is a part of it."""
+    loop = asyncio.get_running_loop()
+    async with (
+        FakeServer() as fake,
+        opened(fake.url, health=HEALTH, protocol=protocol) as manager,
+        _client(manager, own=own).pubsub() as pubsub,
+    ):
+        await pubsub.subscribe("news")
+        await _heard(pubsub, polls, "subscribe")
+        async with published(fake):
+            await _heard(pubsub, polls, "message")
+            fake.subscribers[-1].write(spoilt)
+            spoilt_at = loop.time()
+            await _heard(pubsub, polls, "subscribe")
+
+            assert loop.time() - spoilt_at <= BOUND + SLACK
+            await _heard(pubsub, polls, "message")
+            assert manager.stats().resubscribed == 1
+
+
+def _client(manager: RedisManager, *, own: bool) -> Any:
+    connections: Any = manager.connection_pool
+    return manager.redis if own else PlainRedis(connection_pool=connections)
+
+
+async def _heard(pubsub: Any, polls: float | None, kind: str) -> None:
+    """Read until a message of that kind has come."""
+    while True:
+        message = await pubsub.get_message(timeout=polls)
+        if message is None:
+            await asyncio.sleep(0.001)
+        elif message["type"] == kind:
+            return
+
+
+@pytest.mark.parametrize("polls", [None, 0.05], ids=["waits", "polls"])
+async def test_a_large_message_that_comes_slowly_is_waited_for(
+    redis_server: RedisServer, polls: float | None
+) -> None:
+    """It takes several times as long as silence may last."""
+    async with (
+        FaultProxy("127.0.0.1", redis_server.port) as proxy,
+        opened(proxy.url, health=HEALTH) as manager,
+        manager.redis.pubsub() as pubsub,
+    ):
+        await pubsub.subscribe("news")
+        await _heard(pubsub, polls, "subscribe")
+        await proxy.drip(2_000, 0.05, direction="to_client")
+        began = asyncio.get_running_loop().time()
+        await redis_server.command("PUBLISH", "news", "x" * 80_000)
+        await _heard(pubsub, polls, "message")
+
+        assert asyncio.get_running_loop().time() - began > 3 * BOUND
+        assert manager.stats().resubscribed == 0
 
 
 async def test_a_late_reply_that_trickles_ends_the_connection() -> None:

@@ -17,6 +17,9 @@ WATCHED = 0.5
 MOST = 160
 MOST_OF_NEW_TASKS = 1200
 
+# More than any loop asks that lets others run.
+_FROZEN = 20_000
+
 Call = Callable[[Any], Awaitable[Any]]
 
 
@@ -27,9 +30,11 @@ async def asking(call: Call, client: Any) -> AsyncIterator[Counter[type]]:
 
     async def ask() -> None:
         while True:
+            if errors.total() > _FROZEN:
+                raise AssertionError(f"the loop does not turn: {errors}")
             try:
                 await call(client)
-            except (RedisError, RedisManagerError, RedisClusterException) as error:
+            except (RedisError, RedisManagerError, RedisClusterException, RuntimeError) as error:
                 errors[type(error)] += 1
 
     task = asyncio.create_task(ask())

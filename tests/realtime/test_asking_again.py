@@ -112,6 +112,19 @@ async def test_an_iteration_that_has_ended(redis_server: RedisServer, what: str)
     assert 0 < ends < MOST
 
 
+@pytest.mark.parametrize("what", ["subscribe", "tail", "consume"])
+async def test_a_block_that_is_entered_again(redis_server: RedisServer, what: str) -> None:
+    """Made once, outside of the loop that begins anew after each error."""
+    group = {"group": "group"} if what == "consume" else {}
+    async with RedisManager(url=redis_server.url) as manager:
+        block: Any = getattr(manager, what)("name", **group)
+        await assert_loop_turns(lambda _: anext(block), None, RuntimeError)
+        async with block:
+            pass
+
+        await assert_loop_turns(lambda _: block.__aenter__(), None, RuntimeError)
+
+
 async def test_a_listener_that_was_too_slow(redis_server: RedisServer) -> None:
     """It is told so each time that it asks, and not in one turn of the loop."""
     manager = RedisManager(url=redis_server.url)

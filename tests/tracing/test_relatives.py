@@ -1,5 +1,6 @@
 """One client is instrumented: its copies are seen as well, and each stays what it is."""
 
+import contextvars
 from typing import Any
 
 import pytest
@@ -106,6 +107,23 @@ async def test_a_plain_function_that_was_set_on_a_client_runs_for_its_copies(
         assert await plain.get("key") == "value"
 
     assert seen == ["GET"]
+
+
+async def test_an_observed_call_that_is_collected_complains_of_nothing(
+    redis_server: RedisServer,
+) -> None:
+    """It is ended wherever the collector runs, which is another context."""
+    async with RedisManager(url=redis_server.url) as manager:
+        client: Any = manager.redis.with_options()
+        original = client.execute_command
+
+        async def noted(*args: Any, **options: Any) -> Any:
+            return await original(*args, **options)
+
+        client.execute_command = noted
+        call = client.with_options(timeout=1).blpop(["none"], timeout=1)
+        contextvars.copy_context().run(call.send, None)
+        call.close()
 
 
 @pytest.mark.parametrize("pipelining", [True, False])

@@ -5,7 +5,7 @@ One part's error is the error of the whole; that part may be the only one that d
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import wraps
 from math import inf
@@ -66,7 +66,8 @@ def whole(args: tuple[Any, ...], deadline: float) -> Iterator[None]:
     except RedisManagerError as error:
         raise parts.told(error, kind_of(args)) from error.__cause__
     finally:
-        _CURRENT.reset(above)
+        with suppress(ValueError):  # a task that is collected ends in another context
+            _CURRENT.reset(above)
 
 
 def part(

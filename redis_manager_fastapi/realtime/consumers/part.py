@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from redis_manager_fastapi.errors import PoolClosedError, RedisManagerError
 from redis_manager_fastapi.observe.bus import Bus
 from redis_manager_fastapi.observe.realtime import ConsumerStats
-from redis_manager_fastapi.pool.pacing import paced
+from redis_manager_fastapi.pool.pacing import paced, turnstile
 from redis_manager_fastapi.pool.state import FINAL
 from redis_manager_fastapi.realtime.consumers.consumer import Consumer
 from redis_manager_fastapi.realtime.consumers.group import Abilities
@@ -178,6 +178,8 @@ class Entries:
 
     async def __anext__(self) -> StreamEntry:
         """Return the next entry; the one before it is through."""
+        if self._consumer is None:
+            await turnstile().refused()
         consumer = self._entered()
         self.done()
         self._current = entry = await consumer.take()

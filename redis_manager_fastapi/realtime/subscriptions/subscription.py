@@ -6,11 +6,11 @@ import weakref
 from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from redis_manager_fastapi.errors import ListenerTooSlowError
 from redis_manager_fastapi.observe.words import counted
-from redis_manager_fastapi.pool.pacing import paced
+from redis_manager_fastapi.pool.pacing import paced, turnstile
 from redis_manager_fastapi.realtime.buffer import Buffer, Overflow
 from redis_manager_fastapi.realtime.items import Gap, Message, check_sendable
 from redis_manager_fastapi.realtime.subscriptions.channel import Key, Kind, Listener, MessageBuffer
@@ -81,9 +81,11 @@ class Subscription:
         return self
 
     def __anext__(self) -> Awaitable[Message | Gap]:
-        if not self._inside:
-            raise RuntimeError("a subscription is heard within its `async with` block")
-        return self._buffer.take()
+        return self._buffer.take() if self._inside else self._refuse()
+
+    async def _refuse(self) -> NoReturn:
+        await turnstile().refused()
+        raise RuntimeError("a subscription is heard within its `async with` block")
 
 
 def _leave_from_anywhere(

@@ -163,6 +163,7 @@ class Tail:
 
     async def __anext__(self) -> StreamEntry | Gap:
         if self._feed is None:
+            await turnstile().refused()
             raise RuntimeError("enter it first: `async with manager.tail(...) as entries:`")
         feed = self._feed
         while self._ended_at is None or self._loop.time() < self._ended_at:
