@@ -79,7 +79,7 @@ class DedicatedConnection(AuthenticatedConnection):
         self.counters = counters or Counters()
         self._unfinished: set[str] = set()
         self._serving = self._was_lost = False
-        self._blocking, self._answered, self._to_come, self._until = 0.0, False, 0, 0.0
+        self._answered = False
         self._read_at_once, self._sent_at = 0, 0.0
         self._wait: Wait | None = None
 
@@ -94,10 +94,6 @@ class DedicatedConnection(AuthenticatedConnection):
     def alive(self) -> bool:
         """Whether a command could be written; redis-py's `is_connected` misses a reset."""
         return self._writer is not None and not self._writer.transport.is_closing()
-
-    def blocks_beyond(self, when: float) -> bool:
-        """Whether it is blocked, and will be at *when*, on the loop's clock."""
-        return self._to_come > 0 and self._until > when
 
     @property
     def broken(self) -> bool:
@@ -352,7 +348,8 @@ class DedicatedConnection(AuthenticatedConnection):
                 self.socket_timeout = limit
         if self._serving:
             self._count_answer()
-            self._note_transaction(reply)
+            if self._unfinished or self.outcomes is not None:
+                self._note_outcome(reply)
             return reply
         return reply if self.credential_provider is None else hide(reply)  # AUTH may be repeated
 
@@ -362,10 +359,6 @@ class DedicatedConnection(AuthenticatedConnection):
         elif self._owed and self.watch:
             due = self._owed + self.watch.timeout
             self._timer = asyncio.get_running_loop().call_at(due, self._look, due)
-
-    def _note_transaction(self, reply: Any) -> None:
-        if self._unfinished or self.outcomes is not None:
-            self._note_outcome(reply)
 
     def _note_outcome(self, outcome: Any) -> None:
         """Note what a reply, or an error, says of the session and of its transaction."""

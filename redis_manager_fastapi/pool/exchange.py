@@ -43,12 +43,16 @@ class ExchangeConnection(AbortableConnection):
 
     _pieces: Pieces | None = None
     _first: Any = ""
-    _packed = 0
-    _begun_at = 0.0
+    _packed = _to_come = 0
+    _begun_at = _until = 0.0
     _clock: Callable[[], float] = time.monotonic
     _cause = Cause.CONNECTION_LOST
     _serving = _was_lost = False
     _blocking = 0.0
+
+    def blocks_beyond(self, when: float) -> bool:
+        """Whether it is blocked, and will be at *when*, on the loop's clock."""
+        return self._to_come > 0 and self._until > when
 
     def drop(self) -> None:
         """Drop the connection under its holder, who learns why."""
