@@ -13,7 +13,7 @@ from typing import Any, Self
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redis_manager_fastapi.settings import Address, RedisSettings
@@ -158,8 +158,9 @@ class SentinelLink:
 
     async def _by_any_address(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
         limit = self.connection.socket_connect_timeout or 1.0
+        ends = asyncio.get_running_loop().time() + limit
         try:
-            return await by_any_address(self.connection, limit, attempt, refused=_all_refuse)
+            return await by_any_address(self.connection, ends, attempt)
         except asyncio.CancelledError:  # it was too late
             self.leave_address()
             raise
@@ -250,11 +251,6 @@ def connect_to(node: Address, settings: RedisSettings, tls: SharedTLSContext) ->
         return SentinelLink(encrypting, sentinel.service or "")
     connection = _Plain(**options)
     return SentinelLink(connection, sentinel.service or "")
-
-
-def _all_refuse(error: Exception) -> bool:
-    """Whether a Sentinel at another address of the same name would refuse us as well."""
-    return isinstance(error, AuthenticationError | ResponseError)
 
 
 def knows_no_service(error: Exception) -> bool:
