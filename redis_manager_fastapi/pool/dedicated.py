@@ -165,7 +165,7 @@ class DedicatedConnection(AuthenticatedConnection):
         """The handshake is over: from here on state and lost replies are noted."""
         self._unfinished.clear()
         self._serving, self._was_lost, self.was_silent = True, False, False
-        self._blocking, self._wait = 0.0, None
+        self._blocking, self._wait, self.left_behind = 0.0, None, False
         self.tainted, self._packed, self._to_come = False, 0, 0
         self._cause = Cause.CONNECTION_LOST
         if self.listens:
@@ -210,6 +210,8 @@ class DedicatedConnection(AuthenticatedConnection):
     async def _send_part(self, wait: Wait, args: tuple[Any, ...]) -> None:
         if self._farewell is not None and wait.ends > self._parts_at:
             raise self._parting(self._farewell)
+        if self.left_behind and self.for_one_command:
+            raise self._lost("was left for another server", maybe_executed=False)
         packed, self._owed = self.pack_command(*args), wait.part_ends
         await self.send_packed_command(packed)
 
