@@ -42,6 +42,8 @@ def fix_of(settings: RedisSettings, error: Exception) -> str:
         if tls_fault(error) is TLSFault.NO_TLS:
             return f"{without_tls}, or {place.correction}"
         return f"check {settings.variable('tls.enabled').removesuffix('ENABLED')}*"
+    if "address_map: " in said:
+        return f"correct {at('address_map')}"
     door = door_in(error)
     if door is Door.SPEAKS_TLS:
         return switch_tls(settings, source_of(settings, "url"), on=True)

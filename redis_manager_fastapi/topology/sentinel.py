@@ -87,6 +87,7 @@ class Sentinel:
         self._claimed = asyncio.Event()
         self._followed: Address | None = None
         self._history: str | None = None
+        self._ways = set[tuple[Address, Address]]()  # what is announced, and where it is reached
         self._news = False
         self._doubted_at: float | None = None
         self._on_move: Callable[[str], None] | None = None
@@ -138,7 +139,7 @@ class Sentinel:
         """Check that the server calls itself a primary, and is the one that is named by now."""
         known = self._known
         address = Address(connection.host, connection.port)  # type: ignore[attr-defined]
-        if known is None or self._settings.reach(known.address) != address:
+        if known is None or (known.address, address) not in self._ways:
             raise RedisUnavailableError("the Sentinels now name another primary")
         await connection.send_command("ROLE")
         try:
@@ -186,8 +187,9 @@ class Sentinel:
         except Exception:  # whatever answers there, it may say anything
             return False
 
-    def _target(self, address: Address) -> Target:
-        address = self._settings.reach(address)
+    def _target(self, announced: Address) -> Target:
+        address = self._settings.reach(announced)
+        self._ways.add((announced, address))
         return target_at(self._settings, self._credentials, address.host, address.port)
 
     async def _follow(self, node: Address) -> None:
