@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redis_manager_fastapi.tasks import end
+from redis_manager_fastapi.topology.resolving import Resolver
 
 # The longest time, in seconds, that an address has for itself before the next one is tried.
 _HEAD_START = 0.25
@@ -43,29 +44,31 @@ class Reach:
         hanging_since: Since when none is accepted, although it is tried; infinite while the
             last one was.
         failed: Addresses that accepted and did not serve, and when.
-        served: The address that served last.
+        served: For each name, the address that served last.
+        resolver: Says which addresses a name has.
     """
 
     answered_at: float = -math.inf
     hanging_since: float = math.inf
     failed: dict[Place, float] = field(default_factory=dict)
-    served: Place | None = None
+    served: dict[str, Place] = field(default_factory=dict)
+    resolver: Resolver = field(default_factory=Resolver)
 
-    def in_order(self, places: list[Place], now: float, *, stays: bool) -> list[Place]:
+    def in_order(self, places: list[Place], now: float, served: Place | None) -> list[Place]:
         """Return *places* as they are to be tried.
 
-        *stays* is for the one that serves, also if the name does not lead there any more: what
-        is shared is there still.
+        What *served* before goes first, also if the name does not lead there any more: what is
+        shared is there still.
         """
         self.failed = {place: at for place, at in self.failed.items() if now - at < _MEMORY}
-        staying = [self.served] if stays and self.served is not None else []
+        staying = [] if served is None else [served]
         return sorted(
             dict.fromkeys([*staying, *places]), key=lambda each: self.failed.get(each, 0.0)
         )
 
-    def has_served(self, place: Place) -> None:
-        """Note that a server serves there."""
-        self.served = place
+    def has_served(self, host: str, place: Place) -> None:
+        """Note that a server of that name serves there."""
+        self.served[host] = place
         self.failed.pop(place, None)
 
 
@@ -118,14 +121,15 @@ class RacingConnection(Connection):
 
     async def _connect(self) -> None:
         limit = self.socket_connect_timeout
+        reach = self.reach or Reach()
         async with asyncio.timeout(limit):
-            places = await _places(self.host, self.port)
+            places = await _places(self.host, self.port, reach.resolver)
             if not places:
                 await super()._connect()
                 return
-            reach = self.reach or Reach()
             now = asyncio.get_running_loop().time()
-            places = reach.in_order(places, now, stays=self.stays)
+            served = reach.served.get(self.host) if self.stays else None
+            places = reach.in_order(places, now, served)
             tried = self.share.tried if self.share is not None else set()
             places = [each for each in places if each not in tried] or places
             slow = 0
@@ -207,7 +211,7 @@ async def by_any_address(
                 raise
         else:
             if connection.place is not None:
-                reach.has_served(connection.place)
+                reach.has_served(connection.host, connection.place)
             return result
         try:
             raise met  # with its own cause and context: raised above, it would lose one
@@ -215,13 +219,12 @@ async def by_any_address(
             del met  # its traceback has this frame
 
 
-async def _places(host: str, port: int) -> list[Place]:
+async def _places(host: str, port: int, resolver: Resolver) -> list[Place]:
     """Return the addresses of *host*, by families in turn; none for one with a scope."""
     with suppress(ValueError):
         family = socket.AF_INET if ip_address(host).version == 4 else socket.AF_INET6
         return [] if "%" in host else [(family, (host, port))]
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await resolver.resolve(host, port)
     places = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     first = [place for place in places if place[0] == places[0][0]]
     others = [place for place in places if place[0] != places[0][0]]

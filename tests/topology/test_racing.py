@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -76,14 +77,14 @@ def refusing() -> Iterator[tuple[str, int]]:
 def known(monkeypatch: pytest.MonkeyPatch) -> Known:
     """Tells what the name resolves to."""
     addresses: list[tuple[str, int]] = []
-    real = asyncio.BaseEventLoop.getaddrinfo
+    real = socket.getaddrinfo
 
-    async def getaddrinfo(loop: Any, host: Any, port: Any, **hints: Any) -> list[Any]:
+    def getaddrinfo(host: Any, *args: Any, **hints: Any) -> list[Any]:
         if host != NAME:
-            return await real(loop, host, port, **hints)
+            return real(host, *args, **hints)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each) for each in addresses]
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return lambda *given: addresses.__setitem__(slice(None), given)
 
 
@@ -268,6 +269,54 @@ async def test_a_slow_address_is_tried_again_when_the_faster_one_does_not_serve(
             assert time.monotonic() - started < CONNECT
             assert await opened.redis.ping()
         assert bad.accepted == 1
+
+
+async def test_a_resolver_that_hangs_takes_no_thread_of_the_app(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 21: it is asked once a second, and `asyncio.to_thread` goes on working."""
+    answers, hanging, real = threading.Event(), list[str](), socket.getaddrinfo
+    answers.set()
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host == NAME:
+            hanging.append(threading.current_thread().name)
+            answers.wait(20)
+            hanging.pop()
+            host = "127.0.0.1"
+        return real(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    limits: Any = {"timeout": {"connect": 0.1}, "health": {"backoff_cap": 0.05}}
+    events: list[Any] = []
+    settings: Any = {"host": NAME, "port": redis_server.port, "listeners": [events.append]}
+    async with RedisManager(**settings, **limits, startup={"policy": "fail"}) as opened:
+        tasks = asyncio.all_tasks()
+        try:
+            answers.clear()
+            await redis_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await until(lambda: sum(isinstance(each, ProbeFailed) for each in events) > 12)
+            assert 0 < len(hanging) < 4
+            assert {each.partition("-")[0] for each in hanging} == {"redis"}
+        finally:
+            answers.set()
+        await until(lambda: opened.is_ready)
+        assert await opened.redis.ping()
+        await until(lambda: asyncio.all_tasks() <= tasks)
+
+
+async def test_a_lease_goes_to_the_server_of_the_shared_connection(
+    redis_server: RedisServer, known: Known
+) -> None:
+    """Also while the name leads to another one already, and until the shared one follows."""
+    async with RedisServer() as new:
+        known(("127.0.0.1", redis_server.port))
+        async with manager() as opened:
+            await opened.redis.set("key", "value")
+            known(("127.0.0.1", new.port))
+
+            assert await opened.redis.get("key") == "value"
+            assert await opened.redis.with_options(dedicated=True).get("key") == "value"
 
 
 @pytest.mark.parametrize("place", ["the sentinels' primary", "a cluster's seed"])
