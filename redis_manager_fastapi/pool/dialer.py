@@ -23,7 +23,7 @@ from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.credentials import Credentials, credentials_of
 from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
-from redis_manager_fastapi.topology.racing import RacingConnection, Reach, by_any_address
+from redis_manager_fastapi.topology.racing import RacingConnection, Reach, by_any_address, place_of
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -62,6 +62,8 @@ class Dialer:
         second_connect: Held during every attempt but the supervisor's first, so that two
             are in flight at most.
         reach: How far its attempts got.
+        beside: Says to which socket's other end it connects, whatever the name leads to by then;
+            None is by the name.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Dialer:
         self.counters = counters or Counters()
         self.second_connect = asyncio.Lock()
         self.reach = Reach()
+        self.beside: Callable[[], object] | None = None
         self._topology = topology
         self._settings = settings
         self._instance = instance
@@ -190,6 +193,7 @@ class Dialer:
         """Shake hands; if its host is a name, by whichever address has a server that serves."""
         if isinstance(connection, RacingConnection):
             connection.reach, connection.stays = self.reach, stays
+            connection.only = None if self.beside is None else place_of(self.beside())
             if _is_name(connection.host):
                 shake_hands = partial(self._shake_hands, connection, ask)
                 await by_any_address(connection, ends, shake_hands)

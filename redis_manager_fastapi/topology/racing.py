@@ -107,12 +107,14 @@ class RacingConnection(Connection):
     Attributes:
         reach: Is told when a host has answered: by accepting, or by refusing.
         stays: Whether the address that serves goes first.
+        only: The one address to connect to, if no other one will do.
         place: The address that accepted.
         share: Is told so.
     """
 
     reach: Reach | None = None
     stays = False
+    only: Place | None = None
     place: Place | None = None
     share: Share | None = None
 
@@ -123,7 +125,8 @@ class RacingConnection(Connection):
         limit = self.socket_connect_timeout
         reach = self.reach or Reach()
         async with asyncio.timeout(limit):
-            places = await _places(self.host, self.port, reach.resolver)
+            places = [self.only] if self.only is not None else []
+            places = places or await _places(self.host, self.port, reach.resolver)
             if not places:
                 await super()._connect()
                 return
@@ -230,6 +233,13 @@ async def _places(host: str, port: int, resolver: Resolver) -> list[Place]:
     others = [place for place in places if place[0] != places[0][0]]
     mixed = chain.from_iterable(zip_longest(first, others))
     return [place for place in mixed if place is not None]
+
+
+def place_of(peer: object) -> Place | None:
+    """Return where a socket's other end is; None if that is no place to connect to by TCP."""
+    if not isinstance(peer, tuple):
+        return None
+    return (socket.AF_INET if len(peer) == 2 else socket.AF_INET6), peer
 
 
 async def _race(

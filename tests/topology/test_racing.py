@@ -28,7 +28,7 @@ from redis_manager_fastapi.topology.racing import RacingConnection
 from redis_manager_fastapi.topology.standalone import Standalone
 from tests.kit.cancelling import MOMENTS
 from tests.kit.managers import open_descriptors, pool_of
-from tests.kit.servers import CERTIFICATES
+from tests.kit.servers import CERTIFICATES, needs
 from tests.kit.stepping import Moment, Stepper
 from tests.kit.tls_relay import tls_relay
 from tests.kit.waiting import until
@@ -317,6 +317,36 @@ async def test_a_lease_goes_to_the_server_of_the_shared_connection(
 
             assert await opened.redis.get("key") == "value"
             assert await opened.redis.with_options(dedicated=True).get("key") == "value"
+
+
+def served(opened: RedisManager) -> bool:
+    """Whether cached reads are answered."""
+    stats: Any = opened.stats().cache
+    return stats is not None and stats.off_since is None
+
+
+@needs("CLIENT TRACKING for caching", redis="7.0")
+async def test_cached_reads_are_of_the_server_of_the_shared_connection(
+    redis_server: RedisServer, known: Known
+) -> None:
+    """Another server at the name would tell neither what this one has nor what changes here."""
+    async with RedisServer() as new:
+        known(("127.0.0.1", redis_server.port))
+        async with manager(pool={"max_lifetime": 2.0}) as opened:
+            cached = opened.redis.with_options(cache=30.0)
+            await opened.redis.set("key", "old server")
+            await new.command("SET", "key", "new server")
+            known(("127.0.0.1", new.port))
+            assert await cached.get("key") == "old server"
+            await until(lambda: served(opened))
+            assert await cached.get("key") == "old server"
+            await opened.redis.set("key", "written")
+            assert await cached.get("key") == "written"
+
+            await until(lambda: opened.stats().generation > 1)
+            assert await opened.redis.get("key") == "new server"
+            await until(lambda: served(opened))
+            assert await cached.get("key") == "new server"
 
 
 @pytest.mark.parametrize("place", ["the sentinels' primary", "a cluster's seed"])
