@@ -14,6 +14,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import Any, cast
 
 from redis.asyncio.connection import AbstractConnection
@@ -198,6 +199,7 @@ class Sentinel:
             pause = _PAUSE
             try:
                 await self._listen(node)
+                pause = 0.0
             except Exception as error:  # whatever it was, it must not end the listening
                 named = self._settings.log_addresses
                 logger.debug(
@@ -227,7 +229,10 @@ class Sentinel:
             link.connection.abort()
 
     async def _hear_events(self, link: SentinelLink) -> None:
-        while True:
+        """Take what a Sentinel tells, until the connection is old: its name may lead elsewhere."""
+        clock, lifetime = asyncio.get_running_loop().time, self._settings.pool.max_lifetime
+        ends = clock() + (lifetime * random.uniform(0.9, 1.0) or inf)  # noqa: S311 (spreads load)
+        while clock() < ends:
             address = await link.heard(_SILENCE)
             known = self._known
             if address is None or known is None:

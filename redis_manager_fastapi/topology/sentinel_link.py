@@ -217,7 +217,7 @@ class SentinelLink:
         if not address:
             raise ResponseError(f"the Sentinel does not know the service {self._service!r}")
         known = dict(zip(fields[::2], fields[1::2], strict=True))
-        return Answer(int(known["config-epoch"]), Address(address[0], int(address[1])))
+        return Answer(int(known["config-epoch"]), _address(*address))
 
     def _event(self, message: Any) -> Address | None:
         if message[0] != "message" or message[1] not in EVENTS:
@@ -227,7 +227,7 @@ class SentinelLink:
             _, service, host, port, *_ = words
         else:
             service, _, _, host, port = words
-        return Address(host, int(port)) if service == self._service else None
+        return _address(host, port) if service == self._service else None
 
 
 def connect_to(node: Address, settings: RedisSettings, tls: SharedTLSContext) -> SentinelLink:
@@ -343,11 +343,16 @@ def known_to_most(answers: Sequence[Answer]) -> frozenset[Address]:
     return frozenset(server for server, count in counted.items() if 2 * count > len(answers))
 
 
+def _address(host: str, port: str) -> Address:
+    """Return what a Sentinel says as plain text: only what it repeats of us need be hidden."""
+    return Address(str(host), int(port))
+
+
 def _replica(fields: list[str]) -> Replica:
     listed = dict(zip(fields[::2], fields[1::2], strict=True))
     flags = set(listed["flags"].split(","))
     vouched_for = "disconnected" not in flags and listed["master-link-status"] == "ok"
-    address = Address(listed["ip"], int(listed["port"]))
+    address = _address(listed["ip"], listed["port"])
     return Replica(address, bool(flags & _DOWN), vouched_for)
 
 

@@ -155,6 +155,20 @@ async def test_one_that_chooses_among_ways_is_asked_once_for_a_server() -> None:
                 assert await opened.redis.with_options(dedicated=True).get("key") == "value"
 
 
+async def test_it_sees_what_sentinels_announce() -> None:
+    seen: list[str] = []
+
+    def look(address: Address) -> Address:
+        seen.append(repr(address))
+        return address
+
+    async with SentinelDeployment(replicas=0, sentinels=1, password="secret") as deployment:
+        primary = deployment.servers[0]
+        settings: Any = {"url": deployment.url, "password": "secret", "address_map": look}
+        async with RedisManager(**settings, startup={"policy": "fail"}):
+            assert set(seen) == {f"Address(host='{primary.host}', port={primary.port})"}
+
+
 async def test_it_is_named_to_whoever_starts_with_sentinels() -> None:
     async with SentinelDeployment(replicas=0, sentinels=1) as deployment:
         manager = RedisManager(

@@ -31,7 +31,7 @@ from tests.kit.managers import open_descriptors, pool_of
 from tests.kit.servers import CERTIFICATES, needs
 from tests.kit.stepping import Moment, Stepper
 from tests.kit.tls_relay import tls_relay
-from tests.kit.waiting import until
+from tests.kit.waiting import eventually, until
 
 NAME = "redis.example"
 CONNECT = 1.0
@@ -392,6 +392,25 @@ async def test_a_name_of_several_sentinels_is_asked_at_one_that_answers(
             pool: Any = pool_of(opened)
             await until(lambda: pool.address[1] == new.port)
         assert bad.accepted
+
+
+async def test_sentinels_are_heard_where_their_name_leads_now(known: Known) -> None:
+    """Row 67: the old one lives, and knows nothing of the deployment any more."""
+    async with SentinelDeployment(sentinels=2) as deployment:
+        first, second = deployment.sentinels
+        known(("127.0.0.1", first.port))
+        sentinel: Any = {"nodes": [(NAME, 26379)], "service": deployment.service}
+        settings: Any = {"startup": {"policy": "fail"}, "pool": {"max_lifetime": 1.0}}
+        async with RedisManager(sentinel=sentinel, **settings) as opened:
+            await until(lambda: opened.stats().sentinels == 1)
+            known(("127.0.0.1", second.port))
+
+            async def is_heard_there() -> bool:
+                return " sub=2 " in str(await second.command("CLIENT", "LIST"))
+
+            await eventually(is_heard_there, 10)
+            await until(lambda: opened.stats().sentinels == 1)
+            assert await opened.redis.set("key", "value")
 
 
 async def test_slow_servers_at_all_addresses_are_reached(
