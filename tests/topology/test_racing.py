@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import struct
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -28,15 +27,11 @@ from redis_manager_fastapi.topology.racing import RacingConnection
 from redis_manager_fastapi.topology.standalone import Standalone
 from tests.kit.cancelling import MOMENTS
 from tests.kit.managers import open_descriptors, pool_of
-from tests.kit.servers import CERTIFICATES, needs
+from tests.kit.naming import CONNECT, NAME, Known, manager
+from tests.kit.servers import CERTIFICATES
 from tests.kit.stepping import Moment, Stepper
 from tests.kit.tls_relay import tls_relay
-from tests.kit.waiting import eventually, until
-
-NAME = "redis.example"
-CONNECT = 1.0
-
-Known = Callable[..., None]
+from tests.kit.waiting import until
 
 
 class Dead:
@@ -71,27 +66,6 @@ def refusing() -> Iterator[tuple[str, int]]:
     with socket.socket() as bound:
         bound.bind(("127.0.0.3", 0))
         yield bound.getsockname()
-
-
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch) -> Known:
-    """Tells what the name resolves to."""
-    addresses: list[tuple[str, int]] = []
-    real = socket.getaddrinfo
-
-    def getaddrinfo(host: Any, *args: Any, **hints: Any) -> list[Any]:
-        if host != NAME:
-            return real(host, *args, **hints)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each) for each in addresses]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return lambda *given: addresses.__setitem__(slice(None), given)
-
-
-def manager(**settings: Any) -> RedisManager:
-    return RedisManager(
-        host=NAME, timeout={"connect": CONNECT}, startup={"policy": "fail"}, **settings
-    )
 
 
 @pytest.mark.parametrize("dead_ones", [1, 3])
@@ -271,84 +245,6 @@ async def test_a_slow_address_is_tried_again_when_the_faster_one_does_not_serve(
         assert bad.accepted == 1
 
 
-async def test_a_resolver_that_hangs_takes_no_thread_of_the_app(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Row 21: it is asked once a second, and `asyncio.to_thread` goes on working."""
-    answers, hanging, real = threading.Event(), list[str](), socket.getaddrinfo
-    answers.set()
-
-    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
-        if host == NAME:
-            hanging.append(threading.current_thread().name)
-            answers.wait(20)
-            hanging.pop()
-            host = "127.0.0.1"
-        return real(host, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    limits: Any = {"timeout": {"connect": 0.1}, "health": {"backoff_cap": 0.05}}
-    events: list[Any] = []
-    settings: Any = {"host": NAME, "port": redis_server.port, "listeners": [events.append]}
-    async with RedisManager(**settings, **limits, startup={"policy": "fail"}) as opened:
-        tasks = asyncio.all_tasks()
-        try:
-            answers.clear()
-            await redis_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            await until(lambda: sum(isinstance(each, ProbeFailed) for each in events) > 12)
-            assert 0 < len(hanging) < 4
-            assert {each.partition("-")[0] for each in hanging} == {"redis"}
-        finally:
-            answers.set()
-        await until(lambda: opened.is_ready)
-        assert await opened.redis.ping()
-        await until(lambda: asyncio.all_tasks() <= tasks)
-
-
-async def test_a_lease_goes_to_the_server_of_the_shared_connection(
-    redis_server: RedisServer, known: Known
-) -> None:
-    """Also while the name leads to another one already, and until the shared one follows."""
-    async with RedisServer() as new:
-        known(("127.0.0.1", redis_server.port))
-        async with manager() as opened:
-            await opened.redis.set("key", "value")
-            known(("127.0.0.1", new.port))
-
-            assert await opened.redis.get("key") == "value"
-            assert await opened.redis.with_options(dedicated=True).get("key") == "value"
-
-
-def served(opened: RedisManager) -> bool:
-    """Whether cached reads are answered."""
-    stats: Any = opened.stats().cache
-    return stats is not None and stats.off_since is None
-
-
-@needs("CLIENT TRACKING for caching", redis="7.0")
-async def test_cached_reads_are_of_the_server_of_the_shared_connection(
-    redis_server: RedisServer, known: Known
-) -> None:
-    """Another server at the name would tell neither what this one has nor what changes here."""
-    async with RedisServer() as new:
-        known(("127.0.0.1", redis_server.port))
-        async with manager(pool={"max_lifetime": 2.0}) as opened:
-            cached = opened.redis.with_options(cache=30.0)
-            await opened.redis.set("key", "old server")
-            await new.command("SET", "key", "new server")
-            known(("127.0.0.1", new.port))
-            assert await cached.get("key") == "old server"
-            await until(lambda: served(opened))
-            assert await cached.get("key") == "old server"
-            await opened.redis.set("key", "written")
-            assert await cached.get("key") == "written"
-
-            await until(lambda: opened.stats().generation > 1)
-            assert await opened.redis.get("key") == "new server"
-            await until(lambda: served(opened))
-            assert await cached.get("key") == "new server"
-
-
 @pytest.mark.parametrize("place", ["the sentinels' primary", "a cluster's seed"])
 async def test_an_address_that_does_not_serve_costs_little_elsewhere_too(
     known: Known, place: str
@@ -392,25 +288,6 @@ async def test_a_name_of_several_sentinels_is_asked_at_one_that_answers(
             pool: Any = pool_of(opened)
             await until(lambda: pool.address[1] == new.port)
         assert bad.accepted
-
-
-async def test_sentinels_are_heard_where_their_name_leads_now(known: Known) -> None:
-    """Row 67: the old one lives, and knows nothing of the deployment any more."""
-    async with SentinelDeployment(sentinels=2) as deployment:
-        first, second = deployment.sentinels
-        known(("127.0.0.1", first.port))
-        sentinel: Any = {"nodes": [(NAME, 26379)], "service": deployment.service}
-        settings: Any = {"startup": {"policy": "fail"}, "pool": {"max_lifetime": 1.0}}
-        async with RedisManager(sentinel=sentinel, **settings) as opened:
-            await until(lambda: opened.stats().sentinels == 1)
-            known(("127.0.0.1", second.port))
-
-            async def is_heard_there() -> bool:
-                return " sub=2 " in str(await second.command("CLIENT", "LIST"))
-
-            await eventually(is_heard_there, 10)
-            await until(lambda: opened.stats().sentinels == 1)
-            assert await opened.redis.set("key", "value")
 
 
 async def test_slow_servers_at_all_addresses_are_reached(
