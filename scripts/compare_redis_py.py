@@ -40,6 +40,9 @@ KNOWN = {
     "*test_readonly?pool?": _REFUSED,
     "*test_pipeline_reset_releases_connection_when_cancelled*": _INNER,
     "*test_transaction_discard*": _INNER,
+    "*test_moved_redirection?pool?": _INNER,
+    "*test_moved_redirection_after_failover?pool?": _INNER,
+    "*test_moved_redirection_circular_moved?pool?": _INNER,
     "*test_connection_error_raised_when_connection_dies*": "a subscription outlives it",
     "*test_not_require_full_coverage_cluster_down_error*": "RedisUnavailableError, after grace",
     "*cluster*test_dict_operations*": "any node takes it, with redis-py's client too",
@@ -117,7 +120,7 @@ def outcomes(report: Path) -> Iterator[tuple[str, str]]:
 
 
 def reason(test: str) -> str | None:
-    """Return why a test may fail on ours; None if nobody knows."""
+    """Return why a test, after its round's name, may fail on ours; None if nobody knows."""
     return next((why for pattern, why in KNOWN.items() if fnmatch(test, pattern)), None)
 
 
@@ -133,7 +136,7 @@ async def compare(home: Path, each: Round, arguments: list[str]) -> bool:
         outcome = ours.get(test, "did not run")
         if outcome != "passed":
             skipped = outcome if outcome.startswith("skipped: our client has no") else None
-            why = reason(test) or skipped
+            why = reason(f"{each.name} {test}") or skipped
             unknown = unknown or why is None
             print(f"   {'known' if why else 'NEW'}: {test}: {why or outcome}", flush=True)  # noqa: T201
     if not passed:

@@ -176,8 +176,9 @@ async def single_flows() -> dict[str, int]:
 
         async def get() -> object:
             async with manager.client() as r:
-                await r.get("key")
-            return r  # CPython 3.14 would drop it within the trace, others after it
+                call = r.get("key")
+                await call
+            return r, call  # later CPythons would drop them within the trace, others after it
 
         async def blpop() -> None:
             async with manager.client() as r:
@@ -191,9 +192,11 @@ async def single_flows() -> dict[str, int]:
                 pipe.set("key", 1)
                 await pipe.execute()
 
-        async def outage() -> None:
+        async def outage() -> object:
             await server.restart(crash=True)
-            await manager.redis.get("key")
+            call = manager.redis.get("key")
+            await call
+            return call
 
         for flow in (get, watch):
             await flow()

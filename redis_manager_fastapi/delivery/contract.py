@@ -249,12 +249,14 @@ class Execution:
 
 def kind_of(args: tuple[Any, ...]) -> Kind:
     """Return what a single command is, however its name is spelled."""
-    args = in_words(args)
-    name = upper_word(args[0])
-    command = SHARED.get(name)
+    command = SHARED.get(args[0])
+    if command is None:
+        args = in_words(args)
+        command = SHARED.get(upper_word(args[0]))
     if command is not None and command.read_only:
         return Kind.READ
-    if upper_word(args[0]) in SCRIPTS:
+    name = upper_word(args[0])
+    if name in SCRIPTS:
         return Kind.SCRIPT
     if name == "XREAD" and not new_only(args):
         return Kind.READ

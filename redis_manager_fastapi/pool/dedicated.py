@@ -236,7 +236,12 @@ class DedicatedConnection(AuthenticatedConnection):
             await asyncio.sleep(0)
 
     async def _send_packed(self, command: Any, check_health: bool, *, begun: bool = False) -> None:
-        if self._serving and not self.alive:
+        if not self._serving:
+            # Event loops raise anything for a write to a closed connection: uvloop RuntimeError,
+            # CPython 3.12 and 3.13 others (python/cpython#136234). What is read says why it is.
+            if self._writer is not None and not self.alive:
+                return
+        elif not self.alive:
             if not self._subscribed or self._resubscribing:
                 raise self._lost("was lost before the command was sent", maybe_executed=begun)
             await self.connect()

@@ -58,6 +58,11 @@ class HidingHandshake(AbortableConnection):
         """Pack one command."""
         return [HiddenBytes(packed) for packed in super().pack_command(*args)]
 
+    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        """Write packed commands; on a closed connection, where they go nowhere, none."""
+        if self._writer is None or not self._writer.transport.is_closing():
+            await super().send_packed_command(*args, **kwargs)
+
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Read one reply: what answers may repeat what it was sent."""
         return hide(await super().read_response(*args, **kwargs))

@@ -15,6 +15,9 @@ from tests.kit.managers import opened, pool_of
 
 MANY = 100_000
 
+# In seconds: it takes 5 to 10 ms, and in one piece 0.4 s at least.
+LONGEST_TURN = 0.015
+
 
 @pytest.mark.measures
 @pytest.mark.parametrize("kind", ["set", "get", "transaction", "fails"])
@@ -39,9 +42,10 @@ async def test_a_pipeline_of_very_many_commands_lets_the_loop_turn(
                 except ResponseError:
                     assert kind == "fails"
             longest.append(turns.longest)
+            if turns.longest <= LONGEST_TURN:
+                break
 
-        # 5 to 10 ms; in one piece 0.4 s at least.
-        assert min(longest) <= 0.015
+        assert min(longest) <= LONGEST_TURN
 
 
 def filled(manager: RedisManager, transaction: bool, thousands: int = 1) -> Any:

@@ -12,6 +12,9 @@ from tests.kit.managers import opened
 
 MANY = 100_000
 
+# In seconds: it takes 5 to 10 ms, and in one piece 0.3 s.
+LONGEST_TURN = 0.015
+
 
 @pytest.fixture
 def no_collection() -> Iterator[None]:
@@ -31,7 +34,7 @@ async def test_the_loop_turns(shared: ClusterDeployment, kind: str, fails: bool)
     async with opened(shared.url, timeout={"command": 20}) as manager:
         await manager.cluster.set("{tag} text", "no number")
         longest = []
-        for _ in range(3):
+        for _ in range(3):  # the least of them, because other processes make turns longer
             pipe = manager.cluster.pipeline(transaction=transaction)
             for number in range(MANY):
                 key = f"{{tag}} {number}" if transaction else f"key {number}"
@@ -47,9 +50,10 @@ async def test_the_loop_turns(shared: ClusterDeployment, kind: str, fails: bool)
                 except ResponseError:
                     assert fails
             longest.append(turns.longest)
+            if turns.longest <= LONGEST_TURN:
+                break
 
-        # 5 to 10 ms; in one piece 0.3 s.
-        assert min(longest) <= 0.015
+        assert min(longest) <= LONGEST_TURN
 
 
 async def test_very_many_on_a_cluster_have_the_replies_of_a_few(shared: ClusterDeployment) -> None:
