@@ -317,8 +317,7 @@ class DedicatedConnection(AuthenticatedConnection):
     async def _read(
         self, disable_decoding: bool = False, timeout: float | None = None, **kwargs: Any
     ) -> Any:
-        raw = disable_decoding or not self.decode
-        limit = self.socket_timeout
+        raw, limit = disable_decoding or not self.decode, self.socket_timeout
         if self._blocking and limit is not None:
             self.socket_timeout = None if isinf(self._blocking) else limit + self._blocking
         if self.listens or self._owed is not None:
@@ -437,9 +436,8 @@ class DedicatedConnection(AuthenticatedConnection):
 
 def _as_bytes(value: Any) -> Any:
     """A memoryview of wide items as bytes: redis-py 8.1 announces its length in items."""
-    if isinstance(value, memoryview) and value.nbytes != len(value):
-        return value.tobytes()
-    return value
+    wide = isinstance(value, memoryview) and value.nbytes != len(value)
+    return value.tobytes() if wide else value
 
 
 # At most this many bytes of one connection are taken in one turn of the loop. asyncio and
