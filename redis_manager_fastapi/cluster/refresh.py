@@ -8,6 +8,7 @@ error reports a replica that comes or goes.
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -25,6 +26,7 @@ from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.tasks import end
 from redis_manager_fastapi.topology.cluster_node import ClusterNode
 from redis_manager_fastapi.topology.failures import from_connect, most_telling
+from redis_manager_fastapi.topology.racing import Reach
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 # Seconds between two refreshes, how many nodes one asks, and how long (seconds) the
@@ -78,6 +80,7 @@ class TopologyRefresh:
         self._needed = needed
         self._epoch = epoch
         self._first: set[Node] = set()
+        self._reaches = defaultdict[Address, Reach](Reach)
         self._heard = 0
         self._owners: list[tuple[int, int, Address]] = []
         self._wanted = asyncio.Event()
@@ -168,7 +171,8 @@ class TopologyRefresh:
     def _why(self, errors: list[Exception]) -> RedisUnavailableError:
         """Return what to tell: that a node refused us says more than that another is away."""
         if not errors:
-            return RedisUnavailableError("no node of the cluster is known", instance=self._instance)
+            message = "no node of the cluster knows of any slots"
+            return RedisUnavailableError(message, instance=self._instance)
         told = most_telling([self._told(each) for each in errors])
         return type(told)(f"no node of the cluster serves: {told}", instance=self._instance)
 
@@ -213,4 +217,6 @@ class TopologyRefresh:
     def _dialer(self, address: Address) -> Dialer:
         self.connects += 1
         topology = ClusterNode(self._settings, self._credentials, address)
-        return Dialer(topology, self._settings, instance=self._instance, tls=self._tls)
+        dialer = Dialer(topology, self._settings, instance=self._instance, tls=self._tls)
+        dialer.reach = self._reaches[address]
+        return dialer

@@ -11,6 +11,7 @@ from typing import Any
 import hiredis
 from redis.exceptions import NoPermissionError, ResponseError
 
+from redis_manager_fastapi.errors import RedisUnavailableError
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.pool.multiplexed import MultiplexedConnection
@@ -23,6 +24,9 @@ _QUESTION = b"".join(hiredis.pack_command(words) for words in _WORDS)
 _EPOCH = hiredis.pack_command(_WORDS[1])
 _UNREACHABLE = frozenset({"noaddr", "handshake"})
 _SLOTS = 16_384
+
+# What an answer raises that is none to the question.
+_SENSELESS = (AttributeError, LookupError, TypeError, ValueError)
 
 # What stands in the place of a host name that a node ought to have by
 # `cluster-preferred-endpoint-type hostname`, and has not.
@@ -102,17 +106,30 @@ async def _ask(link: MultiplexedConnection, question: bytes, timeout: float, exp
 
 
 async def ask_address(dialer: Dialer, asked: Address) -> View:
-    """Ask over a connection made for the purpose.
+    """Ask over a connection made for the purpose; by whichever address of a name knows slots.
 
     Raises:
         RedisUnavailableError: The node cannot be reached, or is not part of a Cluster.
     """
-    connection = await dialer.dial()
-    try:
+    views: list[View] = []
+
+    async def ask(connection: DedicatedConnection) -> None:
         await connection.send_packed_command(_QUESTION)
-        return parse([await _reply(connection) for _ in _WORDS], asked)
-    finally:
-        connection.abort()
+        replies = [await _reply(connection) for _ in _WORDS]
+        try:
+            views.append(parse(replies, asked))
+        except _SENSELESS as error:
+            message = f"its answer makes no sense ({type(error).__name__})"
+            raise RedisUnavailableError(message) from error
+        if not views[-1].ranges:
+            raise RedisUnavailableError("the node knows of no slots")
+
+    try:
+        (await dialer.dial(ask)).abort()
+    except RedisUnavailableError:
+        if not views:
+            raise
+    return views[-1]
 
 
 async def _reply(connection: DedicatedConnection) -> Any:

@@ -57,8 +57,7 @@ async def execute(
     blocks for ever has the client's for each connection that it needs.
     """
     pool, deadline = await session.admit()
-    grace, purpose = session.options.grace, args[0] if isinstance(args[0], str) else "a command"
-    blocking, clock = blocking_timeout(args), pool.loop.time
+    grace, blocking, clock = session.options.grace, blocking_timeout(args), pool.loop.time
     ends = clock() + (blocking or inf)
     limit = None if blocking == 0 else session.options.limit or deadline + (blocking or 0.0)
     execution: Execution | None = None
@@ -69,7 +68,7 @@ async def execute(
         if again:
             deadline = min(clock() + session.options.timeout, limit or inf)
         async with pool.leases.acquire(
-            purpose,
+            args[0] if isinstance(args[0], str) else "a command",
             deadline,
             grace=grace,
             decode=session.options.decode,
@@ -77,6 +76,7 @@ async def execute(
             lasting=blocking is not None and not (blocking and args[0] in CONFIRMING),
             registry=session.connection_kwargs["himport_registry"],
         ) as lease:
+            lease.connection.for_one_command = True
             if again:
                 args = with_time_left(args, ends - clock())
             try:

@@ -160,7 +160,7 @@ class DedicatedConnection(AuthenticatedConnection):
         """The handshake is over: from here on state and lost replies are noted."""
         self._unfinished.clear()
         self._serving, self._was_lost, self.was_silent = True, False, False
-        self._blocking, self._wait = 0.0, None
+        self._blocking, self._wait, self.left_behind = 0.0, None, False
         self.tainted, self._packed, self._to_come = False, 0, 0
         self._cause = Cause.CONNECTION_LOST
         if self.listens:
@@ -207,6 +207,8 @@ class DedicatedConnection(AuthenticatedConnection):
     async def _send_part(self, wait: Wait, args: tuple[Any, ...]) -> None:
         if self._farewell is not None and wait.ends > self._parts_at:
             raise self._parting(self._farewell)
+        if self.left_behind and self.for_one_command:
+            raise self._lost("was left for another server", maybe_executed=False)
         packed, self._owed = self.pack_command(*args), wait.part_ends
         await self.send_packed_command(packed)
 
@@ -313,8 +315,7 @@ class DedicatedConnection(AuthenticatedConnection):
     async def _read(
         self, disable_decoding: bool = False, timeout: float | None = None, **kwargs: Any
     ) -> Any:
-        raw = disable_decoding or not self.decode
-        limit = self.socket_timeout
+        raw, limit = disable_decoding or not self.decode, self.socket_timeout
         if self._blocking and limit is not None:
             self.socket_timeout = None if isinf(self._blocking) else limit + self._blocking
         if self.listens or self._owed is not None:
@@ -430,9 +431,8 @@ class DedicatedConnection(AuthenticatedConnection):
 
 def _as_bytes(value: Any) -> Any:
     """A memoryview of wide items as bytes: redis-py 8.1 announces its length in items."""
-    if isinstance(value, memoryview) and value.nbytes != len(value):
-        return value.tobytes()
-    return value
+    wide = isinstance(value, memoryview) and value.nbytes != len(value)
+    return value.tobytes() if wide else value
 
 
 # At most this many bytes of one connection are taken in one turn of the loop. asyncio and

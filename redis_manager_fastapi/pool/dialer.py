@@ -5,13 +5,14 @@ An attempt keeps its limit, and leaves nothing behind when it fails.
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from math import inf
 
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import AuthenticationError, AuthorizationError, ResponseError
+from redis.exceptions import ResponseError
 
 from redis_manager_fastapi.errors import RedisAuthError, RedisTLSError, RedisUnavailableError
 from redis_manager_fastapi.pool.counters import Counters
@@ -20,15 +21,18 @@ from redis_manager_fastapi.pool.noting import note_connection
 from redis_manager_fastapi.pool.written import Writes
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.topology.credentials import Credentials, credentials_of
-from redis_manager_fastapi.topology.failures import from_connect, from_reply, refusal_code, serves
+from redis_manager_fastapi.topology.failures import from_connect, from_reply, serves
 from redis_manager_fastapi.topology.interface import Target, Topology
-from redis_manager_fastapi.topology.racing import RacingConnection, Reach, by_any_address
+from redis_manager_fastapi.topology.racing import RacingConnection, Reach, by_any_address, place_of
 from redis_manager_fastapi.topology.tls_context import SharedTLSContext
 
 logger = logging.getLogger("redis_manager_fastapi")
 
 # Seconds between two lines about a server that cannot save.
 REPEAT = 60.0
+
+Ask = Callable[[DedicatedConnection], Awaitable[None]]
+"""Asks a server something over a connection that is authenticated."""
 
 
 class DedicatedTCPConnection(DedicatedConnection, RacingConnection):
@@ -58,6 +62,8 @@ class Dialer:
         second_connect: Held during every attempt but the supervisor's first, so that two
             are in flight at most.
         reach: How far its attempts got.
+        beside: Says to which socket's other end it connects, whatever the name leads to by then;
+            None is by the name.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class Dialer:
         self.counters = counters or Counters()
         self.second_connect = asyncio.Lock()
         self.reach = Reach()
+        self.beside: Callable[[], object] | None = None
         self._topology = topology
         self._settings = settings
         self._instance = instance
@@ -83,13 +90,16 @@ class Dialer:
         self._warned = float("-inf")
         self._clock = asyncio.get_running_loop().time
 
-    async def dial(self) -> DedicatedConnection:
+    async def dial(self, ask: Ask | None = None) -> DedicatedConnection:
         """Find the server, connect, authenticate, PING and check the role.
+
+        Args:
+            ask: What the server is asked besides; one that has no answer does not serve.
 
         Raises:
             RedisUnavailableError: Or a subclass, with the reason.
         """
-        return await self._attempt(None, None)
+        return await self._attempt(None, None, ask)
 
     async def dial_known(self) -> DedicatedConnection:
         """Do the same with the server that was found last: a generation has one server."""
@@ -108,11 +118,14 @@ class Dialer:
         await self._attempt(connection, self._target)
 
     async def _attempt(
-        self, connection: DedicatedConnection | None, target: Target | None
+        self,
+        connection: DedicatedConnection | None,
+        target: Target | None,
+        ask: Ask | None = None,
     ) -> DedicatedConnection:
         revived, known = connection is not None, target is not None
         try:
-            async with asyncio.timeout(self._settings.timeout.connect):
+            async with asyncio.timeout(self._settings.timeout.connect) as limit:
                 target = target or await self._topology.locate()
                 if connection is None:
                     make = _CLASSES[target.transport]
@@ -129,7 +142,7 @@ class Dialer:
                 connection.token = tokens.version if tokens is not None else 0
                 if isinstance(connection, DedicatedTLSConnection):
                     self._tls.give_to(connection)
-                await self._make_serve(connection, stays=known)
+                await self._make_serve(connection, ask, limit.when() or inf, stays=known)
                 if revived:
                     await connection.resubscribe()
                 self._target = target
@@ -174,18 +187,20 @@ class Dialer:
             )
         return serves(answer)
 
-    async def _make_serve(self, connection: DedicatedConnection, *, stays: bool) -> None:
+    async def _make_serve(
+        self, connection: DedicatedConnection, ask: Ask | None, ends: float, *, stays: bool
+    ) -> None:
         """Shake hands; if its host is a name, by whichever address has a server that serves."""
         if isinstance(connection, RacingConnection):
             connection.reach, connection.stays = self.reach, stays
+            connection.only = None if self.beside is None else place_of(self.beside())
             if _is_name(connection.host):
-                shake_hands = partial(self._shake_hands, connection)
-                limit = self._settings.timeout.connect
-                await by_any_address(connection, limit, shake_hands, refused=_all_refuse)
+                shake_hands = partial(self._shake_hands, connection, ask)
+                await by_any_address(connection, ends, shake_hands)
                 return
-        await self._shake_hands(connection)
+        await self._shake_hands(connection, ask)
 
-    async def _shake_hands(self, connection: DedicatedConnection) -> None:
+    async def _shake_hands(self, connection: DedicatedConnection, ask: Ask | None) -> None:
         self.counters.connects += 1
         self.reach.hanging_since = min(self.reach.hanging_since, self._clock())
         if not isinstance(connection, RacingConnection):
@@ -204,6 +219,8 @@ class Dialer:
             message = f"redis {self._instance!r} did not answer PING with PONG"
             raise RedisUnavailableError(message, instance=self._instance)
         await self._topology.confirm(connection)
+        if ask is not None:
+            await ask(connection)
         connection.session_starts()
 
 
@@ -214,12 +231,6 @@ def _is_name(host: str) -> bool:
     except ValueError:
         return True
     return False
-
-
-def _all_refuse(error: Exception) -> bool:
-    """Whether a server at another address of the same name would refuse us as well."""
-    refused = (AuthenticationError, AuthorizationError, ResponseError, RedisAuthError)
-    return isinstance(error, refused) and refusal_code(error) is None
 
 
 def _cancelled(error: BaseException) -> bool:

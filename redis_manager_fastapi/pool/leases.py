@@ -220,6 +220,7 @@ class Leases:
         connection.decode = decode
         connection.socket_timeout = None if unlimited else self._command_timeout
         connection.himport_registry, connection.retry = registry, ONCE
+        connection.for_one_command = False
 
     async def _take(
         self, purpose: str, deadline: float, grace: float | None, *, lasting: bool
@@ -295,13 +296,15 @@ class Leases:
         connections = (held.connection for held in self.capacity.held())
         return [connection for connection in connections if connection is not None]
 
-    def close_stale(self, *, leased: bool) -> None:
-        """Close what belongs to an old generation; with *leased*, also what callers hold."""
+    def close_stale(self, *, leased: bool, moved: bool = False) -> None:
+        """Close what belongs to an old generation; with *leased*, also what callers hold.
+
+        If only the server has *moved*, they keep it unless it is as good to them elsewhere.
+        """
         self.close_all(self.capacity.weed(self._events.generation, self._loop.time()))
-        if leased:
-            for connection in self._held():
-                if connection.generation != self._events.generation:
-                    connection.drop()
+        for connection in self._held() if leased or moved else ():
+            if connection.generation != self._events.generation:
+                (connection.drop if leased else connection.move_on)()
 
     def say_goodbye(
         self, farewell: Callable[[], RedisManagerError], ends: float

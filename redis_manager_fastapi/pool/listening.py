@@ -37,6 +37,8 @@ class ListeningConnection(WatchedConnection):
         reconnect: Connects it again once it has served, by way of the pool, for which redis-py's
             pub/sub must wait like any caller; None as long as it has no pool.
         sent: Takes every command that is packed, while somebody wants to know.
+        for_one_command: Whether its holder has it for one command, which may go out elsewhere.
+        left_behind: Whether the pool has gone to another server since.
         when_resubscribed: Called when a pub/sub's channels are back after the connection was
             lost: with how many there are, and for how many seconds nothing was heard.
     """
@@ -44,6 +46,7 @@ class ListeningConnection(WatchedConnection):
     reconnect: Callable[[Any], Awaitable[None]] | None = None
     sent: list[tuple[Any, ...]] | None = None
     when_resubscribed: Callable[[int, float], None] | None = None
+    for_one_command = left_behind = False
 
     _farewell: Callable[[], RedisManagerError] | None = None
     _parts_at = 0.0
@@ -89,6 +92,16 @@ class ListeningConnection(WatchedConnection):
             self.transport.write_eof()
         else:  # TLS
             self.abort()
+
+    def move_on(self) -> None:
+        """Leave for the server that the pool has gone to, as far as the holder need not notice.
+
+        A pub/sub is subscribed again there, and a command that blocks goes there with its next
+        part.  What else is held may have a state that only this server knows.
+        """
+        self.left_behind = True
+        if self._subscribed:
+            self.drop()
 
     def refuse_to_outlast(self, args: tuple[Any, ...]) -> None:
         """Raise the farewell, if it was said, in the place of a command that would block beyond."""

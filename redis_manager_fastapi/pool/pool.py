@@ -376,7 +376,7 @@ class Pool:
         self.suspicion, self.worn = None, False
         if self.leases.revival.ahead:
             self.leases.revival.adopt(self.generation)
-        self.leases.close_stale(leased=not keep)
+        self.leases.close_stale(leased=not keep, moved=not same)
         if self.state is PoolState.READY:
             self._condition.notify_all()
             for follower in self.followers:

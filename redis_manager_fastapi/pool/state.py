@@ -67,9 +67,10 @@ class Suspicion(enum.Enum):
     *Old links* and *old leases*: what becomes of them when a new generation
     serves.  To drain is to finish what is in flight, if heard only on a link
     that was heard within `health.interval`; a lease that is kept ends when its
-    holder gives it back.  A server at another address counts as moved, and
-    after DOWN no lease is kept.  A server that refuses, and is found again at the
-    same IP address, keeps its leases: nothing is better elsewhere.
+    holder gives it back; at another IP address, one that listens or blocks moves on.
+    A server at another address counts as moved, and after DOWN no lease is kept.  A
+    server that refuses, and is found again at the same IP address, keeps its leases:
+    nothing is better elsewhere.
     """
 
     LEASE_LOST = "a dedicated connection broke"

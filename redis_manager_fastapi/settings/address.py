@@ -7,7 +7,7 @@ the caller knows whether it may be shown.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import iscoroutine, iscoroutinefunction
 from ipaddress import IPv6Address
 from typing import Any, NamedTuple
@@ -106,22 +106,27 @@ class AddressTable:
     """
 
     entries: Mapping[str, str]
+    _reached: dict[tuple[str, int | None], str] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Check all entries: a place is a host, or a host and a port, on both sides alike."""
         for announced, reached in self.entries.items():
             if _has_port(announced) != _has_port(reached):
                 raise ValueError("has an entry with a port on one side alone")
-            parse_address(announced, REDIS_PORT)
+            host, port = parse_address(announced, REDIS_PORT)
             parse_address(reached, REDIS_PORT)
+            key = _same(host), port if _has_port(announced) else None
+            if key in self._reached:
+                raise ValueError("has two entries for one address")
+            self._reached[key] = reached
 
     def __call__(self, address: Address) -> Address:
         """Return where *address* is reached; itself if it is not in the table."""
-        whole = self.entries.get(str(address))
-        if whole is not None:
-            return parse_address(whole, address.port)
-        host = str(Address(address.host, 0)).removesuffix(":0")
-        return parse_address(self.entries.get(host, host), address.port)
+        host = _same(address.host)
+        reached = self._reached.get((host, address.port)) or self._reached.get((host, None))
+        return address if reached is None else parse_address(reached, address.port)
 
     def __str__(self) -> str:
         return ",".join(f"{announced}={reached}" for announced, reached in self.entries.items())
@@ -130,15 +135,34 @@ class AddressTable:
 def parse_address_map(value: Any) -> Any:
     """Return a table given as `10.0.0.5:6379=nat:7000,10.0.0.6=nat2`, or as a mapping."""
     if isinstance(value, str):
-        entries = [part.strip().partition("=") for part in value.split(",")]
-        if not all(reached for _, _, reached in entries):
+        entries = [part.partition("=") for part in value.split(",")]
+        pairs = [(announced.strip(), reached.strip()) for announced, _, reached in entries]
+        if not all(reached for _, reached in pairs):
             raise ValueError("has an entry without `=`, or with nothing after it")
-        value = {announced: reached for announced, _, reached in entries}
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            raise ValueError("has two entries for one address")
     if not isinstance(value, Mapping):
         if iscoroutinefunction(value) or iscoroutinefunction(getattr(value, "__call__", None)):  # noqa: B004 (its class may define an async one)
             raise ValueError("is an `async def`, and is not awaited")
         return value
-    return AddressTable({str(announced): str(reached) for announced, reached in value.items()})
+    return AddressTable(
+        {_place(announced): _place(reached) for announced, reached in value.items()}
+    )
+
+
+def _place(given: Any) -> str:
+    """Return one side of an entry as text; a pair of host and port is one as well."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, tuple) and len(given) == 2:
+        return str(Address(host_name(str(given[0])), port_number(str(given[1]))))
+    raise ValueError("has an entry that is no text, nor a pair of host and port")
+
+
+def _same(host: str) -> str:
+    """Return a host as all the ways to write it are the same."""
+    return str(IPv6Address(host)) if ":" in host else host.lower()
 
 
 def reached_at(found: Any) -> Address:

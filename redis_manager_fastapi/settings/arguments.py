@@ -28,7 +28,8 @@ from redis_manager_fastapi.settings.groups import (
 Path = str | PathLike[str] | None
 Secret = SecretStr | str | None
 Nodes = str | Iterable[str | tuple[str, int]]
-AddressMap = str | Mapping[str, str] | Callable[[Address], tuple[str, int]] | None
+AddressPairs = Mapping[str, str] | Mapping[tuple[str, int], tuple[str, int]]
+AddressMap = str | AddressPairs | Callable[[Address], tuple[str, int]] | None
 Reads = Literal["primary", "replica", "any"]
 
 

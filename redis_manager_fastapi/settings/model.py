@@ -1,5 +1,6 @@
 """`RedisSettings`: the whole configuration of one manager, checked and resolved."""
 
+from asyncio import CancelledError
 from typing import Annotated, Literal, Unpack
 
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError
@@ -234,7 +235,8 @@ class RedisSettings(Frozen, BaseSettings):
             reached = self.address_map(announced)
             what = "returned no pair of host and port:"
             return reached_at(reached)
-        except Exception as error:
+        # It is not a coroutine, so nobody has cancelled it.
+        except (Exception, CancelledError) as error:
             name = qualified_name(self.address_map)
             message = f"address_map: {name} {what} {type(error).__name__}"
             raise RedisUnavailableError(message) from error

@@ -76,6 +76,7 @@ class Lane:
         dialer = Dialer(
             self._tracking, settings, instance=self.instance, tls=tls, counters=pool.counters
         )
+        dialer.beside = lambda: pool.peer  # what another server has is not what this one has
         bus = Bus((self._heard,))
         make = partial(TrackedConnection, tracker=self)
         self._pool = Pool(dialer, settings, bus, instance=self.instance, make_link=make)

@@ -112,6 +112,7 @@ class Door(enum.Enum):
     NO_RESP3 = "the server does not speak RESP3: set {prefix}PROTOCOL=2"
     NO_DATABASE = "the server has no database of that number"
     CLUSTER = "the server is part of a Cluster, which has database 0 alone"
+    NO_CLUSTER = "what answers there is no node of a Cluster"
     SPEAKS_TLS = "the server speaks TLS there: set {prefix}TLS__ENABLED=true"
     NOT_REDIS = "what answers there is not Redis"
 
@@ -123,6 +124,7 @@ _DOOR = (
     ("NOPROTO|HELLO", Door.NO_RESP3),
     ("DB index is out of range", Door.NO_DATABASE),
     ("not allowed in cluster mode", Door.CLUSTER),
+    ("cluster support disabled|unknown command .CLUSTER", Door.NO_CLUSTER),
     (r"got \"\\x15\" as reply type", Door.SPEAKS_TLS),
     ("as reply type byte", Door.NOT_REDIS),
 )

@@ -42,6 +42,8 @@ def fix_of(settings: RedisSettings, error: Exception) -> str:
         if tls_fault(error) is TLSFault.NO_TLS:
             return f"{without_tls}, or {place.correction}"
         return f"check {settings.variable('tls.enabled').removesuffix('ENABLED')}*"
+    if "address_map: " in said:
+        return f"correct {at('address_map')}"
     door = door_in(error)
     if door is Door.SPEAKS_TLS:
         return switch_tls(settings, source_of(settings, "url"), on=True)
@@ -68,6 +70,7 @@ def fix_of_door(door: Door, at: At, correction: str) -> str:
         Door.NO_RESP3: f"set {at('protocol')} to 2, or upgrade the server to 6.0 or later",
         Door.NO_DATABASE: f"set {at('db')} to one that the server has",
         Door.CLUSTER: f"set {at('db')} to 0: a Cluster has no other",
+        Door.NO_CLUSTER: f"{correction}: the server there runs without a Cluster",
         Door.NOT_REDIS: f"{correction}: another service listens there",
     }
     return fixes[door]

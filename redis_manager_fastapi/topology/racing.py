@@ -2,8 +2,8 @@
 
 The addresses are tried in turn, by both families, a little apart and side by side
 (RFC 8305): a dead one costs a moment, not the whole limit.  uvloop has no option
-for it.  One that accepts and then does not serve has its share of the limit, and is
-the last to be tried for a while.
+for it.  One that accepts and then does not serve, for whatever reason, has its share
+of the limit, and is the last to be tried for a while.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redis_manager_fastapi.tasks import end
+from redis_manager_fastapi.topology.resolving import Resolver
 
 # The longest time, in seconds, that an address has for itself before the next one is tried.
 _HEAD_START = 0.25
@@ -43,23 +44,31 @@ class Reach:
         hanging_since: Since when none is accepted, although it is tried; infinite while the
             last one was.
         failed: Addresses that accepted and did not serve, and when.
-        served: The address that served last.
+        served: For each name, the address that served last.
+        resolver: Says which addresses a name has.
     """
 
     answered_at: float = -math.inf
     hanging_since: float = math.inf
     failed: dict[Place, float] = field(default_factory=dict)
-    served: Place | None = None
+    served: dict[str, Place] = field(default_factory=dict)
+    resolver: Resolver = field(default_factory=Resolver)
 
-    def in_order(self, places: list[Place], now: float, *, stays: bool) -> list[Place]:
-        """Return *places* as they are to be tried; *stays* is for the one that serves."""
+    def in_order(self, places: list[Place], now: float, served: Place | None) -> list[Place]:
+        """Return *places* as they are to be tried.
+
+        What *served* before goes first, also if the name does not lead there any more: what is
+        shared is there still.
+        """
         self.failed = {place: at for place, at in self.failed.items() if now - at < _MEMORY}
-        staying = self.served if stays else None
-        return sorted(places, key=lambda each: (self.failed.get(each, 0.0), each != staying))
+        staying = [] if served is None else [served]
+        return sorted(
+            dict.fromkeys([*staying, *places]), key=lambda each: self.failed.get(each, 0.0)
+        )
 
-    def has_served(self, place: Place) -> None:
-        """Note that a server serves there."""
-        self.served = place
+    def has_served(self, host: str, place: Place) -> None:
+        """Note that a server of that name serves there."""
+        self.served[host] = place
         self.failed.pop(place, None)
 
 
@@ -70,16 +79,23 @@ class Share:
     Attributes:
         timeout: Ends it.
         ends: When the whole limit is over, on the loop's clock.
+        tried: The addresses that have had theirs.
         others: How many addresses are left to be tried.
+        slow: How many were being tried when another one accepted.
     """
 
     timeout: asyncio.Timeout
     ends: float
+    tried: set[Place] = field(default_factory=set)
     others: int = 0
+    slow: int = 0
 
-    def accepted(self, others: int) -> None:
-        """An address has accepted; so many *others* need their time."""
-        self.others = others
+    def accepted(self, others: int, slow: int) -> None:
+        """An address has accepted; so many *others* need their time, and the *slow* what is left.
+
+        A slow one may be dead, which does not shorten the time of one that has accepted.
+        """
+        self.others, self.slow = others, slow
         if others:
             now = asyncio.get_running_loop().time()
             self.timeout.reschedule(now + (self.ends - now) / (others + 1))
@@ -91,12 +107,14 @@ class RacingConnection(Connection):
     Attributes:
         reach: Is told when a host has answered: by accepting, or by refusing.
         stays: Whether the address that serves goes first.
+        only: The one address to connect to, if no other one will do.
         place: The address that accepted.
         share: Is told so.
     """
 
     reach: Reach | None = None
     stays = False
+    only: Place | None = None
     place: Place | None = None
     share: Share | None = None
 
@@ -105,27 +123,32 @@ class RacingConnection(Connection):
 
     async def _connect(self) -> None:
         limit = self.socket_connect_timeout
+        reach = self.reach or Reach()
         async with asyncio.timeout(limit):
-            places = await _places(self.host, self.port)
+            places = [self.only] if self.only is not None else []
+            places = places or await _places(self.host, self.port, reach.resolver)
             if not places:
                 await super()._connect()
                 return
-            reach = self.reach or Reach()
             now = asyncio.get_running_loop().time()
-            places = reach.in_order(places, now, stays=self.stays)
+            served = reach.served.get(self.host) if self.stays else None
+            places = reach.in_order(places, now, served)
+            tried = self.share.tried if self.share is not None else set()
+            places = [each for each in places if each not in tried] or places
+            slow = 0
             try:
                 if len(places) == 1:
                     self._socket, self.place = await _connected(*places[0]), places[0]
                 else:
                     head_start = (limit or 1.0) / (2 * len(places))
-                    self._socket, self.place, places = await _race(places, head_start)
+                    self._socket, self.place, places, slow = await _race(places, head_start)
             except ConnectionRefusedError:
                 reach.hanging_since = math.inf
                 raise
             reach.hanging_since = math.inf
             if self.share is not None and self.place is not None:
                 others = (each for each in places if each not in (*reach.failed, self.place))
-                self.share.accepted(len(list(others)))
+                self.share.accepted(len(list(others)), slow)
             try:
                 await super()._connect()
             except BaseException:
@@ -157,52 +180,54 @@ class RacingConnection(Connection):
 
 
 async def by_any_address(
-    connection: RacingConnection,
-    limit: float,
-    attempt: Callable[[], Awaitable[T]],
-    *,
-    refused: Callable[[Exception], bool],
+    connection: RacingConnection, ends: float, attempt: Callable[[], Awaitable[T]]
 ) -> T:
     """Return what *attempt* does over *connection*; by the next address if a server fails at one.
 
+    Each may be another server, so one that refuses us says nothing of the others.
+
     Args:
         connection: Connects whenever *attempt* does.
-        limit: How long it may take in all, in seconds.
+        ends: When its time is over, on the loop's clock.
         attempt: Connects, and returns once a server serves.
-        refused: Whether an error would be the same at another address.
     """
     clock = asyncio.get_running_loop().time
-    ends, met = clock() + limit, None
+    limit, met, tried = ends - clock(), None, set[Place]()
     reach = connection.reach = connection.reach or Reach()
     while True:
         connection.place = None
         # What was met before is told, rather than that the rest was too late.
-        share = Share(asyncio.timeout_at(ends - limit / 50 if met else None), ends)
+        share = Share(asyncio.timeout_at(ends - limit / 50 if met else None), ends, tried)
         connection.share = share
         try:
             async with share.timeout:
                 result = await attempt()
         except (RedisError, OSError, TimeoutError) as error:
-            if connection.place is not None and not refused(error):
+            if connection.place is not None:
                 reach.failed[connection.place] = clock()
-                if share.others:
+                tried.add(connection.place)
+                if share.others or share.slow:
                     met = met or error
                     continue
-            if met is not None and isinstance(error, TimeoutError | RedisTimeoutError):
-                raise met from None
-            raise
-        if connection.place is not None:
-            reach.has_served(connection.place)
-        return result
+            late = isinstance(error, TimeoutError | RedisTimeoutError)
+            if met is None or not (late or connection.place is None):
+                raise
+        else:
+            if connection.place is not None:
+                reach.has_served(connection.host, connection.place)
+            return result
+        try:
+            raise met  # with its own cause and context: raised above, it would lose one
+        finally:
+            del met  # its traceback has this frame
 
 
-async def _places(host: str, port: int) -> list[Place]:
+async def _places(host: str, port: int, resolver: Resolver) -> list[Place]:
     """Return the addresses of *host*, by families in turn; none for one with a scope."""
     with suppress(ValueError):
         family = socket.AF_INET if ip_address(host).version == 4 else socket.AF_INET6
         return [] if "%" in host else [(family, (host, port))]
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await resolver.resolve(host, port)
     places = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     first = [place for place in places if place[0] == places[0][0]]
     others = [place for place in places if place[0] != places[0][0]]
@@ -210,8 +235,19 @@ async def _places(host: str, port: int) -> list[Place]:
     return [place for place in mixed if place is not None]
 
 
-async def _race(places: list[Place], head_start: float) -> tuple[socket.socket, Place, list[Place]]:
-    """Return the first socket that is connected, where to, and what was not tried for it.
+def place_of(peer: object) -> Place | None:
+    """Return where a socket's other end is; None if that is no place to connect to by TCP."""
+    if not isinstance(peer, tuple):
+        return None
+    return (socket.AF_INET if len(peer) == 2 else socket.AF_INET6), peer
+
+
+async def _race(
+    places: list[Place], head_start: float
+) -> tuple[socket.socket, Place, list[Place], int]:
+    """Return the first socket that is connected, where to, what was not tried for it.
+
+    The last number is how many were being tried still.
 
     Raises:
         OSError: What the last address to fail met.
@@ -251,7 +287,7 @@ async def _race(places: list[Place], head_start: float) -> tuple[socket.socket, 
             raise
     if won is None:
         raise failure
-    return won.result(), tried[won], ahead
+    return won.result(), tried[won], ahead, len(tasks)
 
 
 async def _connected(family: int, address: Any) -> socket.socket:

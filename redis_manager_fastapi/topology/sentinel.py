@@ -14,6 +14,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import Any, cast
 
 from redis.asyncio.connection import AbstractConnection
@@ -87,6 +88,7 @@ class Sentinel:
         self._claimed = asyncio.Event()
         self._followed: Address | None = None
         self._history: str | None = None
+        self._ways = set[tuple[Address, Address]]()  # what is announced, and where it is reached
         self._news = False
         self._doubted_at: float | None = None
         self._on_move: Callable[[str], None] | None = None
@@ -138,7 +140,7 @@ class Sentinel:
         """Check that the server calls itself a primary, and is the one that is named by now."""
         known = self._known
         address = Address(connection.host, connection.port)  # type: ignore[attr-defined]
-        if known is None or self._settings.reach(known.address) != address:
+        if known is None or (known.address, address) not in self._ways:
             raise RedisUnavailableError("the Sentinels now name another primary")
         await connection.send_command("ROLE")
         try:
@@ -186,8 +188,9 @@ class Sentinel:
         except Exception:  # whatever answers there, it may say anything
             return False
 
-    def _target(self, address: Address) -> Target:
-        address = self._settings.reach(address)
+    def _target(self, announced: Address) -> Target:
+        address = self._settings.reach(announced)
+        self._ways.add((announced, address))
         return target_at(self._settings, self._credentials, address.host, address.port)
 
     async def _follow(self, node: Address) -> None:
@@ -196,6 +199,7 @@ class Sentinel:
             pause = _PAUSE
             try:
                 await self._listen(node)
+                pause = 0.0
             except Exception as error:  # whatever it was, it must not end the listening
                 named = self._settings.log_addresses
                 logger.debug(
@@ -225,7 +229,10 @@ class Sentinel:
             link.connection.abort()
 
     async def _hear_events(self, link: SentinelLink) -> None:
-        while True:
+        """Take what a Sentinel tells, until the connection is old: its name may lead elsewhere."""
+        clock, lifetime = asyncio.get_running_loop().time, self._settings.pool.max_lifetime
+        ends = clock() + (lifetime * random.uniform(0.9, 1.0) or inf)  # noqa: S311 (spreads load)
+        while clock() < ends:
             address = await link.heard(_SILENCE)
             known = self._known
             if address is None or known is None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redis_manager_fastapi.settings import Address, RedisSettings
@@ -158,8 +158,9 @@ class SentinelLink:
 
     async def _by_any_address(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
         limit = self.connection.socket_connect_timeout or 1.0
+        ends = asyncio.get_running_loop().time() + limit
         try:
-            return await by_any_address(self.connection, limit, attempt, refused=_all_refuse)
+            return await by_any_address(self.connection, ends, attempt)
         except asyncio.CancelledError:  # it was too late
             self.leave_address()
             raise
@@ -216,7 +217,7 @@ class SentinelLink:
         if not address:
             raise ResponseError(f"the Sentinel does not know the service {self._service!r}")
         known = dict(zip(fields[::2], fields[1::2], strict=True))
-        return Answer(int(known["config-epoch"]), Address(address[0], int(address[1])))
+        return Answer(int(known["config-epoch"]), _address(*address))
 
     def _event(self, message: Any) -> Address | None:
         if message[0] != "message" or message[1] not in EVENTS:
@@ -226,7 +227,7 @@ class SentinelLink:
             _, service, host, port, *_ = words
         else:
             service, _, _, host, port = words
-        return Address(host, int(port)) if service == self._service else None
+        return _address(host, port) if service == self._service else None
 
 
 def connect_to(node: Address, settings: RedisSettings, tls: SharedTLSContext) -> SentinelLink:
@@ -250,11 +251,6 @@ def connect_to(node: Address, settings: RedisSettings, tls: SharedTLSContext) ->
         return SentinelLink(encrypting, sentinel.service or "")
     connection = _Plain(**options)
     return SentinelLink(connection, sentinel.service or "")
-
-
-def _all_refuse(error: Exception) -> bool:
-    """Whether a Sentinel at another address of the same name would refuse us as well."""
-    return isinstance(error, AuthenticationError | ResponseError)
 
 
 def knows_no_service(error: Exception) -> bool:
@@ -347,11 +343,16 @@ def known_to_most(answers: Sequence[Answer]) -> frozenset[Address]:
     return frozenset(server for server, count in counted.items() if 2 * count > len(answers))
 
 
+def _address(host: str, port: str) -> Address:
+    """Return what a Sentinel says as plain text: only what it repeats of us need be hidden."""
+    return Address(str(host), int(port))
+
+
 def _replica(fields: list[str]) -> Replica:
     listed = dict(zip(fields[::2], fields[1::2], strict=True))
     flags = set(listed["flags"].split(","))
     vouched_for = "disconnected" not in flags and listed["master-link-status"] == "ok"
-    address = Address(listed["ip"], int(listed["port"]))
+    address = _address(listed["ip"], listed["port"])
     return Replica(address, bool(flags & _DOWN), vouched_for)
 
 

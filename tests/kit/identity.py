@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ class Provider(CredentialProvider):
 
 
 class Resolver:
-    """Stands in for every event loop's `getaddrinfo`, for one name alone.
+    """Stands in for the machine's `getaddrinfo`, for one name alone.
 
     Attributes:
         name: The name that it answers for.
@@ -51,21 +52,19 @@ class Resolver:
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Answer for `name` from now on."""
-        real = asyncio.BaseEventLoop.getaddrinfo
+        real = socket.getaddrinfo
 
-        async def getaddrinfo(
-            loop: asyncio.BaseEventLoop, host: Any, port: Any, **hints: Any
-        ) -> list[Any]:
+        def getaddrinfo(host: Any, port: Any, *args: Any, **hints: Any) -> list[Any]:
             if host == self.name:
-                return await self._answer(port)
-            return await real(loop, host, port, **hints)
+                return self._answer(port)
+            return real(host, port, *args, **hints)
 
-        monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
-    async def _answer(self, port: int) -> list[Any]:
+    def _answer(self, port: int) -> list[Any]:
         if self.fault == "does not resolve":
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        if self.fault == "hangs":
-            await asyncio.Event().wait()
+        while self.fault == "hangs":
+            time.sleep(0.01)
         place = ("127.0.0.1", self.ports.get(port, port))
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place)]

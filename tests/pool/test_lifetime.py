@@ -1,13 +1,14 @@
 """The lifetime of shared connections: replaced without an error, wherever the name leads now."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from redis_manager_fastapi import Event, PoolState, RedisManager, StateChanged
+from redis_manager_fastapi import Event, Gap, PoolState, RedisManager, StateChanged
 from redis_manager_fastapi.pool.pool import Pool
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
@@ -78,6 +79,100 @@ async def test_a_name_that_leads_elsewhere_is_followed(tmp_path: Path) -> None:
             assert set(seen) == {"old"}
             shared, dedicated = manager.redis, manager.redis.with_options(dedicated=True)
             assert await shared.get("server") == await dedicated.get("server") == "new"
+
+
+@asynccontextmanager
+async def moving(tmp_path: Path) -> AsyncIterator[tuple[RedisManager, Callable[[], Any], Any]]:
+    """A manager of a name, what has it lead to another server, and a client of that one."""
+    name = tmp_path / "redis.sock"
+    async with RedisServer(unix_socket=True) as old, RedisServer(unix_socket=True) as new:
+        assert old.unix_socket
+        assert new.unix_socket
+        name.symlink_to(old.unix_socket)
+        async with opened(f"unix://{name}", **SHORT) as manager, new.client() as there:
+
+            async def move() -> None:
+                before = pool_of(manager).peer
+                name.unlink()
+                name.symlink_to(str(new.unix_socket))
+                await until(lambda: pool_of(manager).peer != before)
+
+            yield manager, move, there
+
+
+async def test_a_pub_sub_listens_where_the_name_leads_now(tmp_path: Path) -> None:
+    """Row 67: the old server would say nothing for ever."""
+    async with moving(tmp_path) as (manager, move, there), manager.redis.pubsub() as pubsub:
+        await pubsub.subscribe("news")
+        reading = asyncio.ensure_future(anext(each async for each in pubsub.listen() if of(each)))
+        await asyncio.sleep(0)
+        await move()
+        await until(lambda: manager.stats().resubscribed == 1)
+        await there.publish("news", "from the new one")
+
+        assert (await asyncio.wait_for(reading, 5))["data"] == "from the new one"
+
+
+def of(message: dict[str, Any]) -> bool:
+    return bool(message["type"] == "message")
+
+
+async def test_commands_that_block_wait_where_the_name_leads_now(tmp_path: Path) -> None:
+    """Row 67, with the next part of each, and without an error."""
+    async with moving(tmp_path) as (manager, move, there):
+        r = manager.redis
+        popping = asyncio.ensure_future(r.blpop(["jobs"], timeout=0))
+        reading = asyncio.ensure_future(r.xread({"stream": "0"}, block=0))
+        await until(lambda: manager.stats().leased == 2)
+        await move()
+        await there.rpush("jobs", "job")
+        await there.xadd("stream", {"f": "v"})
+
+        assert await asyncio.wait_for(popping, 5) == ("jobs", "job")
+        assert len(await asyncio.wait_for(reading, 5)) == 1
+
+
+async def test_a_tail_follows_the_stream_where_the_name_leads_now(tmp_path: Path) -> None:
+    async with moving(tmp_path) as (manager, move, there), manager.tail("stream") as entries:
+        await move()
+        adding = asyncio.ensure_future(add_for_ever(there))
+        async with asyncio.timeout(5):
+            found = [each.fields async for each in first(entries)]
+        adding.cancel()
+
+        assert found == [{"from": "the new one"}]
+
+
+async def first(entries: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for each in entries:
+        if not isinstance(each, Gap):
+            yield each
+            return
+
+
+async def add_for_ever(there: Any) -> None:
+    while True:
+        await there.xadd("stream", {"from": "the new one"})
+        await asyncio.sleep(0.05)
+
+
+async def test_what_a_holder_has_to_itself_stays_where_it_is(tmp_path: Path) -> None:
+    """What was watched or selected there, no other server knows."""
+    async with moving(tmp_path) as (manager, move, there):
+        r = manager.redis
+        async with r.client() as pinned, r.pipeline() as pipe:
+            number = await pinned.client_id()
+            await pipe.watch("key")
+            popping = asyncio.ensure_future(pinned.blpop(["jobs"], timeout=1))
+            await until(lambda: manager.stats().leased == 2)
+            await move()
+
+            assert await popping is None
+            assert await pinned.client_id() == number
+            pipe.multi()
+            pipe.set("key", "value")
+            assert await pipe.execute() == [True]
+        assert await there.get("key") is None
 
 
 async def test_of_a_cluster_s_nodes() -> None:

@@ -1,5 +1,6 @@
 """Where servers are reached that are announced at other addresses."""
 
+import asyncio
 import functools
 import pickle
 from typing import Any
@@ -11,7 +12,10 @@ from redis_manager_fastapi.settings import Address, RedisSettings
 from redis_manager_fastapi.testing.cluster import ClusterDeployment
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
 
-PAIRS = "10.0.0.5:6379=nat:7000, 10.0.0.6=nat2,[2001:db8::1]:6379=[::1]:7001,unused=unused"
+PAIRS = (
+    "10.0.0.5:6379=nat:7000, 10.0.0.6=nat2,[2001:db8::1]:6379=[::1]:7001,"
+    "[FD00:0:0::6] = nat3, Node-7.example:6379 = nat:7007,unused=unused"
+)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +26,9 @@ PAIRS = "10.0.0.5:6379=nat:7000, 10.0.0.6=nat2,[2001:db8::1]:6379=[::1]:7001,unu
         (("10.0.0.6", 6380), ("nat2", 6380)),
         (("10.0.0.7", 6379), ("10.0.0.7", 6379)),
         (("2001:db8::1", 6379), ("::1", 7001)),
+        (("2001:DB8:0::1", 6379), ("::1", 7001)),
+        (("fd00::6", 6380), ("nat3", 6380)),
+        (("node-7.Example", 6379), ("nat", 7007)),
     ],
 )
 def test_pairs_of_the_environment_are_looked_up(
@@ -39,12 +46,28 @@ def test_a_mapping_or_a_callable_does_the_same() -> None:
     announced = Address("10.0.0.5", 6379)
 
     assert RedisSettings(address_map={"10.0.0.5": "nat"}).reach(announced) == ("nat", 6379)
+    pairs: Any = {announced: ("nat", 7000), ("::1", 1): Address("::1", 2)}
+    assert RedisSettings(address_map=pairs).reach(announced) == ("nat", 7000)
+    assert RedisSettings(address_map=pairs).reach(Address("::1", 1)) == ("::1", 2)
     shifted = RedisSettings(address_map=lambda address: ("nat", address.port + 1))
     assert shifted.reach(announced) == Address("nat", 6380)
 
 
 @pytest.mark.parametrize(
-    "wrong", ["10.0.0.5", "10.0.0.5=", "a:1=b", "a=b:1", "a:x=b:1", "redis://a=b", 5, {"a:1": ""}]
+    "wrong",
+    [
+        *(
+            "10.0.0.5",
+            "10.0.0.5=",
+            "a:1=b",
+            "a=b:1",
+            "a:x=b:1",
+            "redis://a=b",
+            "a=b,a=c",
+            "a=b,A=c",
+        ),
+        *("[::1]=a,[0::1]=b", 5, {"a:1": ""}, {"a": None}, {"a": 1}, {("a", 1): ("b", 0)}),
+    ],
 )
 def test_a_wrong_entry_is_told_with_the_variable_and_an_example(wrong: Any) -> None:
     with pytest.raises(RedisConfigError, match=r"REDIS_ADDRESS_MAP.*10\.0\.0\.5:6379=nat:7000"):
@@ -60,6 +83,10 @@ class Asking:
 
 def lookup(address: Address) -> Address:
     raise KeyError(address.host)
+
+
+def cancelled(address: Address) -> Address:
+    raise asyncio.CancelledError
 
 
 async def looking_up(address: Address) -> Address:
@@ -97,6 +124,7 @@ def test_a_port_may_be_text_and_an_ipv6_address_in_brackets() -> None:
         (lookup, "test_address_map.lookup raised KeyError"),
         (Asking(), "Asking returned no pair of host and port: TypeError"),
         (lambda _: looking_up(_), "returned no pair of host and port: TypeError"),
+        (cancelled, "test_address_map.cancelled raised CancelledError"),
     ],
 )
 def test_a_callable_that_fails_is_named(address_map: Any, told: str) -> None:
@@ -105,7 +133,40 @@ def test_a_callable_that_fails_is_named(address_map: Any, told: str) -> None:
 
     with pytest.raises(RedisUnavailableError, match=f"^address_map: .*{told}$") as raised:
         settings.reach(Address("10.0.0.5", 6379))
-    assert isinstance(raised.value.__cause__, KeyError | TypeError)
+    assert isinstance(raised.value.__cause__, KeyError | TypeError | asyncio.CancelledError)
+
+
+async def test_one_that_chooses_among_ways_is_asked_once_for_a_server() -> None:
+    """A server that is known is connected to without asking again where it is reached."""
+    calls = 0
+
+    def choose(address: Address) -> Address:
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            raise LookupError
+        return Address("127.0.0.1" if calls == 1 else "localhost", address.port)
+
+    async with SentinelDeployment(replicas=0, sentinels=1) as deployment:
+        fail: Any = {"policy": "fail"}
+        for _ in range(2):
+            async with RedisManager(url=deployment.url, address_map=choose, startup=fail) as opened:
+                assert await opened.redis.set("key", "value")
+                assert await opened.redis.with_options(dedicated=True).get("key") == "value"
+
+
+async def test_it_sees_what_sentinels_announce() -> None:
+    seen: list[str] = []
+
+    def look(address: Address) -> Address:
+        seen.append(repr(address))
+        return address
+
+    async with SentinelDeployment(replicas=0, sentinels=1, password="secret") as deployment:
+        primary = deployment.servers[0]
+        settings: Any = {"url": deployment.url, "password": "secret", "address_map": look}
+        async with RedisManager(**settings, startup={"policy": "fail"}):
+            assert set(seen) == {f"Address(host='{primary.host}', port={primary.port})"}
 
 
 async def test_it_is_named_to_whoever_starts_with_sentinels() -> None:
@@ -113,7 +174,10 @@ async def test_it_is_named_to_whoever_starts_with_sentinels() -> None:
         manager = RedisManager(
             url=deployment.url, address_map=lookup, startup={"policy": "fail", "timeout": 1.0}
         )
-        with pytest.raises(RedisUnavailableError, match=r"address_map: .*lookup raised KeyError"):
+        with pytest.raises(
+            RedisUnavailableError,
+            match=r"address_map: .*lookup raised KeyError.*: correct the given `address_map`",
+        ):
             await manager.open()
 
 
@@ -122,5 +186,8 @@ async def test_it_is_named_to_whoever_starts_with_a_cluster() -> None:
         manager = RedisManager(
             url=deployment.url, address_map=lookup, startup={"policy": "wait", "timeout": 1.0}
         )
-        with pytest.raises(RedisUnavailableError, match=r"address_map: .*lookup raised KeyError"):
+        with pytest.raises(
+            RedisUnavailableError,
+            match=r"address_map: .*lookup raised KeyError.*: correct the given `address_map`",
+        ):
             await manager.open()

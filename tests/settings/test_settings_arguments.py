@@ -41,7 +41,8 @@ def taken(annotation: Any, name: str) -> set[Any]:
     if types == {tuple[Address, ...]}:
         return {str, Iterable[str | tuple[str, int]]}
     if name == "address_map":
-        return types | {str, Mapping[str, str]}
+        pairs = Mapping[tuple[str, int], tuple[str, int]]
+        return types | {str, Mapping[str, str], pairs}
     if SecretStr in types:
         types |= {str}
     if name.endswith("_file") or name == "unix_socket":

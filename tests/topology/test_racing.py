@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 from redis.asyncio.connection import SSLConnection
 
-from redis_manager_fastapi import RedisManager, RedisTLSError, RedisUnavailableError
+from redis_manager_fastapi import (
+    ProbeFailed,
+    RedisAuthError,
+    RedisManager,
+    RedisTLSError,
+    RedisUnavailableError,
+)
 from redis_manager_fastapi.pool.dialer import Dialer
 from redis_manager_fastapi.settings import RedisSettings
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
@@ -21,15 +27,11 @@ from redis_manager_fastapi.topology.racing import RacingConnection
 from redis_manager_fastapi.topology.standalone import Standalone
 from tests.kit.cancelling import MOMENTS
 from tests.kit.managers import open_descriptors, pool_of
+from tests.kit.naming import CONNECT, NAME, Known, manager
 from tests.kit.servers import CERTIFICATES
 from tests.kit.stepping import Moment, Stepper
 from tests.kit.tls_relay import tls_relay
 from tests.kit.waiting import until
-
-NAME = "redis.example"
-CONNECT = 1.0
-
-Known = Callable[..., None]
 
 
 class Dead:
@@ -64,27 +66,6 @@ def refusing() -> Iterator[tuple[str, int]]:
     with socket.socket() as bound:
         bound.bind(("127.0.0.3", 0))
         yield bound.getsockname()
-
-
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch) -> Known:
-    """Tells what the name resolves to."""
-    addresses: list[tuple[str, int]] = []
-    real = asyncio.BaseEventLoop.getaddrinfo
-
-    async def getaddrinfo(loop: Any, host: Any, port: Any, **hints: Any) -> list[Any]:
-        if host != NAME:
-            return await real(loop, host, port, **hints)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each) for each in addresses]
-
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
-    return lambda *given: addresses.__setitem__(slice(None), given)
-
-
-def manager(**settings: Any) -> RedisManager:
-    return RedisManager(
-        host=NAME, timeout={"connect": CONNECT}, startup={"policy": "fail"}, **settings
-    )
 
 
 @pytest.mark.parametrize("dead_ones", [1, 3])
@@ -171,6 +152,97 @@ async def test_an_address_that_accepts_and_does_not_serve_costs_less_than_the_li
             assert await opened.redis.get("none") is None
             assert bad.accepted == 1
         await until(lambda: open_descriptors() <= before)
+
+
+@pytest.mark.parametrize("other", ["another password", "no password"])
+async def test_a_server_that_refuses_us_does_not_stand_for_the_others(
+    known: Known, other: str
+) -> None:
+    """Each address may be another server; one that refused is the last to be tried again."""
+    refusing = RedisServer(password="other" if other == "another password" else None)
+    async with refusing, RedisServer(password="right") as server:
+        known(("127.0.0.1", refusing.port), ("127.0.0.1", server.port))
+        async with manager(password="right") as opened:
+            assert await opened.redis.set("k", 1)
+            async with opened.connection() as held, opened.connection() as another:
+                assert await held.ping()
+                assert await another.ping()
+            assert opened.stats().connects == 4
+
+
+async def test_servers_that_all_refuse_us_are_asked_one_at_a_time(known: Known) -> None:
+    """Row 18: once each of them has, there is one AUTH in each step of the backoff."""
+    events: list[Any] = []
+    settings: Any = {"health": {"backoff_base": 0.02, "backoff_cap": 0.1}}
+    async with RedisServer(password="a") as first, RedisServer(password="b") as second:
+        known(("127.0.0.1", first.port), ("127.0.0.1", second.port))
+        settings |= {"startup": {"policy": "degraded"}, "listeners": [events.append]}
+        async with RedisManager(host=NAME, password="c", **settings) as opened:
+            failed = lambda: [each for each in events if isinstance(each, ProbeFailed)]  # noqa: E731
+            await until(lambda: len(failed()) > 5)
+
+            assert opened.stats().connects <= len(failed()) + 2
+            assert all(isinstance(each.error, RedisAuthError) for each in failed())
+
+
+@pytest.mark.parametrize("other", ["a server", "another service's", "one with a password"])
+async def test_what_is_no_sentinel_of_the_service_does_not_stand_for_the_others(
+    known: Known, other: str
+) -> None:
+    makes: dict[str, Callable[[], RedisServer]] = {
+        "a server": RedisServer,
+        "another service's": lambda: RedisServer(mode="sentinel"),
+        "one with a password": lambda: RedisServer({"requirepass": "secret"}, mode="sentinel"),
+    }
+    async with makes[other]() as bad, SentinelDeployment(replicas=0, sentinels=1) as deployment:
+        known(("127.0.0.1", bad.port), ("127.0.0.1", deployment.sentinels[0].port))
+        sentinel: Any = {"nodes": [(NAME, 26379)], "service": deployment.service}
+        async with RedisManager(sentinel=sentinel, startup={"policy": "fail"}) as opened:
+            assert await opened.redis.set("k", 1)
+            await until(lambda: opened.stats().sentinels == 1)
+
+
+@pytest.mark.parametrize("other", ["a server", "a sentinel", "a node without slots"])
+async def test_what_is_no_node_of_the_cluster_does_not_stand_for_the_others(
+    known: Known, other: str
+) -> None:
+    makes: dict[str, Callable[[], RedisServer]] = {
+        "a server": RedisServer,
+        "a sentinel": lambda: RedisServer(mode="sentinel"),
+        "a node without slots": lambda: RedisServer({"cluster-enabled": "yes"}),
+    }
+    async with makes[other]() as bad, ClusterDeployment(shards=1, replicas=0) as deployment:
+        settings: Any = {"cluster": {"nodes": [(NAME, 6379)]}, "startup": {"policy": "fail"}}
+        known(("127.0.0.1", bad.port))
+        words = "knows of any slots" if "node" in other else "there is no node of a Cluster"
+        with pytest.raises(RedisUnavailableError, match=words):
+            await RedisManager(**settings).open()
+
+        known(("127.0.0.1", bad.port), ("127.0.0.1", deployment.primaries[0].port))
+        async with RedisManager(**settings) as opened:
+            assert await opened.cluster.set("k", 1)
+
+
+async def test_a_slow_address_is_tried_again_when_the_faster_one_does_not_serve(
+    redis_server: RedisServer, known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was left for one that accepted first."""
+    loop_class: Any = type(asyncio.get_running_loop())
+    real, slow = loop_class.sock_connect, ("127.0.0.1", redis_server.port)
+
+    async def sock_connect(loop: Any, sock: socket.socket, address: Any) -> None:
+        if address == slow:
+            await asyncio.sleep(0.35)
+        await real(loop, sock, address)
+
+    monkeypatch.setattr(loop_class, "sock_connect", sock_connect)
+    async with accepting("answers garbage") as (bad, address):
+        known(slow, address)
+        started = time.monotonic()
+        async with manager() as opened:
+            assert time.monotonic() - started < CONNECT
+            assert await opened.redis.ping()
+        assert bad.accepted == 1
 
 
 @pytest.mark.parametrize("place", ["the sentinels' primary", "a cluster's seed"])

@@ -122,7 +122,7 @@ class Reader:
                 self._backoff.reset()
                 self.connected = True
                 await self._read(connection)
-                if pool is None or self._place.has_moved(pool):
+                if pool is None or connection.left_behind or self._place.has_moved(pool):
                     return
         finally:
             self.connected = self._blocking = False
