@@ -339,12 +339,7 @@ class DedicatedConnection(AuthenticatedConnection):
             finally:
                 del seen  # its traceback has this frame
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
             self._end_one()
-            if not self.listens:
-                self._owed = None
             if self._blocking:
                 self.socket_timeout = limit
         if self._serving:
@@ -416,6 +411,11 @@ class DedicatedConnection(AuthenticatedConnection):
 
     def _end_one(self) -> None:
         """Note that a reply has come, or that none will."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self.listens:
+            self._owed = None
         self._answered = True
         self._to_come -= 1
 
