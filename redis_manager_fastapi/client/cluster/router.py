@@ -271,14 +271,18 @@ class Route:
         self._cluster.doubt()
         if failed is None:
             raise self._seen(error)
-        self._node = await find()
         demoted = refusal_code(error.__cause__ or error) == "READONLY"
-        if self._node is failed and demoted and self._grace != 0:
-            # It was demoted, and the map does not say so yet.
-            await self._cluster.refreshed(failed, self._deadline, self._deadline)
-            self._node = await find()
-        if self._node is failed:
+        try:
+            node = await find()
+            if node is failed and demoted and self._grace != 0:
+                # It was demoted, and the map does not say so yet.
+                await self._cluster.refreshed(failed, self._deadline, self._deadline)
+                node = await find()
+        except SlotNotCoveredError:
+            return  # no node has the slot by now, as the next look for one is told
+        if node is failed:
             raise self._seen(error)
+        self._node = node
 
     def _seen(self, error: Exception) -> Exception:
         seen = self._execution.error(error, self._cluster.instance)
