@@ -31,6 +31,7 @@ from redis_manager_fastapi.delivery.contract import (
     decide,
     kind_of,
     kind_of_pipeline,
+    what_a_read_met,
     what_happened,
 )
 from redis_manager_fastapi.delivery.leased import refuse_unanswered
@@ -212,7 +213,8 @@ async def _goes_on(client: ClusterClient, command: PipelineCommand) -> bool:
     error = command.result
     if not isinstance(error, Exception):
         return False
-    kind, happened = kind_of(command.args), what_happened(error)
+    kind = kind_of(command.args)
+    happened = what_a_read_met(error) if kind is Kind.READ else what_happened(error)
     if kind is not Kind.SCRIPT:
         return not decide(kind, happened, sent_before=False, repeated=True, routed=True).is_final
     if happened in (Happened.REFUSED, Happened.SHORT):

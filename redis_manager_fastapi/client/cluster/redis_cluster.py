@@ -59,14 +59,13 @@ from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap
 from redis_manager_fastapi.commands.blocking import blocking_timeout, new_only, upper_word
 from redis_manager_fastapi.commands.keys import ONE_KEY, find_one_key
 from redis_manager_fastapi.commands.sharing import ANY_SCRIPTS, SHARED
-from redis_manager_fastapi.delivery.contract import Execution, Kind
+from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
 from redis_manager_fastapi.delivery.session import CallOptions, Scope, Session
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.redis_py import measures
 
 theirs = redis.asyncio.RedisCluster
-
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 
 # Some of the client's attributes are slots, which `__dict__` does not show.
@@ -376,6 +375,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         execution = Execution(kind, routed=True, answered=self.answered)
         route = Route(cluster, None, deadline, execution, self.session.options.grace)
         route.keyless = kind is Kind.SCRIPT and is_zero(args, 2)
+        route.reads = kind_of(args) is Kind.READ
 
         async def find() -> Node:
             nonlocal first

@@ -27,6 +27,7 @@ from redis_manager_fastapi.delivery.contract import (
     Kind,
     Step,
     is_unserved,
+    what_a_read_met,
     what_happened,
 )
 from redis_manager_fastapi.delivery.session import Session
@@ -128,6 +129,7 @@ class Route:
             long as it is not known.
         keyless: Whether it is a script that any node would take, and that one has answered for
             all of them.
+        reads: Whether it reads, and each node's own client sends it once more.
 
     Args:
         cluster: Where it goes.
@@ -146,7 +148,7 @@ class Route:
         grace: float | None,
     ) -> None:
         self._cluster = cluster
-        self.slot, self.keyless = slot, False
+        self.slot, self.keyless, self.reads = slot, False, False
         self._deadline = deadline
         self._grace = grace
         self._execution = execution
@@ -211,7 +213,7 @@ class Route:
 
     def _happened(self, error: Exception) -> Happened:
         """Return what an attempt met; a redirect of another slot is a script's own words."""
-        happened = what_happened(error)
+        happened = what_a_read_met(error) if self.reads else what_happened(error)
         if isinstance(error, AskError) and not 0 <= error.slot_id < SLOTS:
             return Happened.FAILED
         keyed = self._execution.kind is Kind.SCRIPT and not self.keyless
