@@ -23,6 +23,7 @@ from redis_manager_fastapi.client.typed import ClusterPipelineCommands
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.commands.blocking import upper_word
 from redis_manager_fastapi.commands.keys import ONE_KEY
+from redis_manager_fastapi.commands.packing import check_packable
 from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.delivery.contract import (
     Execution,
@@ -102,6 +103,7 @@ class SplitPipeline(PipelineStrategy):
         async for some in slices(stack, _BROUGHT):
             for command in some:
                 await refuse_unanswered(command.args)
+                check_packable(command.args)  # one that cannot be packed keeps back every part
                 await self._bring(client, command, parts)
         # Of many commands each node's part begins in a turn of its own.
         many = len(stack) > _BROUGHT

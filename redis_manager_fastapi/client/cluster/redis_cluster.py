@@ -34,7 +34,7 @@ from redis_manager_fastapi.client.cluster.keys import (
     slot_of,
 )
 from redis_manager_fastapi.client.cluster.observed import stand_in_for_cluster
-from redis_manager_fastapi.client.cluster.parts import part, together, whole
+from redis_manager_fastapi.client.cluster.parts import check_parts, part, together, whole
 from redis_manager_fastapi.client.cluster.picking import PickingNodes
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
@@ -104,8 +104,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         self.commands_parser = KeyFinder(self)
         self.connection_kwargs = session.connection_kwargs
         self._himport_registry = session.connection_kwargs["himport_registry"]
-        reads = session.deployment.settings.cluster.reads
-        self.read_from_replicas = reads != "primary"
+        self.read_from_replicas = session.deployment.settings.cluster.reads != "primary"
         self._initialize = False
 
     def __repr__(self) -> str:
@@ -470,6 +469,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         self, command: str, slots_to_args: Mapping[int, Iterable[Any]]
     ) -> list[Any]:
         """Execute a command on several slots side by side, for `mget_nonatomic` and the like."""
+        check_parts(slots_to_args.values())
         await self.initialize()
         seen = theirs.execute_command is not OWN_EXECUTE_COMMAND or self.session.deployment.observed
         observed = seen or measures() or "execute_command" in vars(self)
