@@ -1,6 +1,5 @@
 """The cluster client: redis-py's `RedisCluster`, with one shared connection per node."""
 
-import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import replace
 from math import inf
@@ -353,8 +352,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         owners = [AutoTarget(node.name, False, True) for node in cluster.map.owners]
         if not owners:
             raise cluster.unavailable()
-        waiting = (self._execute_command(owner, *args, **options) for owner in owners)
-        return min(await asyncio.gather(*waiting))
+        waiting = [self._execute_command(owner, *args, **options) for owner in owners]
+        return min(await together(waiting, "WAIT"))
 
     @part
     async def _execute_command(  # pyright: ignore[reportIncompatibleMethodOverride]
