@@ -61,6 +61,7 @@ ERRORS = {
     Happened.EXPIRED: "`CommandTimeoutError`",
     Happened.CANCELLED: "`CancelledError`",
 }
+WATCHED = "`ReplyLostError`; `redis.WatchError` under WATCH, unless it may have run"
 ANSWERED = {
     Kind.WRITE: "a command",
     Kind.SCRIPT: "a script",
@@ -118,7 +119,7 @@ def cell(kind: Kind, happened: Happened) -> str:
         return STEPS[first.step]
     watched = kind in (Kind.WATCHED, Kind.WATCHED_SCRIPT)
     if watched and happened in (Happened.NOT_SENT, Happened.LOST):
-        return "`redis.WatchError`, or `ReplyLostError` if it may have run"
+        return WATCHED
     maybe = "; it may have run" if first.maybe_executed else ""
     return ERRORS[happened] + maybe
 

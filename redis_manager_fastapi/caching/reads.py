@@ -1,6 +1,6 @@
 """How one client reads by way of the cache, and what it was handed out."""
 
-import math
+import sys
 from contextvars import ContextVar
 from typing import Any
 
@@ -105,6 +105,6 @@ def checked(name: str, value: object) -> float:
     Raises:
         ValueError: It is none.
     """
-    if type(value) not in (int, float) or not 0 <= value < math.inf:  # type: ignore[operator]
+    if type(value) not in (int, float) or not 0 <= value <= sys.float_info.max:  # type: ignore[operator]
         raise ValueError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
     return float(value)  # type: ignore[arg-type]

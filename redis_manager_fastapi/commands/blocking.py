@@ -64,14 +64,18 @@ BLOCKING: dict[str, Callable[[tuple[Any, ...]], float | None]] = {
 
 
 def blocking_timeout(args: tuple[Any, ...]) -> float | None:
-    """Return how long a command asks to block, in seconds: 0 is for ever, None is not at all."""
+    """Return how long a command asks to block, in seconds: 0 is for ever, None is not at all.
+
+    A time that a server refuses, such as one below 0, is None as well.
+    """
     rule = BLOCKING.get(upper_word(args[0]))
     if rule is None:
         return None
     try:
-        return rule(args)
-    except (TypeError, ValueError, IndexError):
+        seconds = rule(args)
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
+    return seconds if seconds is not None and seconds >= 0 else None  # NaN is not
 
 
 CONFIRMING = frozenset({"WAIT", "WAITAOF"})

@@ -1,5 +1,6 @@
 """From a command's arguments to the bytes of a request."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,16 @@ def pack(command: SharedCommand, args: tuple[Any, ...]) -> bytes:
         break
     packed: bytes = hiredis.pack_command(arguments)
     return packed
+
+
+def check_packable(args: Iterable[Any]) -> None:
+    """Raise what packing *args* would raise."""
+    for value in args:
+        kind = type(value)
+        if kind is str and value.isascii():
+            continue
+        if kind is not bytes and not (kind is int and -_LONG < value < _LONG):
+            _encoded(value)
 
 
 def _encoded(value: Any) -> bytes:

@@ -301,6 +301,13 @@ def what_happened(error: Exception) -> Happened:
     return Happened.FAILED if meaning is None else MEANT[meaning]
 
 
+def what_a_read_met(error: Exception) -> Happened:
+    """Return the same for what reads: that it may have run does not keep it from going on."""
+    if type(error) is RedisUnavailableError:
+        return Happened.UNSERVED if is_unserved(error) else Happened.UNAVAILABLE
+    return what_happened(error)
+
+
 def _ours(error: RedisManagerError) -> Happened:
     if error.maybe_executed:
         return Happened.FAILED

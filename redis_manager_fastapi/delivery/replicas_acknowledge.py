@@ -16,6 +16,7 @@ from typing import Any
 
 from redis.exceptions import DataError, ReadOnlyError, ResponseError
 
+from redis_manager_fastapi.commands.blocking import upper_word
 from redis_manager_fastapi.pool.dedicated import DedicatedConnection
 
 _WRITTEN = re.compile(rb"^master_repl_offset:(\d+)", re.MULTILINE)
@@ -46,8 +47,8 @@ async def wait(
         as_it_is: Sends it as it is: the server has an error for it.
     """
     try:
-        wanted, limit = int(args[1]), int(args[2]) / 1000
-    except (IndexError, TypeError, ValueError):
+        wanted, limit = int(upper_word(args[1])), int(upper_word(args[2])) / 1000
+    except (IndexError, TypeError, ValueError, OverflowError):
         return await as_it_is()
     loop = asyncio.get_running_loop()
     begun, pause = loop.time(), _FIRST_WAIT

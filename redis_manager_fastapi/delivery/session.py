@@ -1,6 +1,7 @@
 """What all commands of one client have in common: where they go, how, and until when."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field, replace
@@ -60,12 +61,12 @@ class CallOptions:
         Raises:
             ValueError: *timeout* is not a number above 0, or *grace* not one from 0.
         """
-        if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
+        if timeout is not None and not (_is_number(timeout) and timeout > 0):
             raise ValueError(f"timeout must be a number of seconds above 0, not {timeout!r}")
-        if grace is not None and not (isinstance(grace, int | float) and grace >= 0):
+        if grace is not None and not (_is_number(grace) and grace >= 0):
             raise ValueError(f"grace must be a number of seconds, 0 or more, not {grace!r}")
         return CallOptions(
-            decode=self.decode if decode_responses is None else decode_responses,
+            decode=self.decode if decode_responses is None else bool(decode_responses),
             timeout=self.timeout if timeout is None else timeout,
             pipelining=self.pipelining,
             shared=self.shared if dedicated is None else self.pipelining and not dedicated,
@@ -73,6 +74,11 @@ class CallOptions:
             limit=self.limit,
             keep=self.keep,
         )
+
+
+def _is_number(value: object) -> bool:
+    """Whether *value* can be added to a time: an int may be larger than any float."""
+    return isinstance(value, float) or (isinstance(value, int) and value <= sys.float_info.max)
 
 
 class Scope:

@@ -254,7 +254,7 @@ async def test_without_a_node_a_cluster_s_map_is_not_waited_for() -> None:
         await fails_at_once(manager.redis.with_options(grace=0), ASKING["read"])
 
 
-@pytest.mark.parametrize("grace", [-1, float("nan"), "1"])
+@pytest.mark.parametrize("grace", [-1, float("nan"), "1", pytest.param(10**400, id="huge")])
 def test_a_grace_that_is_none_is_refused(grace: Any) -> None:
     words = f"grace must be a number of seconds, 0 or more, not {grace!r}"
     with pytest.raises(ValueError, match=words):

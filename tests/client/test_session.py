@@ -1,5 +1,6 @@
 """What one caller does to a session never reaches the next one."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -163,3 +164,17 @@ async def test_exec_that_the_server_refuses_does_not_hide_the_open_transaction(
 
     async with manager.connection() as following:
         assert await following.set("k", "v") is True
+
+
+@pytest.mark.parametrize("falsy", ["", 0, 0.0, []])
+async def test_a_client_that_does_not_decode_disturbs_nobody(
+    redis_manager: RedisManager, falsy: Any
+) -> None:
+    """However it says so: the connection is everybody's."""
+    await redis_manager.redis.set("key", "value")
+    raw = redis_manager.redis.with_options(decode_responses=falsy)
+    others = [redis_manager.redis.get("key") for _ in range(5)]
+
+    assert await asyncio.gather(raw.get("key"), *others) == [b"value", *["value"] * 5]
+    assert await raw.with_options(dedicated=True).get("key") == b"value"
+    assert redis_manager.stats().generation == 1

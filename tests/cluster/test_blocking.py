@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.testing.cluster import (
@@ -165,3 +166,14 @@ async def test_a_command_that_goes_on_elsewhere_has_no_more_time_than_before(
         assert manager.stats().retried >= 1
 
     assert 3.0 - SLACK < ended - began < 3.0 + 1.0 + SLACK + lag.within(began, ended)
+
+
+@pytest.mark.parametrize("time", [-10, float("nan"), 10**400], ids=["negative", "NaN", "huge"])
+async def test_a_time_that_no_server_takes_is_refused_by_the_server(
+    shared: ClusterDeployment, time: Any
+) -> None:
+    async with opened(shared.url) as manager:
+        with pytest.raises(ResponseError, match="timeout"):
+            await manager.redis.blpop(["queue"], timeout=time)
+        with pytest.raises(ResponseError, match="timeout"):
+            await manager.redis.wait(1, time)

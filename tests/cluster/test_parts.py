@@ -111,3 +111,23 @@ async def test_what_no_pipeline_can_execute_is_refused_before_any_part(
             with pytest.raises((RedisClusterException, DataError)):
                 await pipe.execute()
         assert await manager.cluster.exists(*keys) == 0
+
+
+@pytest.mark.parametrize("size", [1, 100], ids=["small", "large"])
+@pytest.mark.parametrize("wrong", [object(), "\ud800", None], ids=["object", "surrogate", "None"])
+async def test_what_cannot_be_packed_is_refused_before_any_part(
+    shared: ClusterDeployment, wrong: Any, size: int
+) -> None:
+    keys = [key for group in shard_keys(shared, size) for key in group]
+    async with opened(shared.url) as manager:
+        client: Any = manager.cluster
+        for raising in (True, False):
+            pipe = client.pipeline()
+            for key in keys:
+                pipe.incr(key)
+            pipe.set(keys[0], wrong)
+            with pytest.raises((DataError, UnicodeEncodeError)):
+                await pipe.execute(raise_on_error=raising)
+        with pytest.raises((DataError, UnicodeEncodeError)):
+            await client.mset_nonatomic({**dict.fromkeys(keys, 1), keys[-1]: wrong})
+        assert await client.exists(*keys) == 0

@@ -1,5 +1,6 @@
 """Reads from a Cluster's replicas by setting."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from redis_manager_fastapi.settings import Address
 from redis_manager_fastapi.testing.cluster import ClusterDeployment, node_id
 from redis_manager_fastapi.testing.server import RedisServer
-from tests.kit.clusters import cluster_of, node_at
+from tests.kit.clusters import cluster_of, keys_in, node_at
 from tests.kit.managers import opened
 from tests.kit.waiting import until
 
@@ -62,6 +63,43 @@ async def test_a_lost_replica_s_reads_go_elsewhere(steady: ClusterDeployment) ->
             await replica.kill()
         for _ in range(50):
             assert await manager.redis.get("key") == "value"
+
+
+async def pipeline(client: Any, key: str) -> Any:
+    return (await client.pipeline().get(key).execute())[0]
+
+
+READS: dict[str, Callable[[Any, str], Awaitable[Any]]] = {
+    "GET": lambda client, key: client.get(key),
+    "dedicated GET": lambda client, key: client.with_options(dedicated=True).get(key),
+    "large MGET": lambda client, key: first(client.mget(key, f"{{{key}}}" + "x" * 70_000)),
+    "pipeline": pipeline,
+    "dedicated pipeline": lambda client, key: pipeline(client.with_options(dedicated=True), key),
+}
+
+
+async def first(values: Awaitable[list[Any]]) -> Any:
+    return (await values)[0]
+
+
+@pytest.mark.parametrize("read", READS)
+async def test_a_read_that_a_silent_replica_has_goes_to_the_primary(
+    steady: ClusterDeployment, read: str
+) -> None:
+    """It was sent, and may be sent again: it only reads."""
+    (key,) = keys_in(steady.slots_of(0), 1)
+    settings: Any = {"outage": {"grace": 1.5}, "timeout": {"command": 6.0}}
+    async with opened(steady.url, cluster={"reads": "replica"}, **settings) as manager:
+        await manager.redis.set(key, "value")
+        await steady.replicated()
+        await until(lambda: all(node.serving for node in cluster_of(manager).map.nodes))
+        for each in READS.values():
+            assert await each(manager.redis, key) == "value"
+        steady.replica_of(0).pause()
+        try:
+            assert await READS[read](manager.redis, key) == "value"
+        finally:
+            steady.replica_of(0).resume()
 
 
 async def test_a_replica_in_place_of_another_is_found(steady: ClusterDeployment) -> None:

@@ -140,6 +140,59 @@ async def test_what_needs_the_slot_is_unavailable(
             await call(manager.cluster)
 
 
+def dedicated(client: RedisCluster) -> RedisCluster:
+    return client.with_options(dedicated=True)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pipeline,
+        transaction,
+        watch,
+        lambda client: client.set(KEY, 1),
+        lambda client: client.get(KEY),
+        lambda client: client.set(KEY, "x" * 100_000),
+        lambda client: client.eval("return 1", 1, KEY),
+        lambda client: client.blpop([KEY], timeout=1),
+        lambda client: client.delete(KEY, "other"),
+        lambda client: transaction(dedicated(client)),
+        lambda client: dedicated(client).set(KEY, 1),
+    ],
+    ids=[
+        *("pipeline", "transaction", "WATCH", "SET", "GET", "large", "EVAL", "BLPOP", "DEL"),
+        *("dedicated transaction", "dedicated SET"),
+    ],
+)
+async def test_a_slot_whose_node_is_away_and_that_no_other_has(
+    whole: ClusterDeployment, call: Callable[[RedisCluster], Awaitable[Any]]
+) -> None:
+    """What waited for the node hears that the Cluster is unavailable, and nothing was executed."""
+    owner = next(whole.primaries[i] for i in range(3) if SLOT in whole.slots_of(i))
+    limits: Any = {"outage": {"grace": 1.5}, "timeout": {"command": 6.0}}
+    async with opened(whole.url, **limits) as manager:
+        await manager.cluster.eval("return 1", 1, KEY)
+        cluster = cluster_of(manager)
+        node = cluster.map.choose(SLOT)
+        assert node is not None
+        pool = node.open()
+        owner.pause()
+        try:
+            await until(lambda: not pool.is_serving)
+            waiting = asyncio.ensure_future(call(manager.cluster))
+            for other in whole.primaries:
+                if other is not owner:
+                    await other.command("CLUSTER", "DELSLOTS", SLOT)
+            cluster.doubt()
+            await until(lambda: cluster.map.slots[SLOT] is None)
+            with pytest.raises(RedisUnavailableError) as raised:
+                await waiting
+        finally:
+            owner.resume()
+        assert not raised.value.maybe_executed
+        await everybody_knows(whole)
+
+
 @pytest.mark.parametrize("call", [pipeline, transaction, watch])
 async def test_a_slot_that_is_taken_away_costs_its_node_no_connection(
     whole: ClusterDeployment, call: Callable[[RedisCluster], Awaitable[Any]]

@@ -1,11 +1,18 @@
 """A blocking command in parts: what is sent, and when it is over."""
 
-from math import inf
+from math import inf, nan
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
-from redis_manager_fastapi.commands.blocking import begin, new_only, with_time_left
+from redis_manager_fastapi.commands.blocking import (
+    begin,
+    blocking_timeout,
+    new_only,
+    with_time_left,
+)
+from tests.kit.managers import opened
 
 Args = tuple[Any, ...]
 MOVE = ("BLMOVE", "a", "b", "LEFT", "LEFT")
@@ -117,3 +124,27 @@ def test_a_command_that_goes_out_again_has_the_time_that_is_left(
     args: Args, left: float, shortened: Args
 ) -> None:
     assert with_time_left(args, left) == shortened
+
+
+NO_TIMES = [-10, -0.5, nan, "nan", 10**400, -(10**400)]
+
+
+@pytest.mark.parametrize("time", NO_TIMES, ids=lambda time: str(time)[:4])
+def test_a_time_that_no_server_takes_is_none(time: Any) -> None:
+    for args in (("BLPOP", "a", time), ("BLMPOP", time, 1, "a", "LEFT"), ("WAIT", 1, time)):
+        assert blocking_timeout(args) is None
+
+
+@pytest.mark.parametrize("time", NO_TIMES, ids=lambda time: str(time)[:4])
+@pytest.mark.parametrize("name", ["BLPOP", "BRPOPLPUSH", "BZPOPMIN", "WAIT"])
+async def test_a_time_that_no_server_takes_is_refused_by_the_server(
+    redis_url: str, name: str, time: Any
+) -> None:
+    keys = {"BRPOPLPUSH": ("a", "b"), "WAIT": (1,)}.get(name, ("a",))
+    async with opened(redis_url) as manager:
+        with pytest.raises(ResponseError, match="timeout"):
+            await manager.redis.execute_command(name, *keys, time)
+        pipe = manager.redis.pipeline(transaction=False).set("key", "value")
+        pipe.execute_command(name, *keys, time)
+        with pytest.raises(ResponseError, match="timeout"):
+            await pipe.execute()

@@ -179,6 +179,8 @@ async def test_a_forbidden_channel_is_its_callers_error(
         (("a",), {"buffer": 0}, ValueError, "at least 1"),
         (("a",), {"buffer": "many"}, TypeError, "int"),
         ((b"a",), {}, TypeError, "not bytes"),
+        ((None,), {}, TypeError, "not NoneType"),
+        ((), {"patterns": [None]}, TypeError, "not NoneType"),
         ((["a"],), {}, TypeError, "not list"),
         (("a", "\ud800"), {}, ValueError, "cannot be sent"),
         (("a",), {"patterns": ["\ud800*"]}, ValueError, "cannot be sent"),

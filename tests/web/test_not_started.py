@@ -210,7 +210,7 @@ def test_a_manager_used_after_its_app_has_ended_is_closed(redis_server: RedisSer
         asyncio.run(manager.redis.get("key"))
 
 
-@pytest.mark.parametrize("timeout", [0, -1, "5"])
+@pytest.mark.parametrize("timeout", [0, -1, "5", pytest.param(10**400, id="huge")])
 def test_a_timeout_is_a_number_above_zero(timeout: Any) -> None:
     with pytest.raises(ValueError, match="a number of seconds above 0"):
         RedisManager().redis.with_options(timeout=timeout)

@@ -4,13 +4,14 @@ One part's error is the error of the whole; that part may be the only one that d
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import wraps
 from math import inf
 from typing import Any
 
+from redis_manager_fastapi.commands.packing import check_packable
 from redis_manager_fastapi.delivery.contract import REPEATABLE, Kind, kind_of, may_have_run
 from redis_manager_fastapi.errors import RedisManagerError
 
@@ -85,6 +86,12 @@ def part(
         return await parts.note(executed, kind_of(args))
 
     return noted
+
+
+def check_parts(parts: Iterable[Iterable[Any]]) -> None:
+    """Raise what packing the arguments of any of *parts* would raise, before one is sent."""
+    for args in parts:
+        check_packable(args)
 
 
 async def together(calls: list[Coroutine[Any, Any, Any]], name: str) -> list[Any]:

@@ -23,6 +23,7 @@ from redis_manager_fastapi.client.typed import ClusterPipelineCommands
 from redis_manager_fastapi.cluster.node import Node
 from redis_manager_fastapi.commands.blocking import upper_word
 from redis_manager_fastapi.commands.keys import ONE_KEY
+from redis_manager_fastapi.commands.packing import check_packable
 from redis_manager_fastapi.commands.sharing import SHARED
 from redis_manager_fastapi.delivery.contract import (
     Execution,
@@ -31,6 +32,7 @@ from redis_manager_fastapi.delivery.contract import (
     decide,
     kind_of,
     kind_of_pipeline,
+    what_a_read_met,
     what_happened,
 )
 from redis_manager_fastapi.delivery.leased import refuse_unanswered
@@ -101,6 +103,7 @@ class SplitPipeline(PipelineStrategy):
         async for some in slices(stack, _BROUGHT):
             for command in some:
                 await refuse_unanswered(command.args)
+                check_packable(command.args)  # one that cannot be packed keeps back every part
                 await self._bring(client, command, parts)
         # Of many commands each node's part begins in a turn of its own.
         many = len(stack) > _BROUGHT
@@ -212,7 +215,8 @@ async def _goes_on(client: ClusterClient, command: PipelineCommand) -> bool:
     error = command.result
     if not isinstance(error, Exception):
         return False
-    kind, happened = kind_of(command.args), what_happened(error)
+    kind = kind_of(command.args)
+    happened = what_a_read_met(error) if kind is Kind.READ else what_happened(error)
     if kind is not Kind.SCRIPT:
         return not decide(kind, happened, sent_before=False, repeated=True, routed=True).is_final
     if happened in (Happened.REFUSED, Happened.SHORT):

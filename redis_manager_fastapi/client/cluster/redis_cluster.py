@@ -1,6 +1,5 @@
 """The cluster client: redis-py's `RedisCluster`, with one shared connection per node."""
 
-import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import replace
 from math import inf
@@ -34,7 +33,7 @@ from redis_manager_fastapi.client.cluster.keys import (
     slot_of,
 )
 from redis_manager_fastapi.client.cluster.observed import stand_in_for_cluster
-from redis_manager_fastapi.client.cluster.parts import part, together, whole
+from redis_manager_fastapi.client.cluster.parts import check_parts, part, together, whole
 from redis_manager_fastapi.client.cluster.picking import PickingNodes
 from redis_manager_fastapi.client.cluster.pipeline import ClusterPipeline
 from redis_manager_fastapi.client.cluster.pubsub import ClusterPubSub
@@ -59,14 +58,13 @@ from redis_manager_fastapi.cluster.slot_map import ClientsMap, SlotMap
 from redis_manager_fastapi.commands.blocking import blocking_timeout, new_only, upper_word
 from redis_manager_fastapi.commands.keys import ONE_KEY, find_one_key
 from redis_manager_fastapi.commands.sharing import ANY_SCRIPTS, SHARED
-from redis_manager_fastapi.delivery.contract import Execution, Kind
+from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
 from redis_manager_fastapi.delivery.session import CallOptions, Scope, Session
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.pacing import paced
 from redis_manager_fastapi.redis_py import measures
 
 theirs = redis.asyncio.RedisCluster
-
 _SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "FCALL_RO")
 
 # Some of the client's attributes are slots, which `__dict__` does not show.
@@ -105,8 +103,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         self.commands_parser = KeyFinder(self)
         self.connection_kwargs = session.connection_kwargs
         self._himport_registry = session.connection_kwargs["himport_registry"]
-        reads = session.deployment.settings.cluster.reads
-        self.read_from_replicas = reads != "primary"
+        self.read_from_replicas = session.deployment.settings.cluster.reads != "primary"
         self._initialize = False
 
     def __repr__(self) -> str:
@@ -355,8 +352,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         owners = [AutoTarget(node.name, False, True) for node in cluster.map.owners]
         if not owners:
             raise cluster.unavailable()
-        waiting = (self._execute_command(owner, *args, **options) for owner in owners)
-        return min(await asyncio.gather(*waiting))
+        waiting = [self._execute_command(owner, *args, **options) for owner in owners]
+        return min(await together(waiting, "WAIT"))
 
     @part
     async def _execute_command(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -376,6 +373,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         execution = Execution(kind, routed=True, answered=self.answered)
         route = Route(cluster, None, deadline, execution, self.session.options.grace)
         route.keyless = kind is Kind.SCRIPT and is_zero(args, 2)
+        route.reads = kind_of(args) is Kind.READ
 
         async def find() -> Node:
             nonlocal first
@@ -470,6 +468,7 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         self, command: str, slots_to_args: Mapping[int, Iterable[Any]]
     ) -> list[Any]:
         """Execute a command on several slots side by side, for `mget_nonatomic` and the like."""
+        check_parts(slots_to_args.values())
         await self.initialize()
         seen = theirs.execute_command is not OWN_EXECUTE_COMMAND or self.session.deployment.observed
         observed = seen or measures() or "execute_command" in vars(self)

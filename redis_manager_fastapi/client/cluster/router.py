@@ -27,6 +27,7 @@ from redis_manager_fastapi.delivery.contract import (
     Kind,
     Step,
     is_unserved,
+    what_a_read_met,
     what_happened,
 )
 from redis_manager_fastapi.delivery.session import Session
@@ -128,6 +129,7 @@ class Route:
             long as it is not known.
         keyless: Whether it is a script that any node would take, and that one has answered for
             all of them.
+        reads: Whether it reads, and each node's own client sends it once more.
 
     Args:
         cluster: Where it goes.
@@ -146,7 +148,7 @@ class Route:
         grace: float | None,
     ) -> None:
         self._cluster = cluster
-        self.slot, self.keyless = slot, False
+        self.slot, self.keyless, self.reads = slot, False, False
         self._deadline = deadline
         self._grace = grace
         self._execution = execution
@@ -211,7 +213,7 @@ class Route:
 
     def _happened(self, error: Exception) -> Happened:
         """Return what an attempt met; a redirect of another slot is a script's own words."""
-        happened = what_happened(error)
+        happened = what_a_read_met(error) if self.reads else what_happened(error)
         if isinstance(error, AskError) and not 0 <= error.slot_id < SLOTS:
             return Happened.FAILED
         keyed = self._execution.kind is Kind.SCRIPT and not self.keyless
@@ -271,14 +273,18 @@ class Route:
         self._cluster.doubt()
         if failed is None:
             raise self._seen(error)
-        self._node = await find()
         demoted = refusal_code(error.__cause__ or error) == "READONLY"
-        if self._node is failed and demoted and self._grace != 0:
-            # It was demoted, and the map does not say so yet.
-            await self._cluster.refreshed(failed, self._deadline, self._deadline)
-            self._node = await find()
-        if self._node is failed:
+        try:
+            node = await find()
+            if node is failed and demoted and self._grace != 0:
+                # It was demoted, and the map does not say so yet.
+                await self._cluster.refreshed(failed, self._deadline, self._deadline)
+                node = await find()
+        except SlotNotCoveredError:
+            return  # no node has the slot by now, as the next look for one is told
+        if node is failed:
             raise self._seen(error)
+        self._node = node
 
     def _seen(self, error: Exception) -> Exception:
         seen = self._execution.error(error, self._cluster.instance)

@@ -131,10 +131,9 @@ def subscription(
     names = (*channels, *(patterns := tuple(patterns)))
     if not names:
         raise ValueError("subscribe needs a channel, or patterns=[...]")
-    wrong = next((name for name in names if not isinstance(name, str)), None)
-    if wrong is not None:
-        raise TypeError(f"a channel is a str, not {type(wrong).__name__}")
     for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"a channel is a str, not {type(name).__name__}")
         check_sendable("a channel", name)
     if sharded and patterns:
         raise ValueError("there are no sharded patterns; subscribe to them without sharded=True")
