@@ -1,8 +1,9 @@
 """What a host name leads to, asked for in threads of its own.
 
-asyncio and uvloop ask in the few threads that they have for the whole process: for files,
-and for `asyncio.to_thread` as well.  A resolver that hangs for half a minute, and is asked
-again each second, takes all of them.
+asyncio asks in the few threads that it has for the whole process: for files, and for
+`asyncio.to_thread` as well; and it waits for them at its end.  A resolver that hangs for half
+a minute, and is asked again each second, takes all of them.  An event loop with a resolver of
+its own is asked, as redis-py does.
 """
 
 import asyncio
@@ -15,14 +16,20 @@ from typing import Any
 # may have been lost, and another one may be answered sooner.
 _FRESH = 1.0
 
+# How many questions about one name are out at most.
+_AT_ONCE = 4
+
+_ASYNCIOS = asyncio.BaseEventLoop.getaddrinfo
+
 Found = list[tuple[Any, ...]]
 
 
 class Resolver:
-    """Asks for the addresses of names, for each one once at a time."""
+    """Asks for the addresses of names, for each one seldom while it is not answered."""
 
     def __init__(self) -> None:
-        self._asked: dict[tuple[str, int], tuple[float, asyncio.Future[Found]]] = {}
+        self._asked: dict[tuple[str, int], list[asyncio.Future[Found]]] = {}
+        self._last = 0.0
 
     async def resolve(self, host: str, port: int) -> Found:
         """Return what `socket.getaddrinfo` does for TCP.
@@ -30,15 +37,32 @@ class Resolver:
         Raises:
             OSError: The name does not resolve.
         """
-        loop = asyncio.get_running_loop()
-        at, answer = self._asked.get((host, port), (0.0, None))
-        if answer is None or answer.done() or loop.time() - at >= _FRESH:
-            answer = loop.create_future()
-            answer.add_done_callback(asyncio.Future.exception)  # nobody may wait for it any more
-            self._asked[host, port] = loop.time(), answer
-            question = _Question(host, port, loop, answer)
-            Thread(target=question.ask, name=f"redis-resolver-{host}", daemon=True).start()
-        return await asyncio.shield(answer)
+        now = asyncio.get_running_loop().time()
+        out = [each for each in self._asked.get((host, port), ()) if not each.done()]
+        if not out or (now - self._last >= _FRESH and len(out) < _AT_ONCE):
+            out.append(_ask(host, port))
+            self._last = now
+        self._asked[host, port] = out
+        return await asyncio.shield(out[-1])
+
+
+def _ask(host: str, port: int) -> asyncio.Future[Found]:
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Found]
+    if getattr(loop.getaddrinfo, "__func__", None) is _ASYNCIOS:
+        answer = loop.create_future()
+        question = _Question(host, port, loop, answer)
+        Thread(target=question.ask, name=f"redis-resolver-{host}", daemon=True).start()
+    else:
+        answer = asyncio.ensure_future(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    answer.add_done_callback(_look)
+    return answer
+
+
+def _look(answer: asyncio.Future[Found]) -> None:
+    """Look at an error for which nobody may wait any more."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 class _Question:
@@ -49,7 +73,7 @@ class _Question:
         host: str,
         port: int,
         loop: asyncio.AbstractEventLoop,
-        answer: "asyncio.Future[Found]",
+        answer: asyncio.Future[Found],
     ) -> None:
         self._place, self._loop, self._answer = (host, port), loop, answer
 
@@ -64,6 +88,8 @@ class _Question:
             self._loop.call_soon_threadsafe(self._take, found)
 
     def _take(self, found: Found | Exception) -> None:
+        if self._answer.done():
+            return
         if isinstance(found, Exception):
             self._answer.set_exception(found)
         else:
