@@ -243,6 +243,7 @@ async def test_no_frame_shows_the_password_of_a_server_that_is_killed() -> None:
     {"unknown": PASSWORD},
     {"settings": f"redis://:{PASSWORD}@h:x"},
     {"settings": f"redis://:{PASSWORD}@h", "url": "redis://h"},
+    {"settings": f"redis://{PASSWORD}@h"},
 ])  # fmt: skip
 def test_no_frame_of_a_wrong_setting_shows_a_password(given: dict[str, Any]) -> None:
     with pytest.raises((RedisConfigError, TypeError)) as caught:
