@@ -446,7 +446,9 @@ def _log(
     level: int, event: str, text: str, fields: dict[str, Any], error: Exception | None = None
 ) -> None:
     """Log one line, with the stable name of its *event* and what it says in fields beside it."""
-    logger.log(level, "%s", one_line(text), extra={"event": event, **fields}, exc_info=error)
+    if not text.isprintable():
+        text = one_line(text)
+    logger.log(level, "%s", text, extra={"event": event, **fields}, exc_info=error)
 
 
 def _met(event: StateChanged) -> str:

@@ -18,6 +18,4 @@ def one_line(text: str) -> str:
     What a server or an exception says may hold line breaks, which would begin a line that
     nobody wrote, and a terminal's commands.
     """
-    if text.isprintable():
-        return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
