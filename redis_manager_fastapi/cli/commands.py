@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -197,9 +197,22 @@ def _end(work: Coroutine[Any, Any, None], chosen: Chosen, *, as_json: bool) -> N
         raise typer.Exit(output.fail(error, code, as_json=as_json, place=chosen.place)) from None
 
 
+def _has_stray_url(words: Sequence[str]) -> bool:
+    """Whether a URL is where none belongs: what is said of a wrong word repeats it."""
+    options = ("--url", "--redis-url", "--env-file")
+    for before, word in zip(("", *words), words, strict=False):
+        known = before in options or word.partition("=")[0] in options
+        if not known and ("://" in word or "@" in word):
+            return True
+    return False
+
+
 def run() -> int:
     """Run the command line; return its exit code."""
     silence_log()
+    if _has_stray_url(sys.argv[1:]):
+        error = RedisConfigError("a URL is given by --url, or in the variable REDIS_URL.")
+        return output.fail(error, Exit.SETTINGS, as_json="--json" in sys.argv)
     try:
         app(prog_name=app.info.name)
     except SystemExit as ended:

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
 from redis_manager_fastapi.observe.events import (
@@ -29,7 +29,7 @@ from redis_manager_fastapi.observe.events import (
     SubscriptionsHealed,
     WorkerFailed,
 )
-from redis_manager_fastapi.observe.words import counted
+from redis_manager_fastapi.observe.words import counted, one_line
 from redis_manager_fastapi.settings import RedisSettings
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -446,6 +446,8 @@ def _log(
     level: int, event: str, text: str, fields: dict[str, Any], error: Exception | None = None
 ) -> None:
     """Log one line, with the stable name of its *event* and what it says in fields beside it."""
+    if not text.isprintable():
+        text = one_line(text)
     logger.log(level, "%s", text, extra={"event": event, **fields}, exc_info=error)
 
 
@@ -477,7 +479,10 @@ def _server_words(error: BaseException | None) -> str:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        replied = isinstance(error, ResponseError) or getattr(error, "status_code", None)
+        # A credential provider's own exception may have a `status_code` too, and its text anything.
+        replied = isinstance(error, RedisError) and (
+            isinstance(error, ResponseError) or getattr(error, "status_code", None)
+        )
         if replied and not isinstance(error, RedisManagerError):
             return str(error)
         error = error.__cause__

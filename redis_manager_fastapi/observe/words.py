@@ -1,4 +1,4 @@
-"""Numbers in sentences: `1 command`, `2 commands`."""
+"""Sentences for logs and terminals: numbers in them, and what others have said."""
 
 
 def counted(count: int, one: str, several: str = "") -> str:
@@ -10,3 +10,12 @@ def counted(count: int, one: str, several: str = "") -> str:
         several: What more of them are called, if an "s" does not say it.
     """
     return f"{count} {one}" if count == 1 else f"{count} {several or one + 's'}"
+
+
+def one_line(text: str) -> str:
+    r"""Return *text* with what is no printable character written as Python does, such as `\n`.
+
+    What a server or an exception says may hold line breaks, which would begin a line that
+    nobody wrote, and a terminal's commands.
+    """
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

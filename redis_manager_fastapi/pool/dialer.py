@@ -151,11 +151,12 @@ class Dialer:
             if _cancelled(error) or not isinstance(error, Exception | asyncio.CancelledError):
                 del reason
                 raise
-            if target is not None and (credentials := credentials_of(target.options)):
-                credentials.clean(error)
-                credentials.clean(reason)
             tls = isinstance(connection, DedicatedTLSConnection)
             translated = from_connect(reason, self._instance, self._settings, tls=tls)
+            # What was said is understood before secrets are cut out, which may be words of it.
+            if target is not None and (credentials := credentials_of(target.options)):
+                for each in (error, reason, translated):
+                    credentials.clean(each)
             try:
                 if translated is error:
                     raise  # not from itself: who follows causes would never end

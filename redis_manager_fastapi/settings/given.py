@@ -19,23 +19,29 @@ def check_alone(settings: RedisSettings, name: str) -> None:
 
 
 class GivenSettings:
-    """What a constructor was given: no variable of a traceback shows a password in it."""
+    """What a constructor was given: no variable of a traceback shows a password in it.
+
+    Functions hold it, because error reporters look into objects, but not into those.
+    """
 
     def __init__(self, settings: RedisSettings | str | None, overrides: SettingsArguments) -> None:
-        self._settings = settings
-        self._overrides = overrides
+        self._settings = lambda: settings
+        self._overrides = lambda: overrides
 
     def resolved(self) -> RedisSettings:
         """Return the settings that it means."""
-        if isinstance(self._settings, RedisSettings):
-            if self._overrides:
+        if isinstance(given := self._settings(), RedisSettings):
+            if self._overrides():
                 raise TypeError("pass either settings or single fields, not both")
-            return self._settings
-        if self._settings is None:
-            return RedisSettings(**self._overrides)
-        if not isinstance(self._settings, str):
+            return given
+        del given  # it may be a URL, and no frame of what is raised from here on shows it
+        if self._settings() is None:
+            return RedisSettings(**self._overrides())
+        if not isinstance(self._settings(), str):
             raise TypeError("settings is neither a RedisSettings nor a URL")
-        if "url" in self._overrides:
+        if "url" in self._overrides():
             raise TypeError("the URL is given twice: as the first argument and as url=...")
-        together: SettingsArguments = {**self._overrides, "url": SecretStr(self._settings)}
-        return RedisSettings(**together)
+        return RedisSettings(**self._with_url())
+
+    def _with_url(self) -> SettingsArguments:
+        return {**self._overrides(), "url": SecretStr(str(self._settings()))}

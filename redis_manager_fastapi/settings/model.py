@@ -166,6 +166,7 @@ class RedisSettings(Frozen, BaseSettings):
         # ValidationError in its context nor a frame of its traceback may show a password.
         del values
         if problems:
+            del self  # a URL may have the password where the user belongs
             raise RedisConfigError("\n".join(f"{problem}." for problem in problems))
 
     def _resolve(

@@ -8,12 +8,14 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Any, SupportsIndex
 from urllib.parse import quote, quote_plus
 
 from redis.credentials import CredentialProvider
 
+from redis_manager_fastapi.errors import RedisAuthError, RedisConfigError, RedisManagerError
 from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.settings import RedisSettings
 
@@ -24,6 +26,16 @@ _TELLING = 6
 
 # No more of a server's text is kept: to look through it takes time.
 _LONGEST = 2000
+
+# While a secret is rotated, an attempt with the old one may fail after the new one was given.
+_REMEMBERED = 3
+
+# An exception's arguments are looked through so many containers deep.
+_DEPTH = 4
+
+
+# What exceptions of Python's own have of a text beside their arguments.
+_ATTRIBUTES = ("strerror", "filename", "filename2", "object")
 
 
 class HiddenText(str):
@@ -79,43 +91,87 @@ class Credentials(CredentialProvider):
     def __init__(self, provider: CredentialProvider, tokens: Any = None) -> None:
         self.tokens = tokens
         self._provider = provider
-        self._given: tuple[str, ...] = ()
+        self._given: list[tuple[str, ...]] = []  # the last one first
 
     def get_credentials(self) -> Any:
         """Return the provider's credentials as redis-py's AUTH wants them."""
-        return self._hide(self._provider.get_credentials())
+        try:
+            return self._hide(self._provider.get_credentials())
+        except RedisConfigError:
+            raise
+        except Exception as error:
+            raise _not_obtained(error) from error
 
     async def get_credentials_async(self) -> Any:
         """Return the same; a provider may take its time."""
-        return self._hide(await self._provider.get_credentials_async())
+        try:
+            return self._hide(await self._provider.get_credentials_async())
+        except RedisConfigError:
+            raise
+        except Exception as error:
+            raise _not_obtained(error) from error
 
     def clean(self, error: BaseException) -> None:
         """Cut user and password out of the texts of *error* and of its causes.
 
-        A server may repeat a password in part or escaped, as proxies and frameworks do.
+        A server may repeat a password in part or escaped, as proxies and frameworks do.  Our
+        own sentences stay as they are, but for a code of the server's in them: a password may
+        be a word.
         """
-        if self._given:
-            written = _written(self._given[-1], ":".join(self._given))
-            for link in chain(error):
-                link.args = tuple(
-                    self._cut(each, written) if isinstance(each, str) else each
-                    for each in link.args
-                )
-                for name, value in vars(link).items():
-                    if isinstance(value, str):
-                        setattr(link, name, self._cut(value, written))
+        written = [_written(given[-1], ":".join(given)) for given in self._given]
+        for link in chain(error) if written else ():
+            if isinstance(link, RedisManagerError):
+                link.args = tuple(map(self._without_code, link.args))
+                continue
+            link.args = self._cleaned(link.args, written)
+            for name in (*vars(link), *_ATTRIBUTES):
+                value = getattr(link, name, None)
+                cleaned = self._cleaned(value, written)
+                if cleaned is not value:
+                    with suppress(AttributeError, TypeError):  # it is computed
+                        setattr(link, name, cleaned)
 
     def _hide(self, given: Any) -> Any:
-        hidden = tuple(map(hide, given))
-        self._given = tuple(each for each in hidden if isinstance(each, str) and each)
+        hidden = tuple(hide(str(each) if isinstance(each, int) else each) for each in given)
+        kept = tuple(map(_as_text, filter(None, hidden)))
+        others = [each for each in self._given if each != kept]
+        self._given = [kept, *others][:_REMEMBERED] if kept else others
         return hidden
 
-    def _cut(self, text: str, written: Sequence[str]) -> str:
-        *users, password = self._given
-        text = _without_parts(text[:_LONGEST].replace(password, _HIDDEN), written)
-        for user in users:
-            # A user is often a word; inside another one it is no secret.
-            text = re.sub(rf"(?<!\w){re.escape(user)}(?!\w)", _HIDDEN, text)
+    def _without_code(self, sentence: Any) -> Any:
+        for secret in [each for given in self._given for each in given]:
+            if isinstance(sentence, str):
+                sentence = sentence.replace(f"({secret})", f"({_HIDDEN})")
+        return sentence
+
+    def _cleaned(self, value: Any, written: Sequence[Sequence[str]], depth: int = _DEPTH) -> Any:
+        """Return a value without user and password; the very same if they are not in it."""
+        if isinstance(value, str):
+            cut = self._cut(value, written)
+            return value if cut == value else cut
+        if isinstance(value, bytes | bytearray):
+            text = value.decode(errors="backslashreplace")
+            return value if self._cut(text, written) == text else _HIDDEN.encode()
+        if depth and type(value) in (list, tuple):
+            cleaned = [self._cleaned(each, written, depth - 1) for each in value]
+            same = all(one is other for one, other in zip(value, cleaned, strict=True))
+            return value if same else type(value)(cleaned)
+        if depth and type(value) is dict:
+            pairs = self._cleaned([list(each) for each in value.items()], written, depth)
+            cleaned_dict = dict(map(tuple, pairs))
+            return value if cleaned_dict == value else cleaned_dict
+        return value
+
+    def _cut(self, text: str, written: Sequence[Sequence[str]]) -> str:
+        text = text[:_LONGEST]
+        for (*users, password), ways in zip(self._given, written, strict=True):
+            if len(password) >= _TELLING:
+                text = text.replace(password, _HIDDEN)
+            text = _without_parts(text, ways)
+            # A user is often a word, and so is a short password; inside another one it is no
+            # secret, and to cut it would leave nothing to read.
+            for word in (*users, *(each for each in ways if len(each) < _TELLING)):
+                text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", _HIDDEN, text)
         return text
 
 
@@ -158,6 +214,16 @@ class SentinelCredentials(CredentialProvider):
         return self.get_credentials()
 
 
+def _not_obtained(error: Exception) -> RedisAuthError:
+    """Return what callers meet where a provider fails; its text may hold anything."""
+    return RedisAuthError(f"the credentials could not be obtained ({type(error).__name__})")
+
+
+def _as_text(given: Any) -> HiddenText:
+    text = given.decode(errors="replace") if isinstance(given, bytes) else str(given)
+    return HiddenText(text)
+
+
 def credentials_of(options: dict[str, Any]) -> Credentials | None:
     """Return what a connection with these options takes its credentials from."""
     provider = options.get("credential_provider")
@@ -165,7 +231,7 @@ def credentials_of(options: dict[str, Any]) -> Credentials | None:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield *error* and all that caused it, or that was being handled, each once."""
+    """Yield *error*, all that caused it or was being handled, and a group's members, each once."""
     seen: set[int] = set()
     ahead: list[BaseException | None] = [error]
     while ahead:
@@ -174,6 +240,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
             seen.add(id(link))
             yield link
             ahead += [link.__context__, link.__cause__]
+            ahead += link.exceptions if isinstance(link, BaseExceptionGroup) else ()
 
 
 def hide(value: Any) -> Any:

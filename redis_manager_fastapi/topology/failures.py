@@ -307,6 +307,7 @@ def from_connect(
             say nothing at all.
     """
     if isinstance(error, RedisUnavailableError):
+        error.instance = instance or error.instance
         return error
     _strip_arguments(error)
     if isinstance(error, redis_errors.TimeoutError | TimeoutError):

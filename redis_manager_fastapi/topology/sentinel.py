@@ -221,8 +221,9 @@ class Sentinel:
             if known is not None and answer.epoch > known.epoch:
                 self._doubt_known(answer)
             await self._hear_events(link)
-        except Exception:
+        except Exception as error:
             link.leave_address()
+            link.clean(error)
             raise
         finally:
             self.heard.discard(node)

@@ -101,13 +101,19 @@ class SentinelLink:
             await self._connection.connect()
         except BaseException as error:
             self._connection.abort()
-            if isinstance(self._connection.credential_provider, Credentials):
-                self._connection.credential_provider.clean(error)
+            self.clean(error)
             raise
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, stack: object) -> None:
         self._connection.abort()
+        if error is not None:
+            self.clean(error)
+
+    def clean(self, error: BaseException) -> None:
+        """Cut the credentials out of *error*, which the Sentinel may have repeated at any time."""
+        if isinstance(self._connection.credential_provider, Credentials):
+            self._connection.credential_provider.clean(error)
 
     async def ask(self) -> Answer:
         """Ask who the primary is, and its replicas.
@@ -149,8 +155,9 @@ class SentinelLink:
         async def subscribe() -> Answer:
             try:
                 return await (await self.__aenter__()).subscribe()
-            except BaseException:
+            except BaseException as error:
                 self.connection.abort()
+                self.clean(error)
                 raise
 
         self.connection.reach = reach

@@ -70,6 +70,16 @@ async def test_a_url_given_by_option_is_hidden_too(command: str) -> None:
     assert_hidden(end.out + end.err)
 
 
+@pytest.mark.parametrize("words", ["ping {}", "{}", "config --json {}", "ping --name {}", "--{}"])
+async def test_a_url_in_a_wrong_place_is_not_repeated(words: str) -> None:
+    url = f"redis://app:{quote(SECRET, safe='')}@127.0.0.1:1"
+    end = await run(*(word.format(url) for word in words.split()))
+
+    assert_hidden(end.out + end.err)
+    assert "a URL is given by --url" in end.out + end.err
+    assert end.code == 2
+
+
 async def test_a_traceback_shows_none(tmp_path: Path) -> None:
     """Whatever goes wrong in the command line itself, no variable of it is written."""
     (tmp_path / "sitecustomize.py").write_text(

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from redis_manager_fastapi import RedisManager, RedisUnavailableError
 from redis_manager_fastapi.observe import log
 from redis_manager_fastapi.observe.events import (
     EntryDeadLettered,
     Event,
+    ProbeFailed,
     Resubscribed,
     StateChanged,
     SubscriptionsBroken,
     SubscriptionsHealed,
+    WorkerFailed,
 )
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.sentinel import SentinelDeployment
@@ -285,3 +288,24 @@ async def test_a_lost_sentinel_is_named_only_where_addresses_may_be(
             await until(lambda: "stopped listening to a Sentinel" in caplog.text)
 
     assert ("127.0.0.1" in caplog.text) is named
+
+
+@pytest.mark.parametrize(
+    "said", ["line\nbreak", "\r2026-01-01 forged", "\x1b[2J\x07", "\u2028\u202e"], ids=ascii
+)
+def test_what_others_say_begins_no_line_and_commands_no_terminal(
+    caplog: pytest.LogCaptureFixture, said: str
+) -> None:
+    listener = log.LogListener(addresses=True)
+    failed = ResponseError(f"ERR {said}")
+    unavailable = RedisUnavailableError("the server refused the handshake (ERR)", instance="x")
+    unavailable.__cause__ = failed
+
+    listener(ProbeFailed("x", unavailable, 1))
+    listener(WorkerFailed("x", "app.handle", ValueError(said), "orders", "1-0"))
+    listener(EntryDeadLettered("x", "orders", "1-0", "g", "dead", f"ValueError: {said}", 3))
+
+    messages = [record.getMessage() for record in caplog.records]
+    assert all(message.isprintable() for message in messages)
+    assert all(ascii(said)[1:-1] in message for message in messages)
+    assert len(messages) >= 2

@@ -91,6 +91,17 @@ def shown(error: BaseException) -> str:
     return "\n".join(texts)
 
 
+def objects_in_frames(error: BaseException) -> Iterator[Any]:
+    """Yield the library's own objects in an error's frames: a reporter may look into them."""
+    step = error.__traceback__
+    while step is not None:
+        frame, step = step.tb_frame, step.tb_next
+        for value in frame.f_locals.values():
+            ours = type(value).__module__.startswith("redis_manager_fastapi")
+            if ours and hasattr(value, "__dict__"):
+                yield value
+
+
 @asynccontextmanager
 async def answering(reply: Callable[[bytes], bytes | None]) -> AsyncIterator[int]:
     """Listen on a port; *reply* makes an answer of what came, None hangs up."""
@@ -243,12 +254,18 @@ async def test_no_frame_shows_the_password_of_a_server_that_is_killed() -> None:
     {"unknown": PASSWORD},
     {"settings": f"redis://:{PASSWORD}@h:x"},
     {"settings": f"redis://:{PASSWORD}@h", "url": "redis://h"},
+    {"settings": f"redis://{PASSWORD}@h"},
+    {"settings": "redis://h:x", "password": PASSWORD},
+    {"sentinel": {"password": PASSWORD}, "bogus": 1},
 ])  # fmt: skip
 def test_no_frame_of_a_wrong_setting_shows_a_password(given: dict[str, Any]) -> None:
     with pytest.raises((RedisConfigError, TypeError)) as caught:
         RedisManager(**given)
 
     assert PASSWORD not in shown(caught.value)
+    for each in every_error(caught.value):
+        for held in map(vars, objects_in_frames(each)):
+            assert PASSWORD not in rendered(held)
 
 
 def test_no_frame_shows_a_password_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from redis_manager_fastapi.errors import PoolClosedError, RedisManagerError
 from redis_manager_fastapi.observe.bus import Bus
-from redis_manager_fastapi.observe.words import counted
+from redis_manager_fastapi.observe.words import counted, one_line
 from redis_manager_fastapi.pool.pacing import turnstile
 from redis_manager_fastapi.realtime.consumers.group import Abilities, Group
 from redis_manager_fastapi.realtime.consumers.healing import Healing
@@ -187,7 +187,7 @@ class Consumer:
                 self.instance,
                 counted(ids, "handled entry", "handled entries"),
                 self.options.group,
-                str(error) or "no time was left",
+                one_line(str(error)) or "no time was left",
                 extra={
                     "event": "redis_entries_unacknowledged",
                     "instance": self.instance,

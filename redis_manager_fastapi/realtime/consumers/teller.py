@@ -10,6 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.observe.bus import Bus
 from redis_manager_fastapi.observe.events import EntryDeadLettered
+from redis_manager_fastapi.observe.words import one_line
 from redis_manager_fastapi.realtime.consumers.group import PAGE, Group
 from redis_manager_fastapi.realtime.consumers.healing import Healing, passes
 from redis_manager_fastapi.realtime.consumers.ledger import Ledger
@@ -187,7 +188,7 @@ class Teller:
                 "redis %r: consumer %s stays: %s",
                 self._instance,
                 name,
-                error,
+                one_line(str(error)),
                 extra={"event": "redis_consumer_stays", "instance": self._instance},
             )
 

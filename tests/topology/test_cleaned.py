@@ -1,0 +1,204 @@
+"""What is cut out of an error, and what stays of it: secrets that are short, or words."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.credentials import CredentialProvider
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from redis_manager_fastapi import RedisAuthError, RedisManager, RedisManagerError
+from redis_manager_fastapi.topology.credentials import Credentials
+from tests.kit.waiting import until
+
+USER, PASSWORD = "app-user", "hunter2-is-no-secret"
+
+
+class Given(CredentialProvider):
+    """Gives what it was last made to give, or raises it."""
+
+    def __init__(self, *given: Any) -> None:
+        self.given: Any = given
+
+    def get_credentials(self) -> Any:
+        if isinstance(self.given, Exception):
+            raise self.given
+        return self.given
+
+    async def get_credentials_async(self) -> Any:
+        return self.get_credentials()
+
+
+def cleaned(error: BaseException, *given: Any) -> str:
+    """Return all that *error* says once it has been cleaned."""
+    credentials = Credentials(Given(*given or (USER, PASSWORD)))
+    credentials.get_credentials()
+    credentials.clean(error)
+    return f"{error} {error!r} {error.args!r} {vars(error)!r}"
+
+
+def noted() -> Exception:
+    error = ValueError("x")
+    error.add_note(f"sent {PASSWORD}")
+    return error
+
+
+def with_body() -> Exception:
+    error = ValueError("x")
+    error.__dict__["body"] = {"sent": [PASSWORD]}
+    return error
+
+
+@pytest.mark.parametrize("error", [
+    OSError(5, f"refused {PASSWORD}"),
+    OSError(5, "no such file", f"/run/{PASSWORD}"),
+    UnicodeDecodeError("utf-8", b"\xff" + PASSWORD.encode(), 0, 1, "invalid start byte"),
+    ExceptionGroup("several", [ValueError(PASSWORD), ExceptionGroup("x", [OSError(PASSWORD)])]),
+    ValueError([PASSWORD]),
+    ValueError(("AUTH", PASSWORD.encode())),
+    ValueError({"password": PASSWORD}),
+    noted(),
+    with_body(),
+], ids=repr)  # fmt: skip
+def test_nothing_that_an_error_holds_has_the_password(error: Exception) -> None:
+    assert PASSWORD not in cleaned(error)
+
+
+@pytest.mark.parametrize("password", ["a", "e", "is", "12", "the", "p@s", 'x"y', "\u00e9"])
+def test_a_short_password_is_cut_and_leaves_the_sentence(password: str) -> None:
+    said = "LOADING Redis has loaded 128 datasets in memory"
+    told = cleaned(ResponseError(f"{said}: refused 'AUTH {password}'"), USER, password)
+
+    assert told.startswith(f"{said}: refused 'AUTH **********'")
+
+
+@pytest.mark.parametrize("given", [(USER.encode(), PASSWORD.encode()), (USER, 20_450_117)])
+def test_a_password_that_is_no_text_is_cut_too(given: Any) -> None:
+    told = cleaned(ResponseError(f"refused {USER} with {PASSWORD} 20450117"), *given)
+
+    assert USER not in told
+    assert (PASSWORD if isinstance(given[1], bytes) else str(given[1])) not in told
+
+
+def test_the_password_before_a_rotation_is_cut_as_well() -> None:
+    """An attempt with it may still be under way when the next one has the new one."""
+    provider = Given(USER, PASSWORD)
+    credentials, error = Credentials(provider), ResponseError(f"refused {PASSWORD}, wants n3w-one")
+    credentials.get_credentials()
+    provider.given = (USER, "n3w-one")
+    credentials.get_credentials()
+
+    credentials.clean(error)
+
+    assert str(error) == "refused **********, wants **********"
+
+
+@asynccontextmanager
+async def saying(answer: Callable[[bytes], bytes]) -> AsyncIterator[int]:
+    """Listen on a port, and answer."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(answer(data))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize(("said", "password", "reason"), [
+    ("LOADING Redis is loading the dataset in memory", "loading", "is loading its data set"),
+    ("ERR Client sent AUTH, but no password is set", "password", "has no password for the user"),
+    ("DENIED Redis is running in protected mode", "protected", "runs in protected mode"),
+])  # fmt: skip
+async def test_a_password_that_is_a_word_of_the_server_s_hides_no_reason(
+    said: str, password: str, reason: str
+) -> None:
+    async with saying(lambda _: f"-{said}\r\n".encode()) as port:
+        manager = RedisManager(port=port, password=password, startup={"policy": "degraded"})
+        async with manager:
+            await until(lambda: manager.stats().reason not in ("", "opening"))
+            assert reason in manager.stats().reason
+
+
+async def test_a_password_that_looks_like_a_code_is_not_told() -> None:
+    async with saying(lambda data: b"-" + data.split(b"\r\n")[-2] + b" is wrong\r\n") as port:
+        manager = RedisManager(port=port, password="HUNTER", startup={"policy": "degraded"})
+        async with manager:
+            await until(lambda: manager.stats().reason not in ("", "opening"))
+            assert "HUNTER" not in manager.stats().reason
+
+
+class VaultError(Exception):
+    """A provider's own, with the attribute that HTTP clients give theirs."""
+
+    status_code = 401
+
+
+@pytest.mark.parametrize("raised", [
+    VaultError(f"the token {PASSWORD} is not valid"),
+    OSError(111, f"connection refused with {PASSWORD}"),
+    ssl.SSLError(1, f"[SSL] {PASSWORD}"),
+    TimeoutError(PASSWORD),
+    RedisConnectionError(f"no vault for {PASSWORD}"),
+], ids=lambda error: type(error).__name__)  # fmt: skip
+async def test_what_a_provider_raises_is_not_taken_for_the_server_s_word(
+    caplog: pytest.LogCaptureFixture, raised: Exception
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    provider = Given()
+    provider.given = raised
+    async with saying(lambda _: b"+OK\r\n") as port:
+        manager = RedisManager(
+            port=port,
+            name="cache",
+            credential_provider=provider,
+            startup={"policy": "degraded"},
+            outage={"grace": 0},
+        )
+        async with manager:
+            await until(lambda: manager.stats().reason not in ("", "opening"))
+            for attempt in (manager.redis.get("k"), manager.redis.blpop(["k"], timeout=1)):
+                with pytest.raises(RedisAuthError) as caught:
+                    await attempt
+                told = f"the credentials could not be obtained ({type(raised).__name__})"
+                assert told in str(caught.value)
+                assert caught.value.instance == "cache"
+
+    assert PASSWORD not in caplog.text
+
+
+async def test_a_sentinel_that_repeats_a_password_later_does_not_show_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Not when it is asked to authenticate, but by its answer to what it is asked then."""
+    caplog.set_level(logging.DEBUG)
+
+    def answer(data: bytes) -> bytes:
+        if b"SENTINEL" not in data:
+            return b"+OK\r\n"
+        return b"-ERR upstream refused %b\r\n" % PASSWORD.encode() * data.count(b"SENTINEL\r\n")
+
+    async with saying(answer) as port:
+        nodes = f"127.0.0.1:{port}"
+        manager = RedisManager(
+            sentinel={"nodes": nodes, "service": "m", "username": USER, "password": PASSWORD},
+            startup={"policy": "degraded"},
+            outage={"grace": 0},
+            log_addresses=True,
+        )
+        async with manager:
+            await until(lambda: "upstream refused" in caplog.text)
+            with pytest.raises(RedisManagerError) as caught:
+                await manager.redis.get("k")
+
+    assert PASSWORD not in caplog.text
+    assert PASSWORD not in repr(caught.value.__cause__)
