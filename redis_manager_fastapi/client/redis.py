@@ -27,8 +27,7 @@ from redis_manager_fastapi.client.pubsub import Monitor, PubSub
 from redis_manager_fastapi.client.typed import RedisCommands, TextT
 from redis_manager_fastapi.commands.blocking import upper_word
 from redis_manager_fastapi.commands.sharing import (
-    LEAVE_SESSION,
-    OF_THEIR_CONNECTION,
+    ANYWHERE,
     command_of_its_connection,
     find_shared,
     in_words,
@@ -48,9 +47,6 @@ theirs = redis.asyncio.Redis
 
 # Shared, so that most calls keep no dictionary of their own alive.
 _NO_OPTIONS: dict[str, Any] = {}
-
-# What needs no second look: it is not about its connection.
-_FOR_ANY = LEAVE_SESSION - OF_THEIR_CONNECTION
 
 _MADE_BY_A_MANAGER = (
     "a client of redis_manager_fastapi comes from a manager: `RedisManager(url).redis`"
@@ -331,7 +327,7 @@ class Redis(RedisCommands[TextT], OwnCallbacks, NoParameter, redis.asyncio.Redis
 
     async def _execute_leased(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         session, name = self.session, args[0]
-        if name not in _FOR_ANY:
+        if name not in ANYWHERE:
             args, about = in_words(args), command_of_its_connection(args)
             if about and (unanswered(args) or not self.single_connection_client):
                 await leased.refuse(about)

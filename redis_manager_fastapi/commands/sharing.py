@@ -156,6 +156,9 @@ def unanswered(args: tuple[Any, ...]) -> str | None:
 LEAVE_SESSION = frozenset({*SHARED, *BLOCKING, *NEUTRAL, *NEWER, *MODULES})
 """Names of commands that change nothing about the connection."""
 
+ANYWHERE = LEAVE_SESSION - OF_THEIR_CONNECTION
+"""What needs no second look: it is not about its connection."""
+
 _NAMES = LEAVE_SESSION - BLOCKING.keys()
 
 _STANDING = NEUTRAL | NEWER

@@ -16,9 +16,11 @@ from redis_manager_fastapi.commands.blocking import (
     with_time_left,
 )
 from redis_manager_fastapi.commands.sharing import (
+    ANYWHERE,
     LEAVE_SESSION,
     SHARED,
     UNANSWERED,
+    command_of_its_connection,
     unanswered,
 )
 from redis_manager_fastapi.delivery.contract import Execution, kind_of, kind_of_watched
@@ -123,6 +125,16 @@ async def refuse(name: str) -> NoReturn:
         " use a client that is pinned to one (`async with r.client() as c`, RedisConnectionDep,"
         " or `r.on(node).client()` on a Cluster)"
     )
+
+
+async def refuse_of_its_connection(args: tuple[Any, ...]) -> None:
+    """Refuse a command that means nothing but on its caller's own connection.
+
+    Raises:
+        redis.DataError: The command is such a one, however it is spelled.
+    """
+    if args[0] not in ANYWHERE and (name := command_of_its_connection(args)):
+        await refuse(name)
 
 
 async def refuse_unanswered(args: tuple[Any, ...]) -> None:

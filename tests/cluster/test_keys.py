@@ -67,3 +67,17 @@ async def test_a_command_without_one_slot_goes_nowhere(
     async with opened(shared.url) as manager:
         with pytest.raises((RedisClusterException, RedisError)):
             await manager.redis.execute_command(*args)
+
+
+@pytest.mark.parametrize(
+    "args", [("get k",), ("set k", "v"), ("SET k v",), ("blpop k 0.01",)], ids=lambda args: args[0]
+)
+async def test_a_named_node_s_redirect_says_where_a_key_in_one_string_is(
+    shared: ClusterDeployment, args: tuple[Any, ...]
+) -> None:
+    async with opened(shared.url) as manager:
+        await manager.cluster.delete("k")
+        for node in manager.cluster.get_primaries():
+            client = manager.cluster.with_options(timeout=2.0)
+            reply = await client.execute_command(*args, target_nodes=node)
+            assert reply in (None, True, "OK")

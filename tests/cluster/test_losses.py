@@ -60,3 +60,22 @@ async def test_a_pipeline_in_flight_when_its_primary_dies_is_told_as_lost(
         with pytest.raises(ReplyLostError) as caught:
             await sent
         assert caught.value.maybe_executed
+
+
+async def test_a_pipeline_whose_reply_is_no_text_tells_about_that_shard_alone(
+    shared: ClusterDeployment,
+) -> None:
+    binary, text = (keys_in(shared.slots_of(index), 1)[0] for index in range(2))
+
+    async with opened(shared.url) as manager:
+        await manager.cluster.set(binary, b"\xff")
+        await manager.cluster.set(text, "text")
+
+        pipe = manager.cluster.pipeline().get(binary).get(text).incr(f"{{{text}}}:n")
+        first, *others = await pipe.execute(raise_on_error=False)
+
+        assert isinstance(first, UnicodeDecodeError)
+        assert others == ["text", 1]
+        with pytest.raises(UnicodeDecodeError, match=r"decode_responses=False"):
+            await manager.cluster.pipeline().get(text).get(binary).execute()
+        await manager.cluster.delete(f"{{{text}}}:n")

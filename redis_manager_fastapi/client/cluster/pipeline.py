@@ -161,7 +161,7 @@ class SplitPipeline(PipelineStrategy):
         commands, results = part.commands, []
         try:
             results = await counted("PIPELINE", part.node.address, part.pipe.deliver(False))
-        except RedisManagerError as error:
+        except (RedisManagerError, UnicodeDecodeError) as error:  # every other part has its own
             results = [error] * len(commands)
         left = iter(results)
         async for some in slices(commands):

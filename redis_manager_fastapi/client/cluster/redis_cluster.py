@@ -59,6 +59,7 @@ from redis_manager_fastapi.commands.blocking import blocking_timeout, new_only, 
 from redis_manager_fastapi.commands.keys import ONE_KEY, find_one_key
 from redis_manager_fastapi.commands.sharing import ANY_SCRIPTS, SHARED
 from redis_manager_fastapi.delivery.contract import Execution, Kind, kind_of
+from redis_manager_fastapi.delivery.leased import refuse_of_its_connection
 from redis_manager_fastapi.delivery.session import CallOptions, Scope, Session
 from redis_manager_fastapi.errors import RedisManagerError
 from redis_manager_fastapi.pool.pacing import paced
@@ -325,13 +326,13 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         Raises:
             redis.SlotNotCoveredError: No node has it.
         """
-        session = self.session
-        grace = session.options.grace
-        return await node_in(session.opened, slot, deadline, grace, replicable=read_only)
+        cluster, grace = self.session.opened, self.session.options.grace
+        return await node_in(cluster, slot, deadline, grace, replicable=read_only)
 
     @paced
     async def execute_anywhere(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Execute a command that redis-py's rules send to one node or to several."""
+        await refuse_of_its_connection(args)
         cluster, deadline = await self.session.admit()
         grace = self.session.options.grace
         await cluster.known(deadline, grace)
@@ -432,9 +433,8 @@ class RedisCluster(ClusterCommands[TextT], OwnCallbacks, NoParameter, PickingNod
         if not given and args[0] not in self.command_flags:
             slot = await self.slot_of_command(args)
             return [self.session.opened.map.get_node_from_slot(slot)]
-        policy = CommandPolicies().request_policy
         nodes: list[Any] = await self._determine_nodes(
-            *args, request_policy=policy, node_flag=given
+            *args, request_policy=CommandPolicies().request_policy, node_flag=given
         )
         return nodes
 

@@ -262,6 +262,8 @@ class Route:
                 raise unknown_node(self._cluster.instance) from error
             if isinstance(error, MovedError):
                 self._cluster.moved(error.slot_id, address)
+                if self.slot is None:  # its key is hidden in its spelling
+                    self._node = self._cluster.map.get_node_from_slot(error.slot_id)
             else:
                 self._node = self._cluster.map.add_importing(address)
                 self._asking = True
