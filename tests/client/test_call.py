@@ -112,7 +112,7 @@ async def test_what_cannot_leave_now_is_met_when_it_is_awaited(manager: RedisMan
         ended.get("key"),
         RedisManager().redis.get("key"),
         manager.redis.execute_command(),
-        manager.redis.blpop(["list"], timeout=0.01),
+        manager.redis.with_options(dedicated=True).get("none"),
         manager.redis.set("large", b"x" * 100_000),
         manager.redis.client_id(),
         return_exceptions=True,
@@ -209,7 +209,8 @@ async def test_a_task_can_be_made_of_it(manager: RedisManager) -> None:
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(coroutine(manager.redis.get("key"))) for _ in range(3)]
-        slow = group.create_task(coroutine(manager.redis.blpop(["list"], timeout=0.01)))
+        dedicated = manager.redis.with_options(dedicated=True)
+        slow = group.create_task(coroutine(dedicated.get("none")))
     assert [task.result() for task in tasks] == ["value"] * 3
     assert slow.result() is None
     assert "GET" in repr(tasks[0])

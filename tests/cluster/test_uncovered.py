@@ -235,6 +235,7 @@ async def test_every_command_waits_for_its_slot_within_grace(
 BUSY = "local ends = os.clock() + 1.8 while os.clock() < ends do end"
 
 
+@needs("os.clock in a script", redis="7.2")
 async def test_a_command_that_waited_for_its_slot_has_no_more_time_than_before(
     whole: ClusterDeployment,
 ) -> None:

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from redis_manager_fastapi import RedisManager
 from redis_manager_fastapi.testing import RedisServer
 from tests.kit.managers import assert_at_rest, opened
+from tests.kit.servers import needs
 from tests.kit.waiters import foreign, own
 from tests.kit.waiting import until
 
@@ -59,7 +60,7 @@ async def leased(manager: RedisManager) -> Any:
 HOLDERS = [subscribed, subscribed_with_a_handler, watching, monitoring, pinned, leased]
 
 
-@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("protocol", [2, pytest.param(3, marks=needs("RESP3", redis="6.0"))])
 @pytest.mark.parametrize("hold", HOLDERS)
 async def test_a_dropped_lease_is_given_back_with_one_warning(
     redis_url: str, caplog: pytest.LogCaptureFixture, hold: Hold, protocol: int

@@ -17,9 +17,10 @@ WRITERS = {"pool/dedicated.py", "pool/leases.py", "pool/revival.py"}
 def written(path: Path, source: str) -> set[str]:
     """Return the attributes of those names that *source* assigns to another object.
 
-    What a class writes on itself is its own, and a request has `decode` as well.
+    What a class writes on itself is its own, a request has `decode` as
+    well, and an error `instance`.
     """
-    own = set() if relative(path) in WRITERS else {"self", "request"}
+    own = set() if relative(path) in WRITERS else {"self", "request", "error"}
     return {
         f"{ast.unparse(node.value)}.{node.attr}"
         for node in ast.walk(ast.parse(source))
