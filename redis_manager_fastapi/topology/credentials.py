@@ -160,8 +160,7 @@ class _Cleaning:
     """
 
     def __init__(self, given: Sequence[tuple[str, ...]]) -> None:
-        self._given = given
-        self._written = [_written(each[-1], ":".join(each)) for each in given]
+        self._given = [(users, _Password(password, users)) for *users, password in given]
         self._left = _LOOKED_THROUGH
         self._cuts: dict[str, str] = {}
 
@@ -206,15 +205,58 @@ class _Cleaning:
         return self._cuts[text]
 
     def _cut_out(self, text: str) -> str:
-        for (*users, password), ways in zip(self._given, self._written, strict=True):
-            if len(password) >= _TELLING:
-                text = text.replace(password, _HIDDEN)
-            text = _without_parts(text, ways)
+        for users, password in self._given:
+            text = password.cut_out(text)
             # A user is often a word, and so is a short password; inside another one it is no
             # secret, and to cut it would leave nothing to read.
-            for word in (*users, *(each for each in ways if len(each) < _TELLING)):
+            for word in (*users, *password.short):
                 text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", _HIDDEN, text)
         return text
+
+
+class _Password:
+    """A password in all the ways in which a text may have it.
+
+    Attributes:
+        short: Those of a few letters.
+    """
+
+    def __init__(self, password: str, users: Sequence[str]) -> None:
+        ways = _written(password, ":".join((*users, password)))
+        self.short = [way for way in ways if len(way) < _TELLING]
+        # The password itself first: an encoded one may have an end in common with it.
+        self._whole = [way for way in (password, *ways) if len(way) >= _TELLING]
+        self._sizes = [min(max(_TELLING, len(way) // 3), 4 * _TELLING) for way in ways]
+        self._ways, self._all = ways, "\0".join(ways)
+        self._parts: dict[int, set[str]] = {}
+
+    def cut_out(self, text: str) -> str:
+        """Return *text* without it, and without such parts of it as are no mere words."""
+        for way in self._whole:
+            text = text.replace(way, _HIDDEN)
+        return self._without_parts(text) if self._may_be_in(text) else text
+
+    def _may_be_in(self, text: str) -> bool:
+        """Whether a part may be: it has a piece of the text in it, cut evenly to half its size."""
+        size = min(self._sizes) // 2
+        pieces = (text[at : at + size] for at in range(0, len(text) - size + 1, size))
+        return any(piece in self._all for piece in pieces)
+
+    def _without_parts(self, text: str) -> str:
+        if not self._parts:  # there are many, and hardly ever needed
+            for way, size in zip(self._ways, self._sizes, strict=True):
+                parts = (way[at : at + size] for at in range(len(way) - size + 1))
+                known = self._parts.setdefault(size, set())
+                known.update(part for part in parts if not part.isalpha())
+        told = [False] * len(text)
+        for size, known in self._parts.items():
+            for at in range(len(text) - size + 1 if known else 0):
+                if text[at : at + size] in known:
+                    told[at : at + size] = [True] * size
+        groups = groupby(zip(told, text, strict=True), key=lambda each: each[0])
+        return "".join(
+            _HIDDEN if cut else "".join(part for _, part in each) for cut, each in groups
+        )
 
 
 class SettingsCredentials(CredentialProvider):
@@ -316,7 +358,8 @@ def _written(password: str, pair: str) -> list[str]:
     """
     raw = password.encode(errors="surrogatepass")
     ways = [password, quote(raw, safe=""), quote(raw), quote_plus(raw), raw.hex()]
-    ways += [repr(password)[1:-1], ascii(password)[1:-1], repr(raw)[2:-1]]
+    shown = str.__repr__(password)  # its own `repr` may hide it
+    ways += [shown[1:-1], shown.encode("ascii", "backslashreplace").decode()[1:-1], repr(raw)[2:-1]]
     escaped = password.replace("\\", "\\\\")
     ways += [json.dumps(password)[1:-1], escaped, escaped.replace('"', '\\"')]
     for each in (raw, pair.encode(errors="surrogatepass")):
@@ -325,20 +368,3 @@ def _written(password: str, pair: str) -> list[str]:
             encoded = encoded[-(-ahead * 4 // 3) : -1]  # what comes next decides the last letter
             ways += [encoded, encoded.replace("+", "-").replace("/", "_")]
     return sorted(set(filter(None, ways)), key=len, reverse=True)
-
-
-def _without_parts(text: str, ways: Sequence[str]) -> str:
-    """Return *text* without these, and without such parts of them as are no mere words."""
-    for way in ways:
-        if len(way) >= _TELLING:
-            text = text.replace(way, _HIDDEN)
-    told = [False] * len(text)
-    for way in ways:
-        size = min(max(_TELLING, len(way) // 3), 4 * _TELLING)
-        parts = {way[at : at + size] for at in range(len(way) - size + 1)}
-        parts = {part for part in parts if not part.isalpha()}
-        for at in range(len(text) - size + 1 if parts else 0):
-            if text[at : at + size] in parts:
-                told[at : at + size] = [True] * size
-    groups = groupby(zip(told, text, strict=True), key=lambda each: each[0])
-    return "".join(_HIDDEN if cut else "".join(part for _, part in each) for cut, each in groups)

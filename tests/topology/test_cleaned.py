@@ -5,10 +5,12 @@ import logging
 import ssl
 import sys
 import traceback
+from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha512
 from typing import Any
 
 import pytest
@@ -134,7 +136,52 @@ def test_an_error_with_very_much_in_it_is_not_looked_through_for_long() -> None:
         sys.setprofile(None)
 
     assert PASSWORD not in str(error)
-    assert calls["_without_parts"] <= 200
+    assert calls["cut_out"] <= 200
+
+
+def test_a_refused_connect_costs_little_with_long_tokens() -> None:
+    """Each of three tokens is looked for in each text of the chain, in a few ways."""
+    provider = Given()
+    credentials = Credentials(provider)
+    for at in range(3):
+        provider.given = (USER, b64encode(sha512(bytes([at])).digest() * 20).decode())
+        credentials.get_credentials()
+    error: Exception = OSError(111, "Connect call failed ('10.0.0.1', 6379)")
+    for at in range(8):
+        error, cause = RedisConnectionError(f"Error {at} connecting to redis-{at}:6379"), error
+        error.__cause__ = cause
+    done = Counter[str]()
+
+    def count(frame: Any, event: str, _: Any) -> Any:
+        frame.f_trace_opcodes = True
+        done[event] += 1
+        if done["opcode"] > 500_000:
+            raise AssertionError("it has taken too many steps")
+        return count
+
+    sys.settrace(count)
+    try:
+        credentials.clean(error)
+    finally:
+        sys.settrace(None)
+
+    assert str(error) == "Error 7 connecting to redis-7:6379"
+
+
+@pytest.mark.parametrize("shown", [repr, ascii])
+def test_a_password_that_is_shown_as_python_does_is_cut(shown: Callable[[str], str]) -> None:
+    password = "a\u00e91\x07b\u00e92\x07c\u00e93\x07d"
+    told = cleaned(ResponseError(f"refused {shown(password)}"), USER, password)
+
+    assert told.startswith("refused '**********'")
+
+
+def test_a_part_of_a_long_token_is_cut() -> None:
+    token = b64encode(sha512(b"").digest() * 20).decode()
+    for at in (0, 1, 7, 500, len(token) - 24):
+        told = cleaned(ResponseError(f"no user for {token[at : at + 24]} here"), USER, token)
+
+        assert "'no user for ********** here'" in told
 
 
 @pytest.mark.parametrize("password", ["a", "e", "is", "12", "the", "p@s", 'x"y', "\u00e9"])
