@@ -18,6 +18,7 @@ from urllib.parse import quote, quote_plus
 from redis.credentials import CredentialProvider
 
 from redis_manager_fastapi.errors import RedisAuthError, RedisConfigError, RedisManagerError
+from redis_manager_fastapi.observe.words import NOT_OBTAINED
 from redis_manager_fastapi.redis_py import AbortableConnection
 from redis_manager_fastapi.settings import RedisSettings
 
@@ -309,7 +310,7 @@ def _members(kind: type) -> list[Any]:
 
 def _not_obtained(error: BaseException) -> RedisAuthError:
     """Return what callers meet where a provider fails; its text may hold anything."""
-    return RedisAuthError(f"the credentials could not be obtained ({type(error).__name__})")
+    return RedisAuthError(f"{NOT_OBTAINED} ({type(error).__name__})")
 
 
 def _as_text(given: Any) -> HiddenText:

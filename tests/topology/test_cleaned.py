@@ -264,6 +264,7 @@ class VaultError(Exception):
     ssl.SSLError(1, f"[SSL] {PASSWORD}"),
     TimeoutError(PASSWORD),
     RedisConnectionError(f"no vault for {PASSWORD}"),
+    ResponseError("WRONGPASS of another server's"),
     Frozen(PASSWORD),
     WithOwnArguments(PASSWORD),
     WithRefusingAttribute(PASSWORD),
@@ -294,6 +295,7 @@ async def test_what_a_provider_raises_is_not_taken_for_the_server_s_word(
                 assert caught.value.instance == "cache"
 
     assert PASSWORD not in caplog.text
+    assert "another server's" not in caplog.text
 
 
 async def test_a_sentinel_that_repeats_a_password_later_does_not_show_it(
