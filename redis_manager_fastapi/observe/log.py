@@ -13,7 +13,12 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from redis_manager_fastapi.errors import CommandTimeoutError, RedisManagerError, ReplyLostError
+from redis_manager_fastapi.errors import (
+    CommandTimeoutError,
+    RedisAuthError,
+    RedisManagerError,
+    ReplyLostError,
+)
 from redis_manager_fastapi.observe.events import (
     CacheChanged,
     EntryDeadLettered,
@@ -29,7 +34,7 @@ from redis_manager_fastapi.observe.events import (
     SubscriptionsHealed,
     WorkerFailed,
 )
-from redis_manager_fastapi.observe.words import counted, one_line
+from redis_manager_fastapi.observe.words import NOT_OBTAINED, counted, one_line
 from redis_manager_fastapi.settings import RedisSettings
 
 logger = logging.getLogger("redis_manager_fastapi")
@@ -479,7 +484,8 @@ def _server_words(error: BaseException | None) -> str:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        # A credential provider's own exception may have a `status_code` too, and its text anything.
+        if isinstance(error, RedisAuthError) and NOT_OBTAINED in str(error):
+            return ""  # a provider may ask a Redis of its own
         replied = isinstance(error, RedisError) and (
             isinstance(error, ResponseError) or getattr(error, "status_code", None)
         )

@@ -1,5 +1,8 @@
 """Sentences for logs and terminals: numbers in them, and what others have said."""
 
+NOT_OBTAINED = "the credentials could not be obtained"
+"""What is told where a credential provider fails: nothing in its error is Redis' word."""
+
 
 def counted(count: int, one: str, several: str = "") -> str:
     """Return *count* and what is counted, in the number that goes with it.

@@ -155,8 +155,7 @@ class Dialer:
             translated = from_connect(reason, self._instance, self._settings, tls=tls)
             # What was said is understood before secrets are cut out, which may be words of it.
             if target is not None and (credentials := credentials_of(target.options)):
-                for each in (error, reason, translated):
-                    credentials.clean(each)
+                credentials.clean(error, reason, translated)
             try:
                 if translated is error:
                     raise  # not from itself: who follows causes would never end

@@ -25,6 +25,7 @@ from redis_manager_fastapi.errors import (
     RedisUnavailableError,
     RedisWritesRefusedError,
 )
+from redis_manager_fastapi.observe.words import NOT_OBTAINED
 from redis_manager_fastapi.settings import RedisSettings
 
 E = TypeVar("E", bound=Exception)
@@ -333,7 +334,7 @@ def from_connect(
             reason = _CUT_BY_TLS
         message = reason.format(prefix=settings.prefix)
         return _caused(RedisUnavailableError(message, instance=instance), error)
-    message = f"the credentials could not be obtained ({type(error).__name__})"
+    message = f"{NOT_OBTAINED} ({type(error).__name__})"
     return _caused(RedisAuthError(message, instance=instance), error)
 
 

@@ -3,8 +3,14 @@
 import asyncio
 import logging
 import ssl
+import sys
+import traceback
+from base64 import b64encode
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha512
 from typing import Any
 
 import pytest
@@ -26,7 +32,7 @@ class Given(CredentialProvider):
         self.given: Any = given
 
     def get_credentials(self) -> Any:
-        if isinstance(self.given, Exception):
+        if isinstance(self.given, BaseException):
             raise self.given
         return self.given
 
@@ -39,7 +45,8 @@ def cleaned(error: BaseException, *given: Any) -> str:
     credentials = Credentials(Given(*given or (USER, PASSWORD)))
     credentials.get_credentials()
     credentials.clean(error)
-    return f"{error} {error!r} {error.args!r} {vars(error)!r}"
+    shown = "".join(traceback.format_exception(error))
+    return f"{error} {error!r} {error.args!r} {vars(error)!r} {shown}"
 
 
 def noted() -> Exception:
@@ -54,19 +61,127 @@ def with_body() -> Exception:
     return error
 
 
+@dataclass(frozen=True)
+class Frozen(Exception):  # noqa: N818 (as they are called elsewhere)
+    """One that refuses to be changed."""
+
+    said: str
+
+
+class Slotted(Exception):  # noqa: N818
+    """One that keeps what it was given where `vars` does not look."""
+
+    __slots__ = ("said",)
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    def __str__(self) -> str:
+        return self.said
+
+
+class WithOwnArguments(Exception):  # noqa: N818
+    """One whose arguments are computed."""
+
+    args: Any = property(lambda self: (len(str(self)),))
+
+
+class WithRefusingAttribute(Exception):  # noqa: N818
+    """One with an attribute that is there at times, as HTTP clients' `request` is."""
+
+    @property
+    def object(self) -> str:
+        raise RuntimeError("it has not been set")
+
+
+class Panic(BaseException):
+    """What a library in another language raises for an error of its own."""
+
+
 @pytest.mark.parametrize("error", [
     OSError(5, f"refused {PASSWORD}"),
     OSError(5, "no such file", f"/run/{PASSWORD}"),
     UnicodeDecodeError("utf-8", b"\xff" + PASSWORD.encode(), 0, 1, "invalid start byte"),
     ExceptionGroup("several", [ValueError(PASSWORD), ExceptionGroup("x", [OSError(PASSWORD)])]),
     ValueError([PASSWORD]),
+    ValueError({PASSWORD}),
     ValueError(("AUTH", PASSWORD.encode())),
     ValueError({"password": PASSWORD}),
+    ValueError({"sent": [("AUTH", PASSWORD)]}),
+    SyntaxError("invalid syntax", ("vault.py", 1, 1, PASSWORD, 1, 2)),
+    Frozen(PASSWORD),
+    Slotted(PASSWORD),
+    WithOwnArguments(PASSWORD),
+    WithRefusingAttribute(PASSWORD),
     noted(),
     with_body(),
 ], ids=repr)  # fmt: skip
 def test_nothing_that_an_error_holds_has_the_password(error: Exception) -> None:
     assert PASSWORD not in cleaned(error)
+
+
+def test_an_error_with_very_much_in_it_is_not_looked_through_for_long() -> None:
+    """All that is beyond the first letters is hidden."""
+    credentials = Credentials(Given(USER, PASSWORD))
+    credentials.get_credentials()
+    error, calls = ValueError([f"{at} {PASSWORD}" for at in range(20_000)]), Counter[str]()
+
+    def count(frame: Any, event: str, _: Any) -> None:
+        calls[frame.f_code.co_name] += event == "call"
+
+    sys.setprofile(count)
+    try:
+        credentials.clean(error)
+    finally:
+        sys.setprofile(None)
+
+    assert PASSWORD not in str(error)
+    assert calls["cut_out"] <= 200
+
+
+def test_a_refused_connect_costs_little_with_long_tokens() -> None:
+    """Each of three tokens is looked for in each text of the chain, in a few ways."""
+    provider = Given()
+    credentials = Credentials(provider)
+    for at in range(3):
+        provider.given = (USER, b64encode(sha512(bytes([at])).digest() * 20).decode())
+        credentials.get_credentials()
+    error: Exception = OSError(111, "Connect call failed ('10.0.0.1', 6379)")
+    for at in range(8):
+        error, cause = RedisConnectionError(f"Error {at} connecting to redis-{at}:6379"), error
+        error.__cause__ = cause
+    done = Counter[str]()
+
+    def count(frame: Any, event: str, _: Any) -> Any:
+        frame.f_trace_opcodes = True
+        done[event] += 1
+        if done["opcode"] > 500_000:
+            raise AssertionError("it has taken too many steps")
+        return count
+
+    sys.settrace(count)
+    try:
+        credentials.clean(error)
+    finally:
+        sys.settrace(None)
+
+    assert str(error) == "Error 7 connecting to redis-7:6379"
+
+
+@pytest.mark.parametrize("shown", [repr, ascii])
+def test_a_password_that_is_shown_as_python_does_is_cut(shown: Callable[[str], str]) -> None:
+    password = "a\u00e91\x07b\u00e92\x07c\u00e93\x07d"
+    told = cleaned(ResponseError(f"refused {shown(password)}"), USER, password)
+
+    assert told.startswith("refused '**********'")
+
+
+def test_a_part_of_a_long_token_is_cut() -> None:
+    token = b64encode(sha512(b"").digest() * 20).decode()
+    for at in (0, 1, 7, 500, len(token) - 24):
+        told = cleaned(ResponseError(f"no user for {token[at : at + 24]} here"), USER, token)
+
+        assert "'no user for ********** here'" in told
 
 
 @pytest.mark.parametrize("password", ["a", "e", "is", "12", "the", "p@s", 'x"y', "\u00e9"])
@@ -149,13 +264,18 @@ class VaultError(Exception):
     ssl.SSLError(1, f"[SSL] {PASSWORD}"),
     TimeoutError(PASSWORD),
     RedisConnectionError(f"no vault for {PASSWORD}"),
+    ResponseError("WRONGPASS of another server's"),
+    Frozen(PASSWORD),
+    WithOwnArguments(PASSWORD),
+    WithRefusingAttribute(PASSWORD),
+    Panic(PASSWORD),
 ], ids=lambda error: type(error).__name__)  # fmt: skip
 async def test_what_a_provider_raises_is_not_taken_for_the_server_s_word(
-    caplog: pytest.LogCaptureFixture, raised: Exception
+    caplog: pytest.LogCaptureFixture, raised: BaseException
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    provider = Given()
-    provider.given = raised
+    provider = Given(USER, PASSWORD)
+    told = f"the credentials could not be obtained ({type(raised).__name__})"
     async with saying(lambda _: b"+OK\r\n") as port:
         manager = RedisManager(
             port=port,
@@ -166,14 +286,16 @@ async def test_what_a_provider_raises_is_not_taken_for_the_server_s_word(
         )
         async with manager:
             await until(lambda: manager.stats().reason not in ("", "opening"))
+            provider.given = raised
+            await until(lambda: told in manager.stats().reason)
             for attempt in (manager.redis.get("k"), manager.redis.blpop(["k"], timeout=1)):
                 with pytest.raises(RedisAuthError) as caught:
                     await attempt
-                told = f"the credentials could not be obtained ({type(raised).__name__})"
                 assert told in str(caught.value)
                 assert caught.value.instance == "cache"
 
     assert PASSWORD not in caplog.text
+    assert "another server's" not in caplog.text
 
 
 async def test_a_sentinel_that_repeats_a_password_later_does_not_show_it(
