@@ -89,16 +89,14 @@ def _end(limit: asyncio.Timeout) -> None:
 # How long (seconds) those who wait a condition out pause before they try again, at most.
 _PAUSE = 0.05
 
-# A condition that nobody has met for so long (seconds) is over.
-_QUIET = 0.5
-
 
 class Spell:
     """A condition of the server that callers wait out: for grace in all, not each anew.
 
     Args:
         loop: Whose clock it is.
-        grace: How long they wait, in seconds.
+        grace: How long they wait, in seconds, and after how long without a report the next
+            one begins another spell.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, grace: float) -> None:
@@ -113,7 +111,7 @@ class Spell:
         if it has one.
         """
         now = self._loop.time()
-        if now - self._reported > _QUIET:
+        if now - self._reported > self._grace:
             self._began = now
         self._reported = now
         left = min(deadline, self._began + (self._grace if grace is None else grace)) - now

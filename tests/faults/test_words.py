@@ -191,26 +191,6 @@ async def test_replicas_that_come_back_within_grace(
         await writing
 
 
-async def test_replicas_that_are_lost_once_more(
-    redis_server: RedisServer, mode: dict[str, Any]
-) -> None:
-    """Row 54: another want of replicas is waited out as the one before, which took too long."""
-    async with opened(redis_server.url, outage={"grace": 2.0}, **mode) as manager:
-        patient = manager.redis.with_options(timeout=5.0)
-        await redis_server.config_set("min-replicas-to-write", 1)
-        with pytest.raises(RedisWritesRefusedError):
-            await patient.set("key", "first")
-        await redis_server.config_set("min-replicas-to-write", 0)
-        for _ in range(8):
-            await patient.set("key", "second")
-            await asyncio.sleep(0.1)
-        await redis_server.config_set("min-replicas-to-write", 1)
-        writing = asyncio.ensure_future(patient.set("key", "third"))
-        await asyncio.sleep(0.2)
-        await redis_server.config_set("min-replicas-to-write", 0)
-        await writing
-
-
 @pytest.mark.parametrize("words", ["MOVED to the archive", "ASK", "MOVED 1 nowhere:1", "BUSY bee"])
 async def test_a_script_s_own_words_are_its_caller_s_alone(
     redis_server: RedisServer, bystander: RedisServer, mode: dict[str, Any], words: str
