@@ -129,7 +129,10 @@ class WatchedConnection(ExchangeConnection):
 
         Somebody who polls is never there in time.  What came meanwhile is not late, whether it
         is still to be taken in, for which the loop gets a turn, or waits behind other messages.
+        As long as an answer is there to be taken in, nothing more is owed.
         """
+        if self._answer_came_at is not None:
+            return now + watch.timeout
         if self._owed is None:
             self._owed, self._late_since = now, None
             self._ask()

@@ -221,6 +221,30 @@ async def test_what_waits_behind_other_messages_is_not_late(
         assert held.connection.alive
 
 
+@PROTOCOLS
+@CLIENTS
+async def test_who_polls_seldom_is_on_no_dead_flow(
+    redis_url: str, client: Any, protocol: int
+) -> None:
+    """Each look takes in the answer to what the one before has asked."""
+    health: Any = {"interval": 0.1, "timeout": 0.1}
+    async with (
+        RedisManager(url=f"{redis_url}?protocol={protocol}", health=health) as manager,
+        client(manager).pubsub(ignore_subscribe_messages=True) as pubsub,
+    ):
+        await pubsub.subscribe("news")
+        port = lease_port(manager)
+        for _ in range(12):
+            await asyncio.sleep(0.25)
+            assert await pubsub.get_message(timeout=0) is None
+            assert lease_port(manager) == port
+        assert manager.stats().resubscribed == 0
+        await manager.redis.publish("news", "hello")
+        message = await pubsub.get_message(timeout=1)
+        assert message is not None
+        assert message["data"] in ("hello", b"hello")
+
+
 async def test_an_app_s_own_ping_in_a_subscription_is_answered(redis_manager: RedisManager) -> None:
     async with redis_manager.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         await pubsub.subscribe("news")
