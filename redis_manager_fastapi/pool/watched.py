@@ -115,7 +115,8 @@ class WatchedConnection(ExchangeConnection):
 
     def _start_watch(self) -> None:
         """Watch a subscription while a message is being read, which need not come by itself."""
-        if self.watch is not None and self._pieces is not None:
+        connected = self._writer is not None  # it may have been dropped since it was read last
+        if self.watch is not None and self._pieces is not None and connected:
             self._asks = True
             now, due = asyncio.get_running_loop().time(), self._due(self.watch, self._pieces)
             if due <= now:
