@@ -185,10 +185,10 @@ class DedicatedConnection(AuthenticatedConnection):
     async def send_command(self, *args: Any, **kwargs: Any) -> None:
         """Send one command; one that blocks goes out in parts, which `read_response` sends on."""
         self._wait, self._owed, self.parts = None, None, 0
-        if self._farewell is not None:  # one that would block too long is refused
-            await turnstile().refused()
         name, watch = args[0], self.watch
         word = name.upper() if type(name) is str else upper_word(name)
+        if self._farewell is not None and word in BLOCKING:  # it may be refused
+            await turnstile().refused()
         if word not in BLOCKING or watch is None or "MULTI" in self._unfinished:
             await super().send_command(*args, **kwargs)
             return

@@ -115,7 +115,8 @@ class WatchedConnection(ExchangeConnection):
 
     def _start_watch(self) -> None:
         """Watch a subscription while a message is being read, which need not come by itself."""
-        if self.watch is not None and self._pieces is not None:
+        connected = self._writer is not None  # it may have been dropped since it was read last
+        if self.watch is not None and self._pieces is not None and connected:
             self._asks = True
             now, due = asyncio.get_running_loop().time(), self._due(self.watch, self._pieces)
             if due <= now:
@@ -129,7 +130,10 @@ class WatchedConnection(ExchangeConnection):
 
         Somebody who polls is never there in time.  What came meanwhile is not late, whether it
         is still to be taken in, for which the loop gets a turn, or waits behind other messages.
+        As long as an answer is there to be taken in, nothing more is owed.
         """
+        if self._answer_came_at is not None:
+            return now + watch.timeout
         if self._owed is None:
             self._owed, self._late_since = now, None
             self._ask()

@@ -29,7 +29,7 @@ class Resolver:
 
     def __init__(self) -> None:
         self._asked: dict[tuple[str, int], list[asyncio.Future[Found]]] = {}
-        self._last = 0.0
+        self._last: dict[tuple[str, int], float] = {}
 
     async def resolve(self, host: str, port: int) -> Found:
         """Return what `socket.getaddrinfo` does for TCP.
@@ -37,12 +37,15 @@ class Resolver:
         Raises:
             OSError: The name does not resolve.
         """
-        now = asyncio.get_running_loop().time()
-        out = [each for each in self._asked.get((host, port), ()) if not each.done()]
-        if not out or (now - self._last >= _FRESH and len(out) < _AT_ONCE):
+        now, place = asyncio.get_running_loop().time(), (host, port)
+        asked = self._asked.get(place, [])
+        out = [each for each in asked if not each.done()]
+        # What was asked before an answer that has come may be answered with what was so then.
+        joins = asked[-1:] == out[-1:] and now - self._last.get(place, now) < _FRESH
+        if not out or (not joins and len(out) < _AT_ONCE):
             out.append(_ask(host, port))
-            self._last = now
-        self._asked[host, port] = out
+            self._last[place] = now
+        self._asked[place] = out
         return await asyncio.shield(out[-1])
 
 

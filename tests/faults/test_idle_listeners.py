@@ -135,6 +135,28 @@ async def test_in_whatever_turn_the_closing_begins(
         assert isinstance(outcome, PoolClosedError | WatchError), turns
 
 
+@CLIENTS
+async def test_what_does_not_block_goes_on_unhindered_while_closing(
+    redis_url: str, client: Any
+) -> None:
+    """The drain's limit is for all of it, so that no command is held back for nothing."""
+    async with RedisManager(url=redis_url) as manager:
+        begun = asyncio.Event()
+
+        async def work() -> int:
+            async with client(manager).client() as pinned:
+                count = await pinned.incr("n")
+                begun.set()
+                while count < 600:
+                    count = await pinned.incr("n")
+            return int(count)
+
+        working = asyncio.ensure_future(work())
+        await begun.wait()
+
+    assert await working == 600
+
+
 async def test_what_is_pipelined_behind_a_pop_may_have_run(redis_url: str) -> None:
     patient: Any = {"timeout": {"command": 10.0}}
     async with RedisManager(url=redis_url, **patient) as manager:

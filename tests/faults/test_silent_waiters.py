@@ -14,6 +14,7 @@ from redis_manager_fastapi import (
     ReplyLostError,
     Resubscribed,
 )
+from redis_manager_fastapi.commands.packing import SLICE
 from redis_manager_fastapi.testing import FaultProxy, RedisServer
 from tests.kit.forgetful import ForgetfulNat, forgetful_nat
 from tests.kit.lag import TICK, LagMeter
@@ -219,6 +220,61 @@ async def test_what_waits_behind_other_messages_is_not_late(
         (held,) = pool_of(manager).leases.capacity.held()
         assert held.connection is not None
         assert held.connection.alive
+
+
+@PROTOCOLS
+@CLIENTS
+async def test_who_polls_seldom_is_on_no_dead_flow(
+    redis_url: str, client: Any, protocol: int
+) -> None:
+    """Each look takes in the answer to what the one before has asked."""
+    health: Any = {"interval": 0.1, "timeout": 0.1}
+    async with (
+        RedisManager(url=f"{redis_url}?protocol={protocol}", health=health) as manager,
+        client(manager).pubsub(ignore_subscribe_messages=True) as pubsub,
+    ):
+        await pubsub.subscribe("news")
+        port = lease_port(manager)
+        for _ in range(12):
+            await asyncio.sleep(0.25)
+            assert await pubsub.get_message(timeout=0) is None
+            assert lease_port(manager) == port
+        assert manager.stats().resubscribed == 0
+        await manager.redis.publish("news", "hello")
+        message = await pubsub.get_message(timeout=1)
+        assert message is not None
+        assert message["data"] in ("hello", b"hello")
+
+
+@PROTOCOLS
+async def test_a_connection_that_goes_while_the_loop_has_its_turn_is_replaced(
+    redis_url: str, protocol: int
+) -> None:
+    """Who reads without end lets the loop turn at times, and that is when it is dropped."""
+    health: Any = {"interval": 0.1, "timeout": 0.1}
+    async with (
+        RedisManager(url=f"{redis_url}?protocol={protocol}", health=health) as manager,
+        manager.redis.pubsub(ignore_subscribe_messages=True) as pubsub,
+    ):
+        await pubsub.subscribe("news")
+        for _ in range(SLICE):
+            await pubsub.get_message(timeout=0)
+        await asyncio.sleep(0.2)
+        reading = asyncio.ensure_future(pubsub.get_message(timeout=2))
+        await asyncio.sleep(0)
+        (held,) = pool_of(manager).leases.capacity.held()
+        assert held.connection is not None
+        held.connection.drop()
+
+        await eventually(lambda: resubscribed(manager))
+        await manager.redis.publish("news", "hello")
+        message = await reading or await pubsub.get_message(timeout=2)
+        assert message is not None
+        assert message["data"] == "hello"
+
+
+async def resubscribed(manager: RedisManager) -> bool:
+    return manager.stats().resubscribed == 1
 
 
 async def test_an_app_s_own_ping_in_a_subscription_is_answered(redis_manager: RedisManager) -> None:
