@@ -90,16 +90,18 @@ class Dialer:
         self._warned = float("-inf")
         self._clock = asyncio.get_running_loop().time
 
-    async def dial(self, ask: Ask | None = None) -> DedicatedConnection:
+    async def dial(self, ask: Ask | None = None, *, content: bool = False) -> DedicatedConnection:
         """Find the server, connect, authenticate, PING and check the role.
 
         Args:
             ask: What the server is asked besides; one that has no answer does not serve.
+            content: Whether nothing speaks against the address that served last, which goes
+                first then as long as the name leads there.
 
         Raises:
             RedisUnavailableError: Or a subclass, with the reason.
         """
-        return await self._attempt(None, None, ask)
+        return await self._attempt(None, None, ask, content=content)
 
     async def dial_known(self) -> DedicatedConnection:
         """Do the same with the server that was found last: a generation has one server."""
@@ -122,6 +124,8 @@ class Dialer:
         connection: DedicatedConnection | None,
         target: Target | None,
         ask: Ask | None = None,
+        *,
+        content: bool = False,
     ) -> DedicatedConnection:
         revived, known = connection is not None, target is not None
         try:
@@ -142,7 +146,8 @@ class Dialer:
                 connection.token = tokens.version if tokens is not None else 0
                 if isinstance(connection, DedicatedTLSConnection):
                     self._tls.give_to(connection)
-                await self._make_serve(connection, ask, limit.when() or inf, stays=known)
+                ends = limit.when() or inf
+                await self._make_serve(connection, ask, ends, stays=known, content=content)
                 if revived:
                     await connection.resubscribe()
                 self._target = target
@@ -188,11 +193,17 @@ class Dialer:
         return serves(answer)
 
     async def _make_serve(
-        self, connection: DedicatedConnection, ask: Ask | None, ends: float, *, stays: bool
+        self,
+        connection: DedicatedConnection,
+        ask: Ask | None,
+        ends: float,
+        *,
+        stays: bool,
+        content: bool,
     ) -> None:
         """Shake hands; if its host is a name, by whichever address has a server that serves."""
         if isinstance(connection, RacingConnection):
-            connection.reach, connection.stays = self.reach, stays
+            connection.reach, connection.stays, connection.content = self.reach, stays, content
             connection.only = None if self.beside is None else place_of(self.beside())
             if _is_name(connection.host):
                 shake_hands = partial(self._shake_hands, connection, ask)

@@ -76,9 +76,10 @@ class HedgedConnect:
     async def _attempt(self) -> list[DedicatedConnection]:
         """Make all connections of a generation, or none."""
         connections: list[DedicatedConnection] = []
+        dialer, content = self._pool.dialer, self._pool.suspicion is None
         try:
             while len(connections) < self._pool.settings.pipelining.connections:
-                connections.append(await self._pool.dialer.dial())
+                connections.append(await dialer.dial(content=content))
         except BaseException:
             for connection in connections:
                 connection.abort()

@@ -107,13 +107,14 @@ class RacingConnection(Connection):
     Attributes:
         reach: Is told when a host has answered: by accepting, or by refusing.
         stays: Whether the address that serves goes first.
+        content: Whether it does as long as the name leads there.
         only: The one address to connect to, if no other one will do.
         place: The address that accepted.
         share: Is told so.
     """
 
     reach: Reach | None = None
-    stays = False
+    stays = content = False
     only: Place | None = None
     place: Place | None = None
     share: Share | None = None
@@ -131,7 +132,9 @@ class RacingConnection(Connection):
                 await super()._connect()
                 return
             now = asyncio.get_running_loop().time()
-            served = reach.served.get(self.host) if self.stays else None
+            served = reach.served.get(self.host)
+            if not (self.stays or (self.content and served in places)):
+                served = None
             places = reach.in_order(places, now, served)
             tried = self.share.tried if self.share is not None else set()
             places = [each for each in places if each not in tried] or places

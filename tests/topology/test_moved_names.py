@@ -127,3 +127,24 @@ async def test_sentinels_are_heard_where_their_name_leads_now(known: Known) -> N
             await eventually(is_heard_there, 10)
             await until(lambda: opened.stats().sentinels == 1)
             assert await opened.redis.set("key", "value")
+
+
+async def test_a_name_whose_addresses_change_places_leads_nowhere_else(known: Known) -> None:
+    """As those of several balancers do; who listens stays where it is."""
+    async with RedisServer({"bind": "127.0.0.1 127.0.0.2"}) as server:
+        addresses = [("127.0.0.1", server.port), ("127.0.0.2", server.port)]
+        known(*addresses)
+        async with manager(pool={"max_lifetime": 0.5}) as opened, opened.redis.pubsub() as pubsub:
+            await pubsub.subscribe("news")
+            hearing = asyncio.ensure_future(pubsub.get_message(timeout=30))
+            assert (await hearing or {})["type"] == "subscribe"
+            hearing = asyncio.ensure_future(pubsub.get_message(timeout=30))
+            for generation in range(1, 4):
+                addresses.reverse()
+                known(*addresses)
+                await until(lambda n=generation: opened.stats().generation > n)
+            await asyncio.sleep(0.1)
+
+            assert opened.stats().resubscribed == 0
+            await opened.redis.publish("news", "hello")
+            assert (await hearing or {})["data"] == "hello"
