@@ -90,18 +90,18 @@ class Dialer:
         self._warned = float("-inf")
         self._clock = asyncio.get_running_loop().time
 
-    async def dial(self, ask: Ask | None = None, *, content: bool = False) -> DedicatedConnection:
+    async def dial(self, ask: Ask | None = None, *, sticky: bool = False) -> DedicatedConnection:
         """Find the server, connect, authenticate, PING and check the role.
 
         Args:
             ask: What the server is asked besides; one that has no answer does not serve.
-            content: Whether nothing speaks against the address that served last, which goes
+            sticky: Whether nothing speaks against the address that served last, which goes
                 first then as long as the name leads there.
 
         Raises:
             RedisUnavailableError: Or a subclass, with the reason.
         """
-        return await self._attempt(None, None, ask, content=content)
+        return await self._attempt(None, None, ask, sticky=sticky)
 
     async def dial_known(self) -> DedicatedConnection:
         """Do the same with the server that was found last: a generation has one server."""
@@ -125,7 +125,7 @@ class Dialer:
         target: Target | None,
         ask: Ask | None = None,
         *,
-        content: bool = False,
+        sticky: bool = False,
     ) -> DedicatedConnection:
         revived, known = connection is not None, target is not None
         try:
@@ -147,7 +147,7 @@ class Dialer:
                 if isinstance(connection, DedicatedTLSConnection):
                     self._tls.give_to(connection)
                 ends = limit.when() or inf
-                await self._make_serve(connection, ask, ends, stays=known, content=content)
+                await self._make_serve(connection, ask, ends, stays=known, sticky=sticky)
                 if revived:
                     await connection.resubscribe()
                 self._target = target
@@ -199,11 +199,11 @@ class Dialer:
         ends: float,
         *,
         stays: bool,
-        content: bool,
+        sticky: bool,
     ) -> None:
         """Shake hands; if its host is a name, by whichever address has a server that serves."""
         if isinstance(connection, RacingConnection):
-            connection.reach, connection.stays, connection.content = self.reach, stays, content
+            connection.reach, connection.stays, connection.sticky = self.reach, stays, sticky
             connection.only = None if self.beside is None else place_of(self.beside())
             if _is_name(connection.host):
                 shake_hands = partial(self._shake_hands, connection, ask)

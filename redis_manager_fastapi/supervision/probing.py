@@ -76,10 +76,10 @@ class HedgedConnect:
     async def _attempt(self) -> list[DedicatedConnection]:
         """Make all connections of a generation, or none."""
         connections: list[DedicatedConnection] = []
-        dialer, content = self._pool.dialer, self._pool.suspicion is None
+        dialer, sticky = self._pool.dialer, self._pool.suspicion is None
         try:
             while len(connections) < self._pool.settings.pipelining.connections:
-                connections.append(await dialer.dial(content=content))
+                connections.append(await dialer.dial(sticky=sticky))
         except BaseException:
             for connection in connections:
                 connection.abort()

@@ -107,14 +107,14 @@ class RacingConnection(Connection):
     Attributes:
         reach: Is told when a host has answered: by accepting, or by refusing.
         stays: Whether the address that serves goes first.
-        content: Whether it does as long as the name leads there.
+        sticky: Whether it does as long as the name leads there.
         only: The one address to connect to, if no other one will do.
         place: The address that accepted.
         share: Is told so.
     """
 
     reach: Reach | None = None
-    stays = content = False
+    stays = sticky = False
     only: Place | None = None
     place: Place | None = None
     share: Share | None = None
@@ -133,7 +133,7 @@ class RacingConnection(Connection):
                 return
             now = asyncio.get_running_loop().time()
             served = reach.served.get(self.host)
-            if not (self.stays or (self.content and served in places)):
+            if not (self.stays or (self.sticky and served in places)):
                 served = None
             places = reach.in_order(places, now, served)
             tried = self.share.tried if self.share is not None else set()
