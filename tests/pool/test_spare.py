@@ -78,7 +78,8 @@ async def test_listeners_on_every_place_starve_nobody(
     listen: Callable[[Redis], Any],
     act: Callable[[Redis], Awaitable[None]],
 ) -> None:
-    async with opened(redis_url, pool=IMPATIENT) as manager, listen(manager.redis):
+    pool = IMPATIENT | {"acquire_timeout": 2.0}  # fifty take turns at what is left
+    async with opened(redis_url, pool=pool) as manager, listen(manager.redis):
         await until(lambda: manager.stats().leased == PLACES)
 
         await act(manager.redis)
