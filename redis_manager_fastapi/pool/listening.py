@@ -191,8 +191,8 @@ class ListeningConnection(WatchedConnection):
                     raise
                 await self.connect()
             except redis_errors.ResponseError as error:
-                self._forget_question()
-                if self._owed is None or self._unconfirmed or refusal_code(error) is None:
+                asked = self._forget_question()
+                if not asked or self._unconfirmed or refusal_code(error) is None:
                     self._unconfirmed = 0
                     raise
             else:

@@ -52,7 +52,7 @@ class Question:
     def __init__(self) -> None:
         self.text = f"{QUESTION}-{token_hex(8)}"
         self.found_at: float | None = None
-        self._answer = self.text.encode()
+        self._answer = f"{self.text}\r\n".encode()  # before its end it cannot be taken in
         self._last = b""
 
     def look_in(self, data: bytes, now: float) -> None:
@@ -213,10 +213,13 @@ class WatchedConnection(ExchangeConnection):
         found_at: float | None = pieces.question.found_at
         return found_at
 
-    def _forget_question(self) -> None:
-        """What was asked is answered."""
-        if self._pieces is not None:
-            self._pieces.question = None
+    def _forget_question(self) -> bool:
+        """What was asked is answered; return whether anything was."""
+        pieces = self._pieces
+        if pieces is None or pieces.question is None:
+            return False
+        pieces.question = None
+        return True
 
     def _may_ask(self) -> bool:
         return not self.transport.is_closing()
