@@ -212,7 +212,16 @@ async def single_flows() -> dict[str, int]:
 async def cluster_flow() -> dict[str, int]:
     """Trace a read whose slot has moved."""
     from redis_manager_fastapi import RedisManager
-    from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot
+    from redis_manager_fastapi.testing.cluster import ClusterDeployment, move_slot, slots_by
+
+    async def owners() -> set[int]:
+        views = [await slots_by(node) for node in nodes]
+        return {
+            port
+            for view in views
+            for first, last, (_, port, *_), *_ in view
+            if first <= slot <= last
+        }
 
     async with ClusterDeployment(replicas=0) as deployment:
         nodes, counts = deployment.primaries, []
@@ -224,6 +233,8 @@ async def cluster_flow() -> dict[str, int]:
             for step in range(owner, owner + 5):
                 source, target = (nodes[each % len(nodes)] for each in (step, step + 1))
                 await move_slot(slot, source, target)
+                while await owners() != {target.port}:  # noqa: ASYNC110 (else they send in circles)
+                    await asyncio.sleep(0.02)
                 counts.append(await traced(lambda: r.get("key")))
     return {"Cluster GET after MOVED": round(median(counts))}
 
