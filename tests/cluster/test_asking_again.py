@@ -174,7 +174,7 @@ async def several_slots_watched(r: Any) -> None:
         await pipe.watch("other")
 
 
-async def of_no_node(r: Any) -> None:
+async def about_its_connection(r: Any) -> None:
     await r.execute_command("SELECT", 0)
 
 
@@ -188,7 +188,7 @@ MISTAKES: dict[Call, type[Exception]] = {
     several_slots_at_once: RedisClusterException,
     several_slots_in_a_transaction: CrossSlotTransactionError,
     several_slots_watched: CrossSlotTransactionError,
-    of_no_node: RedisClusterException,
+    about_its_connection: DataError,
 }
 
 
