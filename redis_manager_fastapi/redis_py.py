@@ -26,6 +26,8 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from redis_manager_fastapi.tasks import see
+
 
 @dataclass(frozen=True, slots=True)
 class PrivateName:
@@ -337,7 +339,7 @@ def abort_stream(stream: asyncio.StreamWriter) -> None:
     # unseen, it would be reported when it is collected.
     if isinstance(reading, asyncio.StreamReaderProtocol):
         waiter = reading._get_close_waiter(stream)  # type: ignore[attr-defined]  # noqa: SLF001
-        waiter.add_done_callback(_see)
+        waiter.add_done_callback(see)
 
 
 def is_unacknowledged(transport: asyncio.BaseTransport) -> bool:
@@ -348,8 +350,3 @@ def is_unacknowledged(transport: asyncio.BaseTransport) -> bool:
     except (AttributeError, OSError, ValueError):  # another system, a unix socket, or closed
         return False
     return bool(info[_RETRANSMITS])
-
-
-def _see(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.cancelled():
-        waiter.exception()

@@ -1,4 +1,4 @@
-"""Ending tasks for certain."""
+"""Ending tasks for certain, and leaving futures to themselves."""
 
 import asyncio
 from collections.abc import Iterable
@@ -16,3 +16,9 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in running:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=_AGAIN)
+
+
+def see(future: asyncio.Future[Any]) -> None:
+    """Look at the error of a future that is done: asyncio complains of one that nobody meets."""
+    if not future.cancelled():
+        future.exception()

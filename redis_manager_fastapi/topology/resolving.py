@@ -12,6 +12,8 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any
 
+from redis_manager_fastapi.tasks import see
+
 # For how long (seconds) whoever asks is joined to a question that is out: by then its answer
 # may have been lost, and another one may be answered sooner.
 _FRESH = 1.0
@@ -58,14 +60,8 @@ def _ask(host: str, port: int) -> asyncio.Future[Found]:
         Thread(target=question.ask, name=f"redis-resolver-{host}", daemon=True).start()
     else:
         answer = asyncio.ensure_future(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    answer.add_done_callback(_look)
+    answer.add_done_callback(see)
     return answer
-
-
-def _look(answer: asyncio.Future[Found]) -> None:
-    """Look at an error for which nobody may wait any more."""
-    if not answer.cancelled():
-        answer.exception()
 
 
 class _Question:
