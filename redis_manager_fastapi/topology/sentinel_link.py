@@ -155,9 +155,8 @@ class SentinelLink:
         async def subscribe() -> Answer:
             try:
                 return await (await self.__aenter__()).subscribe()
-            except BaseException as error:
+            except BaseException:
                 self.connection.abort()
-                self.clean(error)
                 raise
 
         self.connection.reach = reach
