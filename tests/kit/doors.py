@@ -1,7 +1,7 @@
-"""What servers say instead of letting anybody in, and a server that says it."""
+"""What servers say instead of letting anybody in, and servers that say it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 PROTECTED = (
@@ -46,3 +46,22 @@ async def saying(banner: bytes, *, at_once: bool, hang_up: bool) -> AsyncIterato
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield int(server.sockets[0].getsockname()[1])
+
+
+@asynccontextmanager
+async def answering(reply: Callable[[bytes], bytes | None]) -> AsyncIterator[int]:
+    """Listen on a port; *reply* makes an answer of what came, None hangs up."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            answer = reply(data)
+            if answer is None:
+                break
+            writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()

@@ -1,14 +1,12 @@
 """What is cut out of an error, and what stays of it: secrets that are short, or words."""
 
-import asyncio
 import logging
 import ssl
 import sys
 import traceback
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha512
 from typing import Any
@@ -20,6 +18,7 @@ from redis.exceptions import ResponseError
 
 from redis_manager_fastapi import RedisAuthError, RedisManager, RedisManagerError
 from redis_manager_fastapi.topology.credentials import Credentials
+from tests.kit.doors import answering
 from tests.kit.waiting import until
 
 USER, PASSWORD = "app-user", "hunter2-is-no-secret"
@@ -213,22 +212,6 @@ def test_the_password_before_a_rotation_is_cut_as_well() -> None:
     assert str(error) == "refused **********, wants **********"
 
 
-@asynccontextmanager
-async def saying(answer: Callable[[bytes], bytes]) -> AsyncIterator[int]:
-    """Listen on a port, and answer."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(answer(data))
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
-
 @pytest.mark.parametrize(("said", "password", "reason"), [
     ("LOADING Redis is loading the dataset in memory", "loading", "is loading its data set"),
     ("ERR Client sent AUTH, but no password is set", "password", "has no password for the user"),
@@ -237,7 +220,7 @@ async def saying(answer: Callable[[bytes], bytes]) -> AsyncIterator[int]:
 async def test_a_password_that_is_a_word_of_the_server_s_hides_no_reason(
     said: str, password: str, reason: str
 ) -> None:
-    async with saying(lambda _: f"-{said}\r\n".encode()) as port:
+    async with answering(lambda _: f"-{said}\r\n".encode()) as port:
         manager = RedisManager(port=port, password=password, startup={"policy": "degraded"})
         async with manager:
             await until(lambda: manager.stats().reason not in ("", "opening"))
@@ -245,7 +228,7 @@ async def test_a_password_that_is_a_word_of_the_server_s_hides_no_reason(
 
 
 async def test_a_password_that_looks_like_a_code_is_not_told() -> None:
-    async with saying(lambda data: b"-" + data.split(b"\r\n")[-2] + b" is wrong\r\n") as port:
+    async with answering(lambda data: b"-" + data.split(b"\r\n")[-2] + b" is wrong\r\n") as port:
         manager = RedisManager(port=port, password="HUNTER", startup={"policy": "degraded"})
         async with manager:
             await until(lambda: manager.stats().reason not in ("", "opening"))
@@ -276,7 +259,7 @@ async def test_what_a_provider_raises_is_not_taken_for_the_server_s_word(
     caplog.set_level(logging.DEBUG)
     provider = Given(USER, PASSWORD)
     told = f"the credentials could not be obtained ({type(raised).__name__})"
-    async with saying(lambda _: b"+OK\r\n") as port:
+    async with answering(lambda _: b"+OK\r\n") as port:
         manager = RedisManager(
             port=port,
             name="cache",
@@ -309,7 +292,7 @@ async def test_a_sentinel_that_repeats_a_password_later_does_not_show_it(
             return b"+OK\r\n"
         return b"-ERR upstream refused %b\r\n" % PASSWORD.encode() * data.count(b"SENTINEL\r\n")
 
-    async with saying(answer) as port:
+    async with answering(answer) as port:
         nodes = f"127.0.0.1:{port}"
         manager = RedisManager(
             sentinel={"nodes": nodes, "service": "m", "username": USER, "password": PASSWORD},

@@ -185,16 +185,20 @@ async def test_servers_that_all_refuse_us_are_asked_one_at_a_time(known: Known) 
             assert all(isinstance(each.error, RedisAuthError) for each in failed())
 
 
-@pytest.mark.parametrize("other", ["a server", "another service's", "one with a password"])
+# What may be at an address of a name in the place of what is meant.
+STRANGERS: dict[str, Callable[[], RedisServer]] = {
+    "a server": RedisServer,
+    "a sentinel": lambda: RedisServer(mode="sentinel"),
+    "a sentinel with a password": lambda: RedisServer({"requirepass": "secret"}, mode="sentinel"),
+    "a node without slots": lambda: RedisServer({"cluster-enabled": "yes"}),
+}
+
+
+@pytest.mark.parametrize("other", ["a server", "a sentinel", "a sentinel with a password"])
 async def test_what_is_no_sentinel_of_the_service_does_not_stand_for_the_others(
     known: Known, other: str
 ) -> None:
-    makes: dict[str, Callable[[], RedisServer]] = {
-        "a server": RedisServer,
-        "another service's": lambda: RedisServer(mode="sentinel"),
-        "one with a password": lambda: RedisServer({"requirepass": "secret"}, mode="sentinel"),
-    }
-    async with makes[other]() as bad, SentinelDeployment(replicas=0, sentinels=1) as deployment:
+    async with STRANGERS[other]() as bad, SentinelDeployment(replicas=0, sentinels=1) as deployment:
         known(("127.0.0.1", bad.port), ("127.0.0.1", deployment.sentinels[0].port))
         sentinel: Any = {"nodes": [(NAME, 26379)], "service": deployment.service}
         async with RedisManager(sentinel=sentinel, startup={"policy": "fail"}) as opened:
@@ -206,12 +210,7 @@ async def test_what_is_no_sentinel_of_the_service_does_not_stand_for_the_others(
 async def test_what_is_no_node_of_the_cluster_does_not_stand_for_the_others(
     known: Known, other: str
 ) -> None:
-    makes: dict[str, Callable[[], RedisServer]] = {
-        "a server": RedisServer,
-        "a sentinel": lambda: RedisServer(mode="sentinel"),
-        "a node without slots": lambda: RedisServer({"cluster-enabled": "yes"}),
-    }
-    async with makes[other]() as bad, ClusterDeployment(shards=1, replicas=0) as deployment:
+    async with STRANGERS[other]() as bad, ClusterDeployment(shards=1, replicas=0) as deployment:
         settings: Any = {"cluster": {"nodes": [(NAME, 6379)]}, "startup": {"policy": "fail"}}
         known(("127.0.0.1", bad.port))
         words = "knows of any slots" if "node" in other else "there is no node of a Cluster"

@@ -1,12 +1,11 @@
 """What an error shows: no frame of it holds a password, no answer the server's own text."""
 
-import asyncio
 import base64
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -27,6 +26,7 @@ from redis_manager_fastapi import (
 from redis_manager_fastapi.testing import RedisServer
 from redis_manager_fastapi.testing.ports import ReservedPort
 from redis_manager_fastapi.topology.credentials import Credentials, HiddenBytes, HiddenText
+from tests.kit.doors import answering
 from tests.kit.waiting import until
 
 USER, PASSWORD, UPSTREAM = "app-user", "hunter2-is-no-secret", "10.9.8.7:6390"
@@ -100,25 +100,6 @@ def objects_in_frames(error: BaseException) -> Iterator[Any]:
             ours = type(value).__module__.startswith("redis_manager_fastapi")
             if ours and hasattr(value, "__dict__"):
                 yield value
-
-
-@asynccontextmanager
-async def answering(reply: Callable[[bytes], bytes | None]) -> AsyncIterator[int]:
-    """Listen on a port; *reply* makes an answer of what came, None hangs up."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            answer = reply(data)
-            if answer is None:
-                break
-            writer.write(answer)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
 
 
 def repeating(data: bytes) -> bytes:
